@@ -1,0 +1,211 @@
+import { sql } from 'drizzle-orm'
+import {
+  bigint, boolean, check, customType, foreignKey, index, integer, jsonb, pgEnum, pgTable, pgView, primaryKey, smallint,
+  text, timestamp, unique, uniqueIndex
+} from 'drizzle-orm/pg-core'
+
+// Every table on one page. Times have milliseconds, as on the wire, so that a cursor made of one finds its row again.
+
+const id = () => bigint({ mode: 'number' }).primaryKey().generatedAlwaysAsIdentity()
+const reference = () => bigint({ mode: 'number' })
+const time = () => timestamp({ precision: 3, withTimezone: true })
+const createdAt = () => time().notNull().defaultNow()
+const bytea = customType<{ data: Buffer }>({ dataType: () => 'bytea' })
+
+/** The channel that somebody, or a conversation, came through. */
+export const origin = pgEnum('origin', ['web', 'api', 'phone', 'whatsapp'])
+export const role = pgEnum('role', ['user', 'admin'])
+export const sessionKind = pgEnum('session_kind', ['cookie', 'access_token', 'guest'])
+export const engine = pgEnum('engine', ['simulated', 'guided', 'openai', 'webhook'])
+export const whenBusy = pgEnum('when_busy', ['queue', 'interrupt', 'reject'])
+export const sender = pgEnum('sender', ['user', 'bot'])
+export const messageStatus = pgEnum('message_status',
+  ['complete', 'queued', 'streaming', 'stopped', 'interrupted', 'failed', 'deleted'])
+export const tokenPurpose = pgEnum('token_purpose', ['password_reset', 'email_verification'])
+export const deliveryState = pgEnum('delivery_state', ['queued', 'sent', 'delivered', 'read', 'failed', 'window_closed'])
+
+/** `usernameKey` is the username as it is compared: NFKC and lower case, whatever the database's locale. */
+export const users = pgTable('users', {
+  id: id(),
+  username: text(),
+  usernameKey: text().unique('users_username_key'),
+  name: text(),
+  email: text(),
+  emailVerifiedAt: time(),
+  passwordHash: text(),
+  isGuest: boolean().notNull().default(false),
+  phoneNumber: text('phone_number'),
+  origin: origin().notNull().default('web'),
+  role: role().notNull().default('user'),
+  createdAt: createdAt(),
+  lastLoginAt: time()
+}, table => [
+  uniqueIndex('users_verified_email').on(sql`lower(${table.email})`).where(sql`${table.emailVerifiedAt} IS NOT NULL`)
+])
+
+/** Who stands behind an address of a channel, as far as the channel proves it. */
+export const identities = pgTable('identities', {
+  channel: origin().notNull(),
+  address: text().notNull(),
+  userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' })
+}, table => [
+  primaryKey({ columns: [table.channel, table.address] }),
+  index('identities_user').on(table.userId)
+])
+
+export const sessions = pgTable('sessions', {
+  id: id(),
+  userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' }),
+  kind: sessionKind().notNull(),
+  createdAt: createdAt(),
+  lastUsedAt: time().notNull().defaultNow(),
+  expiresAt: time().notNull(),
+  revokedAt: time(),
+  userAgent: text('user_agent'),
+  ip: text()
+}, table => [index('sessions_user').on(table.userId)])
+
+export const chatbots = pgTable('chatbots', {
+  id: id(),
+  name: text().notNull().unique(),
+  engine: engine().notNull(),
+  settings: jsonb().$type<Record<string, unknown>>().notNull().default({})
+})
+
+/**
+ * `state` holds each guided bot's place in its script, by the bot's id. `lastRev` counts the changes of the log.
+ * An identity that proves only itself (a phone, a WhatsApp contact) has one unfinished conversation at a time.
+ */
+export const conversations = pgTable('conversations', {
+  id: id(),
+  name: text().notNull(),
+  ownerId: reference().notNull().references(() => users.id, { onDelete: 'cascade' }),
+  origin: origin().notNull().default('web'),
+  state: jsonb().$type<Record<string, unknown>>().notNull().default({}),
+  isFinished: boolean().notNull().default(false),
+  lastRev: bigint({ mode: 'number' }).notNull().default(0),
+  whenBusy: whenBusy().notNull().default('queue'),
+  createdAt: createdAt(),
+  lastUpdated: time().notNull().defaultNow()
+}, table => [
+  index('conversations_owner').on(table.ownerId, table.id),
+  uniqueIndex('conversations_one_unfinished').on(table.ownerId)
+    .where(sql`${table.origin} IN ('phone', 'whatsapp') AND NOT ${table.isFinished}`)
+])
+
+export const conversationUsers = pgTable('conversation_users', {
+  conversationId: reference().notNull().references(() => conversations.id, { onDelete: 'cascade' }),
+  userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' }),
+  joinedAt: createdAt()
+}, table => [
+  primaryKey({ columns: [table.conversationId, table.userId] }),
+  index('conversation_users_user').on(table.userId)
+])
+
+export const conversationBots = pgTable('conversation_bots', {
+  conversationId: reference().notNull().references(() => conversations.id, { onDelete: 'cascade' }),
+  chatbotId: reference().notNull().references(() => chatbots.id, { onDelete: 'cascade' })
+}, table => [
+  primaryKey({ columns: [table.conversationId, table.chatbotId] }),
+  index('conversation_bots_bot').on(table.chatbotId)
+])
+
+/**
+ * The log. `id` is a message's place in its conversation: the `rev` that it came with. `rev` is that of its last
+ * change. `replyTo` is the place of the user's message that a bot answers; answers stand directly behind it.
+ * `clientTextHash` remembers what a client id was first used for, whatever becomes of the text.
+ */
+export const messages = pgTable('messages', {
+  conversationId: reference().notNull().references(() => conversations.id, { onDelete: 'cascade' }),
+  id: bigint({ mode: 'number' }).notNull(),
+  rev: bigint({ mode: 'number' }).notNull(),
+  sender: sender().notNull(),
+  userId: reference().references(() => users.id, { onDelete: 'set null' }),
+  chatbotId: reference().references(() => chatbots.id, { onDelete: 'set null' }),
+  replyTo: bigint({ mode: 'number' }),
+  text: text().notNull(),
+  status: messageStatus().notNull().default('complete'),
+  error: text(),
+  promptTokens: integer(),
+  completionTokens: integer(),
+  leaseOwner: text(),
+  leaseUntil: time(),
+  clientId: text(),
+  clientTextHash: text(),
+  createdAt: createdAt()
+}, table => [
+  primaryKey({ columns: [table.conversationId, table.id] }),
+  unique('messages_rev').on(table.conversationId, table.rev),
+  uniqueIndex('messages_client_id').on(table.userId, table.clientId).where(sql`${table.clientId} IS NOT NULL`),
+  index('messages_user').on(table.userId).where(sql`${table.userId} IS NOT NULL`),
+  index('messages_under_way').on(table.leaseUntil).where(sql`${table.status} IN ('streaming', 'queued')`),
+  check('messages_text_of_deleted', sql`${table.status} <> 'deleted' OR ${table.text} = ''`)
+])
+
+/** What a mail's link redeems. The token itself is made from the row when the mail is, and kept nowhere. */
+export const oneTimeTokens = pgTable('one_time_tokens', {
+  id: id(),
+  purpose: tokenPurpose().notNull(),
+  userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' }),
+  address: text().notNull(),
+  createdAt: createdAt(),
+  expiresAt: time().notNull(),
+  usedAt: time()
+}, table => [index('one_time_tokens_user').on(table.userId)])
+
+/** What WhatsApp delivered, as it came, before anybody thought about it. */
+export const whatsappInbox = pgTable('whatsapp_inbox', {
+  id: id(),
+  whatsappId: text().notNull().unique('whatsapp_inbox_whatsapp_id'),
+  contact: text(),
+  body: bytea().notNull(),
+  problem: text(),
+  receivedAt: createdAt(),
+  handledAt: time()
+}, table => [index('whatsapp_inbox_waiting').on(table.contact, table.id).where(sql`${table.handledAt} IS NULL`)])
+
+/** What goes out to WhatsApp: a row for each part of a reply. */
+export const whatsappDeliveries = pgTable('whatsapp_deliveries', {
+  id: id(),
+  conversationId: reference().notNull(),
+  messageId: bigint({ mode: 'number' }).notNull(),
+  part: smallint().notNull().default(0),
+  contact: text().notNull(),
+  whatsappId: text().unique('whatsapp_deliveries_whatsapp_id'),
+  state: deliveryState().notNull().default('queued'),
+  error: text(),
+  attempts: integer().notNull().default(0),
+  createdAt: createdAt(),
+  updatedAt: time().notNull().defaultNow()
+}, table => [
+  unique('whatsapp_deliveries_part').on(table.conversationId, table.messageId, table.part),
+  foreignKey({
+    columns: [table.conversationId, table.messageId],
+    foreignColumns: [messages.conversationId, messages.id]
+  }).onDelete('cascade'),
+  index('whatsapp_deliveries_contact').on(table.contact, table.createdAt)
+])
+
+/** Each phone of the guided chat with its newest conversation. */
+export const userSessions = pgView('user_sessions', {
+  phoneNumber: text(),
+  userName: text(),
+  favoriteSong: text(),
+  conversationState: text(),
+  lastInteraction: time()
+}).as(sql`
+  SELECT DISTINCT ON (i.address)
+    i.address AS phone_number,
+    p.place -> 'answers' ->> 'name' AS user_name,
+    p.place -> 'answers' ->> 'song' AS favorite_song,
+    coalesce(p.place ->> 'at', 'INITIAL') AS conversation_state,
+    c.last_updated AS last_interaction
+  FROM identities i
+  JOIN conversations c ON c.owner_id = i.user_id AND c.origin = 'phone'
+  LEFT JOIN LATERAL (
+    SELECT c.state -> b.id::text AS place
+    FROM conversation_bots cb JOIN chatbots b ON b.id = cb.chatbot_id
+    WHERE cb.conversation_id = c.id
+  ) p ON true
+  WHERE i.channel = 'phone'
+  ORDER BY i.address, c.id DESC`)
