@@ -1,0 +1,50 @@
+import { Type, type Static } from 'typebox'
+import envSchema from 'env-schema'
+import { existsSync, readFileSync } from 'node:fs'
+import { parseEnv } from 'node:util'
+import { CANNOT_START } from './errors.js'
+
+/** The environment: every setting with its type, its default and what it is for. Nothing else reads it. */
+export const ConfigSchema = Type.Object({
+  HOST: Type.String({ default: 'localhost', description: 'Address to listen on; 0.0.0.0 for every one' }),
+  PORT: Type.Integer({ default: 5000, minimum: 0, maximum: 65535, description: 'Port to listen on' }),
+  PUBLIC_URL: Type.Optional(Type.String({
+    pattern: '^https?://[^/?#]+/?$',
+    description: 'Where browsers reach the server, as https://chat.example.com; with https the cookie is Secure. Unset: localhost and 127.0.0.1 on PORT'
+  })),
+  DATABASE_URL: Type.Optional(Type.String({
+    pattern: '^postgres(ql)?://',
+    description: 'A Postgres of your own, as postgres://user:password@host:5432/name. Unset: an embedded one in DATA_DIR'
+  })),
+  DATABASE_POOL: Type.Integer({ default: 10, minimum: 1, maximum: 1000, description: 'Connections to the database at most' }),
+  DATA_DIR: Type.String({ default: './data', minLength: 1, description: 'Folder of the embedded database and of the generated JWT secret' }),
+  JWT_SECRET: Type.Optional(Type.String({
+    minLength: 32,
+    description: 'Signs the session tokens; at least 32 characters. Unset: one is made and kept in DATA_DIR; several instances must share one'
+  })),
+  CORS_ORIGINS: Type.String({
+    default: 'http://localhost:3000,http://localhost:5173',
+    pattern: '^$|^https?://[^/,\\s]+(,\\s*https?://[^/,\\s]+)*$',
+    description: 'Front ends that may call the API with cookies: origins, separated by commas, without a slash at the end'
+  }),
+  BCRYPT_COST: Type.Integer({ default: 12, minimum: 10, maximum: 16, description: 'Work per password hash, as a power of two' }),
+  LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info', description: 'What is logged: trace, debug, info, warn, error, fatal or silent' })
+})
+export type Config = Static<typeof ConfigSchema>
+
+/**
+ * Reads the settings from the environment, and from `.env` what is not there; an empty variable counts as unset.
+ * @throws CANNOT_START with a sentence that names the setting
+ */
+export function readConfig (environment: NodeJS.ProcessEnv = process.env): Config {
+  try {
+    const file = existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {}
+    return envSchema<Config>({ schema: ConfigSchema, data: [file, environment].map(withoutEmpty), env: false })
+  } catch (error) {
+    throw new CANNOT_START(`Please check the settings (.env.example explains each): ${(error as Error).message}.`, { cause: error })
+  }
+}
+
+function withoutEmpty (variables: NodeJS.Dict<string>) {
+  return Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''))
+}

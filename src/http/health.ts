@@ -1,0 +1,20 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { answers, MessageOnlySchema } from './schema.js'
+
+/** Whether the process lives, and whether it can do its work: asked by people, containers and load balancers. */
+export const healthRoutes: FastifyPluginAsyncTypebox<{ isReady: () => Promise<unknown> }> =
+  async function healthRoutes (app, { isReady }) {
+    app.get('/', Running, async () => ({ message: 'Server is running' }))
+    app.get('/api/test', Running, async () => ({ message: 'Server is running' }))
+    app.get('/health/live', Live, async () => ({ status: 'ok' }))
+    app.get('/health/ready', Ready, async () => {
+      await isReady()
+      return { status: 'ok' }
+    })
+  }
+
+const Running = { schema: { summary: 'Says that the server is running', tags: ['operation'], response: answers({ 200: MessageOnlySchema }) } }
+const StatusSchema = Type.Object({ status: Type.String() })
+const Live = { logLevel: 'warn' as const, schema: { summary: 'Says that the process lives', tags: ['operation'], response: answers({ 200: StatusSchema }) } }
+const Ready = { logLevel: 'warn' as const, schema: { summary: 'Says that the database answers', tags: ['operation'], response: answers({ 200: StatusSchema }) } }

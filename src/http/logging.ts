@@ -1,0 +1,25 @@
+import type { FastifyRequest, FastifyServerOptions } from 'fastify'
+import type { Config } from '../config.js'
+
+/**
+ * Logs are JSON, or pretty on a terminal. They hold no token, cookie, password or message: of an address only the
+ * path, of an error only what it says itself and never the values that a query was given.
+ */
+export function loggerOptions ({ LOG_LEVEL }: Pick<Config, 'LOG_LEVEL'>, isTerminal: boolean): Exclude<FastifyServerOptions['logger'], boolean | undefined> {
+  return {
+    level: LOG_LEVEL,
+    serializers: { req: describeRequest, err: describeError },
+    ...isTerminal && { transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname', translateTime: 'HH:MM:ss' } } }
+  }
+}
+
+function describeRequest ({ method, url, ip }: FastifyRequest) {
+  return { method, path: url.replace(/\?.*/, ''), ip }
+}
+
+/** Drizzle puts a query's values into its message, and Postgres a row's into its `detail`: the cause's message has neither. */
+function describeError (error: Error & { code?: string }): { type: string, message: string, stack: string, [key: string]: unknown } {
+  if (error.cause instanceof Error) return describeError(error.cause)
+  const frames = (error.stack ?? '').split('\n').filter(line => /^\s+at /.test(line))
+  return { type: error.name, message: error.message, code: error.code, stack: frames.join('\n') }
+}

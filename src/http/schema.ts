@@ -1,0 +1,66 @@
+import { Type, type Static, type TSchema } from 'typebox'
+import type { FastifyErrorConstructor } from '@fastify/error'
+import * as errors from '../errors.js'
+
+/** The pieces that the schemas of all domains are made of. */
+
+export const Id = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })
+
+/** A count of changes: where a reader is in a conversation's log; 0 is its beginning. */
+export const Rev = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+
+/** A Date in the process, an ISO string on the wire. */
+export const Timestamp = Type.Unsafe<Date>(Type.String({ format: 'date-time' }))
+
+export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+
+/** A text that is trimmed before it is measured, in code points. */
+export const Text = (maxLength: number, minLength = 1) => Type.String({ minLength, maxLength, 'x-trimmed': true })
+
+/** What a client calls its own message, so that sending it twice stores it once. */
+export const ClientId = Type.String({ pattern: '^[\\x20-\\x7e]{1,255}$' })
+
+export const ClientIdHeader = Type.Object({ 'idempotency-key': Type.Optional(ClientId) })
+
+export const PageQuery = Type.Object({
+  limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
+  cursor: Type.Optional(Type.String({ maxLength: 200, description: 'From the Link header of the page before' }))
+})
+
+export const MessageOnlySchema = Type.Object({ message: Type.String() })
+
+export const ErrorSchema = Type.Object({
+  statusCode: Type.Integer(),
+  code: Type.String({ description: 'The name of the error, which never changes' }),
+  error: Type.String({ description: 'A sentence that a person can read' }),
+  details: Type.Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() })))
+})
+export type ErrorBody = Static<typeof ErrorSchema>
+
+/** For the documentation: a route that is for users who are logged in. */
+export const LOGGED_IN: Array<Record<string, string[]>> = [{ cookie: [] }, { bearer: [] }]
+
+type ErrorClass = FastifyErrorConstructor
+
+/** What a call with a body may be refused for. */
+export const BODY_ERRORS: ErrorClass[] = [
+  errors.INVALID_JSON, errors.INVALID_TEXT, errors.BODY_TOO_LARGE, errors.UNSUPPORTED_MEDIA_TYPE
+]
+
+/** What a call that stores a message may be refused for, beside its body. */
+export const SENDING_ERRORS: ErrorClass[] = [...BODY_ERRORS, errors.CONVERSATION_NOT_FOUND, errors.IDEMPOTENCY_MISMATCH]
+
+/**
+ * A route's answers: those that succeed, and a response for each status that its errors have. Every route may answer
+ * that the request is invalid, that something broke, or that the database is away.
+ */
+export function answers<R extends Record<number, TSchema>> (responses: R, failures: ErrorClass[] = [], schema: TSchema = ErrorSchema): R {
+  const byStatus: Record<number, TSchema & { description: string }> = {}
+  for (const Failure of [errors.INVALID_REQUEST, ...failures, errors.INTERNAL, errors.UNAVAILABLE]) {
+    const { statusCode, code, message } = new Failure()
+    const sentence = `${code}: ${message.replace('%s', 'the rule that was broken')}`
+    const known = byStatus[statusCode!]
+    byStatus[statusCode!] = { ...schema, description: known === undefined ? sentence : `${known.description}; ${sentence}` }
+  }
+  return { ...byStatus, ...responses }
+}

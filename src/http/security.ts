@@ -1,0 +1,49 @@
+import fp from 'fastify-plugin'
+import cookie from '@fastify/cookie'
+import cors from '@fastify/cors'
+import helmet from '@fastify/helmet'
+import type { Config } from '../config.js'
+import { CROSS_SITE } from '../errors.js'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The answer sets or clears the session cookie. */
+    setsCookie?: boolean
+  }
+}
+
+export interface SecurityOptions { config: Config, cookieName: string }
+
+/**
+ * Which pages may call. Others may still send requests, as forms do, so that what a cookie pays for, and what sets
+ * one, is refused unless it comes from a listed origin or from our own page.
+ * @see https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
+ */
+export const security = fp<SecurityOptions>(async function security (app, { config, cookieName }) {
+  const listed = config.CORS_ORIGINS.split(',').map(origin => origin.trim()).filter(origin => origin !== '')
+  const allowed = new Set([...listed, ...ownOrigins(config)])
+
+  await app.register(helmet, { contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }, useDefaults: false }, crossOriginResourcePolicy: { policy: 'cross-origin' } })
+  await app.register(cookie)
+  await app.register(cors, {
+    origin: listed,
+    credentials: true,
+    methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    allowedHeaders: ['Content-Type', 'Authorization', 'Idempotency-Key', 'Last-Event-ID', 'X-API-KEY'],
+    exposedHeaders: ['Link', 'Retry-After']
+  })
+
+  app.addHook('onRequest', async ({ method, headers, cookies, routeOptions }) => {
+    const paidByCookie = cookies[cookieName] !== undefined && headers.authorization === undefined
+    const isWrite = !['GET', 'HEAD', 'OPTIONS'].includes(method)
+    if (routeOptions.config.setsCookie !== true && !(paidByCookie && isWrite)) return
+    const { origin } = headers
+    const isOurs = origin === undefined ? headers['sec-fetch-site'] !== 'cross-site' : allowed.has(origin)
+    if (!isOurs) throw new CROSS_SITE()
+  })
+})
+
+function ownOrigins ({ PUBLIC_URL, PORT }: Config) {
+  if (PUBLIC_URL !== undefined) return [new URL(PUBLIC_URL).origin]
+  return [`http://localhost:${PORT}`, `http://127.0.0.1:${PORT}`]
+}
