@@ -1,0 +1,42 @@
+import { createHash } from 'node:crypto'
+import bcrypt from 'bcrypt'
+import pLimit from 'p-limit'
+import { dictionary } from '@zxcvbn-ts/language-common'
+import { INVALID_PASSWORD } from '../errors.js'
+
+export type Passwords = ReturnType<typeof createPasswords>
+
+const common = new Set<string>(dictionary['passwords-common'])
+
+/**
+ * Hashes and checks passwords. bcrypt works on libuv's four threads, so that the event loop stays free; two at once
+ * leave threads for everything else.
+ * @param cost bcrypt's work factor, as a power of two
+ */
+export function createPasswords (cost: number, atOnce = 2) {
+  const limit = pLimit(atOnce)
+  const nobodys = `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
+
+  return {
+    /** @throws INVALID_PASSWORD for one of the commonest, whatever its case */
+    hash (password: string): Promise<string> {
+      if (common.has(password.toLowerCase())) throw new INVALID_PASSWORD('This password is among the first that are guessed, please choose another')
+      return limit(() => bcrypt.hash(digest(password), cost))
+    },
+
+    /** Without a hash to compare with it does the same work and says no, so that unknown users cannot be told apart. */
+    async verify (password: string, hash: string | null | undefined): Promise<boolean> {
+      const matches = await limit(() => bcrypt.compare(digest(password), hash ?? nobodys))
+      return matches && typeof hash === 'string'
+    }
+  }
+}
+
+/**
+ * bcrypt reads 72 bytes and stops at a NUL: it is given 44 characters that stand for the whole password. However a
+ * keyboard composes a character, it is the same one (NFKC).
+ * @see NIST SP 800-63B, section 5.1.1.2
+ */
+function digest (password: string) {
+  return createHash('sha256').update(password.normalize('NFKC')).digest('base64')
+}
