@@ -1,0 +1,4 @@
+import type { InstantBot } from './bot.js'
+
+/** Says what it heard, so that a front end has somebody to talk to. */
+export const simulated: InstantBot = ({ text }) => ({ text: `You said: ${text}` })
