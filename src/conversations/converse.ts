@@ -1,0 +1,56 @@
+import type { BotRow, Directory } from '../bots/bot.js'
+import type { Incoming, Log, Reply, Setting } from './log.js'
+import type { Message } from './schema.js'
+
+export type Converse = (incoming: Incoming) => Promise<Message[]>
+
+/**
+ * The one way that a message takes, from any channel through any bot: the bots are asked, and the message and their
+ * answers are stored together. Gives the user's message and then the bots'. Of several messages to one conversation
+ * each is answered after the one before it, here by waiting in turn, between instances by asking again.
+ * @throws what `Log.read` throws
+ */
+export function createConverse (log: Log, directory: Directory): Converse {
+  const inTurn = createTurns()
+
+  return function converse (incoming) {
+    const key = 'conversation' in incoming.to ? `conversation ${incoming.to.conversation}` : `user ${incoming.author.id}`
+    return inTurn(key, async () => {
+      for (;;) {
+        const found = await log.read(incoming)
+        if ('answered' in found) return found.answered
+        const stored = await answer(incoming, found.setting)
+        if (stored !== undefined) return stored
+      }
+    })
+  }
+
+  async function answer (incoming: Incoming, setting: Setting) {
+    const { text, to } = incoming
+    const replies = addressed(setting.bots, text).map((bot): Reply =>
+      ({ bot, answer: directory(bot)({ text, state: setting.state[bot.id] }) }))
+    const beginsAnew = setting.isFinished && 'newestOf' in to && !replies.some(({ answer }) => answer.isFinished)
+    return await log.append(incoming, beginsAnew ? { ...setting, id: null, state: {} } : setting, replies)
+  }
+}
+
+/** Who answers: the only bot, or of several those that are named as `@name`, in the order named. */
+function addressed (bots: BotRow[], text: string) {
+  if (bots.length < 2) return bots
+  const named = [...text.matchAll(/@([\w-]+)/g)].map(([, name]) => name)
+  return bots.filter(({ name }) => named.includes(name)).sort((a, b) => named.indexOf(a.name) - named.indexOf(b.name))
+}
+
+/** Work of one key is done one after the other, in the order in which it came. */
+function createTurns () {
+  const last = new Map<string, Promise<unknown>>()
+  return async function inTurn<T> (key: string, work: () => Promise<T>): Promise<T> {
+    const mine = (last.get(key) ?? Promise.resolve()).then(work, work)
+    last.set(key, mine)
+    try {
+      return await mine
+    } finally {
+      if (last.get(key) === mine) last.delete(key)
+    }
+  }
+}

@@ -1,0 +1,136 @@
+import { and, asc, desc, eq, exists, gt, lt, ne, sql } from 'drizzle-orm'
+import type { Db } from '../db/client.js'
+import { chatbots, conversations, conversationUsers, messages, users } from '../db/tables.js'
+import { CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR } from '../errors.js'
+import { cutPage } from '../http/paging.js'
+import type { Message } from './schema.js'
+
+export type MessageStore = ReturnType<typeof createMessageStore>
+
+/** A message as everybody sees it. */
+const message = {
+  id: messages.id,
+  rev: messages.rev,
+  sender: messages.sender,
+  username: sql<string | null>`coalesce(${users.username}, ${chatbots.name})`,
+  text: messages.text,
+  status: messages.status,
+  created_at: messages.createdAt
+}
+
+/** Reads and changes what is in the log; what is added goes through `log.ts`. */
+export function createMessageStore (db: Db) {
+  const inConversation = eq(messages.conversationId, sql.placeholder('conversation'))
+  const isThere = ne(messages.status, 'deleted')
+  const asMember = exists(db.select({ one: sql`1` }).from(conversationUsers).where(and(
+    eq(conversationUsers.conversationId, messages.conversationId), eq(conversationUsers.userId, sql.placeholder('user')))))
+
+  const select = () => db.select(message).from(messages)
+    .leftJoin(users, eq(users.id, messages.userId))
+    .leftJoin(chatbots, eq(chatbots.id, messages.chatbotId))
+
+  const selectPage = select()
+    .where(and(inConversation, lt(messages.id, sql.placeholder('before')), isThere, asMember))
+    .orderBy(desc(messages.id)).limit(sql.placeholder('limit'))
+    .prepare('messages_page')
+
+  const selectChanges = select()
+    .where(and(inConversation, gt(messages.rev, sql.placeholder('after')), asMember))
+    .orderBy(asc(messages.rev)).limit(sql.placeholder('limit'))
+    .prepare('messages_changes')
+
+  const selectOne = select()
+    .where(and(inConversation, eq(messages.id, sql.placeholder('message')), isThere, asMember))
+    .prepare('message')
+
+  return {
+    /** A page of messages, oldest first, that ends before the given one; without one the newest page. */
+    async page (user: number, conversation: number, { limit, before = Number.MAX_SAFE_INTEGER }: { limit: number, before?: number }) {
+      const { page, hasMore } = cutPage(await selectPage.execute({ user, conversation, before, limit: limit + 1 }), limit)
+      if (page.length === 0) await this.mustBeMember(user, conversation)
+      return { page: page.reverse(), hasMore }
+    },
+
+    /** What changed after `after`, in the order of the changes: new, edited and deleted messages. */
+    async changes (user: number, conversation: number, { limit, after }: { limit: number, after: number }) {
+      const { page, hasMore } = cutPage(await selectChanges.execute({ user, conversation, after, limit: limit + 1 }), limit)
+      if (page.length === 0) await this.mustBeMember(user, conversation)
+      return { page, hasMore }
+    },
+
+    /** @throws MESSAGE_NOT_FOUND, CONVERSATION_NOT_FOUND */
+    async get (user: number, conversation: number, id: number): Promise<Message> {
+      const [found] = await selectOne.execute({ user, conversation, message: id })
+      if (found === undefined) await this.mustBeMember(user, conversation)
+      return orNotFound(found)
+    },
+
+    /** The newest `limit` messages of each of these conversations, oldest first, whoever asks. */
+    async newest (conversations: number[], limit: number): Promise<Map<number, Message[]>> {
+      const { rows } = await db.$client.query<Message & { conversation: number }>({ name: 'messages_newest', text: NEWEST, values: [conversations, limit] })
+      const byConversation = new Map<number, Message[]>()
+      for (const { conversation, ...row } of rows) {
+        const known = byConversation.get(conversation)
+        if (known === undefined) byConversation.set(conversation, [row])
+        else known.push(row)
+      }
+      return byConversation
+    },
+
+    /** @throws CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR */
+    async edit (user: number, conversation: number, id: number, text: string): Promise<Message> {
+      await change(user, conversation, id, ({ author }) => author === user, { text })
+      return await this.get(user, conversation, id)
+    },
+
+    /** An author's own, or any by the owner. @throws as `edit` */
+    async remove (user: number, conversation: number, id: number) {
+      await change(user, conversation, id, ({ author, owner }) => author === user || owner === user, { text: '', status: 'deleted' })
+    },
+
+    /** @throws CONVERSATION_NOT_FOUND */
+    async mustBeMember (user: number, conversation: number) {
+      const [row] = await db.select({ one: sql`1` }).from(conversationUsers)
+        .where(and(eq(conversationUsers.conversationId, conversation), eq(conversationUsers.userId, user)))
+      if (row === undefined) throw new CONVERSATION_NOT_FOUND()
+    }
+  }
+
+  /** Changes a message under the lock of its conversation, whose rev it takes. */
+  async function change (
+    user: number, conversation: number, id: number,
+    isAllowed: (who: { author: number | null, owner: number }) => boolean, set: { text: string, status?: 'deleted' }
+  ) {
+    await db.transaction(async tx => {
+      await tx.select({ id: conversations.id }).from(conversations).where(eq(conversations.id, conversation)).for('no key update')
+      const [found] = await tx.select({ id: messages.id, author: messages.userId, owner: conversations.ownerId })
+        .from(conversationUsers)
+        .innerJoin(conversations, eq(conversations.id, conversationUsers.conversationId))
+        .leftJoin(messages, and(eq(messages.conversationId, conversations.id), eq(messages.id, id), isThere))
+        .where(and(eq(conversationUsers.conversationId, conversation), eq(conversationUsers.userId, user)))
+      if (found === undefined) throw new CONVERSATION_NOT_FOUND()
+      if (found.id === null) throw new MESSAGE_NOT_FOUND()
+      if (!isAllowed(found)) throw new NOT_THE_AUTHOR()
+      const [taken] = await tx.update(conversations).set({ lastRev: sql`${conversations.lastRev} + 1` })
+        .where(eq(conversations.id, conversation)).returning({ rev: conversations.lastRev })
+      await tx.update(messages).set({ ...set, rev: taken!.rev })
+        .where(and(eq(messages.conversationId, conversation), eq(messages.id, id)))
+    })
+  }
+}
+
+const NEWEST = `
+  SELECT c.id AS conversation, m.*
+  FROM unnest($1::bigint[]) AS c (id)
+  CROSS JOIN LATERAL (
+    SELECT m.id, m.rev, m.sender, coalesce(u.username, b.name) AS username, m.text, m.status, m.created_at
+    FROM messages m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id
+    WHERE m.conversation_id = c.id AND m.status <> 'deleted'
+    ORDER BY m.id DESC LIMIT $2
+  ) m
+  ORDER BY c.id, m.id`
+
+function orNotFound (found: Message | undefined): Message {
+  if (found === undefined) throw new MESSAGE_NOT_FOUND()
+  return found
+}

@@ -1,0 +1,86 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, INVALID_CURSOR, NOT_THE_OWNER, UNAUTHORIZED } from '../errors.js'
+import { decodeCursor, encodeCursor, linkNext } from '../http/paging.js'
+import { answers, BODY_ERRORS, LOGGED_IN } from '../http/schema.js'
+import {
+  ConversationNameSchema, ConversationParams, ConversationQuery, ConversationSchema, ConversationsQuery,
+  ConversationTitleSchema, NewConversationSchema
+} from './schema.js'
+import type { ConversationStore } from './store.js'
+
+/** Conversations. The scope that registers it has authenticated `user`. */
+export const conversationRoutes: FastifyPluginAsyncTypebox<{ conversations: ConversationStore }> =
+  async function conversationRoutes (app, { conversations }) {
+    app.get('/', List, async (request, reply) => {
+      const { user, query: { limit, cursor, messages } } = request
+      const after = cursor === undefined ? undefined : decodeCursor(cursor)
+      const { page, hasMore } = await conversations.list(user.id, { limit, after, messages })
+      const last = page.at(-1)
+      if (hasMore) linkNext(request, reply, { cursor: encodeCursor({ time: last!.last_updated, id: last!.id }) })
+      return page
+    })
+
+    app.post('/', Create, async ({ user, body }, reply) =>
+      reply.code(201).send(await conversations.create(user.id, body)))
+
+    app.get('/:id', Get, async ({ user, params, query }) =>
+      conversations.get(user.id, params.id, query.messages))
+
+    app.put('/:id', Rename, async ({ user, params, body }) =>
+      conversations.rename(user.id, params.id, body.name))
+
+    app.delete('/:id', Remove, async ({ user, params }, reply) => {
+      await conversations.remove(user.id, params.id)
+      return reply.code(204).send(null)
+    })
+  }
+
+const common = { tags: ['conversations'], security: LOGGED_IN }
+
+const List = {
+  schema: {
+    ...common,
+    summary: 'Lists your conversations, last used first, each with its newest messages',
+    querystring: ConversationsQuery,
+    response: answers({ 200: Type.Array(ConversationSchema) }, [UNAUTHORIZED, INVALID_CURSOR])
+  }
+}
+
+const Create = {
+  schema: {
+    ...common,
+    summary: 'Begins a conversation',
+    body: NewConversationSchema,
+    response: answers({ 201: ConversationTitleSchema }, [UNAUTHORIZED, ...BODY_ERRORS, BOT_NOT_FOUND])
+  }
+}
+
+const Get = {
+  schema: {
+    ...common,
+    summary: 'One conversation with its newest messages',
+    params: ConversationParams,
+    querystring: ConversationQuery,
+    response: answers({ 200: ConversationSchema }, [UNAUTHORIZED, CONVERSATION_NOT_FOUND])
+  }
+}
+
+const Rename = {
+  schema: {
+    ...common,
+    summary: 'Renames a conversation',
+    params: ConversationParams,
+    body: ConversationNameSchema,
+    response: answers({ 200: ConversationTitleSchema }, [UNAUTHORIZED, ...BODY_ERRORS, CONVERSATION_NOT_FOUND])
+  }
+}
+
+const Remove = {
+  schema: {
+    ...common,
+    summary: 'Deletes a conversation and all its messages',
+    params: ConversationParams,
+    response: answers({ 204: Type.Null() }, [UNAUTHORIZED, NOT_THE_OWNER, CONVERSATION_NOT_FOUND])
+  }
+}

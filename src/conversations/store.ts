@@ -1,0 +1,78 @@
+import { and, desc, eq, exists, inArray, sql } from 'drizzle-orm'
+import type { PgColumn } from 'drizzle-orm/pg-core'
+import type { Db } from '../db/client.js'
+import { chatbots, conversationBots, conversations, conversationUsers } from '../db/tables.js'
+import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, NOT_THE_OWNER } from '../errors.js'
+import { cutPage, type Cursor } from '../http/paging.js'
+import type { MessageStore } from './message-store.js'
+import type { NewConversation } from './schema.js'
+
+export type ConversationStore = ReturnType<typeof createConversationStore>
+
+/** Conversations and who is in them. To a stranger a conversation is not there. */
+export function createConversationStore (db: Db, messageStore: MessageStore) {
+  const title = { id: conversations.id, name: conversations.name }
+  const summary = { ...title, is_finished: conversations.isFinished, last_updated: conversations.lastUpdated }
+
+  const isMember = (userId: number, conversationId: PgColumn) => exists(db.select({ one: sql`1` }).from(conversationUsers)
+    .where(and(eq(conversationUsers.conversationId, conversationId), eq(conversationUsers.userId, userId))))
+
+  return {
+    /** A page of the user's conversations, last used first, each with its newest messages. */
+    async list (userId: number, page: { limit: number, after: Cursor | undefined, messages: number }) {
+      const place = page.after && sql`(${conversations.lastUpdated}, ${conversations.id}) < (${page.after.time.toISOString()}::timestamptz, ${page.after.id})`
+      const rows = await db.select(summary).from(conversations)
+        .innerJoin(conversationUsers, and(eq(conversationUsers.conversationId, conversations.id), eq(conversationUsers.userId, userId)))
+        .where(place)
+        .orderBy(desc(conversations.lastUpdated), desc(conversations.id))
+        .limit(page.limit + 1)
+      const { page: found, hasMore } = cutPage(rows, page.limit)
+      const newest = await messageStore.newest(found.map(({ id }) => id), page.messages)
+      return { page: found.map(row => ({ ...row, messages: newest.get(row.id) ?? [] })), hasMore }
+    },
+
+    /** @throws CONVERSATION_NOT_FOUND */
+    async get (userId: number, id: number, messages: number) {
+      const [row] = await db.select(summary).from(conversations)
+        .where(and(eq(conversations.id, id), isMember(userId, conversations.id)))
+      const found = orNotFound(row)
+      return { ...found, messages: (await messageStore.newest([id], messages)).get(id) ?? [] }
+    },
+
+    /** @throws BOT_NOT_FOUND */
+    async create (userId: number, { name, bots }: NewConversation) {
+      return await db.transaction(async tx => {
+        const found = await tx.select({ chatbotId: chatbots.id }).from(chatbots).where(inArray(chatbots.name, bots))
+        if (found.length < bots.length) throw new BOT_NOT_FOUND()
+        const [row] = await tx.insert(conversations).values({ name, ownerId: userId }).returning(title)
+        const conversationId = row!.id
+        await tx.insert(conversationUsers).values({ conversationId, userId })
+        if (found.length > 0) await tx.insert(conversationBots).values(found.map(({ chatbotId }) => ({ conversationId, chatbotId })))
+        return row!
+      })
+    },
+
+    /** @throws CONVERSATION_NOT_FOUND */
+    async rename (userId: number, id: number, name: string) {
+      const [row] = await db.update(conversations).set({ name })
+        .where(and(eq(conversations.id, id), isMember(userId, conversations.id)))
+        .returning(title)
+      return orNotFound(row)
+    },
+
+    /** @throws CONVERSATION_NOT_FOUND, or NOT_THE_OWNER for a member */
+    async remove (userId: number, id: number) {
+      const removed = await db.delete(conversations)
+        .where(and(eq(conversations.id, id), eq(conversations.ownerId, userId)))
+        .returning({ id: conversations.id })
+      if (removed.length > 0) return
+      await this.get(userId, id, 0)
+      throw new NOT_THE_OWNER()
+    }
+  }
+}
+
+function orNotFound<T> (row: T | undefined): T {
+  if (row === undefined) throw new CONVERSATION_NOT_FOUND()
+  return row
+}
