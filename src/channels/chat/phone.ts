@@ -1,0 +1,73 @@
+import { Type, type Static } from 'typebox'
+import type { FastifyRequest } from 'fastify'
+import type { AccountStore } from '../../accounts/store.js'
+import type { Converse } from '../../conversations/converse.js'
+import { BOT_NOT_FOUND, EMPTY_INPUT, IDEMPOTENCY_MISMATCH, INVALID_PHONE, MESSAGE_TOO_LONG } from '../../errors.js'
+import { answers, BODY_ERRORS, ClientId, ClientIdHeader, ErrorSchema, type ErrorBody } from '../../http/schema.js'
+
+/** A number is taken as its digits. */
+const Input = Type.Unsafe<string | number>({ type: ['string', 'number'] })
+
+const QuestionSchema = Type.Object({
+  user_phone: Input,
+  user_message: Input,
+  client_id: Type.Optional(ClientId)
+})
+
+const AnswerSchema = Type.Object({ user_phone: Type.String(), bot_message: Type.String() })
+export type PhoneAnswer = Static<typeof AnswerSchema>
+
+const PhoneErrorSchema = Type.Object({ ...ErrorSchema.properties, ...AnswerSchema.properties })
+
+const BOT = 'favorite-song'
+
+/**
+ * Answers a message of the guided chat. Whoever types a phone number has proved nothing: its digits are an identity
+ * of their own, which is no account's and no WhatsApp contact's.
+ * @throws EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG, and what `Converse` throws
+ */
+export function createPhoneChat (accounts: AccountStore, converse: Converse) {
+  return async function chatByPhone (question: Static<typeof QuestionSchema>): Promise<PhoneAnswer> {
+    const phone = String(question.user_phone).trim()
+    const text = String(question.user_message).trim()
+    if (phone === '' || text === '') throw new EMPTY_INPUT()
+    const address = digitsOf(phone)
+    if ([...text].length > 8000) throw new MESSAGE_TOO_LONG()
+    const id = await accounts.identify('phone', address)
+    const [, answer] = await converse({
+      author: { id, username: null }, to: { newestOf: 'phone', bot: BOT }, text, clientId: question.client_id
+    })
+    return { user_phone: phone, bot_message: answer!.text }
+  }
+}
+
+/** 3 to 15 digits, as E.164 has them; spaces, dots, dashes and brackets are for the eye. */
+function digitsOf (phone: string) {
+  const [, digits] = /^\+?(\d{3,15})$/.exec(phone.replace(/[\s.\p{Pd}()[\]{}]/gu, '')) ?? []
+  if (digits === undefined) throw new INVALID_PHONE()
+  return digits
+}
+
+/** Both seeds' error fields: what is wrong as `error` and as `bot_message`, and the number that it is about. */
+export function inBothSeedsWords (body: ErrorBody, { body: sent }: FastifyRequest): ErrorBody & PhoneAnswer {
+  const { user_phone: phone } = (sent ?? {}) as { user_phone?: unknown }
+  const isIncomplete = body.code === 'EMPTY_INPUT' || (body.code === 'INVALID_REQUEST' && !body.error.startsWith('client_id'))
+  return {
+    ...body,
+    error: isIncomplete ? "Invalid input. 'user_phone' and 'user_message' are required." : body.error,
+    user_phone: typeof phone === 'string' || typeof phone === 'number' ? String(phone) : '',
+    bot_message: isIncomplete && body.code !== 'EMPTY_INPUT' ? 'Request must contain user_phone and user_message' : body.error
+  }
+}
+
+export const PhoneChat = {
+  schema: {
+    summary: 'Chats with the guided bot by phone number',
+    description: 'No login: whoever types a number has proved nothing, and the bot repeats a name to whoever types its number.',
+    tags: ['chat'],
+    headers: ClientIdHeader,
+    body: QuestionSchema,
+    response: answers({ 200: AnswerSchema },
+      [...BODY_ERRORS, EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG, BOT_NOT_FOUND, IDEMPOTENCY_MISMATCH], PhoneErrorSchema)
+  }
+}
