@@ -1,0 +1,73 @@
+import { randomUUID } from 'node:crypto'
+import Fastify, { type FastifyBaseLogger } from 'fastify'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { sql } from 'drizzle-orm'
+import { authentication, sessionCookie } from './accounts/authentication.js'
+import { createPasswords } from './accounts/passwords.js'
+import { accountRoutes } from './accounts/routes.js'
+import { createSessions } from './accounts/sessions.js'
+import { createAccountStore } from './accounts/store.js'
+import { directory } from './bots/directory.js'
+import { chatRoutes } from './channels/chat/routes.js'
+import type { Config } from './config.js'
+import { createConverse } from './conversations/converse.js'
+import { createLog } from './conversations/log.js'
+import { messageRoutes } from './conversations/message-routes.js'
+import { createMessageStore } from './conversations/message-store.js'
+import { conversationRoutes } from './conversations/routes.js'
+import { createConversationStore } from './conversations/store.js'
+import { isUnavailable, type Db } from './db/client.js'
+import { NOT_FOUND } from './errors.js'
+import { acceptBodies, BODY_LIMIT } from './http/body.js'
+import { createErrorHandler, type Dialect } from './http/error-handler.js'
+import { healthRoutes } from './http/health.js'
+import { openapi } from './http/openapi.js'
+import { security } from './http/security.js'
+
+export interface Deps {
+  config: Config
+  db: Db
+  /** Signs the session tokens; at least 32 characters. */
+  secret: string
+  /** Left out: nothing is logged. */
+  logger?: FastifyBaseLogger
+}
+
+/** The whole server, not yet listening: what exists, in order. Closing it closes the pool. */
+export async function buildApp ({ config, db, secret, logger }: Deps) {
+  const handleErrors = (dialect?: Dialect) => createErrorHandler(isUnavailable, dialect)
+  const app = Fastify({
+    loggerInstance: logger,
+    genReqId: () => randomUUID(),
+    bodyLimit: BODY_LIMIT,
+    routerOptions: { maxParamLength: 500 },
+    frameworkErrors: handleErrors()
+  }).withTypeProvider<TypeBoxTypeProvider>()
+
+  const accounts = createAccountStore(db)
+  const sessions = createSessions(db)
+  const messages = createMessageStore(db)
+  const conversations = createConversationStore(db, messages)
+  const converse = createConverse(createLog(db), directory)
+  const cookie = sessionCookie(config)
+
+  app.setErrorHandler(handleErrors())
+  app.setNotFoundHandler(async () => { throw new NOT_FOUND() })
+  acceptBodies(app)
+  await app.register(security, { config, cookieName: cookie.name })
+  await app.register(openapi, { cookieName: cookie.name })
+  await app.register(authentication, { sessions, secret, cookie })
+
+  await app.register(healthRoutes, { isReady: () => db.execute(sql`SELECT 1`) })
+  await app.register(chatRoutes, { accounts, converse, handleErrors })
+  await app.register(chatRoutes, { prefix: '/api', accounts, converse, handleErrors })
+  await app.register(accountRoutes, { prefix: '/api', accounts, passwords: createPasswords(config.BCRYPT_COST) })
+  await app.register(async function authenticated (users) {
+    users.addHook('onRequest', users.authenticate)
+    await users.register(conversationRoutes, { prefix: '/api/conversations', conversations })
+    await users.register(messageRoutes, { prefix: '/api/conversations/:id/messages', messages, converse })
+  })
+
+  app.addHook('onClose', async () => { await db.$client.end() })
+  return app
+}

@@ -1,0 +1,68 @@
+import closeWithGrace from 'close-with-grace'
+import pino from 'pino'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { readOrMakeSecret } from './accounts/secret.js'
+import { buildApp } from './app.js'
+import { readConfig, type Config } from './config.js'
+import { createDb, reachDatabase } from './db/client.js'
+import { migrateUp } from './db/migrate.js'
+import { CANNOT_START } from './errors.js'
+import { loggerOptions } from './http/logging.js'
+
+/** How long closing may take in all, and of that the requests that are under way, in milliseconds. */
+const GRACE = { all: 15_000, requests: 12_000 }
+
+/** What is open, to be closed in reverse, whether by a signal or because the start fails. */
+const opened: Array<() => Promise<unknown>> = []
+
+async function closeAll () {
+  for (const close of opened.splice(0).reverse()) await close()
+}
+
+async function serve (config: Config) {
+  const log = pino(loggerOptions(config, process.stdout.isTTY))
+  closeWithGrace({ delay: GRACE.all, logger: log }, async ({ err }) => {
+    if (err !== undefined) log.fatal({ err }, 'the server ends, since nobody caught this error')
+    await closeAll()
+  })
+
+  const reaching = reachDatabase(config, log)
+  // Also when a signal comes while it starts: an embedded database must not go on running alone.
+  if (config.DATABASE_URL === undefined) opened.push(() => reaching.then(({ leave }) => leave(), () => {}))
+  const { connection } = await reaching
+  await migrateUp(connection)
+
+  if (config.DATABASE_URL !== undefined && config.JWT_SECRET === undefined) {
+    log.warn('JWT_SECRET is not set: several instances on this database must share one, or their logins do not fit together')
+  }
+  const secret = config.JWT_SECRET ?? await readOrMakeSecret(config.DATA_DIR)
+  const db = createDb({ ...connection, max: config.DATABASE_POOL }, log)
+  const app = await buildApp({ config, secret, logger: log, db })
+  opened.push(() => {
+    app.server.keepAliveTimeout = 1 // or who kept a connection for its next request would be waited for
+    return Promise.race([app.close(), sleep(GRACE.requests)])
+  })
+  await db.$client.query('SELECT 1') // the connection that shows others that this database is in use
+  await app.listen({ host: config.HOST, port: config.PORT }).catch(explain)
+
+  function explain (error: NodeJS.ErrnoException) {
+    const { code, message } = error
+    throw new CANNOT_START(code === 'EADDRINUSE'
+      ? `Port ${config.PORT} is in use: stop what uses it, or choose another one with PORT.`
+      : `Cannot listen on ${config.HOST}, port ${config.PORT}: ${message}. Please check HOST and PORT.`, { cause: error })
+  }
+}
+
+try {
+  await serve(readConfig())
+} catch (error) {
+  // A signal during the start is why it failed, and is seen to already.
+  if (!closeWithGrace.closing) await giveUp(error)
+}
+
+async function giveUp (error: unknown) {
+  await closeAll()
+  if (!(error instanceof CANNOT_START)) throw error
+  process.stderr.write(`${error.message}\n`)
+  process.exit(1)
+}
