@@ -1,0 +1,162 @@
+import t from 'tap'
+import bcrypt from 'bcrypt'
+import { startApp, type Headers } from './helper.js'
+
+t.test('sign up, log in, ask who one is, log out', async t => {
+  const { app, anyone } = await startApp(t)
+  const account = { username: 'Ann', password: 'correct horse', name: ' Ann A. ', email: 'ann@example.com' }
+  const signup = await anyone.post('/api/signup', account)
+  t.equal(signup.statusCode, 201)
+  const { id } = signup.json().user
+  t.same(signup.json(), { message: 'User created successfully', user: { id, username: 'Ann' } })
+  t.equal(signup.cookies.length, 0, 'signing up logs nobody in')
+
+  const login = await anyone.post('/api/login', { username: ' ANN ', password: 'correct horse' })
+  t.same(login.json(), { message: 'Login successful', user: { id, username: 'Ann' } })
+  const [cookie] = login.cookies
+  const token = cookie!.value
+  t.match(app.jwt.decode(token), { aud: 'session', iss: 'parley' })
+
+  const ways: Headers[] = [{ cookie: `session=${token}` }, { authorization: `Bearer ${token}` }]
+  for (const headers of ways) {
+    const me = await anyone.get('/api/me', headers)
+    t.equal(me.statusCode, 200)
+    t.match(me.json(), { id, username: 'Ann', name: 'Ann A.', email: 'ann@example.com', is_guest: false, role: 'user' })
+    t.notOk('password_hash' in me.json())
+  }
+
+  const logout = await anyone.get('/api/logout', { cookie: `session=${token}` })
+  t.same(logout.json(), { message: 'Logged out successfully' })
+  t.match(logout.cookies[0], { name: 'session', value: '', maxAge: 0 })
+  t.equal((await anyone.get('/api/me', { authorization: `Bearer ${token}` })).statusCode, 401, 'the token is worth nothing now')
+  t.same((await anyone.post('/api/logout')).json(), { message: 'Logged out successfully' }, 'logged in or not')
+})
+
+t.test('a username is unique whatever its case, and however its characters were composed', async t => {
+  const { anyone } = await startApp(t)
+  const signUp = (username: string) => anyone.post('/api/signup', { username, password: 'correct horse' })
+  t.equal((await signUp('José')).statusCode, 201)
+  for (const username of ['josé', 'JOSE\u0301', '  José ']) {
+    const answer = await signUp(username)
+    t.equal(answer.statusCode, 400)
+    t.match(answer.json(), { code: 'USERNAME_TAKEN', error: 'Username already exists' })
+  }
+  const racing = await Promise.all(Array.from({ length: 10 }, () => signUp('racer')))
+  t.equal(racing.filter(({ statusCode }) => statusCode === 201).length, 1)
+  for (const username of ['al', ' a ', 'a'.repeat(65), 'a\tb\nc', 'left\u202eright', 42, null]) {
+    t.equal((await anyone.post('/api/signup', { username, password: 'correct horse' })).statusCode, 400, JSON.stringify(username))
+  }
+  t.equal((await signUp('李小龙')).statusCode, 201)
+  t.equal((await signUp('a'.repeat(64))).statusCode, 201)
+})
+
+t.test('passwords: 8 to 128 characters, any, but not the commonest', async t => {
+  const { anyone } = await startApp(t)
+  const signUp = async (username: string, password: string) => await anyone.post('/api/signup', { username, password })
+  const logIn = async (username: string, password: string) => (await anyone.post('/api/login', { username, password })).statusCode
+
+  t.equal((await signUp('short', '1234567')).statusCode, 400)
+  t.equal((await signUp('long', 'x'.repeat(129))).statusCode, 400)
+  for (const common of ['password1', 'PASSWORD1', 'iloveyou', '1234567890']) {
+    t.match((await signUp('common', common)).json(), { statusCode: 400, code: 'INVALID_PASSWORD' }, common)
+  }
+
+  const emoji = '👩‍🚀 '.repeat(30)
+  t.equal((await signUp('spaces', '        ')).statusCode, 201)
+  t.equal(await logIn('spaces', '        '), 200, 'spaces are neither trimmed nor forbidden')
+  t.equal((await signUp('emoji', emoji)).statusCode, 201)
+  t.equal(await logIn('emoji', emoji), 200)
+
+  const long = 'a long pass phrase '.repeat(6)
+  t.equal((await signUp('phrase', `${long}A`)).statusCode, 201)
+  t.equal(await logIn('phrase', `${long}B`), 401, 'what stands behind 72 bytes counts')
+  t.equal(await logIn('phrase', `${long}A`), 200)
+  t.equal((await signUp('accent', 'cafe\u0301 au lait')).statusCode, 201)
+  t.equal(await logIn('accent', 'caf\u00e9 au lait'), 200, 'as another keyboard composes it')
+})
+
+t.test('a login of an unknown user says the same and costs the same as one with a wrong password', async t => {
+  const { anyone, query } = await startApp(t)
+  await anyone.post('/api/signup', { username: 'known', password: 'correct horse' })
+  await query("INSERT INTO users (username, username_key) VALUES ('no password', 'no password')")
+  const compared = t.capture(bcrypt, 'compare', bcrypt.compare)
+  const said = []
+  for (const username of ['known', 'unknown', 'no password', 'x'.repeat(1000)]) {
+    const answer = await anyone.post('/api/login', { username, password: 'wrong horse' })
+    said.push(answer.body)
+    t.equal(compared().length, 1, 'one hash is computed')
+    t.match(answer.json(), { statusCode: 401, code: 'INVALID_CREDENTIALS', error: 'Invalid username or password' })
+  }
+  t.equal(new Set(said).size, 1)
+})
+
+t.test('hashing leaves the event loop free, and few hashes run at once', async t => {
+  const { anyone } = await startApp(t, { BCRYPT_COST: 10 })
+  await anyone.post('/api/signup', { username: 'ann', password: 'correct horse' })
+  let running = 0
+  let most = 0
+  const compare = bcrypt.compare as (password: string, hash: string) => Promise<boolean>
+  t.capture(bcrypt, 'compare', async (password: string, hash: string) => {
+    most = Math.max(most, ++running)
+    return await compare(password, hash).finally(() => running--)
+  })
+  const logins = Promise.all(Array.from({ length: 12 }, () => anyone.post('/api/login', { username: 'ann', password: 'correct horse' })))
+  const done = logins.then(() => 'done')
+  let others = 0
+  while (await Promise.race([done, anyone.get('/health/ready')]) !== 'done') others++
+  t.ok((await logins).every(({ statusCode }) => statusCode === 200))
+  t.ok(others > 12, `${others} others are answered meanwhile`)
+  t.equal(most, 2)
+})
+
+t.test('a session is looked up by every request', async t => {
+  const { app, as, anyone, db, query } = await startApp(t)
+  const ann = await as('ann')
+  const status = async (headers = ann.headers) => (await anyone.get('/api/me', headers)).statusCode
+  t.equal(await status(), 200)
+
+  t.test('requests that arrive together ask together', async t => {
+    const asked = t.capture(db.$client, 'query', db.$client.query)
+    const answers = await Promise.all(Array.from({ length: 20 }, () => ann.get('/api/me')))
+    t.ok(answers.every(({ statusCode }) => statusCode === 200))
+    const lookUps = asked().filter(({ args: [query] }) => (query as { name?: string }).name === 'sessions')
+    t.ok(lookUps.length < 20, `${lookUps.length} look-ups`)
+  })
+
+  t.test('use is noted, at most once a minute', async t => {
+    const lastUsed = async () => (await query('SELECT last_used_at FROM sessions'))[0].last_used_at.getTime()
+    const before = await lastUsed()
+    await status()
+    t.equal(await lastUsed(), before)
+    await query("UPDATE sessions SET last_used_at = now() - interval '2 minutes'")
+    t.equal(await status(), 200)
+    t.ok(await lastUsed() >= before)
+  })
+
+  t.test('a cookie ends 30 minutes after its last use, or after 7 days', async t => {
+    const [{ lasts }] = await query("SELECT expires_at - created_at = interval '7 days' AS lasts FROM (SELECT expires_at, date_trunc('milliseconds', created_at) AS created_at FROM sessions) s")
+    t.equal(lasts, true)
+    await query("UPDATE sessions SET last_used_at = now() - interval '31 minutes'")
+    t.equal(await status(), 401)
+    await query("UPDATE sessions SET last_used_at = now() - interval '29 minutes'")
+    t.equal(await status(), 200)
+    await query('UPDATE sessions SET expires_at = now()')
+    t.equal(await status(), 401)
+  })
+
+  t.test('a token that is not ours is worth nothing', async t => {
+    const tokens = [
+      'nonsense',
+      app.jwt.sign({ sid: 1 }, { aud: 'password_reset' }),
+      app.jwt.sign({ sid: 1 }, { iss: 'somebody' }),
+      app.jwt.sign({ sid: 1 }, { key: 'another secret that is as long as ours', expiresIn: 60 }),
+      app.jwt.sign({ sid: 999_999 }, { expiresIn: 60 }),
+      app.jwt.sign({ sid: 1 }),
+      `${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from('{"sid":1}').toString('base64url')}.`
+    ]
+    await query("UPDATE sessions SET last_used_at = now(), expires_at = now() + interval '1 day'")
+    t.equal(await status(), 200)
+    for (const token of tokens) t.equal(await status({ authorization: `Bearer ${token}` }), 401, token)
+    t.equal(await status({}), 401)
+  })
+})

@@ -1,0 +1,88 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+import type { InjectOptions, LightMyRequestResponse } from 'fastify'
+import pg from 'pg'
+import { Value } from 'typebox/value'
+import { buildApp, type Deps } from '../src/app.js'
+import { ConfigSchema, type Config } from '../src/config.js'
+import { createDb } from '../src/db/client.js'
+
+/**
+ * Where the tests' own Postgres lives, and where `before.ts` writes how to reach it: one for each run of tap, which is
+ * the parent of the test files and of `before.ts` and `after.ts`, so that several runs leave each other in peace.
+ */
+export const TEST_FOLDER = fileURLToPath(new URL(`../node_modules/.cache/parley-test-${process.ppid}`, import.meta.url))
+export const TEMPLATE = `parley_test_template_${process.ppid}`
+export const connectionFile = `${TEST_FOLDER}/connection.json`
+
+export const silent = { info () {}, warn () {}, error () {} }
+
+/** The settings as they are out of the box, except that a password costs little. */
+export function settings (changes: Partial<Config> = {}): Config {
+  return { ...Value.Create(ConfigSchema), BCRYPT_COST: 4, ...changes }
+}
+
+/** A database of the test's own, as migrations leave it. */
+export async function freshDatabase (t: Test, template = TEMPLATE): Promise<pg.PoolConfig> {
+  const admin = JSON.parse(readFileSync(connectionFile, 'utf8')) as pg.PoolConfig
+  const database = `parley_test_${randomBytes(6).toString('hex')}`
+  await run(admin, `CREATE DATABASE ${database} TEMPLATE ${template}`)
+  t.teardown(() => run(admin, `DROP DATABASE ${database} WITH (FORCE)`))
+  return { ...admin, database }
+}
+
+export async function run (connection: pg.ClientConfig, sql: string, values: unknown[] = []) {
+  const client = new pg.Client(connection)
+  await client.connect()
+  try {
+    return (await client.query(sql, values)).rows
+  } finally {
+    await client.end()
+  }
+}
+
+export type Client = ReturnType<typeof clientOf>
+export type Headers = Record<string, string>
+
+/** An app on a fresh database, or a further one on the same database, closed when the test ends. */
+export async function startApp (t: Test, changes: Partial<Config> = {}, logger?: Deps['logger'], database?: pg.PoolConfig) {
+  const connection = database ?? await freshDatabase(t)
+  const config = settings(changes)
+  const db = createDb(connection, silent)
+  const app = await buildApp({ config, db, secret: 'a secret for tests, longer than 32 bytes', logger })
+  t.teardown(() => app.close())
+  const inject = async (request: InjectOptions) => await app.inject(request)
+  const anyone = clientOf(inject, {})
+
+  return {
+    app,
+    connection,
+    db,
+    anyone,
+    /** A new user, logged in by cookie. */
+    async as (username: string, password = 'correct horse') {
+      await anyone.post('/api/signup', { username, password })
+      const { cookies: [cookie] } = await anyone.post('/api/login', { username, password })
+      return clientOf(inject, { cookie: `${cookie!.name}=${cookie!.value}` })
+    },
+    /** A user of another instance on the same database, logged in by this one's cookie. */
+    clientOf: (headers: Headers) => clientOf(inject, headers),
+    query: (sql: string, values?: unknown[]) => run(connection, sql, values)
+  }
+}
+
+function clientOf (inject: (request: InjectOptions) => Promise<LightMyRequestResponse>, own: Headers) {
+  const send = (method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE') =>
+    (url: string, payload?: InjectOptions['payload'], headers: Headers = {}) =>
+      inject({ method, url, payload, headers: { ...own, ...headers } })
+  return {
+    headers: own,
+    get: (url: string, headers: Headers = {}) => send('GET')(url, undefined, headers),
+    post: send('POST'),
+    put: send('PUT'),
+    patch: send('PATCH'),
+    delete: (url: string, headers: Headers = {}) => send('DELETE')(url, undefined, headers)
+  }
+}
