@@ -1,0 +1,97 @@
+# Needs Node.js 20.19 or newer, npm and make; npm brings the rest. `make` lists the targets.
+
+# In the pid file's name, so that a second server runs beside the first: make run PORT=5001
+PORT ?= 5000
+PID_FILE = .server-$(PORT).pid
+
+IMAGE ?= parley
+REGISTRY ?= parley
+TAG ?= $(shell node -p 'require("./package.json").version')
+
+INSTALLED = node_modules/.package-lock.json
+BUILT = dist/server.js
+
+# Folders count too: theirs is the time that changes when a file goes.
+SOURCES = $(shell find src -type d -o -type f -name '*.ts')
+
+NEW_ENOUGH = $(shell node -e 'var v = process.versions.node.split("."); if (v[0] > 20 || v[0] == 20 && v[1] >= 19) console.log("yes")' 2>/dev/null)
+
+.DEFAULT_GOAL = help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help run dev test lint stop restart build docker_tag init_db clean_db node
+
+help:
+	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+
+# The number in the pid file may have gone to another process since: `ours` looks at what runs there. Every server has
+# the full path of this folder in its command line. A machine without ps has /proc.
+define ours
+server="$$(pwd -P)/$(BUILT)"; \
+pid="$$(cat '$(PID_FILE)' 2>/dev/null)"; \
+ours () { \
+  [ -n "$$pid" ] || return 1; \
+  case "$$({ tr '\000' ' ' < "/proc/$$pid/cmdline" || ps -ww -o args= -p "$$pid"; } 2>/dev/null) " in \
+    *"node $$server "*) return 0 ;; \
+  esac; \
+  return 1; \
+}
+endef
+
+# `exec` makes the shell's pid the server's, and Ctrl-C its own to answer. Pids come again, after a restart of a container
+# even in the same order, so that a file that a server of another port left behind must not name this one.
+run: $(BUILT) ## Serves at http://localhost:5000, or at another PORT=; Ctrl-C ends it
+	@$(ours); \
+	if ours; then \
+	  echo "Parley runs already on port $(PORT), as process $$pid: 'make restart' restarts it, 'make stop' stops it."; \
+	  exit 1; \
+	fi; \
+	rm -f $$(grep -lx "$$$$" .server-*.pid 2>/dev/null); \
+	echo "$$$$" > '$(PID_FILE)'; \
+	exec node "$$server"
+
+dev: $(INSTALLED) ## Serves, and restarts on every change
+	@exec node_modules/.bin/tsx watch --clear-screen=false src/server.ts
+
+test: $(INSTALLED) ## Lints, builds and runs all tests
+	npm run --silent lint
+	npm test --silent
+
+lint: $(INSTALLED) ## Checks style, types, imports and what nobody uses
+	npm run --silent lint
+
+stop: ## Stops the server of `make run`
+	@$(ours); \
+	if ! ours; then echo 'No server of make run runs on port $(PORT).'; rm -f '$(PID_FILE)'; exit 0; fi; \
+	kill -TERM "$$pid"; \
+	waits=0; \
+	while ours; do \
+	  if [ "$$waits" -ge 100 ]; then echo "Process $$pid still runs, 20 seconds after it was asked to stop."; exit 1; fi; \
+	  sleep 0.2; \
+	  waits=$$((waits + 1)); \
+	done; \
+	rm -f '$(PID_FILE)'; \
+	echo 'Stopped the server on port $(PORT).'
+
+restart: $(BUILT) stop run ## Stops the server of `make run`, then runs it here
+
+build: ## Builds the Docker image, IMAGE=parley
+	docker build --tag '$(IMAGE)' .
+
+docker_tag: ## Tags the image as REGISTRY/IMAGE:TAG, by default parley/parley:<version of package.json>
+	docker tag '$(IMAGE)' '$(REGISTRY)/$(IMAGE):$(TAG)'
+
+init_db: $(BUILT) ## Makes or updates the database's tables
+	@node dist/db/command.js migrate
+
+clean_db: $(BUILT) ## Deletes everything in the database, after asking; FORCE=1 does not ask
+	@node dist/db/command.js clean $(if $(filter 1,$(FORCE)),--force)
+
+$(INSTALLED): package.json package-lock.json | node
+	npm ci --include=dev --no-audit --no-fund
+
+$(BUILT): $(SOURCES) tsconfig.json tsconfig.build.json $(INSTALLED)
+	npm run --silent build
+
+node:
+	@$(if $(NEW_ENOUGH),:,$(error Parley needs Node.js 20.19 or newer, and this is $(or $(shell node -v 2>/dev/null),no Node.js at all)))
