@@ -1,0 +1,111 @@
+// Who may import whom. A folder may import what stands below it, never what stands above.
+const downward = [
+  ['server', '^src/server[.]ts$'],
+  ['app', '^src/app[.]ts$'],
+  ['jobs', '^src/jobs/'],
+  ['channels', '^src/channels/'],
+  ['conversations', '^src/conversations/'],
+  ['accounts', '^src/accounts/'],
+  ['db', '^src/db/']
+]
+
+/** An `import type` leaves nothing behind in the program, so that it may go where a real one may not. */
+const real = { dependencyTypesNot: ['type-only'] }
+const assembly = ['^src/server[.]ts$', '^src/app[.]ts$']
+const shared = ['^src/errors[.]ts$']
+
+module.exports = {
+  forbidden: [
+    {
+      name: 'no-circles',
+      severity: 'error',
+      from: {},
+      to: { circular: true }
+    },
+    ...downward.slice(1).map(([name, path], above) => ({
+      name: `${name}-only-downward`,
+      comment: 'server → app → jobs → channels → conversations → accounts → db',
+      severity: 'error',
+      from: { path },
+      to: { path: downward.slice(0, above + 1).map(([, path]) => path) }
+    })),
+    {
+      name: 'bots-know-only-bots',
+      comment: 'A bot is a function from what was said to what to say.',
+      severity: 'error',
+      from: { path: '^src/bots/' },
+      to: { path: '^src/', pathNot: ['^src/bots/', ...shared, '^src/config[.]ts$'] }
+    },
+    {
+      name: 'bots-are-handed-in',
+      comment: 'Only what puts the program together imports a bot; all others know the types.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: ['^src/bots/', ...assembly] },
+      to: { path: '^src/bots/', ...real }
+    },
+    {
+      name: 'http-knows-no-domain',
+      severity: 'error',
+      from: { path: '^src/http/' },
+      to: { path: '^src/', pathNot: ['^src/http/', ...shared], ...real }
+    },
+    {
+      name: 'http-is-registered-by-app',
+      comment: 'What all domains share of http/ is in schema.ts and paging.ts.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: ['^src/http/', ...assembly] },
+      to: { path: '^src/http/', pathNot: '^src/http/(schema|paging)[.]ts$', ...real }
+    },
+    {
+      name: 'db-knows-no-http',
+      severity: 'error',
+      from: { path: '^src/db/' },
+      to: { path: '^src/http/' }
+    },
+    {
+      name: 'stores-know-tables',
+      comment: 'Only stores, the log and db/ know how something is stored.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: ['^src/db/', 'store[.]ts$', '/log[.]ts$', '^src/accounts/sessions[.]ts$'] },
+      to: { path: '^src/db/tables[.]ts$' }
+    },
+    {
+      name: 'config-is-handed-in',
+      comment: 'The entries read the settings; all others get them, and know the type.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: ['^src/server[.]ts$', '^src/db/command[.]ts$'] },
+      to: { path: '^src/config[.]ts$', ...real }
+    },
+    {
+      name: 'errors-know-nobody',
+      severity: 'error',
+      from: { path: shared },
+      to: { path: '^src/' }
+    },
+    {
+      name: 'config-knows-only-errors',
+      severity: 'error',
+      from: { path: '^src/config[.]ts$' },
+      to: { path: '^src/', pathNot: shared }
+    },
+    {
+      name: 'no-dev-dependency',
+      comment: 'The image has the production dependencies only.',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { dependencyTypes: ['npm-dev'], ...real }
+    },
+    {
+      name: 'nothing-unresolvable',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true }
+    }
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] }
+  }
+}
