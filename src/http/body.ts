@@ -28,13 +28,23 @@ export function acceptBodies (app: FastifyInstance) {
     if (!isWellFormed(body)) throw new INVALID_TEXT()
   })
 
-  const exact = createAjv(false)
-  const fromText = createAjv(true)
-  app.setValidatorCompiler<AnySchemaObject>(({ schema, httpPart }) => (httpPart === 'body' ? exact : fromText).compile(schema))
+  const ajv = new Ajv({ useDefaults: true, allErrors: true, allowUnionTypes: true, keywords: [trimmed], formats: { 'date-time': true } })
+  app.setValidatorCompiler<AnySchemaObject>(({ schema, httpPart }) => {
+    const validate = ajv.compile(schema)
+    if (httpPart === 'body') return validate
+    return part => {
+      readIntegers(part, schema)
+      return validate(part) === true || { error: validate.errors! }
+    }
+  })
 }
 
-function createAjv (coerceTypes: boolean) {
-  return new Ajv({ coerceTypes, useDefaults: true, allErrors: true, allowUnionTypes: true, keywords: [trimmed], formats: { 'date-time': true } })
+/** Turns text into the integers that a schema asks for, written as people write them: `1e0`, `0x1` and ` 1` stay text. */
+function readIntegers (part: Record<string, unknown>, { properties = {} }: AnySchemaObject) {
+  for (const [name, { type }] of Object.entries<AnySchemaObject>(properties)) {
+    const text = part[name]
+    if (type === 'integer' && typeof text === 'string' && /^-?\d+$/.test(text)) part[name] = Number(text)
+  }
 }
 
 /** Trims a text in place, before its length is looked at. */

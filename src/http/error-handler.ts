@@ -22,13 +22,12 @@ export function createErrorHandler (isUnavailable: (error: unknown) => boolean, 
 /** Fastify's own errors by their status: whatever else it finds wrong with a request is an invalid one. */
 const OURS: Record<number, () => FastifyError> = {
   413: () => new errors.BODY_TOO_LARGE(),
-  415: () => new errors.UNSUPPORTED_MEDIA_TYPE(),
-  503: () => new errors.UNAVAILABLE()
+  415: () => new errors.UNSUPPORTED_MEDIA_TYPE()
 }
 
 function translate (error: FastifyError, isUnavailable: (error: unknown) => boolean): FastifyError {
   if (error.validation !== undefined) return Object.assign(new errors.INVALID_REQUEST(), { message: sentence(error) })
-  if (error instanceof SyntaxError || error.code === 'FST_ERR_CTP_INVALID_JSON_BODY') return new errors.INVALID_JSON()
+  if (error.code === 'FST_ERR_CTP_INVALID_JSON_BODY') return new errors.INVALID_JSON()
   if (error.code in errors) return error
   if (isUnavailable(error)) return new errors.UNAVAILABLE()
   const status = error.statusCode ?? 500
@@ -44,7 +43,7 @@ function sentence ({ validation, validationContext }: FastifyError) {
 
 function detail ({ instancePath, params, message = 'is invalid' }: Problem) {
   const missing = params['missingProperty'] as string | undefined
-  const path = instancePath.slice(1).replaceAll('/', '.')
-  if (missing === undefined) return { path, message }
-  return { path: path === '' ? missing : `${path}.${missing}`, message: 'is required' }
+  const steps = instancePath.split('/').slice(1)
+  if (missing === undefined) return { path: steps.join('.'), message }
+  return { path: [...steps, missing].join('.'), message: 'is required' }
 }

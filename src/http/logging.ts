@@ -20,6 +20,6 @@ function describeRequest ({ method, url, ip }: FastifyRequest) {
 /** Drizzle puts a query's values into its message, and Postgres a row's into its `detail`: the cause's message has neither. */
 function describeError (error: Error & { code?: string }): { type: string, message: string, stack: string, [key: string]: unknown } {
   if (error.cause instanceof Error) return describeError(error.cause)
-  const frames = (error.stack ?? '').split('\n').filter(line => /^\s+at /.test(line))
+  const frames = String(error.stack).split('\n').filter(line => /^\s+at /.test(line))
   return { type: error.name, message: error.message, code: error.code, stack: frames.join('\n') }
 }

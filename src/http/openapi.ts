@@ -1,6 +1,13 @@
 import fp from 'fastify-plugin'
-import swagger from '@fastify/swagger'
+import type { FastifySchema } from 'fastify'
+import swagger, { type SwaggerTransform } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
+import type { TObject } from 'typebox'
+import { CROSS_SITE } from '../errors.js'
+import { BODY_ERRORS, refuse, type Responses } from './schema.js'
+
+/** For the page at /docs: it takes everything from here, also where we are reached by http. */
+const DOCS_CSP = { 'default-src': "'self'", 'img-src': ["'self'", 'data:'], 'base-uri': "'none'", 'frame-ancestors': "'none'" }
 
 /** The API's own description, made from the routes' schemas: for programs at /openapi.json, for people at /docs. */
 export const openapi = fp<{ cookieName: string }>(async function openapi (app, { cookieName }) {
@@ -14,8 +21,31 @@ export const openapi = fp<{ cookieName: string }>(async function openapi (app, {
           bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' }
         }
       }
-    }
+    },
+    transform: asClientsSeeIt
   })
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true })
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCS_CSP })
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
 })
+
+/**
+ * What a route's schema leaves out: that a default may be left out, and that every write may be refused for its body or
+ * for the site it comes from, before its route is asked.
+ */
+const asClientsSeeIt: SwaggerTransform<FastifySchema> = function asClientsSeeIt ({ schema, url, route }) {
+  const { body, querystring, response } = schema as { body?: TObject, querystring?: TObject, response?: Responses }
+  const isWrite = ![route.method].flat().includes('GET')
+  return {
+    url: url.replace(/(.)\/$/, '$1'),
+    schema: {
+      ...schema,
+      body: body && withoutDefaults(body),
+      querystring: querystring && withoutDefaults(querystring),
+      response: isWrite && response ? refuse(response, [...BODY_ERRORS, CROSS_SITE], response[400]) : response
+    }
+  }
+}
+
+function withoutDefaults (schema: TObject) {
+  return { ...schema, required: schema.required?.filter(name => !('default' in schema.properties[name]!)) }
+}

@@ -9,9 +9,12 @@ export function encodeCursor ({ time, id }: Cursor): string {
   return Buffer.from(`${time.getTime()} ${id}`).toString('base64url')
 }
 
-/** @throws INVALID_CURSOR for a text that `encodeCursor` did not make */
+/**
+ * 14 digits of milliseconds reach into the year 5138: a year of more than four digits Postgres would not read.
+ * @throws INVALID_CURSOR for a text that `encodeCursor` did not make
+ */
 export function decodeCursor (text: string): Cursor {
-  const [, milliseconds, id] = /^(\d{1,15}) (\d{1,15})$/.exec(Buffer.from(text, 'base64url').toString()) ?? []
+  const [, milliseconds, id] = /^(\d{1,14}) (\d{1,15})$/.exec(Buffer.from(text, 'base64url').toString()) ?? []
   const cursor = { time: new Date(Number(milliseconds)), id: Number(id) }
   if (milliseconds === undefined || encodeCursor(cursor) !== text) throw new INVALID_CURSOR()
   return cursor

@@ -41,6 +41,7 @@ export type ErrorBody = Static<typeof ErrorSchema>
 export const LOGGED_IN: Array<Record<string, string[]>> = [{ cookie: [] }, { bearer: [] }]
 
 type ErrorClass = FastifyErrorConstructor
+export type Responses = Record<number, TSchema & { description?: string }>
 
 /** What a call with a body may be refused for. */
 export const BODY_ERRORS: ErrorClass[] = [
@@ -55,12 +56,18 @@ export const SENDING_ERRORS: ErrorClass[] = [...BODY_ERRORS, errors.CONVERSATION
  * that the request is invalid, that something broke, or that the database is away.
  */
 export function answers<R extends Record<number, TSchema>> (responses: R, failures: ErrorClass[] = [], schema: TSchema = ErrorSchema): R {
-  const byStatus: Record<number, TSchema & { description: string }> = {}
-  for (const Failure of [errors.INVALID_REQUEST, ...failures, errors.INTERNAL, errors.UNAVAILABLE]) {
+  return { ...refuse({}, [errors.INVALID_REQUEST, ...failures, errors.INTERNAL, errors.UNAVAILABLE], schema), ...responses }
+}
+
+/** Adds to documented responses the errors that are not among them yet. */
+export function refuse (responses: Responses, failures: ErrorClass[], schema: TSchema = ErrorSchema): Responses {
+  const byStatus = { ...responses }
+  for (const Failure of failures) {
     const { statusCode, code, message } = new Failure()
     const sentence = `${code}: ${message.replace('%s', 'the rule that was broken')}`
-    const known = byStatus[statusCode!]
-    byStatus[statusCode!] = { ...schema, description: known === undefined ? sentence : `${known.description}; ${sentence}` }
+    const known = byStatus[statusCode!]?.description
+    if (known?.split('; ').includes(sentence)) continue
+    byStatus[statusCode!] = { ...schema, description: known === undefined ? sentence : `${known}; ${sentence}` }
   }
-  return { ...byStatus, ...responses }
+  return byStatus
 }

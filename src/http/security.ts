@@ -12,6 +12,9 @@ declare module 'fastify' {
   }
 }
 
+/** The one kind of credentials that a page must add by itself; with any other one the cookie pays. */
+const BEARER = /^Bearer\s/i
+
 export interface SecurityOptions { config: Config, cookieName: string }
 
 /**
@@ -23,18 +26,23 @@ export const security = fp<SecurityOptions>(async function security (app, { conf
   const listed = config.CORS_ORIGINS.split(',').map(origin => origin.trim()).filter(origin => origin !== '')
   const allowed = new Set([...listed, ...ownOrigins(config)])
 
-  await app.register(helmet, { contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }, useDefaults: false }, crossOriginResourcePolicy: { policy: 'cross-origin' } })
+  await app.register(helmet, {
+    contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }, useDefaults: false },
+    crossOriginResourcePolicy: { policy: 'cross-origin' },
+    xFrameOptions: { action: 'deny' }
+  })
   await app.register(cookie)
   await app.register(cors, {
     origin: listed,
     credentials: true,
     methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
     allowedHeaders: ['Content-Type', 'Authorization', 'Idempotency-Key', 'Last-Event-ID', 'X-API-KEY'],
-    exposedHeaders: ['Link', 'Retry-After']
+    exposedHeaders: ['Link', 'Retry-After'],
+    strictPreflight: false
   })
 
   app.addHook('onRequest', async ({ method, headers, cookies, routeOptions }) => {
-    const paidByCookie = cookies[cookieName] !== undefined && headers.authorization === undefined
+    const paidByCookie = cookies[cookieName] !== undefined && !BEARER.test(headers.authorization ?? '')
     const isWrite = !['GET', 'HEAD', 'OPTIONS'].includes(method)
     if (routeOptions.config.setsCookie !== true && !(paidByCookie && isWrite)) return
     const { origin } = headers
@@ -45,5 +53,5 @@ export const security = fp<SecurityOptions>(async function security (app, { conf
 
 function ownOrigins ({ PUBLIC_URL, PORT }: Config) {
   if (PUBLIC_URL !== undefined) return [new URL(PUBLIC_URL).origin]
-  return [`http://localhost:${PORT}`, `http://127.0.0.1:${PORT}`]
+  return ['localhost', '127.0.0.1'].map(host => new URL(`http://${host}:${PORT}`).origin)
 }
