@@ -10,6 +10,7 @@ export const ConfigSchema = Type.Object({
   PORT: Type.Integer({ default: 5000, minimum: 0, maximum: 65535, description: 'Port to listen on' }),
   PUBLIC_URL: Type.Optional(Type.String({
     pattern: '^https?://[^/?#]+/?$',
+    format: 'url',
     description: 'Where browsers reach the server, as https://chat.example.com; with https the cookie is Secure. Unset: localhost and 127.0.0.1 on PORT'
   })),
   DATABASE_URL: Type.Optional(Type.String({
@@ -39,7 +40,12 @@ export type Config = Static<typeof ConfigSchema>
 export function readConfig (environment: NodeJS.ProcessEnv = process.env): Config {
   try {
     const file = existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {}
-    return envSchema<Config>({ schema: ConfigSchema, data: [file, environment].map(withoutEmpty), env: false })
+    return envSchema<Config>({
+      schema: ConfigSchema,
+      data: { ...withoutEmpty(file), ...withoutEmpty(environment) },
+      env: false,
+      ajv: { customOptions: ajv => ajv.addFormat('url', text => URL.canParse(text)) }
+    })
   } catch (error) {
     throw new CANNOT_START(`Please check the settings (.env.example explains each): ${(error as Error).message}.`, { cause: error })
   }

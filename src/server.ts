@@ -14,6 +14,7 @@ const GRACE = { all: 15_000, requests: 12_000 }
 
 /** What is open, to be closed in reverse, whether by a signal or because the start fails. */
 const opened: Array<() => Promise<unknown>> = []
+let isClosing = false
 
 async function closeAll () {
   for (const close of opened.splice(0).reverse()) await close()
@@ -22,6 +23,7 @@ async function closeAll () {
 async function serve (config: Config) {
   const log = pino(loggerOptions(config, process.stdout.isTTY))
   closeWithGrace({ delay: GRACE.all, logger: log }, async ({ err }) => {
+    isClosing = true
     if (err !== undefined) log.fatal({ err }, 'the server ends, since nobody caught this error')
     await closeAll()
   })
@@ -57,7 +59,7 @@ try {
   await serve(readConfig())
 } catch (error) {
   // A signal during the start is why it failed, and is seen to already.
-  if (!closeWithGrace.closing) await giveUp(error)
+  if (!isClosing) await giveUp(error)
 }
 
 async function giveUp (error: unknown) {

@@ -75,6 +75,18 @@ t.test('passwords: 8 to 128 characters, any, but not the commonest', async t => 
   t.equal(await logIn('accent', 'caf\u00e9 au lait'), 200, 'as another keyboard composes it')
 })
 
+t.test('what the database refuses for a reason of its own is our mistake, and is not told', async t => {
+  const { anyone, query } = await startApp(t)
+  await query('ALTER TABLE users ADD CONSTRAINT full_up CHECK (false) NOT VALID')
+  for (const answer of [
+    await anyone.post('/api/signup', { username: 'ann', password: 'correct horse' }),
+    await anyone.post('/chat', { user_phone: '123456', user_message: 'hello' })
+  ]) {
+    t.match(answer.json(), { statusCode: 500, code: 'INTERNAL', error: 'Something went wrong on our side' })
+    t.notMatch(answer.body, 'full_up')
+  }
+})
+
 t.test('a login of an unknown user says the same and costs the same as one with a wrong password', async t => {
   const { anyone, query } = await startApp(t)
   await anyone.post('/api/signup', { username: 'known', password: 'correct horse' })

@@ -23,5 +23,6 @@ export async function readOrMakeSecret (dataDir: string): Promise<string> {
 }
 
 function unlessItExists (error: NodeJS.ErrnoException) {
+  /* c8 ignore next -- takes a file system without hard links */
   if (error.code !== 'EEXIST') throw error
 }

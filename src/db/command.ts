@@ -55,7 +55,7 @@ function say (sentence: string) {
 const logged = (sentence: unknown) => say(String(sentence))
 
 try {
-  const command = commands[process.argv[2] ?? '']
+  const command = commands[String(process.argv[2])]
   if (command === undefined) throw new CANNOT_START('Please say migrate, rollback or clean.')
   const database = await reachDatabase(readConfig(), { info: logged, warn: logged, error: logged })
   try {

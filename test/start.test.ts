@@ -1,0 +1,189 @@
+import t, { type Test } from 'tap'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import net from 'node:net'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createDb, isUnavailable, reachDatabase } from '../src/db/client.js'
+import { joinPostgres } from '../src/db/embedded.js'
+import { loggerOptions } from '../src/http/logging.js'
+import { freshDatabase, run, silent } from './helper.js'
+import { connect, isWaiting, layCable, openPlace, until, urlOf, type Place, type Settings } from './process.js'
+
+// How the programs start, and what they say when they cannot.
+
+t.jobs = 4 // for tests that are `buffered`
+
+/** A template without any table. */
+const EMPTY = 'template0'
+const migrations = (JSON.parse(readFileSync('drizzle/meta/_journal.json', 'utf8')) as { entries: Array<{ tag: string }> }).entries.map(({ tag }) => tag)
+const APPLIED = 'SELECT FROM drizzle.__drizzle_migrations'
+
+t.test('a query whose answer is lost on the way fails after a while, and the next one has another connection', { buffered: true }, async t => {
+  const cable = await layCable(t, await freshDatabase(t))
+  await cable.open()
+  const db = createDb({ connectionString: cable.url }, silent)
+  t.teardown(() => db.$client.end())
+  await db.$client.query('SELECT')
+  cable.mute()
+  t.ok(isUnavailable(await db.$client.query('SELECT').catch(error => error)))
+  await db.$client.query('SELECT')
+})
+
+t.test('settings that cannot be are named in one sentence', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const wrong: Array<[Settings, RegExp]> = [
+    [{ PORT: 'abc', CORS_ORIGINS: 'http://localhost:3000/' }, /env\/PORT must be integer, env\/CORS_ORIGINS must match/],
+    [{ PUBLIC_URL: 'https://[', JWT_SECRET: 's3cret', DATABASE_URL: 'mysql://root:s3cret@localhost/chat' }, /PUBLIC_URL must match .*DATABASE_URL must match .*JWT_SECRET must NOT have fewer than 32 characters/],
+    [{ DATABASE_URL: 'postgres://root:s3cret@localhost:port/chat' }, /^DATABASE_URL cannot be read/]
+  ]
+  for (const [settings, sentence] of wrong) await refuses(t, place, settings, sentence)
+
+  await writeFile(path.join(place.folder, '.env'), 'DATABASE_URL=\nLOG_LEVEL=loud\nPORT=abc\n')
+  await refuses(t, place, { PORT: '' }, /env\/PORT must be integer, env\/LOG_LEVEL must be equal/, 'what is not set, or empty, comes from .env')
+})
+
+t.test('a port in use, an address that is not ours, a folder that is none', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const DATABASE_URL = urlOf(await freshDatabase(t))
+  const other = net.createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  t.teardown(() => other.close())
+  const { port } = other.address() as net.AddressInfo
+  await refuses(t, place, { PORT: String(port) }, new RegExp(`^Port ${port} is in use: stop what uses it, or choose another one with PORT\\.$`))
+  t.equal(await place.runningPostgres(), undefined, 'the Postgres that it had started is down again')
+  await refuses(t, place, { DATABASE_URL, HOST: '192.0.2.1' }, /^Cannot listen on 192\.0\.2\.1, port 0: .*Please check HOST and PORT\.$/)
+  await writeFile(path.join(place.folder, 'file'), '')
+  await refuses(t, place, { DATABASE_URL, DATA_DIR: path.join(place.folder, 'file') }, /^Cannot keep a secret in .*\. Please choose another DATA_DIR, or set JWT_SECRET\.$/)
+})
+
+t.test('a database that refuses us', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const { connection, leave } = await joinPostgres(place.dataDir)
+  t.teardown(leave)
+  const rules = path.join(place.dataDir, 'postgres', 'pg_hba.conf')
+  await writeFile(rules, `local all visitor scram-sha-256\n${await readFile(rules, 'utf8')}`)
+  await run(connection, "CREATE ROLE visitor LOGIN PASSWORD 'right'; SELECT pg_reload_conf()")
+  const as = (user: string, password: string, database = 'postgres') => ({ DATABASE_URL: urlOf({ ...connection, user, password, database }) })
+  await until(() => run({ ...connection, user: 'visitor', password: 'wrong' }, 'SELECT').then(() => false, () => true))
+
+  await refuses(t, place, as('visitor', 'wrong-s3cret'), /^The database at .* refuses us: password authentication failed for user "visitor"\. Please check DATABASE_URL\.$/)
+  await refuses(t, place, as('postgres', '', 'nowhere'), /^The database at .* refuses us: database "nowhere" does not exist\./)
+  await refuses(t, place, as('visitor', 'right'), /^The tables cannot be made or updated: permission denied for database postgres\.$/)
+})
+
+t.test('a database that is not up yet is waited for', { buffered: true }, async t => {
+  const database = await freshDatabase(t, EMPTY)
+  const cable = await layCable(t, database)
+  const place = await openPlace(t)
+  const server = place.run('server.js', [], { DATABASE_URL: cable.url, JWT_SECRET: 'x'.repeat(32) })
+  await server.hasSaid(/waiting for the database at 127\.0\.0\.1:\d+: connect ECONNREFUSED/, 3)
+  await cable.open()
+  await server.hasSaid(/listening at/)
+  t.notMatch(server.said.stdout, /JWT_SECRET/)
+  t.equal((await run(database, APPLIED)).length, migrations.length)
+})
+
+t.test('but not for ever', async t => {
+  const { url: DATABASE_URL } = await layCable(t, await freshDatabase(t))
+  const said: string[] = []
+  const log = { ...silent, warn: (sentence: unknown) => said.push(String(sentence)) }
+  await t.rejects(reachDatabase({ DATABASE_URL, DATA_DIR: '' }, log, 1_000), { code: 'CANNOT_START', message: /^No database answers at 127\.0\.0\.1:\d+: connect ECONNREFUSED .* Please start it, or check DATABASE_URL\.$/ })
+  t.equal(said.length, 2)
+  // As Node says it of a name with several addresses.
+  t.ok(isUnavailable(new AggregateError([Object.assign(new Error('connect ECONNREFUSED ::1:5432'), { code: 'ECONNREFUSED' })])))
+})
+
+t.test('a database that goes away during the start ends it', { buffered: true }, async t => {
+  const cable = await layCable(t, await freshDatabase(t))
+  await cable.open()
+  // The first asks whether the database answers, the second migrates, the third is the server's own.
+  let connections = 0
+  cable.server.on('connection', () => { if (++connections === 3) cable.close() })
+  const place = await openPlace(t)
+  const { code, stdout } = await place.run('server.js', [], { DATABASE_URL: cable.url }).ended
+  t.equal(code, 1)
+  t.match(stdout, /"level":60,.*"message":"(Connection terminated unexpectedly|read ECONNRESET)"/, 'whether the end was heard, or the reset')
+})
+
+t.test('three servers that start at once on an empty database', { buffered: true }, async t => {
+  const database = await freshDatabase(t, EMPTY)
+  const place = await openPlace(t)
+  const settings = { DATABASE_URL: urlOf(database) }
+  const postgres = await connect(t, database)
+  await postgres.query('BEGIN; CREATE SCHEMA drizzle') // which all of them begin with, so that they wait for its end
+  const starting = [1, 2, 3].map(() => place.serve(settings))
+  await isWaiting(postgres, starting.length)
+  await postgres.query('ROLLBACK')
+  const servers = await Promise.all(starting)
+  const ann = await servers[0]!.join('ann')
+  for (const server of servers) {
+    const answer = await server.get('/api/me', undefined, { cookie: ann.cookie })
+    t.match(answer, { status: 200, body: { username: 'ann' } }, 'with one secret, since they share a folder')
+  }
+  t.equal((await run(database, APPLIED)).length, migrations.length, 'migrated once')
+})
+
+t.test('commands', { buffered: true }, async t => {
+  const database = await freshDatabase(t, EMPTY)
+  const cable = await layCable(t, database)
+  const place = await openPlace(t)
+  const settings = { DATABASE_URL: urlOf(database) }
+  const command = (...args: string[]) => place.run('db/command.js', args, settings)
+  const tables = async () => (await run(database, "SELECT FROM pg_tables WHERE schemaname = 'public'")).length
+
+  const waiting = place.run('db/command.js', ['migrate'], { DATABASE_URL: cable.url })
+  await waiting.hasSaid(/^waiting for the database/)
+  await cable.open()
+  t.match(await waiting.ended, { code: 0, stdout: new RegExp(`All migrations are applied to database ${database.database} at 127.0.0.1:${cable.port}.\n$`) })
+  t.ok(await tables() > 5)
+
+  for (const tag of migrations.toReversed()) t.match(await command('rollback').ended, { code: 0, stdout: `Undid ${tag}.\n` })
+  t.match(await command('rollback').ended, { code: 0, stdout: 'There is no migration to undo.\n' })
+  t.equal(await tables(), 0)
+
+  const server = await place.serve(settings)
+  t.match(await command('clean', '--force').ended, { code: 1, stdout: '', stderr: 'Parley is running on this database: please stop it first (make stop).\n' })
+  server.kill('SIGTERM')
+  await server.ended
+
+  for (const answer of ['no\n', '']) {
+    const clean = command('clean')
+    clean.tell(answer)
+    t.match(await clean.ended, { code: 0, stdout: /^This deletes everything in database .*Type yes: .*Nothing was deleted\.\n$/s })
+  }
+  t.ok(await tables() > 5)
+  const clean = command('clean')
+  clean.tell('Yes\n')
+  t.match(await clean.ended, { code: 0, stdout: /Deleted\. The next start, or make init_db, makes the tables anew\.\n$/ })
+  t.equal(await tables(), 0)
+  await command('migrate').ended
+  t.match(await command('clean', '--force').ended, { code: 0, stdout: /Deleted/ })
+  t.equal(await tables(), 0)
+
+  t.match(await command('destroy').ended, { code: 1, stdout: '', stderr: 'Please say migrate, rollback or clean.\n' })
+})
+
+t.test('one connection is kept, however quiet it is, so that nobody takes the database for unused', async t => {
+  const db = createDb({ ...await freshDatabase(t), idleTimeoutMillis: 10 }, silent)
+  t.teardown(() => db.$client.end())
+  const removed = once(db.$client, 'remove')
+  await Promise.all([db.$client.query('SELECT'), db.$client.query('SELECT')])
+  await removed
+  await sleep(100) // ten times as long as the other one was idle
+  t.equal(db.$client.totalCount, 1)
+})
+
+t.test('on a terminal the log is for people', async t => {
+  t.match(loggerOptions({ LOG_LEVEL: 'warn' }, true), { level: 'warn', transport: { target: 'pino-pretty' } })
+})
+
+/** The program ends with exit code 1, one sentence and nothing else. */
+async function refuses (t: Test, place: Place, settings: Settings, sentence: RegExp, what = sentence.source) {
+  const { code, stdout, stderr } = await place.run('server.js', [], settings).ended
+  t.equal(code, 1, what)
+  t.match(stderr.trimEnd(), sentence)
+  t.equal(stderr.split('\n').length, 2, 'one line')
+  t.notMatch(stdout + stderr, /s3cret|\n\s+at /)
+}
