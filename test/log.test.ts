@@ -115,6 +115,14 @@ t.test('who is taken out while a message waits for the lock does not write', asy
   t.match(await query('SELECT last_rev::int FROM conversations'), [{ last_rev: 0 }])
 })
 
+t.test('an edit answers with itself, whatever comes right behind it', async t => {
+  const { clients, url } = await twoInstances(t)
+  await clients[0]!.post(url, { text: 'first' })
+  const edits = await Promise.all(Array.from({ length: 20 }, (_, n) => clients[n % 2]!.put(`${url}/1`, { text: `edit ${n}` })))
+  t.same(edits.map(answer => answer.json().text), Array.from({ length: 20 }, (_, n) => `edit ${n}`))
+  t.equal(new Set(edits.map(answer => answer.json().rev)).size, 20)
+})
+
 t.test('edits, deletions and new messages at once: every rev once, none left out', async t => {
   const { clients, url, query } = await twoInstances(t)
   for (let n = 0; n < 10; n++) await clients[0]!.post(url, { text: `m${n}` })

@@ -25,7 +25,7 @@ export function createMessageStore (db: Db) {
   const asMember = exists(db.select({ one: sql`1` }).from(conversationUsers).where(and(
     eq(conversationUsers.conversationId, messages.conversationId), eq(conversationUsers.userId, sql.placeholder('user')))))
 
-  const select = () => db.select(message).from(messages)
+  const select = (from: Pick<Db, 'select'> = db) => from.select(message).from(messages)
     .leftJoin(users, eq(users.id, messages.userId))
     .leftJoin(chatbots, eq(chatbots.id, messages.chatbotId))
 
@@ -79,8 +79,7 @@ export function createMessageStore (db: Db) {
 
     /** @throws CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR */
     async edit (user: number, conversation: number, id: number, text: string): Promise<Message> {
-      await change(user, conversation, id, ({ author }) => author === user, { text })
-      return await this.get(user, conversation, id)
+      return await change(user, conversation, id, ({ author }) => author === user, { text })
     },
 
     /** An author's own, or any by the owner. @throws as `edit` */
@@ -96,12 +95,12 @@ export function createMessageStore (db: Db) {
     }
   }
 
-  /** Changes a message under the lock of its conversation, whose rev it takes. */
+  /** Changes a message under the lock of its conversation, whose rev it takes, and gives it as it then is. */
   async function change (
     user: number, conversation: number, id: number,
     isAllowed: (who: { author: number | null, owner: number }) => boolean, set: { text: string, status?: 'deleted' }
   ) {
-    await db.transaction(async tx => {
+    return await db.transaction(async tx => {
       await tx.select({ id: conversations.id }).from(conversations).where(eq(conversations.id, conversation)).for('no key update')
       const [found] = await tx.select({ id: messages.id, author: messages.userId, owner: conversations.ownerId })
         .from(conversationUsers)
@@ -113,8 +112,10 @@ export function createMessageStore (db: Db) {
       if (!isAllowed(found)) throw new NOT_THE_AUTHOR()
       const [taken] = await tx.update(conversations).set({ lastRev: sql`${conversations.lastRev} + 1` })
         .where(eq(conversations.id, conversation)).returning({ rev: conversations.lastRev })
-      await tx.update(messages).set({ ...set, rev: taken!.rev })
-        .where(and(eq(messages.conversationId, conversation), eq(messages.id, id)))
+      const thisOne = and(eq(messages.conversationId, conversation), eq(messages.id, id))
+      await tx.update(messages).set({ ...set, rev: taken!.rev }).where(thisOne)
+      const [changed] = await select(tx).where(thisOne)
+      return changed!
     })
   }
 }
