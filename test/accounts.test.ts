@@ -32,6 +32,18 @@ t.test('sign up, log in, ask who one is, log out', async t => {
   t.same((await anyone.post('/api/logout')).json(), { message: 'Logged out successfully' }, 'logged in or not')
 })
 
+t.test('logging out ends the session of the cookie, whatever else is sent', async t => {
+  const { as, anyone } = await startApp(t)
+  const [ann, bob] = [await as('ann'), await as('bob')]
+  const bobs = `Bearer ${bob.headers['cookie']!.split('=')[1]}`
+  await ann.post('/api/logout', undefined, { authorization: 'Bearer nonsense' })
+  t.equal((await ann.get('/api/me')).statusCode, 401)
+  const again = await as('ann')
+  await again.post('/api/logout', undefined, { authorization: bobs })
+  t.equal((await again.get('/api/me')).statusCode, 401)
+  t.equal((await anyone.get('/api/me', { authorization: bobs })).statusCode, 401, 'both end')
+})
+
 t.test('a username is unique whatever its case, and however its characters were composed', async t => {
   const { anyone } = await startApp(t)
   const signUp = (username: string) => anyone.post('/api/signup', { username, password: 'correct horse' })
@@ -57,7 +69,7 @@ t.test('passwords: 8 to 128 characters, any, but not the commonest', async t => 
 
   t.equal((await signUp('short', '1234567')).statusCode, 400)
   t.equal((await signUp('long', 'x'.repeat(129))).statusCode, 400)
-  for (const common of ['password1', 'PASSWORD1', 'iloveyou', '1234567890']) {
+  for (const common of ['password1', 'PASSWORD1', 'iloveyou', '1234567890', 'ｐａｓｓｗｏｒｄ１']) {
     t.match((await signUp('common', common)).json(), { statusCode: 400, code: 'INVALID_PASSWORD' }, common)
   }
 
@@ -148,9 +160,9 @@ t.test('a session is looked up by every request', async t => {
   t.test('a cookie ends 30 minutes after its last use, or after 7 days', async t => {
     const [{ lasts }] = await query("SELECT expires_at - created_at = interval '7 days' AS lasts FROM (SELECT expires_at, date_trunc('milliseconds', created_at) AS created_at FROM sessions) s")
     t.equal(lasts, true)
-    await query("UPDATE sessions SET last_used_at = now() - interval '31 minutes'")
+    await query("UPDATE sessions SET last_used_at = now() - interval '32 minutes'")
     t.equal(await status(), 401)
-    await query("UPDATE sessions SET last_used_at = now() - interval '29 minutes'")
+    await query("UPDATE sessions SET last_used_at = now() - interval '30 minutes'")
     t.equal(await status(), 200)
     await query('UPDATE sessions SET expires_at = now()')
     t.equal(await status(), 401)

@@ -18,7 +18,7 @@ declare module 'fastify' {
   interface FastifyReply {
     /** Begins a session, and sends its token as cookie. */
     logIn: (userId: number) => Promise<void>
-    /** Ends the session of this request, if it has one, and clears the cookie. */
+    /** Ends the sessions of this request, that of its cookie and that of its Bearer token, and clears the cookie. */
     logOut: () => Promise<void>
   }
 }
@@ -48,8 +48,9 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
   })
 
   app.decorateReply('logOut', async function logOut (this: FastifyReply) {
-    const user = await userOf(this.request)
-    if (user !== undefined) await sessions.end(user.sessionId)
+    for (const user of [await userOf(this.request), await userOf(this.request, true)]) {
+      if (user !== undefined) await sessions.end(user.sessionId)
+    }
     this.clearCookie(cookie.name, cookie.options)
   })
 
@@ -58,8 +59,8 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
     return app.jwt.sign({ sid }, { expiresIn: LIFETIME[kind] })
   }
 
-  async function userOf (request: FastifyRequest) {
-    const token = await request.jwtVerify<{ sid: number }>().catch(notAToken)
+  async function userOf (request: FastifyRequest, onlyCookie = false) {
+    const token = await request.jwtVerify<{ sid: number }>({ onlyCookie }).catch(notAToken)
     return token && await sessions.userOf(token.sid)
   }
 })

@@ -20,7 +20,7 @@ export function createPasswords (cost: number, atOnce = 2) {
   return {
     /** @throws INVALID_PASSWORD for one of the commonest, whatever its case */
     hash (password: string): Promise<string> {
-      if (common.has(password.toLowerCase())) throw new INVALID_PASSWORD('This password is among the first that are guessed, please choose another')
+      if (common.has(composed(password).toLowerCase())) throw new INVALID_PASSWORD('This password is among the first that are guessed, please choose another')
       return limit(() => bcrypt.hash(digest(password), cost))
     },
 
@@ -32,11 +32,12 @@ export function createPasswords (cost: number, atOnce = 2) {
   }
 }
 
-/**
- * bcrypt reads 72 bytes and stops at a NUL: it is given 44 characters that stand for the whole password. However a
- * keyboard composes a character, it is the same one (NFKC).
- * @see NIST SP 800-63B, section 5.1.1.2
- */
+/** bcrypt reads 72 bytes and stops at a NUL: it is given 44 characters that stand for the whole password. */
 function digest (password: string) {
-  return createHash('sha256').update(password.normalize('NFKC')).digest('base64')
+  return createHash('sha256').update(composed(password)).digest('base64')
+}
+
+/** However a keyboard composes a character, it is the same one. @see NIST SP 800-63B, section 5.1.1.2 */
+function composed (password: string) {
+  return password.normalize('NFKC')
 }

@@ -13,10 +13,11 @@ export type SessionUser = NonNullable<Awaited<ReturnType<Sessions['userOf']>>>
 
 /** Sessions are rows, asked by every request: one that ended is ended, everywhere, at once. */
 export function createSessions (db: Db) {
+  // A use is noted within a minute, so that a session lasts the 30 minutes, and at most one more.
   const isAlive = and(
     isNull(sessions.revokedAt),
     sql`${sessions.expiresAt} > now()`,
-    sql`(${sessions.kind} <> 'cookie' OR ${sessions.lastUsedAt} > now() - interval '30 minutes')`
+    sql`(${sessions.kind} <> 'cookie' OR ${sessions.lastUsedAt} > now() - interval '31 minutes')`
   )
   const find = db.select({
     sessionId: sessions.id,
