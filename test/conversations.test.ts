@@ -74,10 +74,14 @@ t.test('which bots take part, and who of them answers', async t => {
 
   const both = await begin(ann, 'Both', { bots: ['simulated', 'favorite-song'] })
   t.same(await answersTo(both, 'hello'), [], 'of several bots nobody answers who is not named')
-  t.same(await answersTo(both, '@simulated hello'), ['simulated: You said: @simulated hello'])
+  t.same(await answersTo(both, '@simulated hello'), ['simulated: You said: hello'])
+  t.same(await answersTo(both, '@favorite-song, @simulated: hello'), ['favorite-song: What is your name?', 'simulated: You said: hello'])
   t.same(await answersTo(both, 'well, @favorite-song and @simulated?'), [
-    'favorite-song: Invalid initial input, please say hello.', 'simulated: You said: well, @favorite-song and @simulated?'
+    'favorite-song: Hello well, @favorite-song and @simulated?, what is your favorite song?', 'simulated: You said: well, @favorite-song and @simulated?'
   ], 'in the order named')
+  await answersTo(both, '@favorite-song Yesterday')
+  await answersTo(both, '@simulated and now?')
+  t.equal((await ann.get(both)).json().is_finished, true, 'the script is through, whoever speaks')
 
   const before = await query('SELECT FROM conversations')
   t.match((await ann.post('/api/conversations', { name: 'X', bots: ['nobody'] })).json(), { statusCode: 404, code: 'BOT_NOT_FOUND' })

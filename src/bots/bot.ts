@@ -1,17 +1,14 @@
-/** What a bot remembers of a conversation: JSON, kept with the conversation. Undefined before its first answer. */
-export type BotState = unknown
-
 export interface Answer {
   /** 1 to 100,000 code points. */
   text: string
-  /** What to remember; left out by bots that remember nothing. */
-  state?: BotState
-  /** Whether the bot is through with the conversation. */
+  /** What to remember of the conversation: JSON, kept with it. Left out by bots that remember nothing. */
+  state?: unknown
+  /** Whether the bot is through with the conversation; left out by bots that never are. */
   isFinished?: boolean
 }
 
-/** A bot that answers at once: a pure function of what it remembers and what was said. */
-export type InstantBot = (said: { text: string, state: BotState }) => Answer
+/** A bot that answers at once: a pure function of what it remembers, at first undefined, and what was said. */
+export type InstantBot = (said: { text: string, state: unknown }) => Answer
 
 /** A bot as it is stored: its name, and which engine runs it with which settings. */
 export interface BotRow {

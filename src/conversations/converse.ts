@@ -26,19 +26,25 @@ export function createConverse (log: Log, directory: Directory): Converse {
   }
 
   async function answer (incoming: Incoming, setting: Setting) {
-    const { text, to } = incoming
-    const replies = addressed(setting.bots, text).map((bot): Reply =>
-      ({ bot, answer: directory(bot)({ text, state: setting.state[bot.id] }) }))
+    const { to } = incoming
+    const { bots, text } = addressed(setting.bots, incoming.text)
+    const replies = bots.map((bot): Reply => ({ bot, answer: directory(bot)({ text, state: setting.state[bot.id] }) }))
     const beginsAnew = setting.isFinished && 'newestOf' in to && !replies.some(({ answer }) => answer.isFinished)
-    return await log.append(incoming, beginsAnew ? { ...setting, id: null, state: {} } : setting, replies)
+    return await log.append(incoming, beginsAnew ? { ...setting, id: null, state: {}, isFinished: false } : setting, replies)
   }
 }
 
-/** Who answers: the only bot, or of several those that are named as `@name`, in the order named. */
+/**
+ * Who answers, and to what: the only bot, or of several those that are named as `@name`, in the order named. Names at
+ * the beginning are an address, which the bots do not hear.
+ */
 function addressed (bots: BotRow[], text: string) {
-  if (bots.length < 2) return bots
+  if (bots.length < 2) return { bots, text }
   const named = [...text.matchAll(/@([\w-]+)/g)].map(([, name]) => name)
-  return bots.filter(({ name }) => named.includes(name)).sort((a, b) => named.indexOf(a.name) - named.indexOf(b.name))
+  return {
+    bots: bots.filter(({ name }) => named.includes(name)).sort((a, b) => named.indexOf(a.name) - named.indexOf(b.name)),
+    text: text.replace(/^(@[\w-]+[,:]?\s+)+/, '')
+  }
 }
 
 /** Work of one key is done one after the other, in the order in which it came. */

@@ -54,10 +54,12 @@ export function createLog (db: Db) {
     async append ({ author, to, text, clientId }: Incoming, setting: Setting, replies: Reply[]): Promise<Message[] | undefined> {
       const state = { ...setting.state }
       for (const { bot, answer } of replies) if (answer.state !== undefined) state[bot.id] = answer.state
+      const scripts = replies.flatMap(({ answer: { isFinished } }) => isFinished ?? [])
+      const isFinished = scripts.length === 0 ? setting.isFinished : scripts.includes(true)
       const appended = [
         author.id, text, clientId, clientId && hashOf(text),
         replies.map(({ bot }) => bot.id), replies.map(({ answer }) => answer.text),
-        JSON.stringify(setting.state), JSON.stringify(state), replies.some(({ answer }) => answer.isFinished)
+        JSON.stringify(setting.state), JSON.stringify(state), isFinished
       ]
       const query: pg.QueryConfig = setting.id !== null || 'conversation' in to
         ? { name: 'append', text: APPEND, values: [...appended, setting.id] }
