@@ -19,8 +19,8 @@ import { createConversationStore } from './conversations/store.js'
 import { isUnavailable, type Db } from './db/client.js'
 import { NOT_FOUND } from './errors.js'
 import { acceptBodies, BODY_LIMIT } from './http/body.js'
-import { createErrorHandler, type Dialect } from './http/error-handler.js'
-import { healthRoutes } from './http/health.js'
+import { answerMalformed, createErrorHandler, type Dialect } from './http/error-handler.js'
+import { healthRoutes, refuseWhenClosing } from './http/health.js'
 import { openapi } from './http/openapi.js'
 import { security } from './http/security.js'
 
@@ -41,7 +41,9 @@ export async function buildApp ({ config, db, secret, logger }: Deps) {
     genReqId: () => randomUUID(),
     bodyLimit: BODY_LIMIT,
     routerOptions: { maxParamLength: 500 },
-    frameworkErrors: handleErrors()
+    frameworkErrors: handleErrors(),
+    clientErrorHandler: answerMalformed,
+    return503OnClosing: false // since `refuseWhenClosing` says it in the shape of all errors
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   const accounts = createAccountStore(db)
@@ -53,6 +55,7 @@ export async function buildApp ({ config, db, secret, logger }: Deps) {
 
   app.setErrorHandler(handleErrors())
   app.setNotFoundHandler(async () => { throw new NOT_FOUND() })
+  refuseWhenClosing(app)
   acceptBodies(app)
   await app.register(security, { config, cookieName: cookie.name })
   await app.register(openapi, { cookieName: cookie.name })

@@ -25,7 +25,7 @@ export const ConfigSchema = Type.Object({
   })),
   CORS_ORIGINS: Type.String({
     default: 'http://localhost:3000,http://localhost:5173',
-    pattern: '^$|^https?://[^/,\\s]+(,\\s*https?://[^/,\\s]+)*$',
+    pattern: '^https?://[^/,\\s]+(,\\s*https?://[^/,\\s]+)*$',
     description: 'Front ends that may call the API with cookies: origins, separated by commas, without a slash at the end'
   }),
   BCRYPT_COST: Type.Integer({ default: 12, minimum: 10, maximum: 16, description: 'Work per password hash, as a power of two' }),

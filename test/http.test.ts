@@ -1,4 +1,7 @@
 import t from 'tap'
+import { once } from 'node:events'
+import { connect, type AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Readable } from 'node:stream'
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 import { pino } from 'pino'
@@ -237,7 +240,7 @@ function complaintsAbout (answer: LightMyRequestResponse, { code, how }: Wrong, 
     [`should be ${code}`]: code === undefined || said.code === code,
     'has another status in its body': said.statusCode === answer.statusCode,
     'has no sentence': SENTENCE.test(said.error),
-    'has no details': !isValidation || (said.details.length > 0 && said.details.every(({ path, message }: Record<string, unknown>) => typeof path === 'string' && typeof message === 'string' && message !== '')),
+    'has no details': !isValidation || said.details?.[0]?.message?.length > 0,
     'is not JSON': answer.headers['content-type'] === 'application/json; charset=utf-8',
     'is not documented': documented.split('; ').some(error => error.startsWith(`${said.code}: `)),
     'has not the fields of the guided chat': !path.endsWith('/chat') || (typeof said.user_phone === 'string' && SENTENCE.test(said.bot_message))
@@ -625,4 +628,39 @@ async function everythingIn ({ db }: Server): Promise<Record<string, string>> {
   const each = tables.map(({ name }) => `SELECT '${name}' AS name, count(*) || ' rows, ' || coalesce(md5(string_agg(r::text, '' ORDER BY r::text)), '') AS rows FROM "${name}" r`)
   const { rows } = await db.$client.query(each.join(' UNION ALL '))
   return Object.fromEntries(rows.map(({ name, rows }) => [name, rows]))
+}
+
+t.test('what is not even HTTP is refused in the same shape', async t => {
+  const { app } = await startApp(t)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  for (const sent of ['nonsense\r\n\r\n', `GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${'x'.repeat(20_000)}\r\n\r\n`]) {
+    const answer = await exchange(port, sent)
+    t.match(answer, /^HTTP\/1\.1 400 Bad Request\r\n/)
+    t.same(JSON.parse(answer.split('\r\n\r\n')[1]!), { statusCode: 400, code: 'INVALID_REQUEST', error: 'Invalid request' })
+  }
+})
+
+t.test('an upload that breaks off is the client’s doing', async t => {
+  const logged: Array<{ level: number, code?: string }> = []
+  const { app } = await startApp(t, {}, pino({ level: 'info' }, { write: line => { logged.push(JSON.parse(line)) } }))
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const socket = connect(port, '127.0.0.1', () => {
+    socket.write('POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"')
+  })
+  while (logged.length < 2) await sleep(10) // that it listens, and that a request came
+  socket.destroy()
+  while (!logged.some(({ code }) => code === 'INVALID_REQUEST')) await sleep(10)
+  t.ok(logged.every(({ level }) => level === 30), 'nothing of ours is away or broken')
+})
+
+/** What comes back on a connection of its own, until it is closed. */
+async function exchange (port: number, sent: string) {
+  const socket = connect(port, '127.0.0.1', () => socket.write(sent))
+  socket.on('error', () => { /* a reset, which may follow the answer */ })
+  let answer = ''
+  socket.on('data', data => { answer += data })
+  await once(socket, 'close')
+  return answer
 }

@@ -1,9 +1,13 @@
+import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import * as errors from '../errors.js'
 import type { ErrorBody } from './schema.js'
 
 /** What a dialect adds to an error's body, or says in other words. */
 export type Dialect = (body: ErrorBody, request: FastifyRequest) => ErrorBody
+
+/** A small body may break a rule ten thousand times: the answer stays small, too. */
+const MOST_DETAILS = 20
 
 /** Says every error in one shape; what broke on our side is logged and not told. */
 export function createErrorHandler (isUnavailable: (error: unknown) => boolean, dialect: Dialect = body => body) {
@@ -14,7 +18,7 @@ export function createErrorHandler (isUnavailable: (error: unknown) => boolean, 
     else request.log.info({ code }, message)
     if (statusCode === 503) reply.header('retry-after', '5')
     const body: ErrorBody = { statusCode, code, error: message }
-    if (error.validation !== undefined) body.details = error.validation.map(detail)
+    if (error.validation !== undefined) body.details = error.validation.slice(0, MOST_DETAILS).map(detail)
     return reply.code(statusCode).send(dialect(body, request))
   }
 }
@@ -29,9 +33,8 @@ function translate (error: FastifyError, isUnavailable: (error: unknown) => bool
   if (error.validation !== undefined) return Object.assign(new errors.INVALID_REQUEST(), { message: sentence(error) })
   if (error.code === 'FST_ERR_CTP_INVALID_JSON_BODY') return new errors.INVALID_JSON()
   if (error.code in errors) return error
-  if (isUnavailable(error)) return new errors.UNAVAILABLE()
-  const status = error.statusCode ?? 500
-  return OURS[status]?.() ?? (status < 500 ? new errors.INVALID_REQUEST() : new errors.INTERNAL())
+  if (error.statusCode !== undefined && error.statusCode < 500) return OURS[error.statusCode]?.() ?? new errors.INVALID_REQUEST()
+  return isUnavailable(error) ? new errors.UNAVAILABLE() : new errors.INTERNAL()
 }
 
 type Problem = NonNullable<FastifyError['validation']>[number]
@@ -41,9 +44,25 @@ function sentence ({ validation, validationContext }: FastifyError) {
   return path === '' ? `The ${validationContext} ${message}` : `${path} ${message}`
 }
 
-function detail ({ instancePath, params, message = 'is invalid' }: Problem) {
+/** In words for people, where Ajv's own are for programmers. */
+const SAID: Record<string, string> = {
+  pattern: 'has characters or a form that is not allowed here',
+  not: 'has fields that exclude each other'
+}
+
+function detail ({ keyword, instancePath, params, message }: Problem) {
   const missing = params['missingProperty'] as string | undefined
   const steps = instancePath.split('/').slice(1)
-  if (missing === undefined) return { path: steps.join('.'), message }
+  if (missing === undefined) return { path: steps.join('.'), message: SAID[keyword] ?? message! }
   return { path: [...steps, missing].join('.'), message: 'is required' }
+}
+
+/** Answers what is not even HTTP, in the same shape, on the bare socket. */
+export function answerMalformed (error: NodeJS.ErrnoException, socket: Socket) {
+  const { statusCode, code, message } = new errors.INVALID_REQUEST()
+  const body = JSON.stringify({ statusCode, code, error: message })
+  if (socket.writable) {
+    socket.write(`HTTP/1.1 400 Bad Request\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`)
+  }
+  socket.destroy(error)
 }

@@ -1,5 +1,7 @@
+import type { FastifyInstance } from 'fastify'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { UNAVAILABLE } from '../errors.js'
 import { answers, MessageOnlySchema } from './schema.js'
 
 /** Whether the process lives, and whether it can do its work: asked by people, containers and load balancers. */
@@ -13,6 +15,15 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ isReady: () => Promise<un
       return { status: 'ok' }
     })
   }
+
+/** From the moment that it closes, a server is not ready, and takes nothing new on the connections that are open. */
+export function refuseWhenClosing (app: FastifyInstance) {
+  let isClosing = false
+  app.addHook('preClose', async () => { isClosing = true })
+  app.addHook('onRequest', async () => {
+    if (isClosing) throw new UNAVAILABLE()
+  })
+}
 
 const Running = { schema: { summary: 'Says that the server is running', tags: ['operation'], response: answers({ 200: MessageOnlySchema }) } }
 const StatusSchema = Type.Object({ status: Type.String() })

@@ -23,7 +23,7 @@ export interface SecurityOptions { config: Config, cookieName: string }
  * @see https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
  */
 export const security = fp<SecurityOptions>(async function security (app, { config, cookieName }) {
-  const listed = config.CORS_ORIGINS.split(',').map(origin => origin.trim()).filter(origin => origin !== '')
+  const listed = config.CORS_ORIGINS.split(',').map(origin => origin.trim())
   const allowed = new Set([...listed, ...ownOrigins(config)])
 
   await app.register(helmet, {

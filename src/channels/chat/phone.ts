@@ -51,12 +51,13 @@ function digitsOf (phone: string) {
 /** Both seeds' error fields: what is wrong as `error` and as `bot_message`, and the number that it is about. */
 export function inBothSeedsWords (body: ErrorBody, { body: sent }: FastifyRequest): ErrorBody & PhoneAnswer {
   const { user_phone: phone } = (sent ?? {}) as { user_phone?: unknown }
-  const isIncomplete = body.code === 'EMPTY_INPUT' || (body.code === 'INVALID_REQUEST' && !body.error.startsWith('client_id'))
+  const isEmpty = body.code === 'EMPTY_INPUT'
+  const isIncomplete = body.details?.every(({ path }) => ['', 'user_phone', 'user_message'].includes(path)) ?? false
   return {
     ...body,
-    error: isIncomplete ? "Invalid input. 'user_phone' and 'user_message' are required." : body.error,
+    error: isEmpty || isIncomplete ? "Invalid input. 'user_phone' and 'user_message' are required." : body.error,
     user_phone: typeof phone === 'string' || typeof phone === 'number' ? String(phone) : '',
-    bot_message: isIncomplete && body.code !== 'EMPTY_INPUT' ? 'Request must contain user_phone and user_message' : body.error
+    bot_message: isIncomplete ? 'Request must contain user_phone and user_message' : body.error
   }
 }
 
