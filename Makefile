@@ -50,8 +50,14 @@ run: $(BUILT) ## Serves at http://localhost:5000, or at another PORT=; Ctrl-C en
 	echo "$$$$" > '$(PID_FILE)'; \
 	exec node "$$server"
 
-dev: $(INSTALLED) ## Serves, and restarts on every change
-	@exec node_modules/.bin/tsx watch --clear-screen=false src/server.ts
+# tsx passes Ctrl-C on to the server. Job control keeps the terminal from sending it there too, since a second one
+# makes the server break off.
+dev: $(INSTALLED) ## Serves, and restarts on every change; Ctrl-C ends it
+	@set -m 2>/dev/null; \
+	node_modules/.bin/tsx watch --clear-screen=false src/server.ts < /dev/null & \
+	trap 'kill -INT $$!' INT TERM; \
+	wait $$!; \
+	wait $$!
 
 test: $(INSTALLED) ## Lints, builds and runs all tests
 	npm run --silent lint
