@@ -62,7 +62,7 @@ export async function openPlace (t: Test) {
     const postgres = await runningPostgres()
     if (postgres !== undefined) process.kill(postgres.pid, 'SIGQUIT')
     await until(async () => await runningPostgres() === undefined)
-    await rm(folder, { recursive: true })
+    await rm(folder, { recursive: true, maxRetries: 5 })
   })
 
   function run (file: string, args: string[] = [], settings: Settings = {}) {

@@ -203,6 +203,7 @@ t.test('the log of a day on which much goes wrong', { buffered: true }, async t 
     t.equal((await server.post('/chat', { user_phone: '123', user_message: 'phone-s3cret' })).status, 200)
     t.equal((await server.get('/api/conversations?token=query-s3cret', undefined, { authorization: 'Bearer bearer-s3cret' })).status, 401)
     t.equal((await server.get('/api/%E0%A4%A?token=path-s3cret')).status, 400)
+    t.equal((await server.post('/api/signup', { username: 'Ann', password: 'pass-s3cret-word' })).status, 400)
     t.equal((await server.post('/api/signup', { username: ['list-s3cret'], password: 'pass-s3cret-word' })).status, 400)
     const malformed = await fetch(`${server.url}/api/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"password":json-s3cret}' })
     t.equal(malformed.status, 400)

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { INVALID_CREDENTIALS, CROSS_SITE, INVALID_PASSWORD, UNAUTHORIZED, USERNAME_TAKEN } from '../errors.js'
-import { answers, BODY_ERRORS, LOGGED_IN, MessageOnlySchema } from '../http/schema.js'
+import { answers, LOGGED_IN, MessageOnlySchema } from '../http/schema.js'
 import type { Passwords } from './passwords.js'
 import { CredentialsSchema, NewAccountSchema, ProfileSchema, WelcomeSchema } from './schema.js'
 import type { AccountStore } from './store.js'
@@ -42,7 +42,7 @@ const SignUp = {
     summary: 'Makes an account',
     tags: ['accounts'],
     body: NewAccountSchema,
-    response: answers({ 201: WelcomeSchema }, [...BODY_ERRORS, INVALID_PASSWORD, USERNAME_TAKEN])
+    response: answers({ 201: WelcomeSchema }, [INVALID_PASSWORD, USERNAME_TAKEN])
   }
 }
 
@@ -52,7 +52,7 @@ const LogIn = {
     summary: 'Begins a session, in a cookie',
     tags: ['accounts'],
     body: CredentialsSchema,
-    response: answers({ 200: WelcomeSchema }, [...BODY_ERRORS, INVALID_CREDENTIALS, CROSS_SITE])
+    response: answers({ 200: WelcomeSchema }, [INVALID_CREDENTIALS])
   }
 }
 

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR, UNAUTHORIZED } from '../errors.js'
+import { CONVERSATION_NOT_FOUND, IDEMPOTENCY_MISMATCH, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR, UNAUTHORIZED } from '../errors.js'
 import { linkNext } from '../http/paging.js'
-import { answers, BODY_ERRORS, ClientIdHeader, LOGGED_IN, SENDING_ERRORS } from '../http/schema.js'
+import { answers, ClientIdHeader, LOGGED_IN } from '../http/schema.js'
 import type { Converse } from './converse.js'
 import type { MessageStore } from './message-store.js'
 import { ConversationParams, EditedMessageSchema, MessageParams, MessageSchema, MessagesQuery, MessagesSchema, NewMessageSchema } from './schema.js'
@@ -62,7 +62,7 @@ const Send = {
     params: ConversationParams,
     headers: ClientIdHeader,
     body: NewMessageSchema,
-    response: answers({ 201: MessagesSchema }, [UNAUTHORIZED, ...SENDING_ERRORS])
+    response: answers({ 201: MessagesSchema }, [UNAUTHORIZED, CONVERSATION_NOT_FOUND, IDEMPOTENCY_MISMATCH])
   }
 }
 
@@ -76,7 +76,7 @@ const Edit = {
     summary: 'Changes the text of your own message',
     params: MessageParams,
     body: EditedMessageSchema,
-    response: answers({ 200: MessageSchema }, [...NOT_THERE, ...BODY_ERRORS, NOT_THE_AUTHOR])
+    response: answers({ 200: MessageSchema }, [...NOT_THERE, NOT_THE_AUTHOR])
   }
 }
 

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, INVALID_CURSOR, NOT_THE_OWNER, UNAUTHORIZED } from '../errors.js'
 import { decodeCursor, encodeCursor, linkNext } from '../http/paging.js'
-import { answers, BODY_ERRORS, LOGGED_IN } from '../http/schema.js'
+import { answers, LOGGED_IN } from '../http/schema.js'
 import {
   ConversationNameSchema, ConversationParams, ConversationQuery, ConversationSchema, ConversationsQuery,
   ConversationTitleSchema, NewConversationSchema
@@ -52,7 +52,7 @@ const Create = {
     ...common,
     summary: 'Begins a conversation',
     body: NewConversationSchema,
-    response: answers({ 201: ConversationTitleSchema }, [UNAUTHORIZED, ...BODY_ERRORS, BOT_NOT_FOUND])
+    response: answers({ 201: ConversationTitleSchema }, [UNAUTHORIZED, BOT_NOT_FOUND])
   }
 }
 
@@ -72,7 +72,7 @@ const Rename = {
     summary: 'Renames a conversation',
     params: ConversationParams,
     body: ConversationNameSchema,
-    response: answers({ 200: ConversationTitleSchema }, [UNAUTHORIZED, ...BODY_ERRORS, CONVERSATION_NOT_FOUND])
+    response: answers({ 200: ConversationTitleSchema }, [UNAUTHORIZED, CONVERSATION_NOT_FOUND])
   }
 }
 

@@ -3,8 +3,11 @@ import type { FastifySchema } from 'fastify'
 import swagger, { type SwaggerTransform } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { TObject } from 'typebox'
-import { CROSS_SITE } from '../errors.js'
-import { BODY_ERRORS, refuse, type Responses } from './schema.js'
+import { BODY_TOO_LARGE, CROSS_SITE, INVALID_JSON, INVALID_TEXT, UNSUPPORTED_MEDIA_TYPE } from '../errors.js'
+import { refuse, type Responses } from './schema.js'
+
+/** What any write may be refused for, for its body or for the site it comes from, before its route is asked. */
+const WRITE_ERRORS = [INVALID_JSON, INVALID_TEXT, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, CROSS_SITE]
 
 /** For the page at /docs: it takes everything from here, also where we are reached by http. */
 const DOCS_CSP = { 'default-src': "'self'", 'img-src': ["'self'", 'data:'], 'base-uri': "'none'", 'frame-ancestors': "'none'" }
@@ -29,8 +32,7 @@ export const openapi = fp<{ cookieName: string }>(async function openapi (app, {
 })
 
 /**
- * What a route's schema leaves out: that a default may be left out, and that every write may be refused for its body or
- * for the site it comes from, before its route is asked.
+ * What a route's schema leaves out: that a default may be left out, and what every write may be refused for.
  */
 const asClientsSeeIt: SwaggerTransform<FastifySchema> = function asClientsSeeIt ({ schema, url, route }) {
   const { body, querystring, response } = schema as { body?: TObject, querystring?: TObject, response?: Responses }
@@ -41,7 +43,7 @@ const asClientsSeeIt: SwaggerTransform<FastifySchema> = function asClientsSeeIt 
       ...schema,
       body: body && withoutDefaults(body),
       querystring: querystring && withoutDefaults(querystring),
-      response: isWrite && response ? refuse(response, [...BODY_ERRORS, CROSS_SITE], response[400]) : response
+      response: isWrite && response ? refuse(response, WRITE_ERRORS, response[400]) : response
     }
   }
 }

@@ -43,14 +43,6 @@ export const LOGGED_IN: Array<Record<string, string[]>> = [{ cookie: [] }, { bea
 type ErrorClass = FastifyErrorConstructor
 export type Responses = Record<number, TSchema & { description?: string }>
 
-/** What a call with a body may be refused for. */
-export const BODY_ERRORS: ErrorClass[] = [
-  errors.INVALID_JSON, errors.INVALID_TEXT, errors.BODY_TOO_LARGE, errors.UNSUPPORTED_MEDIA_TYPE
-]
-
-/** What a call that stores a message may be refused for, beside its body. */
-export const SENDING_ERRORS: ErrorClass[] = [...BODY_ERRORS, errors.CONVERSATION_NOT_FOUND, errors.IDEMPOTENCY_MISMATCH]
-
 /**
  * A route's answers: those that succeed, and a response for each status that its errors have. Every route may answer
  * that the request is invalid, that something broke, or that the database is away.

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import type { AccountStore } from '../../accounts/store.js'
 import type { Converse } from '../../conversations/converse.js'
 import { BOT_NOT_FOUND, EMPTY_INPUT, IDEMPOTENCY_MISMATCH, INVALID_PHONE, MESSAGE_TOO_LONG } from '../../errors.js'
-import { answers, BODY_ERRORS, ClientId, ClientIdHeader, ErrorSchema, type ErrorBody } from '../../http/schema.js'
+import { answers, ClientId, ClientIdHeader, ErrorSchema, type ErrorBody } from '../../http/schema.js'
 
 /** A number is taken as its digits. */
 const Input = Type.Unsafe<string | number>({ type: ['string', 'number'] })
@@ -69,6 +69,6 @@ export const PhoneChat = {
     headers: ClientIdHeader,
     body: QuestionSchema,
     response: answers({ 200: AnswerSchema },
-      [...BODY_ERRORS, EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG, BOT_NOT_FOUND, IDEMPOTENCY_MISMATCH], PhoneErrorSchema)
+      [EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG, BOT_NOT_FOUND, IDEMPOTENCY_MISMATCH], PhoneErrorSchema)
   }
 }
