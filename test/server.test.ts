@@ -150,7 +150,8 @@ t.test('SIGTERM: nothing new is taken, what is under way gets its answer', { buf
 t.test('a signal during the start leaves no Postgres behind', { buffered: true }, async t => {
   const place = await openPlace(t)
   const server = place.run('server.js')
-  await until(place.runningPostgres)
+  const hasEnded = server.ended.then(() => true)
+  await until(async () => await place.runningPostgres() ?? await Promise.race([hasEnded, false]))
   server.kill('SIGTERM')
   t.match(await server.ended, { code: 0, stderr: '' })
   t.equal(await place.runningPostgres(), undefined)
