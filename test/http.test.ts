@@ -1,6 +1,6 @@
 import t from 'tap'
 import { once } from 'node:events'
-import { connect, type AddressInfo } from 'node:net'
+import { connect, type AddressInfo, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Readable } from 'node:stream'
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
@@ -655,9 +655,27 @@ t.test('an upload that breaks off is the client’s doing', async t => {
   t.ok(logged.every(({ level }) => level === 30), 'nothing of ours is away or broken')
 })
 
+t.test('a server that closes takes nothing new, and says so as everywhere', async t => {
+  const { app } = await startApp(t)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const answer = exchange(port, 'GET /health/ready HTTP/1.1\r\nHost: x\r\n', async socket => {
+    await exchange(port, 'GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n') // by then the half is there
+    app.close()
+    while (app.server.listening) await sleep(1)
+    socket.write('\r\n')
+  })
+  const [head, body] = (await answer).split('\r\n\r\n')
+  t.match(head, /^HTTP\/1\.1 503 Service Unavailable\r\n[^]*retry-after: 5/i)
+  t.match(JSON.parse(body!), { statusCode: 503, code: 'UNAVAILABLE' })
+})
+
 /** What comes back on a connection of its own, until it is closed. */
-async function exchange (port: number, sent: string) {
-  const socket = connect(port, '127.0.0.1', () => socket.write(sent))
+async function exchange (port: number, sent: string, then?: (socket: Socket) => Promise<void>) {
+  const socket = connect(port, '127.0.0.1', () => {
+    socket.write(sent)
+    then?.(socket)
+  })
   socket.on('error', () => { /* a reset, which may follow the answer */ })
   let answer = ''
   socket.on('data', data => { answer += data })
