@@ -3,6 +3,7 @@ import type { Db } from '../db/client.js'
 import { chatbots, conversations, conversationUsers, messages, users } from '../db/tables.js'
 import { CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR } from '../errors.js'
 import { cutPage } from '../http/paging.js'
+import { MESSAGES } from './log.js'
 import type { Message } from './schema.js'
 
 export type MessageStore = ReturnType<typeof createMessageStore>
@@ -124,8 +125,7 @@ const NEWEST = `
   SELECT c.id AS conversation, m.*
   FROM unnest($1::bigint[]) AS c (id)
   CROSS JOIN LATERAL (
-    SELECT m.id, m.rev, m.sender, coalesce(u.username, b.name) AS username, m.text, m.status, m.created_at
-    FROM messages m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id
+    ${MESSAGES}
     WHERE m.conversation_id = c.id AND m.status <> 'deleted'
     ORDER BY m.id DESC LIMIT $2
   ) m

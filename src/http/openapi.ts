@@ -31,9 +31,7 @@ export const openapi = fp<{ cookieName: string }>(async function openapi (app, {
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
 })
 
-/**
- * What a route's schema leaves out: that a default may be left out, and what every write may be refused for.
- */
+/** What a route's schema leaves out: that a default may be left out, and what every write may be refused for. */
 const asClientsSeeIt: SwaggerTransform<FastifySchema> = function asClientsSeeIt ({ schema, url, route }) {
   const { body, querystring, response } = schema as { body?: TObject, querystring?: TObject, response?: Responses }
   const isWrite = ![route.method].flat().includes('GET')
