@@ -28,6 +28,27 @@ export const ConfigSchema = Type.Object({
     pattern: '^https?://[^/,\\s]+(,\\s*https?://[^/,\\s]+)*$',
     description: 'Front ends that may call the API with cookies: origins, separated by commas, without a slash at the end'
   }),
+  COOKIE_SAMESITE: Type.Enum(['lax', 'none'], { default: 'lax', description: 'SameSite of the session cookie; none for a front end on another site, which needs an https PUBLIC_URL' }),
+  TRUST_PROXY: Type.Optional(Type.String({
+    description: 'Proxies whose X-Forwarded headers count: addresses or networks, separated by commas, or loopback, linklocal, uniquelocal'
+  })),
+  API_KEYS: Type.Optional(Type.String({
+    pattern: '^[!-+\\--~]{16,}(,\\s*[!-+\\--~]{16,})*$',
+    description: 'Keys, of at least 16 characters, separated by commas, with which front ends let guests in at /chat/initial. Unset: no guests'
+  })),
+  GUEST_BOT: Type.String({ default: 'simulated', minLength: 1, description: 'The bot that answers guests' }),
+  SMTP_URL: Type.Optional(Type.String({
+    pattern: '^smtps?://',
+    format: 'url',
+    description: 'The server that sends mail, as smtps://user:password@mail.example.com. Unset: mail is written to DATA_DIR/mail'
+  })),
+  MAIL_FROM: Type.String({ default: 'Parley <no-reply@localhost>', pattern: '^[^\\r\\n]*@[^\\r\\n]+$', description: 'The sender of mail' }),
+  RATE_LIMITS: Type.Enum(['on', 'off'], { default: 'on', description: 'off lifts all the limits below, as for load tests' }),
+  RATE_LIMIT: Type.Integer({ default: 600, minimum: 1, description: 'Requests a minute from one address' }),
+  RATE_LIMIT_ENTRY: Type.Integer({ default: 5, minimum: 1, description: 'Requests a minute from one address to each of signup, login, register and forgot' }),
+  RATE_LIMIT_LOGIN: Type.Integer({ default: 5, minimum: 1, description: 'Attempts a minute to log in to one account from one address' }),
+  RATE_LIMIT_CHAT: Type.Integer({ default: 300, minimum: 1, description: 'Messages a minute to /chat from one address' }),
+  RATE_LIMIT_PHONE: Type.Integer({ default: 60, minimum: 1, description: 'Messages a minute to /chat from one phone' }),
   BCRYPT_COST: Type.Integer({ default: 12, minimum: 10, maximum: 16, description: 'Work per password hash, as a power of two' }),
   LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info', description: 'What is logged: trace, debug, info, warn, error, fatal or silent' })
 })

@@ -153,6 +153,12 @@ export const oneTimeTokens = pgTable('one_time_tokens', {
   usedAt: time()
 }, table => [index('one_time_tokens_user').on(table.userId)])
 
+/** The workers of jobs, each of which says every few seconds that it lives. */
+export const workers = pgTable('workers', {
+  id: text().primaryKey(),
+  seenAt: time().notNull().defaultNow()
+})
+
 /** What WhatsApp delivered, as it came, before anybody thought about it. */
 export const whatsappInbox = pgTable('whatsapp_inbox', {
   id: id(),
