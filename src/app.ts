@@ -2,10 +2,17 @@ import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyBaseLogger } from 'fastify'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { sql } from 'drizzle-orm'
-import { authentication, sessionCookie } from './accounts/authentication.js'
+import { authentication } from './accounts/authentication.js'
+import { sessionCookie } from './accounts/cookie.js'
+import { createExportStore } from './accounts/export-store.js'
+import { exportRoute } from './accounts/export-route.js'
+import { passcodeRoutes } from './accounts/passcode-routes.js'
 import { createPasswords } from './accounts/passwords.js'
+import { profileRoutes } from './accounts/profile-routes.js'
+import { createProfileStore } from './accounts/profile-store.js'
 import { accountRoutes } from './accounts/routes.js'
 import { createSessions } from './accounts/sessions.js'
+import { createSignIn } from './accounts/sign-in.js'
 import { createAccountStore } from './accounts/store.js'
 import { directory } from './bots/directory.js'
 import { chatRoutes } from './channels/chat/routes.js'
@@ -17,6 +24,7 @@ import { createMessageStore } from './conversations/message-store.js'
 import { conversationRoutes } from './conversations/routes.js'
 import { createConversationStore } from './conversations/store.js'
 import { isUnavailable, type Db } from './db/client.js'
+import { createListener } from './db/listener.js'
 import { NOT_FOUND } from './errors.js'
 import { acceptBodies, BODY_LIMIT } from './http/body.js'
 import { answerMalformed, createErrorHandler, type Dialect } from './http/error-handler.js'
@@ -46,8 +54,11 @@ export async function buildApp ({ config, db, secret, logger }: Deps) {
     return503OnClosing: false // since `refuseWhenClosing` says it in the shape of all errors
   }).withTypeProvider<TypeBoxTypeProvider>()
 
-  const accounts = createAccountStore(db)
-  const sessions = createSessions(db)
+  const listener = createListener(db, app.log)
+  const sessions = createSessions(db, listener)
+  const accounts = createAccountStore(db, sessions)
+  const passwords = createPasswords(config.BCRYPT_COST)
+  const signIn = createSignIn(accounts, passwords)
   const messages = createMessageStore(db)
   const conversations = createConversationStore(db, messages)
   const converse = createConverse(createLog(db), directory)
@@ -62,15 +73,26 @@ export async function buildApp ({ config, db, secret, logger }: Deps) {
   await app.register(authentication, { sessions, secret, cookie })
 
   await app.register(healthRoutes, { isReady: () => db.execute(sql`SELECT 1`) })
-  await app.register(chatRoutes, { accounts, converse, handleErrors })
-  await app.register(chatRoutes, { prefix: '/api', accounts, converse, handleErrors })
-  await app.register(accountRoutes, { prefix: '/api', accounts, passwords: createPasswords(config.BCRYPT_COST) })
+  for (const prefix of ['', '/api']) {
+    await app.register(chatRoutes, { prefix, config, accounts, conversations, converse, handleErrors })
+  }
+  await app.register(passcodeRoutes, { signIn, handleErrors })
+  await app.register(accountRoutes, { prefix: '/api', signIn })
   await app.register(async function authenticated (users) {
     users.addHook('onRequest', users.authenticate)
     await users.register(conversationRoutes, { prefix: '/api/conversations', conversations })
     await users.register(messageRoutes, { prefix: '/api/conversations/:id/messages', messages, converse })
+    await users.register(async function signedUp (members) {
+      members.addHook('onRequest', members.refuseGuests)
+      await members.register(profileRoutes, { prefix: '/api/me', profiles: createProfileStore(db, sessions), sessions, passwords })
+      await members.register(exportRoute, { prefix: '/api/me', exported: createExportStore(db) })
+    })
   })
 
-  app.addHook('onClose', async () => { await db.$client.end() })
+  app.addHook('onReady', async () => { listener.start() })
+  app.addHook('onClose', async () => {
+    await listener.close()
+    await db.$client.end()
+  })
   return app
 }

@@ -171,11 +171,11 @@ t.test('a session is looked up by every request', async t => {
   t.test('a token that is not ours is worth nothing', async t => {
     const tokens = [
       'nonsense',
-      app.jwt.sign({ sid: 1 }, { aud: 'password_reset' }),
-      app.jwt.sign({ sid: 1 }, { iss: 'somebody' }),
-      app.jwt.sign({ sid: 1 }, { key: 'another secret that is as long as ours', expiresIn: 60 }),
-      app.jwt.sign({ sid: 999_999 }, { expiresIn: 60 }),
-      app.jwt.sign({ sid: 1 }),
+      app.jwt.sign({ sid: 1, kind: 'cookie' }, { aud: 'password_reset' }),
+      app.jwt.sign({ sid: 1, kind: 'cookie' }, { iss: 'somebody' }),
+      app.jwt.sign({ sid: 1, kind: 'cookie' }, { key: 'another secret that is as long as ours', expiresIn: 60 }),
+      app.jwt.sign({ sid: 999_999, kind: 'cookie' }, { expiresIn: 60 }),
+      app.jwt.sign({ sid: 1, kind: 'cookie' }),
       `${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from('{"sid":1}').toString('base64url')}.`
     ]
     await query("UPDATE sessions SET last_used_at = now(), expires_at = now() + interval '1 day'")

@@ -19,9 +19,12 @@ export const connectionFile = `${TEST_FOLDER}/connection.json`
 
 export const silent = { info () {}, warn () {}, error () {} }
 
+export const SECRET_KEY = 'a secret for tests, longer than 32 bytes'
+export const API_KEY = 'a-key-for-tests-only'
+
 /** The settings as they are out of the box, except that a password costs little. */
 export function settings (changes: Partial<Config> = {}): Config {
-  return { ...Value.Create(ConfigSchema), BCRYPT_COST: 4, ...changes }
+  return { ...Value.Create(ConfigSchema), BCRYPT_COST: 4, API_KEYS: `another-key-for-tests, ${API_KEY}`, ...changes }
 }
 
 /** A database of the test's own, as migrations leave it. */
@@ -51,7 +54,7 @@ export async function startApp (t: Test, changes: Partial<Config> = {}, logger?:
   const connection = database ?? await freshDatabase(t)
   const config = settings(changes)
   const db = createDb(connection, silent)
-  const app = await buildApp({ config, db, secret: 'a secret for tests, longer than 32 bytes', logger })
+  const app = await buildApp({ config, db, secret: SECRET_KEY, logger })
   t.teardown(() => app.close())
   const inject = async (request: InjectOptions) => await app.inject(request)
   const anyone = clientOf(inject, {})

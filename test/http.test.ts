@@ -5,46 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Readable } from 'node:stream'
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 import { pino } from 'pino'
-import { settings, startApp, type Client, type Headers } from './helper.js'
-
-type Server = Awaited<ReturnType<typeof startApp>>
-type Schema = { type?: string | string[], properties?: Record<string, Schema>, required?: string[], items?: Schema, minimum?: number, maximum?: number }
-type Content = { content?: { 'application/json': { schema: Schema } } }
-interface Parameter { in: 'path' | 'query' | 'header', name: string, required: boolean, schema: Schema }
-interface Operation {
-  summary?: string
-  security?: unknown[]
-  parameters?: Parameter[]
-  requestBody?: Content
-  responses: Record<string, Content & { description: string }>
-}
-/** An operation of the API as its documentation has it, with an example from below. */
-interface Route extends Operation { name: string, method: Method, path: string, body: Schema | undefined, example: Example }
-type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-interface Example { status: number, body?: Record<string, unknown> }
-
-/** For each call that takes something: a body that is right, and the status that it gets. */
-const examples: Record<string, Example> = {
-  'POST /chat': { status: 200, body: { user_phone: '+49 170 1234567', user_message: 'hello' } },
-  'POST /api/chat': { status: 200, body: { user_phone: '+49 170 1234567', user_message: 'hello' } },
-  'POST /api/signup': { status: 201, body: { username: 'somebody', password: 'correct horse', name: 'Somebody', email: 'somebody@example.com' } },
-  'POST /api/login': { status: 200, body: { username: 'ann', password: 'correct horse' } },
-  'GET /api/logout': { status: 200 },
-  'POST /api/logout': { status: 200 },
-  'GET /api/conversations': { status: 200 },
-  'POST /api/conversations': { status: 201, body: { name: 'Plans', bots: ['simulated'] } },
-  'GET /api/conversations/{id}': { status: 200 },
-  'PUT /api/conversations/{id}': { status: 200, body: { name: 'Better plans' } },
-  'DELETE /api/conversations/{id}': { status: 204 },
-  'GET /api/conversations/{id}/messages': { status: 200 },
-  'POST /api/conversations/{id}/messages': { status: 201, body: { text: 'Hi', client_id: 'mine' } },
-  'GET /api/conversations/{id}/messages/{message}': { status: 200 },
-  'PUT /api/conversations/{id}/messages/{message}': { status: 200, body: { text: 'Hi there' } },
-  'DELETE /api/conversations/{id}/messages/{message}': { status: 204 }
-}
-
-/** What stands for a parameter of a path, in a conversation that Ann has just begun. */
-const places = (id: number): Record<string, number> => ({ id, message: 1 })
+import { settings, startApp, type Headers } from './helper.js'
+import { begin, documentedRoutes, everythingIn, placesOf, rightRequest, send, type Method, type Parameter, type Route, type Schema, type Server } from './routes.js'
 
 const LIMIT = 64 * 1024
 const DEEP = '['.repeat(30_000) + ']'.repeat(30_000)
@@ -89,10 +51,10 @@ function takesSomething ({ method, parameters, body }: Route) {
 }
 
 function explainMissing ({ name, path, example, body }: Route) {
-  if (example === undefined) return `${name} is new: please add an example of it to \`examples\` in this file`
-  if (body !== undefined && example.body === undefined) return `${name} takes a body: please add one to its example in this file`
-  const unknown = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!).find(name => !(name in places(1)))
-  return unknown && `${name} has a parameter {${unknown}}: please say in \`places\` of this file what may stand for it`
+  if (example === undefined) return `${name} is new: please add an example of it to \`examples\` in routes.ts`
+  if (body !== undefined && example.body === undefined) return `${name} takes a body: please add one to its example in routes.ts`
+  const unknown = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!).find(name => !(name in placesOf(path)))
+  return unknown && `${name} has a parameter {${unknown}}: please say in \`placesOf\` of routes.ts what may stand for it`
 }
 
 function allThatIsWrong (route: Route): Wrong[] {
@@ -151,6 +113,13 @@ function wrongParameters ({ path }: Route, parameter: Parameter): Wrong[] {
   if (name === 'idempotency-key') {
     const keys = { empty: '', 'of 256 characters': 'k'.repeat(256), 'not ASCII': 'clé', 'with a control character': 'a\x01b' }
     return Object.entries(keys).map(([how, key]) => ({ how: `${name} ${how}`, code, headers: { [name]: key } }))
+  }
+  if (name === 'x-api-key') {
+    return [
+      { how: 'an empty key', code: 'MISSING_API_KEY', headers: { [name]: '' } },
+      { how: 'a wrong key', code: 'INVALID_API_KEY', headers: { [name]: 'wrong' } },
+      { how: 'a very long key', code: 'INVALID_API_KEY', headers: { [name]: 'k'.repeat(10_000) } }
+    ]
   }
   if (name === 'cursor') {
     return Object.entries(BAD_CURSORS).map(([how, text]) => ({ how: `a cursor, ${how}`, query: `cursor=${text}` }))
@@ -231,7 +200,7 @@ function json (code: string | undefined, payloads: Record<string, InjectOptions[
 }
 
 /** What is not as the contract has it in a refusal. */
-function complaintsAbout (answer: LightMyRequestResponse, { code, how }: Wrong, { path, responses }: Route) {
+function complaintsAbout (answer: LightMyRequestResponse, { code, how }: Wrong, { name, responses }: Route) {
   const said = answer.json()
   const documented = responses[answer.statusCode]?.description ?? ''
   const isValidation = said.code === 'INVALID_REQUEST' && !how.includes('UTF-8')
@@ -243,7 +212,7 @@ function complaintsAbout (answer: LightMyRequestResponse, { code, how }: Wrong, 
     'has no details': !isValidation || said.details?.[0]?.message?.length > 0,
     'is not JSON': answer.headers['content-type'] === 'application/json; charset=utf-8',
     'is not documented': documented.split('; ').some(error => error.startsWith(`${said.code}: `)),
-    'has not the fields of the guided chat': !path.endsWith('/chat') || (typeof said.user_phone === 'string' && SENTENCE.test(said.bot_message))
+    'has not the fields of the guided chat': !name.endsWith('/chat') || (typeof said.user_phone === 'string' && SENTENCE.test(said.bot_message))
   }
   return Object.keys(demands).filter(demand => !demands[demand]).map(demand => `${demand}: ${answer.statusCode} ${answer.payload.slice(0, 200)}`)
 }
@@ -281,7 +250,7 @@ t.test('the documentation', async t => {
   const routes = await documentedRoutes(server)
   const there = registeredRoutes(server)
   t.ok(there.length >= 20)
-  t.same(routes.map(({ name }) => name).sort(), there, 'it has every route of the app, and no other')
+  t.same([...new Set(routes.map(({ method, path }) => `${method} ${path}`))].sort(), there, 'it has every route of the app, and no other')
 
   for (const { name, path, summary, responses, parameters = [], security = [], example, method, body } of routes) {
     t.match(summary, SENTENCE, `${name} has a summary`)
@@ -515,7 +484,7 @@ t.test('is it running, is it ready', async t => {
 t.test('without its database it lives, is not ready, and asks to be tried again', async t => {
   const { anyone, app } = await startApp(t, {}, undefined, { host: '127.0.0.1', port: 1, user: 'nobody', database: 'nothing' })
   t.equal((await anyone.get('/health/live')).statusCode, 200)
-  const token = app.jwt.sign({ sid: 1 }, { expiresIn: 60 })
+  const token = app.jwt.sign({ sid: 1, kind: 'cookie' }, { expiresIn: 60 })
   const asked = [
     anyone.get('/health/ready', { origin: LISTED }),
     anyone.post('/api/login', { username: 'ann', password: 'correct horse' }, { origin: LISTED }),
@@ -589,45 +558,6 @@ t.test('every answer tells browsers to be careful', async t => {
 async function answerOf (ask: () => Promise<LightMyRequestResponse>) {
   const answer = await ask()
   return Object.assign(answer, { request: `${answer.raw.req.method} ${answer.raw.req.url}` })
-}
-
-// --- the routes and their examples ---
-
-/** Every operation of the documentation, with its example. */
-async function documentedRoutes ({ anyone }: Server): Promise<Route[]> {
-  const { paths } = (await anyone.get('/openapi.json')).json() as { paths: Record<string, Record<string, Operation>> }
-  return Object.entries(paths).flatMap(([path, operations]) => Object.entries(operations).map(([key, operation]) => {
-    const method = key.toUpperCase() as Method
-    const name = `${method} ${path}`
-    return { ...operation, name, method, path, body: operation.requestBody?.content!['application/json'].schema, example: examples[name]! }
-  }))
-}
-
-/** What a route needs to be asked: Ann, logged in anew, and a conversation of hers with a message. */
-async function begin ({ as, db }: Server, { path }: Route): Promise<{ ann: Client, url: (changes?: Record<string, string>) => string }> {
-  const ann = await as('ann')
-  await db.$client.query("DELETE FROM users WHERE username = 'somebody'; DELETE FROM messages WHERE client_id = 'mine'")
-  const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
-  await ann.post(`/api/conversations/${id}/messages`, { text: 'First' })
-  const url = (changes: Record<string, string> = {}) => path.replace(/\{(\w+)\}/g, (_whole, name: string) => changes[name] ?? String(places(id)[name]))
-  return { ann, url }
-}
-
-/** The example as it is sent. */
-function rightRequest ({ example: { body } }: Route): { headers: Headers, payload?: Buffer } {
-  return body === undefined ? { headers: {} } : { headers: { 'content-type': 'application/json; charset=utf-8' }, payload: Buffer.from(JSON.stringify(body)) }
-}
-
-async function send ({ app }: Server, { method }: Route, url: string, headers: Headers, payload: InjectOptions['payload']) {
-  return await app.inject({ method, url, headers, ...payload !== undefined && { payload } })
-}
-
-/** A fingerprint of every row of every table. */
-async function everythingIn ({ db }: Server): Promise<Record<string, string>> {
-  const { rows: tables } = await db.$client.query("SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'")
-  const each = tables.map(({ name }) => `SELECT '${name}' AS name, count(*) || ' rows, ' || coalesce(md5(string_agg(r::text, '' ORDER BY r::text)), '') AS rows FROM "${name}" r`)
-  const { rows } = await db.$client.query(each.join(' UNION ALL '))
-  return Object.fromEntries(rows.map(({ name, rows }) => [name, rows]))
 }
 
 t.test('what is not even HTTP is refused in the same shape', async t => {

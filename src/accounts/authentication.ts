@@ -2,26 +2,35 @@ import fp from 'fastify-plugin'
 import jwt from '@fastify/jwt'
 import '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Config } from '../config.js'
-import { UNAUTHORIZED } from '../errors.js'
+import { NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.js'
+import type { sessionCookie } from './cookie.js'
 import { LIFETIME, type SessionKind, type SessionUser, type Sessions } from './sessions.js'
 
 declare module '@fastify/jwt' {
-  interface FastifyJWT { payload: { sid: number }, user: SessionUser }
+  interface FastifyJWT { payload: Claims, user: SessionUser }
 }
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** An `onRequest` hook for scopes that are for users: `request.user`, or UNAUTHORIZED. */
+    /** An `onRequest` hook for scopes that are for users, guests too: `request.user`, or UNAUTHORIZED. */
     authenticate: (request: FastifyRequest) => Promise<void>
+    /** An `onRequest` hook that follows `authenticate` in scopes that are not for guests. */
+    refuseGuests: (request: FastifyRequest) => Promise<void>
+    /** Whose token this is; undefined for one that is worth nothing. */
+    userOf: (token: string | undefined) => Promise<SessionUser | undefined>
   }
   interface FastifyReply {
+    /** Begins a session of this kind, and gives its token. */
+    openSession: (userId: number, kind: SessionKind) => Promise<string>
     /** Begins a session, and sends its token as cookie. */
     logIn: (userId: number) => Promise<void>
     /** Ends the sessions of this request, that of its cookie and that of its Bearer token, and clears the cookie. */
     logOut: () => Promise<void>
   }
 }
+
+/** What a token says: which session, and of which kind it is. */
+interface Claims { sid: number, kind: SessionKind }
 
 const ISSUER = 'parley'
 const AUDIENCE = 'session'
@@ -32,49 +41,52 @@ export interface AuthenticationOptions { sessions: Sessions, secret: string, coo
 export const authentication = fp<AuthenticationOptions>(async function authentication (app, { sessions, secret, cookie }) {
   await app.register(jwt, {
     secret,
-    cookie: { cookieName: cookie.name, signed: false },
     sign: { algorithm: 'HS256', iss: ISSUER, aud: AUDIENCE },
-    verify: { algorithms: ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['exp', 'sid'] }
+    verify: { algorithms: ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['exp', 'sid', 'kind'] }
+  })
+
+  app.decorate('userOf', async token => {
+    const claims = token === undefined ? undefined : claimsOf(token)
+    if (claims === undefined) return undefined
+    const user = await sessions.userOf(claims.sid)
+    return user?.kind === claims.kind ? user : undefined
   })
 
   app.decorate('authenticate', async request => {
-    const user = await userOf(request)
+    const user = await app.userOf(request.bearer ?? request.cookies[cookie.name])
     if (user === undefined) throw new UNAUTHORIZED()
     request.user = user
   })
 
+  app.decorate('refuseGuests', async ({ user }) => {
+    if (user.isGuest) throw new NOT_FOR_GUESTS()
+  })
+
+  app.decorateReply('openSession', async function openSession (this: FastifyReply, userId: number, kind: SessionKind) {
+    const { headers, ip } = this.request
+    this.header('cache-control', 'no-store')
+    const sid = await sessions.open({ userId, kind, userAgent: headers['user-agent'], ip })
+    return app.jwt.sign({ sid, kind }, { expiresIn: LIFETIME[kind] })
+  })
+
   app.decorateReply('logIn', async function logIn (this: FastifyReply, userId: number) {
-    this.setCookie(cookie.name, await openSession(this.request, userId, 'cookie'), { ...cookie.options, maxAge: LIFETIME.cookie })
+    this.setCookie(cookie.name, await this.openSession(userId, 'cookie'), { ...cookie.options, maxAge: LIFETIME.cookie })
   })
 
   app.decorateReply('logOut', async function logOut (this: FastifyReply) {
-    for (const user of [await userOf(this.request), await userOf(this.request, true)]) {
-      if (user !== undefined) await sessions.end(user.sessionId)
+    const { bearer, cookies } = this.request
+    for (const token of [bearer, cookies[cookie.name]]) {
+      const user = await app.userOf(token)
+      if (user !== undefined) await sessions.end(user.id, user.sessionId)
     }
     this.clearCookie(cookie.name, cookie.options)
   })
 
-  async function openSession (request: FastifyRequest, userId: number, kind: SessionKind) {
-    const sid = await sessions.open({ userId, kind, userAgent: request.headers['user-agent'], ip: request.ip })
-    return app.jwt.sign({ sid }, { expiresIn: LIFETIME[kind] })
-  }
-
-  async function userOf (request: FastifyRequest, onlyCookie = false) {
-    const token = await request.jwtVerify<{ sid: number }>({ onlyCookie }).catch(notAToken)
-    return token && await sessions.userOf(token.sid)
+  function claimsOf (token: string) {
+    try {
+      return app.jwt.verify<Claims>(token)
+    } catch {
+      // Whatever is wrong with a token (expired, forged, for another purpose), it is worth nothing.
+    }
   }
 })
-
-/** Whatever is wrong with a token (none, expired, forged, for another purpose), it is worth nothing. */
-function notAToken () {
-  return undefined
-}
-
-/** The cookie that carries a session; `__Host-` and Secure where browsers reach us by https. */
-export function sessionCookie ({ PUBLIC_URL }: Pick<Config, 'PUBLIC_URL'>) {
-  const secure = PUBLIC_URL?.startsWith('https:') ?? false
-  return {
-    name: secure ? '__Host-session' : 'session',
-    options: { httpOnly: true, sameSite: 'lax' as const, path: '/', secure }
-  }
-}

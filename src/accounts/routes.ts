@@ -1,25 +1,21 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { INVALID_CREDENTIALS, CROSS_SITE, INVALID_PASSWORD, UNAUTHORIZED, USERNAME_TAKEN } from '../errors.js'
-import { answers, LOGGED_IN, MessageOnlySchema } from '../http/schema.js'
-import type { Passwords } from './passwords.js'
-import { CredentialsSchema, NewAccountSchema, ProfileSchema, WelcomeSchema } from './schema.js'
-import type { AccountStore } from './store.js'
+import { INVALID_CREDENTIALS, CROSS_SITE, INVALID_PASSWORD, USERNAME_TAKEN } from '../errors.js'
+import { answers, MessageOnlySchema } from '../http/schema.js'
+import { CredentialsSchema, NewAccountSchema, WelcomeSchema } from './schema.js'
+import type { SignIn } from './sign-in.js'
 
-export interface AccountRoutesOptions { accounts: AccountStore, passwords: Passwords }
-
-export const accountRoutes: FastifyPluginAsyncTypebox<AccountRoutesOptions> =
-  async function accountRoutes (app, { accounts, passwords }) {
-    app.post('/signup', SignUp, async ({ body: { password, ...account } }, reply) => {
-      const user = await accounts.create(account, await passwords.hash(password))
+export const accountRoutes: FastifyPluginAsyncTypebox<{ signIn: SignIn }> =
+  async function accountRoutes (app, { signIn }) {
+    app.post('/signup', SignUp, async ({ body, bearer }, reply) => {
+      const guest = await app.userOf(bearer)
+      const user = await signIn.signUp(body, guest?.isGuest ? guest.id : undefined)
       return reply.code(201).send({ message: 'User created successfully', user })
     })
 
     app.post('/login', LogIn, async ({ body }, reply) => {
-      const user = await accounts.findByUsername(body.username)
-      if (!await passwords.verify(body.password, user?.passwordHash)) throw new INVALID_CREDENTIALS()
-      const { id, username } = user as { id: number, username: string }
-      await reply.logIn(id)
-      return { message: 'Login successful', user: { id, username } }
+      const user = await signIn.logIn(body.username, body.password)
+      await reply.logIn(user.id)
+      return { message: 'Login successful', user }
     })
 
     for (const method of ['GET', 'POST'] as const) {
@@ -33,13 +29,12 @@ export const accountRoutes: FastifyPluginAsyncTypebox<AccountRoutesOptions> =
         }
       })
     }
-
-    app.get('/me', { ...Me, onRequest: app.authenticate }, async ({ user }) => accounts.profile(user.id))
   }
 
 const SignUp = {
   schema: {
     summary: 'Makes an account',
+    description: 'With a guest\'s token that guest\'s own row becomes the account, its conversations with it, and the token ends.',
     tags: ['accounts'],
     body: NewAccountSchema,
     response: answers({ 201: WelcomeSchema }, [INVALID_PASSWORD, USERNAME_TAKEN])
@@ -62,14 +57,5 @@ const LogOut = {
     summary: 'Ends the session, if there is one',
     tags: ['accounts'],
     response: answers({ 200: MessageOnlySchema }, [CROSS_SITE])
-  }
-}
-
-const Me = {
-  schema: {
-    summary: 'The account that is logged in',
-    tags: ['accounts'],
-    security: LOGGED_IN,
-    response: answers({ 200: ProfileSchema }, [UNAUTHORIZED])
   }
 }

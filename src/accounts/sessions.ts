@@ -1,7 +1,10 @@
 import DataLoader from 'dataloader'
-import { and, eq, isNull, sql } from 'drizzle-orm'
-import type { Db } from '../db/client.js'
+import { and, desc, eq, isNull, lt, sql, type SQL } from 'drizzle-orm'
+import type { Db, Transaction } from '../db/client.js'
+import type { Listener } from '../db/listener.js'
 import { sessions, users } from '../db/tables.js'
+import { cutPage } from '../http/paging.js'
+import { createWatch } from './session-watch.js'
 
 const HOUR = 60 * 60
 /** How long a session lasts at most, in seconds. One in a cookie also ends 30 minutes after its last use. */
@@ -11,29 +14,36 @@ export type SessionKind = keyof typeof LIFETIME
 export type Sessions = ReturnType<typeof createSessions>
 export type SessionUser = NonNullable<Awaited<ReturnType<Sessions['userOf']>>>
 
-/** Sessions are rows, asked by every request: one that ended is ended, everywhere, at once. */
-export function createSessions (db: Db) {
+/**
+ * Sessions are rows, asked by every request: one that ended is ended, everywhere, at once. What stays open, a socket or
+ * a stream, is told by `watch`.
+ */
+export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'subscribe'>) {
   // A use is noted within a minute, so that a session lasts the 30 minutes, and at most one more.
   const isAlive = and(
     isNull(sessions.revokedAt),
     sql`${sessions.expiresAt} > now()`,
     sql`(${sessions.kind} <> 'cookie' OR ${sessions.lastUsedAt} > now() - interval '31 minutes')`
   )
+  const isOneOf = sql`${sessions.id} = ANY(${sql.placeholder('ids')})`
   const find = db.select({
     sessionId: sessions.id,
+    kind: sessions.kind,
     id: users.id,
     username: users.username,
+    isGuest: users.isGuest,
     wasQuiet: sql<boolean>`${sessions.lastUsedAt} < now() - interval '1 minute'`
   }).from(sessions).innerJoin(users, eq(users.id, sessions.userId))
-    .where(and(sql`${sessions.id} = ANY(${sql.placeholder('ids')})`, isAlive))
+    .where(and(isOneOf, isAlive))
     .prepare('sessions')
+  const findAlive = db.select({ id: sessions.id }).from(sessions).where(and(isOneOf, isAlive)).prepare('sessions_alive')
 
   /** All requests that arrive in one turn of the event loop ask together. Nothing is remembered. */
   const loader = new DataLoader(async (ids: readonly number[]) => {
     const found = await find.execute({ ids })
     const quiet = found.filter(({ wasQuiet }) => wasQuiet).map(({ sessionId }) => sessionId)
     if (quiet.length > 0) await touch(quiet)
-    const byId = new Map(found.map(({ sessionId, id, username }) => [sessionId, { sessionId, id, username }]))
+    const byId = new Map(found.map(({ wasQuiet, ...user }) => [user.sessionId, user]))
     return ids.map(id => byId.get(id))
   }, { cache: false, batchScheduleFn: callback => { setImmediate(callback) } })
 
@@ -43,7 +53,17 @@ export function createSessions (db: Db) {
       (SELECT id FROM sessions WHERE id = ANY(${sql.param(ids)}) FOR NO KEY UPDATE SKIP LOCKED)`)
   }
 
+  /** Ends those that are alive; in a transaction they are only to be announced after it. */
+  async function endWhere (which: SQL | undefined, from: Db | Transaction = db) {
+    const ended = await from.update(sessions).set({ revokedAt: sql`now()` }).where(and(which, isAlive)).returning({ id: sessions.id })
+    return ended.map(({ id }) => id)
+  }
+
+  const watch = createWatch(listener, async ids => (await findAlive.execute({ ids })).map(({ id }) => id))
+
   return {
+    ...watch,
+
     async open (session: { userId: number, kind: SessionKind, userAgent: string | undefined, ip: string }): Promise<number> {
       const [row] = await db.insert(sessions).values({
         ...session, userAgent: session.userAgent?.slice(0, 500), expiresAt: sql`now() + make_interval(secs => ${LIFETIME[session.kind]})`
@@ -55,8 +75,28 @@ export function createSessions (db: Db) {
     /** Whose session this is; undefined when there is none, or none any more. */
     userOf: (sessionId: number) => loader.load(sessionId),
 
-    async end (sessionId: number) {
-      await db.update(sessions).set({ revokedAt: sql`now()` }).where(and(eq(sessions.id, sessionId), isNull(sessions.revokedAt)))
-    }
+    /** A page of the user's sessions that are alive, newest first. */
+    async list (userId: number, { limit, before = Number.MAX_SAFE_INTEGER }: { limit: number, before: number | undefined }) {
+      const rows = await db.select({
+        id: sessions.id,
+        kind: sessions.kind,
+        user_agent: sessions.userAgent,
+        ip: sessions.ip,
+        created_at: sessions.createdAt,
+        last_used_at: sessions.lastUsedAt,
+        expires_at: sessions.expiresAt
+      }).from(sessions).where(and(eq(sessions.userId, userId), lt(sessions.id, before), isAlive)).orderBy(desc(sessions.id)).limit(limit + 1)
+      return cutPage(rows, limit)
+    },
+
+    /** Ends one of the user's sessions; false for one that is not, or has ended. */
+    async end (userId: number, sessionId: number): Promise<boolean> {
+      const ended = await endWhere(and(eq(sessions.userId, userId), eq(sessions.id, sessionId)))
+      await watch.announce(ended)
+      return ended.length > 0
+    },
+
+    /** Ends all sessions of a user within a transaction; gives those that are to be announced after it. */
+    endAllOf: (userId: number, tx: Transaction) => endWhere(eq(sessions.userId, userId), tx)
   }
 }

@@ -1,28 +1,22 @@
 import { and, eq, sql } from 'drizzle-orm'
 import { violates, type Db } from '../db/client.js'
 import { identities, users } from '../db/tables.js'
-import { USERNAME_TAKEN } from '../errors.js'
+import { UNAUTHORIZED, USERNAME_TAKEN } from '../errors.js'
 import type { NewAccount } from './schema.js'
+import type { Sessions } from './sessions.js'
 
 export type AccountStore = ReturnType<typeof createAccountStore>
 
-export function createAccountStore (db: Db) {
+export function createAccountStore (db: Db, sessions: Pick<Sessions, 'endAllOf' | 'announce'>) {
   const findIdentity = db.select({ userId: identities.userId }).from(identities)
     .where(and(eq(identities.channel, sql.placeholder('channel')), eq(identities.address, sql.placeholder('address'))))
     .prepare('identity')
 
   return {
     /** @throws USERNAME_TAKEN, whatever the case */
-    async create ({ username, name, email }: Omit<NewAccount, 'password'>, passwordHash: string) {
-      try {
-        const [user] = await db.insert(users)
-          .values({ username, usernameKey: keyOf(username), name, email, passwordHash })
-          .returning({ id: users.id })
-        return { id: user!.id, username }
-      } catch (error) {
-        if (violates(error, 'users_username_key')) throw new USERNAME_TAKEN()
-        throw error
-      }
+    async create (account: Omit<NewAccount, 'password'>, passwordHash: string) {
+      const [user] = await unlessTaken(db.insert(users).values({ ...rowOf(account), passwordHash }).returning({ id: users.id }))
+      return { id: user!.id, username: account.username }
     },
 
     /** The account of this username, with what a login needs to know. */
@@ -32,18 +26,25 @@ export function createAccountStore (db: Db) {
       return user
     },
 
-    async profile (userId: number) {
-      const [profile] = await db.select({
-        id: users.id,
-        username: users.username,
-        name: users.name,
-        email: users.email,
-        phone_number: users.phoneNumber,
-        is_guest: users.isGuest,
-        role: users.role,
-        created_at: users.createdAt
-      }).from(users).where(eq(users.id, userId))
-      return profile!
+    /** A guest: a user with nothing but what he says. */
+    async createGuest (): Promise<number> {
+      const [guest] = await db.insert(users).values({ isGuest: true, origin: 'api' }).returning({ id: users.id })
+      return guest!.id
+    },
+
+    /**
+     * Makes an account of a guest: the same row, with all that is the guest's, whose sessions end.
+     * @throws USERNAME_TAKEN; UNAUTHORIZED when the guest has become an account meanwhile
+     */
+    async promote (guestId: number, account: Omit<NewAccount, 'password'>, passwordHash: string) {
+      const ended = await unlessTaken(db.transaction(async tx => {
+        const promoted = await tx.update(users).set({ ...rowOf(account), passwordHash, isGuest: false })
+          .where(and(eq(users.id, guestId), users.isGuest)).returning({ id: users.id })
+        if (promoted.length === 0) throw new UNAUTHORIZED()
+        return await sessions.endAllOf(guestId, tx)
+      }))
+      await sessions.announce(ended)
+      return { id: guestId, username: account.username }
     },
 
     /** The user who stands behind an address of a channel; made when it is seen for the first time. */
@@ -64,7 +65,21 @@ export function createAccountStore (db: Db) {
   }
 }
 
+function rowOf ({ username, name, email }: Omit<NewAccount, 'password'>) {
+  return { username, usernameKey: keyOf(username), name, email }
+}
+
+/** @throws USERNAME_TAKEN */
+export async function unlessTaken<T> (change: Promise<T>): Promise<T> {
+  try {
+    return await change
+  } catch (error) {
+    if (violates(error, 'users_username_key')) throw new USERNAME_TAKEN()
+    throw error
+  }
+}
+
 /** A username as it is compared: however its characters were composed, whatever their case. */
-function keyOf (username: string) {
+export function keyOf (username: string) {
   return username.normalize('NFKC').toLowerCase()
 }

@@ -1,7 +1,7 @@
 import { and, desc, eq, exists, inArray, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 import type { Db } from '../db/client.js'
-import { chatbots, conversationBots, conversations, conversationUsers } from '../db/tables.js'
+import { chatbots, conversationBots, conversations, conversationUsers, messages } from '../db/tables.js'
 import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, NOT_THE_OWNER } from '../errors.js'
 import { cutPage, type Cursor } from '../http/paging.js'
 import type { MessageStore } from './message-store.js'
@@ -32,11 +32,11 @@ export function createConversationStore (db: Db, messageStore: MessageStore) {
     },
 
     /** @throws CONVERSATION_NOT_FOUND */
-    async get (userId: number, id: number, messages: number) {
+    async get (userId: number, id: number, limit: number) {
       const [row] = await db.select(summary).from(conversations)
         .where(and(eq(conversations.id, id), isMember(userId, conversations.id)))
       const found = orNotFound(row)
-      return { ...found, messages: (await messageStore.newest([id], messages)).get(id) ?? [] }
+      return { ...found, messages: (await messageStore.newest([id], limit)).get(id) ?? [] }
     },
 
     /** @throws BOT_NOT_FOUND */
@@ -50,6 +50,28 @@ export function createConversationStore (db: Db, messageStore: MessageStore) {
         if (found.length > 0) await tx.insert(conversationBots).values(found.map(({ chatbotId }) => ({ conversationId, chatbotId })))
         return row!
       })
+    },
+
+    /** Begins a guest's conversation, in which the bot has the first word. @throws BOT_NOT_FOUND */
+    async createGreeted (userId: number, botName: string) {
+      return await db.transaction(async tx => {
+        const [bot] = await tx.select({ id: chatbots.id, settings: chatbots.settings }).from(chatbots).where(eq(chatbots.name, botName))
+        if (bot === undefined) throw new BOT_NOT_FOUND()
+        const greeting = String(bot.settings['greeting'] ?? 'Hello!')
+        const [row] = await tx.insert(conversations).values({ name: 'Chat', ownerId: userId, origin: 'api', lastRev: 1 }).returning(title)
+        const conversationId = row!.id
+        await tx.insert(conversationUsers).values({ conversationId, userId })
+        await tx.insert(conversationBots).values({ conversationId, chatbotId: bot.id })
+        await tx.insert(messages).values({ conversationId, id: 1, rev: 1, sender: 'bot', chatbotId: bot.id, text: greeting })
+        return { id: conversationId, greeting }
+      })
+    },
+
+    /** The conversation that a guest began last. @throws CONVERSATION_NOT_FOUND */
+    async newestOfGuest (userId: number): Promise<number> {
+      const [row] = await db.select({ id: conversations.id }).from(conversations)
+        .where(and(eq(conversations.ownerId, userId), eq(conversations.origin, 'api'))).orderBy(desc(conversations.id)).limit(1)
+      return orNotFound(row).id
     },
 
     /** @throws CONVERSATION_NOT_FOUND */

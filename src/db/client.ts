@@ -7,6 +7,7 @@ import { CANNOT_START } from '../errors.js'
 import { joinPostgres } from './embedded.js'
 
 export type Db = NodePgDatabase & { $client: pg.Pool }
+export type Transaction = Parameters<Parameters<Db['transaction']>[0]>[0]
 type Log = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
 
 /** What a server's connections are called in `pg_stat_activity`. */
@@ -84,14 +85,16 @@ async function untilItAnswers (connection: pg.ClientConfig, address: string, log
   }
 }
 
-/** SQLSTATE classes 08, 53 and 57P, and what Node says of a socket. @see https://www.postgresql.org/docs/current/errcodes-appendix.html */
-const AWAY = /^(08|53|57P)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOENT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/
+/** SQLSTATE classes 08, 53 and 57P, a statement that took too long, and what Node says of a socket. @see https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const AWAY = /^(08|53|57P|57014)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOENT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/
+/** Raced by another change: a deadlock, or what a new row refers to was deleted just before. */
+const RACED = /^(40P01|23503)$/
 const TIMED_OUT = /timeout|terminated|not queryable/i
 
-/** Whether this error means that the database is away or overloaded, so that trying again may help. */
+/** Whether this error means that the database is away or overloaded, or that this was raced, so that trying again helps. */
 export function isUnavailable (error: unknown): boolean {
   const { code, message } = reasonOf(error)
-  return code === undefined ? TIMED_OUT.test(message) : AWAY.test(code) || code === '57014'
+  return code === undefined ? TIMED_OUT.test(message) : AWAY.test(code) || RACED.test(code)
 }
 
 /** Whether the database refused this because the named unique constraint or index stands against it. */

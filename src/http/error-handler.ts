@@ -18,7 +18,7 @@ export function createErrorHandler (isUnavailable: (error: unknown) => boolean, 
     else request.log.info({ code }, message)
     if (statusCode === 503) reply.header('retry-after', '5')
     const body: ErrorBody = { statusCode, code, error: message }
-    if (error.validation !== undefined) body.details = error.validation.slice(0, MOST_DETAILS).map(detail)
+    if (error.validation !== undefined) body.details = error.validation.filter(({ keyword }) => keyword !== 'if').slice(0, MOST_DETAILS).map(detail)
     return reply.code(statusCode).send(dialect(body, request))
   }
 }

@@ -12,7 +12,8 @@ export const Rev = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }
 /** A Date in the process, an ISO string on the wire. */
 export const Timestamp = Type.Unsafe<Date>(Type.String({ format: 'date-time' }))
 
-export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+export const Nullable = <T extends TSchema & { type: string }>(schema: T) =>
+  Type.Unsafe<Static<T> | null>({ ...schema, type: [schema.type, 'null'] })
 
 /** A text that is trimmed before it is measured, in code points. */
 export const Text = (maxLength: number, minLength = 1) => Type.String({ minLength, maxLength, 'x-trimmed': true })

@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import type { FastifyRequest } from 'fastify'
 import cookie from '@fastify/cookie'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
@@ -10,10 +11,11 @@ declare module 'fastify' {
     /** The answer sets or clears the session cookie. */
     setsCookie?: boolean
   }
+  interface FastifyRequest {
+    /** The token in `Authorization: Bearer`, the one kind of credentials that a page must add by itself; without it the cookie pays. */
+    bearer: string | undefined
+  }
 }
-
-/** The one kind of credentials that a page must add by itself; with any other one the cookie pays. */
-const BEARER = /^Bearer\s/i
 
 export interface SecurityOptions { config: Config, cookieName: string }
 
@@ -41,8 +43,12 @@ export const security = fp<SecurityOptions>(async function security (app, { conf
     strictPreflight: false
   })
 
-  app.addHook('onRequest', async ({ method, headers, cookies, routeOptions }) => {
-    const paidByCookie = cookies[cookieName] !== undefined && !BEARER.test(headers.authorization ?? '')
+  app.decorateRequest('bearer', {
+    getter (this: FastifyRequest) { return /^Bearer\s(.*)/i.exec(this.headers.authorization ?? '')?.[1]?.trim() }
+  })
+
+  app.addHook('onRequest', async ({ method, headers, cookies, bearer, routeOptions }) => {
+    const paidByCookie = cookies[cookieName] !== undefined && bearer === undefined
     const isWrite = !['GET', 'HEAD', 'OPTIONS'].includes(method)
     if (routeOptions.config.setsCookie !== true && !(paidByCookie && isWrite)) return
     const { origin } = headers

@@ -2,22 +2,24 @@ import { Type, type Static } from 'typebox'
 import type { FastifyRequest } from 'fastify'
 import type { AccountStore } from '../../accounts/store.js'
 import type { Converse } from '../../conversations/converse.js'
-import { BOT_NOT_FOUND, EMPTY_INPUT, IDEMPOTENCY_MISMATCH, INVALID_PHONE, MESSAGE_TOO_LONG } from '../../errors.js'
-import { answers, ClientId, ClientIdHeader, ErrorSchema, type ErrorBody } from '../../http/schema.js'
+import { EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG } from '../../errors.js'
+import { ClientId, ErrorSchema, type ErrorBody } from '../../http/schema.js'
 
 /** A number is taken as its digits. */
 const Input = Type.Unsafe<string | number>({ type: ['string', 'number'] })
 
-const QuestionSchema = Type.Object({
+export const PhoneQuestionSchema = Type.Object({
   user_phone: Input,
   user_message: Input,
   client_id: Type.Optional(ClientId)
 })
+export type PhoneQuestion = Static<typeof PhoneQuestionSchema>
 
-const AnswerSchema = Type.Object({ user_phone: Type.String(), bot_message: Type.String() })
-export type PhoneAnswer = Static<typeof AnswerSchema>
+export const PhoneAnswerSchema = Type.Object({ user_phone: Type.String(), bot_message: Type.String() })
+export type PhoneAnswer = Static<typeof PhoneAnswerSchema>
 
-const PhoneErrorSchema = Type.Object({ ...ErrorSchema.properties, ...AnswerSchema.properties })
+/** A guest's errors have neither field. */
+export const PhoneErrorSchema = Type.Object({ ...ErrorSchema.properties, ...Type.Partial(PhoneAnswerSchema).properties })
 
 const BOT = 'favorite-song'
 
@@ -27,7 +29,7 @@ const BOT = 'favorite-song'
  * @throws EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG, and what `Converse` throws
  */
 export function createPhoneChat (accounts: AccountStore, converse: Converse) {
-  return async function chatByPhone (question: Static<typeof QuestionSchema>): Promise<PhoneAnswer> {
+  return async function chatByPhone (question: PhoneQuestion): Promise<PhoneAnswer> {
     const phone = String(question.user_phone).trim()
     const text = String(question.user_message).trim()
     if (phone === '' || text === '') throw new EMPTY_INPUT()
@@ -58,17 +60,5 @@ export function inBothSeedsWords (body: ErrorBody, { body: sent }: FastifyReques
     error: isEmpty || isIncomplete ? "Invalid input. 'user_phone' and 'user_message' are required." : body.error,
     user_phone: typeof phone === 'string' || typeof phone === 'number' ? String(phone) : '',
     bot_message: isIncomplete ? 'Request must contain user_phone and user_message' : body.error
-  }
-}
-
-export const PhoneChat = {
-  schema: {
-    summary: 'Chats with the guided bot by phone number',
-    description: 'No login: whoever types a number has proved nothing, and the bot repeats a name to whoever types its number.',
-    tags: ['chat'],
-    headers: ClientIdHeader,
-    body: QuestionSchema,
-    response: answers({ 200: AnswerSchema },
-      [EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG, BOT_NOT_FOUND, IDEMPOTENCY_MISMATCH], PhoneErrorSchema)
   }
 }

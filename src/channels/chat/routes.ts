@@ -1,22 +1,64 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { AccountStore } from '../../accounts/store.js'
-import type { Converse } from '../../conversations/converse.js'
+import { Type } from 'typebox'
+import {
+  BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, EMPTY_INPUT, IDEMPOTENCY_MISMATCH, INVALID_PHONE, INVALID_TOKEN, MESSAGE_TOO_LONG, MISSING_TOKEN
+} from '../../errors.js'
 import type { createErrorHandler, Dialect } from '../../http/error-handler.js'
-import { createPhoneChat, inBothSeedsWords, PhoneChat } from './phone.js'
+import { answers, ClientIdHeader } from '../../http/schema.js'
+import { createGuestChat, GuestAnswerSchema, GuestMessageSchema, Initial, tokenOf, withStatus, type GuestChatOptions, type GuestMessage } from './guest.js'
+import { createPhoneChat, inBothSeedsWords, PhoneAnswerSchema, PhoneErrorSchema, PhoneQuestionSchema, type PhoneQuestion } from './phone.js'
 
-export interface ChatRoutesOptions {
-  accounts: AccountStore
-  converse: Converse
+export interface ChatRoutesOptions extends GuestChatOptions {
   handleErrors: (dialect: Dialect) => ReturnType<typeof createErrorHandler>
 }
 
-/** `POST /chat`: the guided chat by phone number. Nobody logs in here. */
+/** `/chat`, which serves two: the guided chat by phone number, where nobody logs in, and guests with a token. */
 export const chatRoutes: FastifyPluginAsyncTypebox<ChatRoutesOptions> =
-  async function chatRoutes (app, { accounts, converse, handleErrors }) {
-    const chatByPhone = createPhoneChat(accounts, converse)
+  async function chatRoutes (app, { handleErrors, ...options }) {
+    const chatByPhone = createPhoneChat(options.accounts, options.converse)
+    const guests = createGuestChat(options)
 
-    app.setErrorHandler(handleErrors(inBothSeedsWords))
+    app.setErrorHandler(handleErrors((body, request) =>
+      isFromGuest(request.body) ? withStatus(body) : inBothSeedsWords(body, request)))
 
-    app.post('/chat', PhoneChat, async ({ headers, body }) =>
-      chatByPhone({ ...body, client_id: headers['idempotency-key'] ?? body.client_id }))
+    app.post('/chat', Chat, async ({ headers, body, bearer }) => {
+      const clientId = headers['idempotency-key'] ?? body.client_id
+      if (!isFromGuest(body)) return await chatByPhone({ ...body, client_id: clientId })
+      return await guests.say(await app.userOf(tokenOf(body, bearer)), body.content, clientId)
+    })
+
+    app.get('/chat/initial', { ...Initial, errorHandler: handleErrors(withStatus) }, async ({ headers }, reply) => {
+      guests.mustHaveKey(headers['x-api-key'])
+      const { guestId, text } = await guests.begin()
+      return { token: await reply.openSession(guestId, 'guest'), text }
+    })
   }
+
+/** By the body alone: with `token` or `content`, and with nothing of a phone. The same rule, as a schema, is below. */
+function isFromGuest (body: unknown): body is GuestMessage {
+  const sent = Object.keys(body ?? {})
+  return sent.some(name => name === 'token' || name === 'content') && !sent.some(name => name === 'user_phone' || name === 'user_message')
+}
+
+const has = (...names: string[]) => ({ anyOf: names.map(name => ({ required: [name] })) })
+
+const ChatSchema = Type.Unsafe<PhoneQuestion | GuestMessage>({
+  type: 'object',
+  if: { allOf: [has('token', 'content'), { not: has('user_phone', 'user_message') }] },
+  then: GuestMessageSchema,
+  else: PhoneQuestionSchema
+})
+
+const Chat = {
+  schema: {
+    summary: 'Chats with the guided bot by phone number, or with a bot as a guest',
+    description: 'With `token` or `content`, and without `user_phone` and `user_message`, it is a guest\'s message; all else is the guided chat. ' +
+      'There nobody logs in: whoever types a number has proved nothing, and the bot repeats a name to whoever types its number.',
+    tags: ['chat'],
+    headers: ClientIdHeader,
+    body: ChatSchema,
+    response: answers({ 200: Type.Union([PhoneAnswerSchema, GuestAnswerSchema]) },
+      [EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG, BOT_NOT_FOUND, IDEMPOTENCY_MISMATCH, MISSING_TOKEN, INVALID_TOKEN, CONVERSATION_NOT_FOUND],
+      PhoneErrorSchema)
+  }
+}

@@ -1,0 +1,1 @@
+UPDATE chatbots SET settings = settings - 'greeting' WHERE name IN ('simulated', 'favorite-song');

@@ -1,0 +1,47 @@
+import { Readable } from 'node:stream'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.js'
+import { answers, LOGGED_IN } from '../http/schema.js'
+import type { ExportStore } from './export-store.js'
+
+/** What is kept about a user, for the user to take away. */
+export const exportRoute: FastifyPluginAsyncTypebox<{ exported: ExportStore }> =
+  async function exportRoute (app, { exported }) {
+    app.get('/export', Export, async ({ user }, reply) => {
+      reply.header('content-disposition', 'attachment; filename="parley-export.json"').type('application/json; charset=utf-8')
+      return reply.send(Readable.from(write(user.id, await exported.person(user.id))))
+    })
+
+    async function * write (userId: number, person: object) {
+      yield `${JSON.stringify({ exported_at: new Date(), ...person }).slice(0, -1)},"conversations":[`
+      let comma = ''
+      for await (const conversation of exported.conversations(userId)) {
+        yield `${comma}${JSON.stringify(conversation).slice(0, -1)},"messages":`
+        yield * list(exported.messages(userId, conversation))
+        yield '}'
+        comma = ','
+      }
+      yield ']}\n'
+    }
+  }
+
+/** A list in JSON, written as it comes. */
+async function * list (items: AsyncIterable<unknown>) {
+  let before = '['
+  for await (const item of items) {
+    yield `${before}${JSON.stringify(item)}`
+    before = ','
+  }
+  yield before === '[' ? '[]' : ']'
+}
+
+const Export = {
+  schema: {
+    summary: 'All that is kept about this account',
+    description: 'Profile, sessions, conversations and messages as one JSON document; of a conversation with others only one\'s own messages.',
+    tags: ['profile'],
+    security: LOGGED_IN,
+    response: answers({ 200: Type.Object({}, { additionalProperties: true }) }, [UNAUTHORIZED, NOT_FOR_GUESTS])
+  }
+}

@@ -1,0 +1,102 @@
+import { and, asc, eq, gt, inArray, sql } from 'drizzle-orm'
+import type { Db } from '../db/client.js'
+import { chatbots, conversations, conversationUsers, identities, messages, oneTimeTokens, sessions, users } from '../db/tables.js'
+
+export type ExportStore = ReturnType<typeof createExportStore>
+
+/** How many rows are in memory at once. */
+const AT_ONCE = 500
+
+/** All that is kept about a user, a page at a time, so that nothing is held while a slow reader reads. */
+export function createExportStore (db: Db) {
+  const isSharedFor = (userId: number) =>
+    sql<boolean>`EXISTS (SELECT FROM conversation_users others WHERE others.conversation_id = ${conversations.id} AND others.user_id <> ${userId})`
+
+  return {
+    /** Everything but the conversations; no hash of any kind. */
+    async person (userId: number) {
+      const [profile] = await db.select({
+        id: users.id,
+        username: users.username,
+        name: users.name,
+        email: users.email,
+        email_verified_at: users.emailVerifiedAt,
+        phone_number: users.phoneNumber,
+        is_guest: users.isGuest,
+        origin: users.origin,
+        role: users.role,
+        created_at: users.createdAt,
+        last_login_at: users.lastLoginAt
+      }).from(users).where(eq(users.id, userId))
+      const known = await db.select({ channel: identities.channel, address: identities.address }).from(identities).where(eq(identities.userId, userId))
+      const entered = await db.select({
+        id: sessions.id,
+        kind: sessions.kind,
+        user_agent: sessions.userAgent,
+        ip: sessions.ip,
+        created_at: sessions.createdAt,
+        last_used_at: sessions.lastUsedAt,
+        expires_at: sessions.expiresAt,
+        revoked_at: sessions.revokedAt
+      }).from(sessions).where(eq(sessions.userId, userId)).orderBy(asc(sessions.id))
+      const mailed = await db.select({
+        purpose: oneTimeTokens.purpose,
+        address: oneTimeTokens.address,
+        created_at: oneTimeTokens.createdAt,
+        expires_at: oneTimeTokens.expiresAt,
+        used_at: oneTimeTokens.usedAt
+      }).from(oneTimeTokens).where(eq(oneTimeTokens.userId, userId)).orderBy(asc(oneTimeTokens.id))
+      return { profile: profile!, identities: known, sessions: entered, links_sent: mailed }
+    },
+
+    /** The conversations that the user is in, or once wrote in; what bots remember of one only where it is the user's alone. */
+    async * conversations (userId: number) {
+      const isShared = isSharedFor(userId)
+      const { rows } = await db.$client.query<{ id: number }>(`
+        SELECT conversation_id AS id FROM conversation_users WHERE user_id = $1
+        UNION SELECT conversation_id FROM messages WHERE user_id = $1 ORDER BY id`, [userId])
+      for (let first = 0; first < rows.length; first += AT_ONCE) {
+        yield * await db.select({
+          id: conversations.id,
+          name: conversations.name,
+          origin: conversations.origin,
+          is_owner: sql<boolean>`${conversations.ownerId} = ${userId}`,
+          is_shared: isShared,
+          is_finished: conversations.isFinished,
+          created_at: conversations.createdAt,
+          joined_at: conversationUsers.joinedAt,
+          last_updated: conversations.lastUpdated,
+          remembered_by_bots: sql<unknown>`CASE WHEN NOT ${isShared} THEN ${conversations.state} END`
+        }).from(conversations)
+          .leftJoin(conversationUsers, and(eq(conversationUsers.conversationId, conversations.id), eq(conversationUsers.userId, userId)))
+          .where(inArray(conversations.id, rows.slice(first, first + AT_ONCE).map(({ id }) => id)))
+          .orderBy(asc(conversations.id))
+      }
+    },
+
+    /** The messages of a conversation: all of them, or of a shared one the user's own. */
+    async * messages (userId: number, conversation: { id: number, is_shared: boolean }) {
+      for (let last = 0; ;) {
+        const page = await db.select({
+          id: messages.id,
+          rev: messages.rev,
+          sender: messages.sender,
+          username: sql<string | null>`coalesce(${users.username}, ${chatbots.name})`,
+          text: messages.text,
+          status: messages.status,
+          client_id: messages.clientId,
+          created_at: messages.createdAt
+        }).from(messages)
+          .leftJoin(users, eq(users.id, messages.userId))
+          .leftJoin(chatbots, eq(chatbots.id, messages.chatbotId))
+          .where(and(
+            eq(messages.conversationId, conversation.id), gt(messages.id, last),
+            conversation.is_shared ? eq(messages.userId, userId) : undefined))
+          .orderBy(asc(messages.id)).limit(AT_ONCE)
+        yield * page
+        if (page.length < AT_ONCE) return
+        last = page.at(-1)!.id
+      }
+    }
+  }
+}

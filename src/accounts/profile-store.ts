@@ -1,0 +1,94 @@
+import { and, eq, sql } from 'drizzle-orm'
+import type { Db } from '../db/client.js'
+import { conversations, oneTimeTokens, users } from '../db/tables.js'
+import { WRONG_PASSWORD } from '../errors.js'
+import type { Profile, ProfileChanges } from './schema.js'
+import type { Sessions } from './sessions.js'
+import { keyOf, unlessTaken } from './store.js'
+
+export type ProfileStore = ReturnType<typeof createProfileStore>
+
+/** `passwordHash`: undefined for no change. */
+type Changes = Omit<ProfileChanges, 'password' | 'current_password'> & { passwordHash?: string | undefined }
+
+/** An account as its owner sees, changes and deletes it. */
+export function createProfileStore (db: Db, sessions: Pick<Sessions, 'endAllOf' | 'announce'>) {
+  const profile = {
+    id: users.id,
+    username: users.username,
+    name: users.name,
+    email: users.email,
+    is_email_verified: sql<boolean>`${users.emailVerifiedAt} IS NOT NULL`,
+    phone_number: users.phoneNumber,
+    is_guest: users.isGuest,
+    role: users.role,
+    created_at: users.createdAt
+  }
+
+  /** Of two who prove the same password at once, the second finds it changed. */
+  const isProved = (userId: number, provedHash: string | undefined) =>
+    and(eq(users.id, userId), provedHash === undefined ? undefined : eq(users.passwordHash, provedHash))
+
+  return {
+    async get (userId: number): Promise<Profile> {
+      const [row] = await db.select(profile).from(users).where(eq(users.id, userId))
+      return row!
+    },
+
+    async passwordHash (userId: number): Promise<string | null> {
+      const [row] = await db.select({ hash: users.passwordHash }).from(users).where(eq(users.id, userId))
+      return row!.hash
+    },
+
+    /**
+     * Changes a profile. A new address is yet to be verified. A new password ends all sessions and all open links.
+     * @param provedHash the hash of the password that was given for it
+     * @throws USERNAME_TAKEN; WRONG_PASSWORD when it was changed meanwhile
+     */
+    async change (userId: number, provedHash: string | undefined, changes: Changes): Promise<Profile> {
+      const { name, phone_number, email, username, passwordHash } = changes
+      const { ended, changed } = await unlessTaken(db.transaction(async tx => {
+        const [changed] = await tx.update(users).set({
+          name,
+          phoneNumber: phone_number,
+          ...username !== undefined && { username, usernameKey: keyOf(username) },
+          ...email !== undefined && { email, emailVerifiedAt: sql`CASE WHEN lower(${users.email}) = lower(${email}) THEN ${users.emailVerifiedAt} END` },
+          passwordHash,
+          role: sql`${users.role}` // or nothing might be left to set
+        }).where(isProved(userId, provedHash)).returning(profile)
+        if (changed === undefined) throw new WRONG_PASSWORD()
+        if (passwordHash === undefined) return { ended: [], changed }
+        await tx.update(oneTimeTokens).set({ usedAt: sql`now()` })
+          .where(and(eq(oneTimeTokens.userId, userId), eq(oneTimeTokens.purpose, 'password_reset'), sql`${oneTimeTokens.usedAt} IS NULL`))
+        return { ended: await sessions.endAllOf(userId, tx), changed }
+      }))
+      await sessions.announce(ended)
+      return changed
+    },
+
+    /**
+     * Deletes an account with all that is only its own. A conversation of several goes to its oldest member; what was
+     * said there stays, without an author. The locks keep others from joining a conversation that is about to go.
+     * @throws WRONG_PASSWORD when it was changed meanwhile
+     */
+    async remove (userId: number, provedHash: string) {
+      const ended = await db.transaction(async tx => {
+        await tx.select({ id: conversations.id }).from(conversations).where(eq(conversations.ownerId, userId)).orderBy(conversations.id).for('update')
+        const ended = await sessions.endAllOf(userId, tx)
+        await tx.execute(sql`
+          UPDATE conversations SET owner_id = heir.user_id
+          FROM (
+            SELECT DISTINCT ON (m.conversation_id) m.conversation_id, m.user_id
+            FROM conversations c JOIN conversation_users m ON m.conversation_id = c.id
+            WHERE c.owner_id = ${userId} AND m.user_id <> ${userId}
+            ORDER BY m.conversation_id, m.joined_at, m.user_id
+          ) heir
+          WHERE conversations.id = heir.conversation_id`)
+        const removed = await tx.delete(users).where(isProved(userId, provedHash)).returning({ id: users.id })
+        if (removed.length === 0) throw new WRONG_PASSWORD()
+        return ended
+      })
+      await sessions.announce(ended)
+    }
+  }
+}

@@ -1,0 +1,76 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Db } from './client.js'
+
+/** What this instance's connection that listens is called in `pg_stat_activity`. */
+export const LISTENER_NAME = 'parley-listener'
+
+export type Listener = ReturnType<typeof createListener>
+
+/** Postgres takes payloads of less than 8,000 bytes: so many ids, of up to 16 digits and a comma each, are below. */
+const IDS_AT_ONCE = 400
+
+/**
+ * The way between instances: ids that are published on a channel reach every instance that listens, this one too. It is
+ * a hint and no more: what is published while the connection is away is lost, so that whoever subscribes also looks for
+ * himself now and then. One connection serves all channels; it comes back by itself.
+ * @see https://www.postgresql.org/docs/current/sql-notify.html
+ */
+export function createListener (db: Db, log: Pick<FastifyBaseLogger, 'warn'>) {
+  const subscribers = new Map<string, (ids: number[]) => void>()
+  const closing = new AbortController()
+  let running: Promise<void> | undefined
+
+  async function listen () {
+    while (!closing.signal.aborted) {
+      await listenOnce().catch(error => log.warn({ err: error }, 'the connection that listens cannot be made'))
+      await sleep(500, undefined, { signal: closing.signal }).catch(() => { /* it closes */ })
+    }
+  }
+
+  /** Listens until the connection ends. One that is still being made cannot be ended: it is ended when it is there. */
+  async function listenOnce () {
+    const client = new pg.Client({ ...db.$client.options, application_name: LISTENER_NAME, keepAlive: true, keepAliveInitialDelayMillis: 10_000 })
+    const ended = new Promise<void>(resolve => { client.once('end', resolve) })
+    client.on('error', error => log.warn({ err: error }, 'the connection that listens broke'))
+    client.on('notification', ({ channel, payload }) => subscribers.get(channel)?.(JSON.parse(payload!)))
+    const leave = () => { client.end() }
+    try {
+      await client.connect()
+      for (const channel of subscribers.keys()) await client.query(`LISTEN ${client.escapeIdentifier(channel)}`)
+    } catch (error) {
+      leave()
+      throw error
+    }
+    if (closing.signal.aborted) leave()
+    else closing.signal.addEventListener('abort', leave)
+    await ended
+    closing.signal.removeEventListener('abort', leave)
+  }
+
+  return {
+    /** Says to every instance, this one too, that something happened to these; outside of any transaction. */
+    async publish (channel: string, ids: number[]): Promise<void> {
+      for (let first = 0; first < ids.length; first += IDS_AT_ONCE) {
+        const payload = JSON.stringify(ids.slice(first, first + IDS_AT_ONCE))
+        await db.$client.query({ name: 'publish', text: 'SELECT pg_notify($1, $2)', values: [channel, payload] })
+      }
+    },
+
+    /** Hears what is published on a channel from now on; to be called before `start`. */
+    subscribe (channel: string, hear: (ids: number[]) => void) {
+      subscribers.set(channel, hear)
+    },
+
+    /** Begins to listen, and goes on, however often the database goes away, until `close`. */
+    start () {
+      running = listen()
+    },
+
+    async close () {
+      closing.abort()
+      await running
+    }
+  }
+}

@@ -1,0 +1,108 @@
+import type { InjectOptions } from 'fastify'
+import { API_KEY, type startApp, type Client, type Headers } from './helper.js'
+
+// Every route of the documentation, with an example of how it is rightly asked: what the tests of all routes walk over.
+
+export type Server = Awaited<ReturnType<typeof startApp>>
+export type Schema = { then?: Schema, else?: Schema, type?: string | string[], properties?: Record<string, Schema>, required?: string[], items?: Schema, minimum?: number, maximum?: number }
+type Content = { content?: { 'application/json': { schema: Schema } } }
+export interface Parameter { in: 'path' | 'query' | 'header', name: string, required: boolean, schema: Schema }
+interface Operation {
+  summary?: string
+  security?: unknown[]
+  parameters?: Parameter[]
+  requestBody?: Content
+  responses: Record<string, Content & { description: string }>
+}
+/** An operation of the API as its documentation has it, with an example from below. */
+export interface Route extends Operation { name: string, method: Method, path: string, body: Schema | undefined, example: Example }
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+interface Example { status: number, body?: Record<string, unknown>, headers?: Headers }
+
+/** For each call that takes something: a body that is right, and the status that it gets. */
+const examples: Record<string, Example> = {
+  'POST /chat': { status: 200, body: { user_phone: '+49 170 1234567', user_message: 'hello' } },
+  'POST /api/chat': { status: 200, body: { user_phone: '+49 170 1234567', user_message: 'hello' } },
+  'POST /chat as a guest': { status: 200, body: { content: 'Hi' } },
+  'POST /api/chat as a guest': { status: 200, body: { content: 'Hi' } },
+  'GET /chat/initial': { status: 200, headers: { 'x-api-key': API_KEY } },
+  'GET /api/chat/initial': { status: 200, headers: { 'x-api-key': API_KEY } },
+  'POST /register': { status: 201, body: { id: 'somebody', passcode: 'correct horse' } },
+  'POST /login': { status: 200, body: { id: 'ann', passcode: 'correct horse' } },
+  'POST /api/signup': { status: 201, body: { username: 'somebody', password: 'correct horse', name: 'Somebody', email: 'somebody@example.com' } },
+  'POST /api/login': { status: 200, body: { username: 'ann', password: 'correct horse' } },
+  'GET /api/logout': { status: 200 },
+  'POST /api/logout': { status: 200 },
+  'GET /api/me': { status: 200 },
+  'PATCH /api/me': { status: 200, body: { name: 'Ann A.', phone_number: '+49 30 12345', email: 'ann@example.com', current_password: 'correct horse' } },
+  'DELETE /api/me': { status: 204, body: { password: 'correct horse' } },
+  'GET /api/me/export': { status: 200 },
+  'GET /api/me/sessions': { status: 200 },
+  'DELETE /api/me/sessions/{id}': { status: 204 },
+  'GET /api/conversations': { status: 200 },
+  'POST /api/conversations': { status: 201, body: { name: 'Plans', bots: ['simulated'] } },
+  'GET /api/conversations/{id}': { status: 200 },
+  'PUT /api/conversations/{id}': { status: 200, body: { name: 'Better plans' } },
+  'DELETE /api/conversations/{id}': { status: 204 },
+  'GET /api/conversations/{id}/messages': { status: 200 },
+  'POST /api/conversations/{id}/messages': { status: 201, body: { text: 'Hi', client_id: 'mine' } },
+  'GET /api/conversations/{id}/messages/{message}': { status: 200 },
+  'PUT /api/conversations/{id}/messages/{message}': { status: 200, body: { text: 'Hi there' } },
+  'DELETE /api/conversations/{id}/messages/{message}': { status: 204 }
+}
+
+/** What stands for a parameter of a path: a conversation that Ann has just begun, its first message, a session of hers. */
+export function placesOf (path: string, begun = { conversation: 1, session: 1 }): Record<string, number> {
+  return path.includes('/sessions/') ? { id: begun.session } : { id: begun.conversation, message: 1 }
+}
+
+/** Every operation of the documentation, with its example; one that takes two kinds of bodies twice. */
+export async function documentedRoutes ({ anyone }: Server): Promise<Route[]> {
+  const { paths } = (await anyone.get('/openapi.json')).json() as { paths: Record<string, Record<string, Operation>> }
+  return Object.entries(paths).flatMap(([path, operations]) => Object.entries(operations).flatMap(([key, operation]) => {
+    const method = key.toUpperCase() as Method
+    const schema = operation.requestBody?.content!['application/json'].schema
+    const kinds: Array<[string, Schema | undefined]> = schema?.then === undefined ? [['', schema]] : [['', schema.else], [' as a guest', schema.then]]
+    return kinds.map(([kind, body]) => {
+      const name = `${method} ${path}${kind}`
+      return { ...operation, name, method, path, body, example: examples[name]! }
+    })
+  }))
+}
+
+/** What a route needs to be asked: Ann, logged in anew, or a guest, and a conversation of theirs with messages. */
+export async function begin ({ as, anyone, clientOf, db }: Server, { name, path }: Route) {
+  await db.$client.query("DELETE FROM users WHERE username = 'somebody'; DELETE FROM messages WHERE client_id = 'mine'")
+  const ann = name.endsWith('as a guest') ? await enterAsGuest() : await as('ann')
+  const { id: conversation } = (await ann.post('/api/conversations', { name: 'Secret plans of Ann' })).json()
+  await ann.post(`/api/conversations/${conversation}/messages`, { text: 'First secret of Ann' })
+  const session = (await (await as('ann')).get('/api/me/sessions')).json()[0].id
+  const places = placesOf(path, { conversation, session })
+  const url = (changes: Record<string, string> = {}) => path.replace(/\{(\w+)\}/g, (_whole, name: string) => changes[name] ?? String(places[name]))
+  return { ann, url }
+
+  async function enterAsGuest (): Promise<Client> {
+    const { token } = (await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()
+    const guest = clientOf({ authorization: `Bearer ${token}` })
+    await guest.post('/chat', { content: 'First secret of Ann' })
+    return guest
+  }
+}
+
+/** The example as it is sent. */
+export function rightRequest ({ example: { body, headers = {} } = { status: 200 } }: Pick<Route, 'example'>): { headers: Headers, payload?: Buffer } {
+  if (body === undefined) return { headers }
+  return { headers: { 'content-type': 'application/json; charset=utf-8', ...headers }, payload: Buffer.from(JSON.stringify(body)) }
+}
+
+export async function send ({ app }: Server, { method }: Route, url: string, headers: Headers, payload: InjectOptions['payload']) {
+  return await app.inject({ method, url, headers, ...payload !== undefined && { payload } })
+}
+
+/** A fingerprint of every row of every table. */
+export async function everythingIn ({ db }: Server): Promise<Record<string, string>> {
+  const { rows: tables } = await db.$client.query("SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'")
+  const each = tables.map(({ name }) => `SELECT '${name}' AS name, count(*) || ' rows, ' || coalesce(md5(string_agg(r::text, '' ORDER BY r::text)), '') AS rows FROM "${name}" r`)
+  const { rows } = await db.$client.query(each.join(' UNION ALL '))
+  return Object.fromEntries(rows.map(({ name, rows }) => [name, rows]))
+}
