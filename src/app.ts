@@ -29,6 +29,7 @@ import { NOT_FOUND } from './errors.js'
 import { acceptBodies, BODY_LIMIT } from './http/body.js'
 import { answerMalformed, createErrorHandler, type Dialect } from './http/error-handler.js'
 import { healthRoutes, refuseWhenClosing } from './http/health.js'
+import { limits } from './http/limits.js'
 import { openapi } from './http/openapi.js'
 import { security } from './http/security.js'
 
@@ -48,6 +49,7 @@ export async function buildApp ({ config, db, secret, logger }: Deps) {
     loggerInstance: logger,
     genReqId: () => randomUUID(),
     bodyLimit: BODY_LIMIT,
+    trustProxy: config.TRUST_PROXY,
     routerOptions: { maxParamLength: 500 },
     frameworkErrors: handleErrors(),
     clientErrorHandler: answerMalformed,
@@ -69,6 +71,7 @@ export async function buildApp ({ config, db, secret, logger }: Deps) {
   refuseWhenClosing(app)
   acceptBodies(app)
   await app.register(security, { config, cookieName: cookie.name })
+  await app.register(limits, { config })
   await app.register(openapi, { cookieName: cookie.name })
   await app.register(authentication, { sessions, secret, cookie })
 

@@ -1,8 +1,12 @@
 import { Type, type Static } from 'typebox'
 import envSchema from 'env-schema'
 import { existsSync, readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { parseEnv } from 'node:util'
 import { CANNOT_START } from './errors.js'
+
+/** The development servers of React and Vite, so that a front end works out of the box. */
+export const DEFAULT_ORIGINS = 'http://localhost:3000,http://localhost:5173'
 
 /** The environment: every setting with its type, its default and what it is for. Nothing else reads it. */
 export const ConfigSchema = Type.Object({
@@ -24,12 +28,14 @@ export const ConfigSchema = Type.Object({
     description: 'Signs the session tokens; at least 32 characters. Unset: one is made and kept in DATA_DIR; several instances must share one'
   })),
   CORS_ORIGINS: Type.String({
-    default: 'http://localhost:3000,http://localhost:5173',
+    default: DEFAULT_ORIGINS,
+    format: 'urls',
     pattern: '^https?://[^/,\\s]+(,\\s*https?://[^/,\\s]+)*$',
     description: 'Front ends that may call the API with cookies: origins, separated by commas, without a slash at the end'
   }),
   COOKIE_SAMESITE: Type.Enum(['lax', 'none'], { default: 'lax', description: 'SameSite of the session cookie; none for a front end on another site, which needs an https PUBLIC_URL' }),
   TRUST_PROXY: Type.Optional(Type.String({
+    format: 'proxies',
     description: 'Proxies whose X-Forwarded headers count: addresses or networks, separated by commas, or loopback, linklocal, uniquelocal'
   })),
   API_KEYS: Type.Optional(Type.String({
@@ -65,7 +71,7 @@ export function readConfig (environment: NodeJS.ProcessEnv = process.env): Confi
       schema: ConfigSchema,
       data: { ...withoutEmpty(file), ...withoutEmpty(environment) },
       env: false,
-      ajv: { customOptions: ajv => ajv.addFormat('url', text => URL.canParse(text)) }
+      ajv: { customOptions: ajv => ajv.addFormat('url', text => URL.canParse(text)).addFormat('urls', areUrls).addFormat('proxies', areProxies) }
     })
   } catch (error) {
     throw new CANNOT_START(`Please check the settings (.env.example explains each): ${(error as Error).message}.`, { cause: error })
@@ -74,4 +80,18 @@ export function readConfig (environment: NodeJS.ProcessEnv = process.env): Confi
 
 function withoutEmpty (variables: NodeJS.Dict<string>) {
   return Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''))
+}
+
+function areUrls (text: string) {
+  return text.split(',').every(part => URL.canParse(part.trim()))
+}
+
+/** Names, addresses and networks as Fastify takes them, so that it never meets one that it does not. */
+function areProxies (text: string) {
+  return text.split(',').every(part => {
+    if (['loopback', 'linklocal', 'uniquelocal'].includes(part.trim())) return true
+    const [, address = '', bits = '1'] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(part.trim()) ?? []
+    const most = { 0: 0, 4: 32, 6: 128 }[isIP(address)]!
+    return Number(bits) >= 1 && Number(bits) <= most
+  })
 }

@@ -1,9 +1,10 @@
 import closeWithGrace from 'close-with-grace'
 import pino from 'pino'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { cookieWarnings } from './accounts/cookie.js'
 import { readOrMakeSecret } from './accounts/secret.js'
 import { buildApp } from './app.js'
-import { readConfig, type Config } from './config.js'
+import { DEFAULT_ORIGINS, readConfig, type Config } from './config.js'
 import { createDb, reachDatabase } from './db/client.js'
 import { migrateUp } from './db/migrate.js'
 import { CANNOT_START } from './errors.js'
@@ -37,6 +38,7 @@ async function serve (config: Config) {
   if (config.DATABASE_URL !== undefined && config.JWT_SECRET === undefined) {
     log.warn('JWT_SECRET is not set: several instances on this database must share one, or their logins do not fit together')
   }
+  for (const { level, sentence } of cookieWarnings(config, DEFAULT_ORIGINS)) log[level](sentence)
   const secret = config.JWT_SECRET ?? await readOrMakeSecret(config.DATA_DIR)
   const db = createDb({ ...connection, max: config.DATABASE_POOL }, log)
   const app = await buildApp({ config, secret, logger: log, db })

@@ -6,12 +6,13 @@ import { startApp } from './helper.js'
 // A front end of seed 002 as it is: axios, set up as its documentation says. Node's axios keeps no cookies, so that two
 // interceptors do what a browser does.
 const FRONT_END = 'http://localhost:3000'
+let page = FRONT_END // what the browser shows
 const cookies = new Map<string, string>()
 
 axios.defaults.withCredentials = true
 axios.defaults.headers.common['Content-Type'] = 'application/json'
 axios.interceptors.request.use(config => {
-  config.headers.set('Origin', FRONT_END)
+  config.headers.set('Origin', page)
   if (cookies.size > 0) config.headers.set('Cookie', [...cookies].map(([name, value]) => `${name}=${value}`).join('; '))
   return config
 })
@@ -19,13 +20,13 @@ axios.interceptors.response.use(keepCookies, (error: AxiosError) => { throw Obje
 
 function keepCookies (response: AxiosResponse) {
   const { headers } = response
-  if (headers['access-control-allow-origin'] !== FRONT_END || headers['access-control-allow-credentials'] !== 'true') {
-    throw new Error('a browser would not let the page read this answer')
-  }
   for (const line of headers['set-cookie'] ?? []) {
     const [, name, value] = /^([^=]+)=([^;]*)/.exec(line)!
     if (/max-age=0/i.test(line)) cookies.delete(name!)
     else cookies.set(name!, value!)
+  }
+  if (headers['access-control-allow-origin'] !== page || headers['access-control-allow-credentials'] !== 'true') {
+    throw new Error('a browser would not let the page read this answer')
   }
   return response
 }
@@ -45,6 +46,7 @@ const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
 t.beforeEach(async t => {
   cookies.clear()
+  page = FRONT_END
   const { app } = await startApp(t)
   await app.listen({ host: '127.0.0.1', port: 0 })
   axios.defaults.baseURL = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
@@ -130,6 +132,34 @@ t.test('long lists come in pages, each pointing to the next, with every item onc
   t.same(forwards.flat().map(({ id }) => id), sent.map(({ id }) => id), 'what changed after a rev, in order')
 
   t.equal((await walk('/api/conversations?limit=50')).flat()[0]!.id, ids[60], 'last used first')
+})
+
+t.test('another page in the same browser can neither read, nor write, nor log anybody in or out', async t => {
+  await axios.post('/api/signup', account)
+  await axios.post('/api/login', account)
+  const { data: { id } } = await axios.post('/api/conversations', { name: 'Plans' })
+
+  // The first is a neighbour of the front end, so that the browser sends the cookie whatever its SameSite says.
+  for (const stranger of ['http://localhost:3001', 'https://elsewhere.example', 'null']) {
+    page = stranger
+    const before = new Map(cookies)
+    for (const [what, attempt] of Object.entries({
+      read: () => axios.get('/api/conversations'),
+      write: () => axios.post('/api/conversations', { name: 'Not mine' }),
+      rename: () => axios.put(`/api/conversations/${id}`, { name: 'Not mine' }),
+      delete: () => axios.delete(`/api/conversations/${id}`),
+      'log in': () => axios.post('/api/login', account),
+      'log out': () => axios.post('/api/logout'),
+      'log out by an image': () => axios.get('/api/logout')
+    })) await t.rejects(attempt(), { message: /browser would not let the page read/ }, `${stranger}: ${what}`)
+    t.same(cookies, before, 'the cookie is the same')
+  }
+
+  page = FRONT_END
+  t.match((await axios.get('/api/conversations')).data, [{ id, name: 'Plans' }])
+  t.equal((await axios.get('/api/conversations')).data.length, 1)
+  await axios.post('/api/logout')
+  t.equal(cookies.size, 0)
 })
 
 /** Every page from here on, by `Link: <…>; rel="next"`. */

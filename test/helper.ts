@@ -22,9 +22,9 @@ export const silent = { info () {}, warn () {}, error () {} }
 export const SECRET_KEY = 'a secret for tests, longer than 32 bytes'
 export const API_KEY = 'a-key-for-tests-only'
 
-/** The settings as they are out of the box, except that a password costs little. */
+/** The settings as they are out of the box, except that a password costs little and nobody is limited. */
 export function settings (changes: Partial<Config> = {}): Config {
-  return { ...Value.Create(ConfigSchema), BCRYPT_COST: 4, API_KEYS: `another-key-for-tests, ${API_KEY}`, ...changes }
+  return { ...Value.Create(ConfigSchema), BCRYPT_COST: 4, RATE_LIMITS: 'off', API_KEYS: `another-key-for-tests, ${API_KEY}`, ...changes }
 }
 
 /** A database of the test's own, as migrations leave it. */

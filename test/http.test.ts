@@ -260,7 +260,7 @@ t.test('the documentation', async t => {
       t.match(description, /^[A-Z_]+: [^;]+(; [A-Z_]+: [^;]+)*$/, `${name} lists its errors of status ${status} by code`)
       t.match(content!['application/json'].schema.required, ['statusCode', 'code', 'error'])
     }
-    t.same(Object.keys(responses).filter(status => ['400', '500', '503'].includes(status)).length, 3, `${name} may be refused, break or be away`)
+    t.same(Object.keys(responses).filter(status => ['400', '429', '500', '503'].includes(status)).length, 4, `${name} may be refused, break or be away`)
     t.same(parameters.filter(({ in: place }) => place === 'path').map(({ name }) => name).sort(), [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).sort())
     t.ok(parameters.every(({ in: place, required }) => required === (place === 'path')), `${name}: only what is in the path must be there`)
     t.ok(security.every(scheme => Object.keys(scheme as object).every(name => name in components.securitySchemes)))
@@ -443,15 +443,18 @@ t.test('our own page is where browsers reach us', async t => {
 })
 
 t.test('the cookie', async t => {
-  const table: Array<[Parameters<typeof settings>[0], name: string, secure: true | undefined]> = [
-    [{}, 'session', undefined],
-    [{ PUBLIC_URL: 'http://chat.example.com' }, 'session', undefined],
-    [{ PUBLIC_URL: 'https://chat.example.com' }, '__Host-session', true]
+  const table: Array<[Parameters<typeof settings>[0], name: string, secure: true | undefined, sameSite: 'Lax' | 'None']> = [
+    [{}, 'session', undefined, 'Lax'],
+    [{ PUBLIC_URL: 'http://chat.example.com' }, 'session', undefined, 'Lax'],
+    [{ PUBLIC_URL: 'https://chat.example.com' }, '__Host-session', true, 'Lax'],
+    [{ PUBLIC_URL: 'https://chat.example.com', COOKIE_SAMESITE: 'none' }, '__Host-session', true, 'None'],
+    [{ PUBLIC_URL: 'http://chat.example.com', COOKIE_SAMESITE: 'none' }, 'session', true, 'None'],
+    [{ COOKIE_SAMESITE: 'none' }, 'session', true, 'None']
   ]
-  for (const [changes, name, secure] of table) {
+  for (const [changes, name, secure, sameSite] of table) {
     const { anyone, as } = await startApp(t, changes)
     const ann = await as('ann')
-    const attributes = { name, secure, httpOnly: true, sameSite: 'Lax', path: '/', domain: undefined }
+    const attributes = { name, secure, httpOnly: true, sameSite, path: '/', domain: undefined }
     const [set, ...more] = (await anyone.post('/api/login', { username: 'ann', password: 'correct horse' })).cookies
     t.match(set, { ...attributes, maxAge: 7 * 24 * 60 * 60, value: /^[\w-]+\.[\w-]+\.[\w-]+$/ }, JSON.stringify(changes))
     t.same(more, [])

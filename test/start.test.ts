@@ -5,10 +5,12 @@ import { readFile, writeFile } from 'node:fs/promises'
 import net from 'node:net'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { cookieWarnings } from '../src/accounts/cookie.js'
+import { DEFAULT_ORIGINS, type Config } from '../src/config.js'
 import { createDb, isUnavailable, reachDatabase } from '../src/db/client.js'
 import { joinPostgres } from '../src/db/embedded.js'
 import { loggerOptions } from '../src/http/logging.js'
-import { freshDatabase, run, silent } from './helper.js'
+import { freshDatabase, run, settings, silent } from './helper.js'
 import { connect, isWaiting, layCable, openPlace, until, urlOf, type Place, type Settings } from './process.js'
 
 // How the programs start, and what they say when they cannot.
@@ -36,7 +38,10 @@ t.test('settings that cannot be are named in one sentence', { buffered: true }, 
   const wrong: Array<[Settings, RegExp]> = [
     [{ PORT: 'abc', CORS_ORIGINS: 'http://localhost:3000/' }, /env\/PORT must be integer, env\/CORS_ORIGINS must match/],
     [{ PUBLIC_URL: 'https://[', JWT_SECRET: 's3cret', DATABASE_URL: 'mysql://root:s3cret@localhost/chat' }, /PUBLIC_URL must match .*DATABASE_URL must match .*JWT_SECRET must NOT have fewer than 32 characters/],
-    [{ DATABASE_URL: 'postgres://root:s3cret@localhost:port/chat' }, /^DATABASE_URL cannot be read/]
+    [{ DATABASE_URL: 'postgres://root:s3cret@localhost:port/chat' }, /^DATABASE_URL cannot be read/],
+    [{ CORS_ORIGINS: 'http://localhost:3000,http://localhost:99999' }, /^Please check the settings .*CORS_ORIGINS must match format "urls"/],
+    ...['true', '1', '10.0.0.0/33', '10.0.0.0/0', '::1/129', '10.0.0.0/255.0.0.0', 'loopback/8', '127.0.0.1,', 'proxy.example.com'].map((TRUST_PROXY): [Settings, RegExp] => (
+      [{ TRUST_PROXY }, /^Please check the settings .*TRUST_PROXY must match format "proxies"/]))
   ]
   for (const [settings, sentence] of wrong) await refuses(t, place, settings, sentence)
 
@@ -173,6 +178,53 @@ t.test('one connection is kept, however quiet it is, so that nobody takes the da
   await removed
   await sleep(100) // ten times as long as the other one was idle
   t.equal(db.$client.totalCount, 1)
+})
+
+t.test('a cookie that browsers would drop is told at start', { buffered: true }, async t => {
+  const dropped = (changes: Partial<Config>) => cookieWarnings(settings(changes), DEFAULT_ORIGINS).map(({ level, sentence }) => `${level} ${sentence}`)
+  const HTTPS = 'https://chat.example.com'
+
+  for (const changes of [
+    {},
+    { PUBLIC_URL: 'http://chat.example.com' },
+    { CORS_ORIGINS: 'http://localhost:3001, http://127.0.0.1:3001' },
+    { PUBLIC_URL: 'http://10.0.0.1:5000', CORS_ORIGINS: 'http://10.0.0.1' },
+    { PUBLIC_URL: 'http://chat.example.co.uk', CORS_ORIGINS: 'http://example.co.uk:3000,http://www.example.co.uk' }
+  ]) t.same(dropped(changes), [], JSON.stringify(changes))
+
+  for (const PUBLIC_URL of [undefined, 'http://chat.example.com']) {
+    const [said, ...more] = dropped({ PUBLIC_URL, COOKIE_SAMESITE: 'none', CORS_ORIGINS: 'https://elsewhere.example' })
+    t.match(said, /^warn Browsers drop the session cookie: COOKIE_SAMESITE=none .* PUBLIC_URL .*Please /)
+    t.same(more, [])
+  }
+
+  const strangers: Array<[Partial<Config>, origins: string[]]> = [
+    [{}, ['https://localhost:3000', 'http://front.example.com', 'http://10.0.0.1']],
+    [{ PUBLIC_URL: 'http://10.0.0.1' }, ['http://10.0.0.2', 'http://localhost:3000']],
+    [{ PUBLIC_URL: HTTPS }, ['https://example.org', 'http://chat.example.com', 'http://localhost:3000']],
+    [{ PUBLIC_URL: 'https://ann.github.io' }, ['https://bob.github.io']],
+    [{ PUBLIC_URL: 'https://ann.co.uk' }, ['https://bob.co.uk']]
+  ]
+  for (const [changes, origins] of strangers) {
+    const said = dropped({ ...changes, CORS_ORIGINS: origins.join() }).filter(line => line.startsWith('warn'))
+    t.equal(said.length, origins.length)
+    for (const [n, origin] of origins.entries()) t.match(said[n], `Browsers drop the session cookie at ${origin}, which CORS_ORIGINS lists`)
+    t.match(said[0], `${changes.PUBLIC_URL ?? 'http://localhost:5000'}. Please set COOKIE_SAMESITE=none`)
+  }
+
+  const plain = /^info PUBLIC_URL is https, .* port 5000 by plain http drop it\. Please open https:\/\/chat\.example\.com there\.$/
+  for (const changes of [{}, { COOKIE_SAMESITE: 'none' as const, CORS_ORIGINS: 'https://elsewhere.example' }, { CORS_ORIGINS: 'https://www.example.com' }]) {
+    const [said, ...more] = dropped({ ...changes, PUBLIC_URL: HTTPS })
+    t.match(said, plain)
+    t.same(more, [])
+  }
+
+  const place = await openPlace(t)
+  const server = await place.serve({ DATABASE_URL: urlOf(await freshDatabase(t)), PUBLIC_URL: HTTPS, CORS_ORIGINS: 'https://elsewhere.example', TRUST_PROXY: 'loopback, 10.0.0.0/8, fd00::/8, ::1' })
+  server.kill('SIGTERM')
+  const { stdout } = await server.ended
+  t.match(stdout, /"level":40,.*Browsers drop the session cookie at https:\/\/elsewhere\.example/)
+  t.match(stdout, /"level":30,.*PUBLIC_URL is https/)
 })
 
 t.test('on a terminal the log is for people', async t => {

@@ -1,10 +1,53 @@
+import { getDomain } from 'tldts'
 import type { Config } from '../config.js'
 
-/** The cookie that carries a session; `__Host-` and Secure where browsers reach us by https. */
-export function sessionCookie ({ PUBLIC_URL }: Pick<Config, 'PUBLIC_URL'>) {
-  const secure = PUBLIC_URL?.startsWith('https:') ?? false
+type CookieConfig = Pick<Config, 'COOKIE_SAMESITE' | 'CORS_ORIGINS' | 'PORT' | 'PUBLIC_URL'>
+
+/**
+ * The cookie that carries a session; `__Host-` and Secure where browsers reach us by https. One that goes to other
+ * sites is always Secure, since browsers take it in no other way.
+ */
+export function sessionCookie ({ COOKIE_SAMESITE, PUBLIC_URL }: Pick<Config, 'COOKIE_SAMESITE' | 'PUBLIC_URL'>) {
+  const isHttps = usesHttps(PUBLIC_URL)
   return {
-    name: secure ? '__Host-session' : 'session',
-    options: { httpOnly: true, sameSite: 'lax' as const, path: '/', secure }
+    name: isHttps ? '__Host-session' : 'session',
+    options: { httpOnly: true, sameSite: COOKIE_SAMESITE, path: '/', secure: isHttps || COOKIE_SAMESITE === 'none' }
   }
+}
+
+/**
+ * Where browsers would drop the cookie, by these settings, so that people log in and are not logged in. What is only
+ * worth knowing is `info`. Front ends that nobody chose, as those of `defaultOrigins`, are not spoken of.
+ */
+export function cookieWarnings (config: CookieConfig, defaultOrigins: string): Array<{ level: 'info' | 'warn', sentence: string }> {
+  const { COOKIE_SAMESITE, CORS_ORIGINS, PORT, PUBLIC_URL } = config
+  if (COOKIE_SAMESITE === 'none' && !usesHttps(PUBLIC_URL)) {
+    return [{ level: 'warn', sentence: 'Browsers drop the session cookie: COOKIE_SAMESITE=none makes it Secure, and PUBLIC_URL is not https. Please set PUBLIC_URL to the https address that browsers use, or COOKIE_SAMESITE=lax.' }]
+  }
+  const ours = PUBLIC_URL === undefined ? ['http://localhost', 'http://127.0.0.1'] : [PUBLIC_URL]
+  const strangers = COOKIE_SAMESITE === 'none' || CORS_ORIGINS === defaultOrigins
+    ? []
+    : CORS_ORIGINS.split(',').map(origin => origin.trim()).filter(origin => !ours.some(url => siteOf(url) === siteOf(origin)))
+  return [
+    ...strangers.map(origin => ({
+      level: 'warn' as const,
+      sentence: `Browsers drop the session cookie at ${origin}, which CORS_ORIGINS lists: it is on another site than ${PUBLIC_URL ?? `${ours[0]}:${PORT}`}. Please set COOKIE_SAMESITE=none, with an https PUBLIC_URL.`
+    })),
+    ...usesHttps(PUBLIC_URL)
+      ? [{ level: 'info' as const, sentence: `PUBLIC_URL is https, and the session cookie Secure: browsers that come to port ${PORT} by plain http drop it. Please open ${PUBLIC_URL} there.` }]
+      : []
+  ]
+}
+
+function usesHttps (url: string | undefined) {
+  return url?.startsWith('https:') ?? false
+}
+
+/**
+ * A site as browsers see it: the scheme and the domain that somebody could register.
+ * @see https://html.spec.whatwg.org/multipage/browsers.html#sites
+ */
+function siteOf (url: string) {
+  const { protocol, hostname } = new URL(url)
+  return `${protocol}//${getDomain(hostname, { allowPrivateDomains: true }) ?? hostname}`
 }

@@ -6,6 +6,7 @@ import type { createErrorHandler, Dialect } from '../http/error-handler.js'
 import { answers, ErrorSchema, type ErrorBody } from '../http/schema.js'
 import type { SignIn } from './sign-in.js'
 import { NewPasscodeSchema, PasscodeSchema } from './schema.js'
+import { keyOf } from './store.js'
 
 export interface PasscodeRoutesOptions {
   signIn: SignIn
@@ -23,7 +24,9 @@ export const passcodeRoutes: FastifyPluginAsyncTypebox<PasscodeRoutesOptions> =
       return reply.code(201).send({ msg: 'User created' })
     })
 
-    app.post('/login', LogIn, async ({ body }, reply) => {
+    app.post('/login', LogIn, async (request, reply) => {
+      const { body } = request
+      await request.limitBy('account', keyOf(body.id))
       const { id } = await signIn.logIn(body.id, body.passcode)
       return { access_token: await reply.openSession(id, 'access_token') }
     })
@@ -46,6 +49,7 @@ const MessageSchema = Type.Object({ msg: Type.String() })
 const PasscodeErrorSchema = Type.Object({ ...ErrorSchema.properties, ...MessageSchema.properties })
 
 const Register = {
+  config: { limit: 'entry' as const },
   schema: {
     summary: 'Makes an account, with an id and a passcode',
     tags: ['accounts'],
@@ -55,6 +59,7 @@ const Register = {
 }
 
 const LogIn = {
+  config: { limit: 'entry' as const },
   schema: {
     summary: 'Begins a session of 24 hours, and gives its token',
     tags: ['accounts'],

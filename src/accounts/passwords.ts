@@ -2,11 +2,17 @@ import { createHash } from 'node:crypto'
 import bcrypt from 'bcrypt'
 import pLimit from 'p-limit'
 import { dictionary } from '@zxcvbn-ts/language-common'
-import { INVALID_PASSWORD } from '../errors.js'
+import { INVALID_PASSWORD, TOO_MANY_REQUESTS } from '../errors.js'
 
 export type Passwords = ReturnType<typeof createPasswords>
 
 const common = new Set<string>(dictionary['passwords-common'])
+
+/**
+ * How many may wait for their turn: at the default cost, about as many as are done in five seconds. Who comes after
+ * them is told so at once, since a queue without an end would let nobody in and keep every caller's request in memory.
+ */
+const WAITING = 32
 
 /**
  * Hashes and checks passwords. bcrypt works on libuv's four threads, so that the event loop stays free; two at once
@@ -14,21 +20,29 @@ const common = new Set<string>(dictionary['passwords-common'])
  * @param cost bcrypt's work factor, as a power of two
  */
 export function createPasswords (cost: number, atOnce = 2) {
-  const limit = pLimit(atOnce)
+  const queue = pLimit(atOnce)
   const nobodys = `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
 
   return {
-    /** @throws INVALID_PASSWORD for one of the commonest, whatever its case */
+    /** @throws INVALID_PASSWORD for one of the commonest, whatever its case; TOO_MANY_REQUESTS */
     hash (password: string): Promise<string> {
       if (common.has(composed(password).toLowerCase())) throw new INVALID_PASSWORD('This password is among the first that are guessed, please choose another')
-      return limit(() => bcrypt.hash(digest(password), cost))
+      return inTurn(() => bcrypt.hash(digest(password), cost))
     },
 
-    /** Without a hash to compare with it does the same work and says no, so that unknown users cannot be told apart. */
+    /**
+     * Without a hash to compare with it does the same work and says no, so that unknown users cannot be told apart.
+     * @throws TOO_MANY_REQUESTS
+     */
     async verify (password: string, hash: string | null | undefined): Promise<boolean> {
-      const matches = await limit(() => bcrypt.compare(digest(password), hash ?? nobodys))
+      const matches = await inTurn(() => bcrypt.compare(digest(password), hash ?? nobodys))
       return matches && typeof hash === 'string'
     }
+  }
+
+  function inTurn<T> (work: () => Promise<T>): Promise<T> {
+    if (queue.pendingCount >= WAITING) throw new TOO_MANY_REQUESTS()
+    return queue(work)
   }
 }
 

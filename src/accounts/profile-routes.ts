@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import type { FastifyRequest } from 'fastify'
 import {
   INVALID_PASSWORD, NOT_FOR_GUESTS, PASSWORD_REQUIRED, SESSION_NOT_FOUND, UNAUTHORIZED, USERNAME_TAKEN, WRONG_PASSWORD
 } from '../errors.js'
@@ -9,6 +10,7 @@ import type { Passwords } from './passwords.js'
 import type { ProfileStore } from './profile-store.js'
 import { PasswordSchema, ProfileChangesSchema, ProfileSchema, SessionSchema } from './schema.js'
 import type { Sessions } from './sessions.js'
+import { keyOf } from './store.js'
 
 export interface ProfileRoutesOptions {
   profiles: ProfileStore
@@ -21,10 +23,11 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileRoutesOptions> =
   async function profileRoutes (app, { profiles, sessions, passwords }) {
     app.get('/', Get, async ({ user }) => profiles.get(user.id))
 
-    app.patch('/', Change, async ({ user, body, bearer }, reply) => {
+    app.patch('/', Change, async (request, reply) => {
+      const { user, body, bearer } = request
       const { current_password, password, ...changes } = body
       const mustProve = password !== undefined || changes.email !== undefined || changes.username !== undefined
-      const proved = mustProve ? await prove(user.id, current_password) : undefined
+      const proved = mustProve ? await prove(request, current_password) : undefined
       const passwordHash = password === undefined ? undefined : await passwords.hash(password)
       const profile = await profiles.change(user.id, proved, { ...changes, passwordHash })
       // All sessions have ended, this one too: who came by cookie goes on with a new one.
@@ -32,8 +35,8 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileRoutesOptions> =
       return profile
     })
 
-    app.delete('/', Remove, async ({ user, body }, reply) => {
-      await profiles.remove(user.id, await prove(user.id, body.password))
+    app.delete('/', Remove, async (request, reply) => {
+      await profiles.remove(request.user.id, await prove(request, request.body.password))
       await reply.logOut()
       return reply.code(204).send(null)
     })
@@ -50,10 +53,12 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileRoutesOptions> =
       return reply.code(204).send(null)
     })
 
-    /** Gives the hash of the password that was proved. */
-    async function prove (userId: number, password: string | undefined) {
+    /** Gives the hash of the password that was proved. Guesses count as those at the login do. */
+    async function prove (request: FastifyRequest, password: string | undefined) {
       if (password === undefined) throw new PASSWORD_REQUIRED()
-      const hash = await profiles.passwordHash(userId)
+      const { id, username } = request.user
+      await request.limitBy('account', keyOf(username!))
+      const hash = await profiles.passwordHash(id)
       if (!await passwords.verify(password, hash)) throw new WRONG_PASSWORD()
       return hash!
     }

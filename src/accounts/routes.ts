@@ -3,6 +3,7 @@ import { INVALID_CREDENTIALS, CROSS_SITE, INVALID_PASSWORD, USERNAME_TAKEN } fro
 import { answers, MessageOnlySchema } from '../http/schema.js'
 import { CredentialsSchema, NewAccountSchema, WelcomeSchema } from './schema.js'
 import type { SignIn } from './sign-in.js'
+import { keyOf } from './store.js'
 
 export const accountRoutes: FastifyPluginAsyncTypebox<{ signIn: SignIn }> =
   async function accountRoutes (app, { signIn }) {
@@ -12,8 +13,10 @@ export const accountRoutes: FastifyPluginAsyncTypebox<{ signIn: SignIn }> =
       return reply.code(201).send({ message: 'User created successfully', user })
     })
 
-    app.post('/login', LogIn, async ({ body }, reply) => {
-      const user = await signIn.logIn(body.username, body.password)
+    app.post('/login', LogIn, async (request, reply) => {
+      const { username, password } = request.body
+      await request.limitBy('account', keyOf(username))
+      const user = await signIn.logIn(username, password)
       await reply.logIn(user.id)
       return { message: 'Login successful', user }
     })
@@ -32,6 +35,7 @@ export const accountRoutes: FastifyPluginAsyncTypebox<{ signIn: SignIn }> =
   }
 
 const SignUp = {
+  config: { limit: 'entry' as const },
   schema: {
     summary: 'Makes an account',
     description: 'With a guest\'s token that guest\'s own row becomes the account, its conversations with it, and the token ends.',
@@ -42,7 +46,7 @@ const SignUp = {
 }
 
 const LogIn = {
-  config: { setsCookie: true },
+  config: { setsCookie: true, limit: 'entry' as const },
   schema: {
     summary: 'Begins a session, in a cookie',
     tags: ['accounts'],

@@ -9,14 +9,20 @@ export type Dialect = (body: ErrorBody, request: FastifyRequest) => ErrorBody
 /** A small body may break a rule ten thousand times: the answer stays small, too. */
 const MOST_DETAILS = 20
 
+/** When to try again where nothing else is known, in seconds. */
+const SOON = 5
+
+/** An error that may know after how many seconds the request will do. */
+type Refusal = FastifyError & { retryAfter?: number }
+
 /** Says every error in one shape; what broke on our side is logged and not told. */
 export function createErrorHandler (isUnavailable: (error: unknown) => boolean, dialect: Dialect = body => body) {
-  return function handleError (error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
+  return function handleError (error: Refusal, request: FastifyRequest, reply: FastifyReply) {
     const known = translate(error, isUnavailable)
     const { statusCode = 500, code, message } = known
     if (statusCode >= 500) request.log.error({ err: error }, message)
     else request.log.info({ code }, message)
-    if (statusCode === 503) reply.header('retry-after', '5')
+    if (statusCode === 429 || statusCode === 503) reply.header('retry-after', String(error.retryAfter ?? SOON))
     const body: ErrorBody = { statusCode, code, error: message }
     if (error.validation !== undefined) body.details = error.validation.filter(({ keyword }) => keyword !== 'if').slice(0, MOST_DETAILS).map(detail)
     return reply.code(statusCode).send(dialect(body, request))

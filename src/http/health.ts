@@ -27,5 +27,5 @@ export function refuseWhenClosing (app: FastifyInstance) {
 
 const Running = { schema: { summary: 'Says that the server is running', tags: ['operation'], response: answers({ 200: MessageOnlySchema }) } }
 const StatusSchema = Type.Object({ status: Type.String() })
-const Live = { logLevel: 'warn' as const, schema: { summary: 'Says that the process lives', tags: ['operation'], response: answers({ 200: StatusSchema }) } }
-const Ready = { logLevel: 'warn' as const, schema: { summary: 'Says that the database answers', tags: ['operation'], response: answers({ 200: StatusSchema }) } }
+const Live = { config: { limit: false as const }, logLevel: 'warn' as const, schema: { summary: 'Says that the process lives', tags: ['operation'], response: answers({ 200: StatusSchema }) } }
+const Ready = { config: { limit: false as const }, logLevel: 'warn' as const, schema: { summary: 'Says that the database answers', tags: ['operation'], response: answers({ 200: StatusSchema }) } }

@@ -25,15 +25,16 @@ const BOT = 'favorite-song'
 
 /**
  * Answers a message of the guided chat. Whoever types a phone number has proved nothing: its digits are an identity
- * of their own, which is no account's and no WhatsApp contact's.
- * @throws EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG, and what `Converse` throws
+ * of their own, which is no account's and no WhatsApp contact's. `count` is told those digits, and may refuse them.
+ * @throws EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG, and what `count` and `Converse` throw
  */
 export function createPhoneChat (accounts: AccountStore, converse: Converse) {
-  return async function chatByPhone (question: PhoneQuestion): Promise<PhoneAnswer> {
+  return async function chatByPhone (question: PhoneQuestion, count: (digits: string) => Promise<void>): Promise<PhoneAnswer> {
     const phone = String(question.user_phone).trim()
     const text = String(question.user_message).trim()
     if (phone === '' || text === '') throw new EMPTY_INPUT()
     const address = digitsOf(phone)
+    await count(address)
     if ([...text].length > 8000) throw new MESSAGE_TOO_LONG()
     const id = await accounts.identify('phone', address)
     const [, answer] = await converse({

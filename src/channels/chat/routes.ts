@@ -21,10 +21,11 @@ export const chatRoutes: FastifyPluginAsyncTypebox<ChatRoutesOptions> =
     app.setErrorHandler(handleErrors((body, request) =>
       isFromGuest(request.body) ? withStatus(body) : inBothSeedsWords(body, request)))
 
-    app.post('/chat', Chat, async ({ headers, body, bearer }) => {
+    app.post('/chat', Chat, async request => {
+      const { headers, body, bearer } = request
       const clientId = headers['idempotency-key'] ?? body.client_id
-      if (!isFromGuest(body)) return await chatByPhone({ ...body, client_id: clientId })
-      return await guests.say(await app.userOf(tokenOf(body, bearer)), body.content, clientId)
+      if (isFromGuest(body)) return await guests.say(await app.userOf(tokenOf(body, bearer)), body.content, clientId)
+      return await chatByPhone({ ...body, client_id: clientId }, digits => request.limitBy('phone', digits))
     })
 
     app.get('/chat/initial', { ...Initial, errorHandler: handleErrors(withStatus) }, async ({ headers }, reply) => {
@@ -50,6 +51,7 @@ const ChatSchema = Type.Unsafe<PhoneQuestion | GuestMessage>({
 })
 
 const Chat = {
+  config: { limit: 'chat' as const },
   schema: {
     summary: 'Chats with the guided bot by phone number, or with a bot as a guest',
     description: 'With `token` or `content`, and without `user_phone` and `user_message`, it is a guest\'s message; all else is the guided chat. ' +
