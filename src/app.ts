@@ -18,6 +18,8 @@ import { directory } from './bots/directory.js'
 import { chatRoutes } from './channels/chat/routes.js'
 import type { Config } from './config.js'
 import { createConverse } from './conversations/converse.js'
+import { createEvents } from './conversations/events.js'
+import { createFeedStore } from './conversations/feed-store.js'
 import { createLog } from './conversations/log.js'
 import { messageRoutes } from './conversations/message-routes.js'
 import { createMessageStore } from './conversations/message-store.js'
@@ -61,9 +63,11 @@ export async function buildApp ({ config, db, secret, logger }: Deps) {
   const accounts = createAccountStore(db, sessions)
   const passwords = createPasswords(config.BCRYPT_COST)
   const signIn = createSignIn(accounts, passwords)
-  const messages = createMessageStore(db)
+  const feeds = createFeedStore(db)
+  const events = createEvents(listener, feeds, app.log)
+  const messages = createMessageStore(db, events.changed)
   const conversations = createConversationStore(db, messages)
-  const converse = createConverse(createLog(db), directory)
+  const converse = createConverse(createLog(db), directory, events.changed)
   const cookie = sessionCookie(config)
 
   app.setErrorHandler(handleErrors())
@@ -94,6 +98,7 @@ export async function buildApp ({ config, db, secret, logger }: Deps) {
 
   app.addHook('onReady', async () => { listener.start() })
   app.addHook('onClose', async () => {
+    await events.settle()
     await listener.close()
     await db.$client.end()
   })

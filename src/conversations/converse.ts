@@ -7,10 +7,11 @@ export type Converse = (incoming: Incoming) => Promise<Message[]>
 /**
  * The one way that a message takes, from any channel through any bot: the bots are asked, and the message and their
  * answers are stored together. Gives the user's message and then the bots'. Of several messages to one conversation
- * each is answered after the one before it, here by waiting in turn, between instances by asking again.
+ * each is answered after the one before it, here by waiting in turn, between instances by asking again. `changed` is
+ * told, after the commit, in which conversation something was said.
  * @throws what `Log.read` throws
  */
-export function createConverse (log: Log, directory: Directory): Converse {
+export function createConverse (log: Log, directory: Directory, changed: (conversation: number) => void): Converse {
   const inTurn = createTurns()
 
   return function converse (incoming) {
@@ -30,7 +31,10 @@ export function createConverse (log: Log, directory: Directory): Converse {
     const { bots, text } = addressed(setting.bots, incoming.text)
     const replies = bots.map((bot): Reply => ({ bot, answer: directory(bot)({ text, state: setting.state[bot.id] }) }))
     const beginsAnew = setting.isFinished && 'newestOf' in to && !replies.some(({ answer }) => answer.isFinished)
-    return await log.append(incoming, beginsAnew ? { ...setting, id: null, state: {}, isFinished: false } : setting, replies)
+    const stored = await log.append(incoming, beginsAnew ? { ...setting, id: null, state: {}, isFinished: false } : setting, replies)
+    // Nobody follows one that has only just begun.
+    if (stored !== undefined && setting.id !== null && !beginsAnew) changed(setting.id)
+    return stored
   }
 }
 

@@ -131,11 +131,11 @@ const BEGIN = `
   FROM begin_conversation($1, $10, $11, $12) AS begun (id),
     append_message(begun.id, $1, $2, $3, $4, $5, $6, $7, $8, $9) a`
 
-/** Messages as everybody sees them, from `messages m`. */
-export const MESSAGES = `
-  SELECT m.id, m.rev, m.sender, coalesce(u.username, b.name) AS username, m.text, m.status, m.created_at
-  FROM messages m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id`
+/** A message as everybody sees it, of `messages m`. */
+export const MESSAGE = 'm.id, m.rev, m.sender, coalesce(u.username, b.name) AS username, m.text, m.status, m.created_at'
+export const FROM_MESSAGES = 'FROM messages m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id'
 
-const REPEAT = `${MESSAGES}
+const REPEAT = `
+  SELECT ${MESSAGE} ${FROM_MESSAGES}
   WHERE m.conversation_id = $1 AND (m.id = $2 OR (m.reply_to = $2 AND m.id > $2 AND m.id <= $2 + 100))
   ORDER BY m.id`

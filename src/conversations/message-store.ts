@@ -3,7 +3,7 @@ import type { Db } from '../db/client.js'
 import { chatbots, conversations, conversationUsers, messages, users } from '../db/tables.js'
 import { CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR } from '../errors.js'
 import { cutPage } from '../http/paging.js'
-import { MESSAGES } from './log.js'
+import { FROM_MESSAGES, MESSAGE } from './log.js'
 import type { Message } from './schema.js'
 
 export type MessageStore = ReturnType<typeof createMessageStore>
@@ -19,8 +19,11 @@ const message = {
   created_at: messages.createdAt
 }
 
-/** Reads and changes what is in the log; what is added goes through `log.ts`. */
-export function createMessageStore (db: Db) {
+/**
+ * Reads and changes what is in the log; what is added goes through `log.ts`. `changed` is told, after the commit, in
+ * which conversation something was changed.
+ */
+export function createMessageStore (db: Db, changed: (conversation: number) => void) {
   const inConversation = eq(messages.conversationId, sql.placeholder('conversation'))
   const isThere = ne(messages.status, 'deleted')
   const asMember = exists(db.select({ one: sql`1` }).from(conversationUsers).where(and(
@@ -101,7 +104,7 @@ export function createMessageStore (db: Db) {
     user: number, conversation: number, id: number,
     isAllowed: (who: { author: number | null, owner: number }) => boolean, set: { text: string, status?: 'deleted' }
   ) {
-    return await db.transaction(async tx => {
+    const message = await db.transaction(async tx => {
       await tx.select({ id: conversations.id }).from(conversations).where(eq(conversations.id, conversation)).for('no key update')
       const [found] = await tx.select({ id: messages.id, author: messages.userId, owner: conversations.ownerId })
         .from(conversationUsers)
@@ -115,9 +118,11 @@ export function createMessageStore (db: Db) {
         .where(eq(conversations.id, conversation)).returning({ rev: conversations.lastRev })
       const thisOne = and(eq(messages.conversationId, conversation), eq(messages.id, id))
       await tx.update(messages).set({ ...set, rev: taken!.rev }).where(thisOne)
-      const [changed] = await select(tx).where(thisOne)
-      return changed!
+      const [written] = await select(tx).where(thisOne)
+      return written!
     })
+    changed(conversation)
+    return message
   }
 }
 
@@ -125,7 +130,7 @@ const NEWEST = `
   SELECT c.id AS conversation, m.*
   FROM unnest($1::bigint[]) AS c (id)
   CROSS JOIN LATERAL (
-    ${MESSAGES}
+    SELECT ${MESSAGE} ${FROM_MESSAGES}
     WHERE m.conversation_id = c.id AND m.status <> 'deleted'
     ORDER BY m.id DESC LIMIT $2
   ) m

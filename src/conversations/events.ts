@@ -1,0 +1,128 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Listener } from '../db/listener.js'
+import { CHANGES_AT_ONCE, type Change, type FeedStore, type News } from './feed-store.js'
+
+const CHANNEL = 'conversations'
+
+/** How often those who follow look for themselves, in milliseconds: nobody waits longer, also when every word is lost. */
+const EVERY = 800
+
+/** Somebody who follows a conversation live. */
+export interface Follower {
+  user: number
+  /** The rev of the last change that reached it. */
+  after: number
+  hear: (change: Change) => void
+  /** It is not in the conversation any more, and hears nothing more of it. */
+  leave: () => void
+}
+
+export type Events = ReturnType<typeof createEvents>
+
+/**
+ * What happens in conversations, told to whoever follows them, on every instance. An event is only a hint that there
+ * is something to read: each feed reads the log after the last change that it delivered, so that nothing overtakes,
+ * nothing comes twice, and whatever was missed comes with the next. Who may hear it is asked in the same reading.
+ */
+export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>, feeds: FeedStore, log: Pick<FastifyBaseLogger, 'warn'>) {
+  const followed = new Map<number, Set<Follower>>()
+  const unread = new Set<number>()
+  const unsaid = new Set<number>()
+  let reading: Promise<void> | undefined
+  let saying: Promise<void> | undefined
+  let timer: NodeJS.Timeout | undefined
+
+  listener.subscribe(CHANNEL, look)
+
+  /** Reads what is new in these, once for all who follow them here, and what is asked for meanwhile together. */
+  function look (conversations: number[]) {
+    for (const conversation of conversations) if (followed.has(conversation)) unread.add(conversation)
+    if (unread.size > 0) reading ??= readAll()
+  }
+
+  async function readAll () {
+    while (unread.size > 0) {
+      const places = [...unread].map(placeOf)
+      unread.clear()
+      try {
+        const news = new Map((await feeds.news(places)).map(one => [one.conversation, one]))
+        for (const { conversation, followers } of places) deliver(conversation, followers, news.get(conversation))
+      } catch (error) {
+        log.warn({ err: error }, 'what is new in conversations cannot be read; it is tried again')
+      }
+    }
+    reading = undefined
+  }
+
+  /** Who follows a conversation at this moment, and what all of them have. */
+  function placeOf (conversation: number) {
+    const followers = [...followed.get(conversation) ?? []]
+    return { conversation, followers, after: Math.min(...followers.map(({ after }) => after)) }
+  }
+
+  /** To those who were there before it was read: who came since is in the next reading. */
+  function deliver (conversation: number, followers: Follower[], news: News | undefined) {
+    for (const follower of followers) {
+      if (!followed.get(conversation)?.has(follower)) continue
+      if (!news?.members.has(follower.user)) {
+        forget(conversation, follower)
+        follower.leave()
+        continue
+      }
+      for (const change of news.changes) {
+        if (change.rev <= follower.after) continue
+        follower.after = change.rev
+        follower.hear(change)
+      }
+    }
+    if (news?.changes.length === CHANGES_AT_ONCE) look([conversation])
+  }
+
+  function forget (conversation: number, follower: Follower) {
+    const followers = followed.get(conversation)
+    followers?.delete(follower)
+    if (followers?.size === 0) followed.delete(conversation)
+  }
+
+  /** Says it to the other instances; what happens while one word is on its way goes into the next, together. */
+  async function sayAll () {
+    while (unsaid.size > 0) {
+      await nextTurn()
+      const conversations = [...unsaid]
+      unsaid.clear()
+      await listener.publish(CHANNEL, conversations).catch(error => log.warn({ err: error }, 'the other instances are not told'))
+    }
+    saying = undefined
+  }
+
+  async function lookNowAndThen () {
+    const places = [...followed.keys()].map(placeOf)
+    const who = places.flatMap(({ conversation, followers }) => followers.map(({ user }) => ({ conversation, user })))
+    look(await feeds.stale(places, who).catch(() => []))
+    timer = followed.size === 0 ? undefined : setTimeout(lookNowAndThen, EVERY).unref()
+  }
+
+  return {
+    /** Something was committed in this conversation, or somebody is not in it any more. */
+    changed (conversation: number) {
+      look([conversation])
+      unsaid.add(conversation)
+      saying ??= sayAll()
+    },
+
+    /** Tells a follower all that changes after `follower.after`, in order, once; gives a function that ends it. */
+    follow (conversation: number, follower: Follower) {
+      const followers = followed.get(conversation) ?? new Set()
+      followed.set(conversation, followers.add(follower))
+      look([conversation])
+      timer ??= setTimeout(lookNowAndThen, EVERY).unref()
+      return () => forget(conversation, follower)
+    },
+
+    /** Waits until all is said and read that is under way. */
+    async settle () {
+      await Promise.all([saying, reading])
+    }
+  }
+}
