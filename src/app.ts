@@ -10,6 +10,9 @@ import { passcodeRoutes } from './accounts/passcode-routes.js'
 import { createPasswords } from './accounts/passwords.js'
 import { profileRoutes } from './accounts/profile-routes.js'
 import { createProfileStore } from './accounts/profile-store.js'
+import { createRecovery, createTokens } from './accounts/recovery.js'
+import { recoveryRoutes } from './accounts/recovery-routes.js'
+import { createRecoveryStore } from './accounts/recovery-store.js'
 import { accountRoutes } from './accounts/routes.js'
 import { createSessions } from './accounts/sessions.js'
 import { createSignIn } from './accounts/sign-in.js'
@@ -40,12 +43,14 @@ export interface Deps {
   db: Db
   /** Signs the session tokens; at least 32 characters. */
   secret: string
+  /** Whether jobs are done. Left out: others do them. */
+  isWorking?: () => boolean
   /** Left out: nothing is logged. */
   logger?: FastifyBaseLogger
 }
 
 /** The whole server, not yet listening: what exists, in order. Closing it closes the pool. */
-export async function buildApp ({ config, db, secret, logger }: Deps) {
+export async function buildApp ({ config, db, secret, isWorking, logger }: Deps) {
   const handleErrors = (dialect?: Dialect) => createErrorHandler(isUnavailable, dialect)
   const app = Fastify({
     loggerInstance: logger,
@@ -63,6 +68,8 @@ export async function buildApp ({ config, db, secret, logger }: Deps) {
   const accounts = createAccountStore(db, sessions)
   const passwords = createPasswords(config.BCRYPT_COST)
   const signIn = createSignIn(accounts, passwords)
+  const recoveries = createRecoveryStore(db)
+  const recovery = createRecovery(recoveries, createTokens(secret), passwords, sessions)
   const feeds = createFeedStore(db)
   const events = createEvents(listener, feeds, app.log)
   const messages = createMessageStore(db, events.changed)
@@ -79,12 +86,13 @@ export async function buildApp ({ config, db, secret, logger }: Deps) {
   await app.register(openapi, { cookieName: cookie.name })
   await app.register(authentication, { sessions, secret, cookie })
 
-  await app.register(healthRoutes, { isReady: () => db.execute(sql`SELECT 1`) })
+  await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`) })
   for (const prefix of ['', '/api']) {
     await app.register(chatRoutes, { prefix, config, accounts, conversations, converse, handleErrors })
   }
   await app.register(passcodeRoutes, { signIn, handleErrors })
   await app.register(accountRoutes, { prefix: '/api', signIn })
+  await app.register(recoveryRoutes, { prefix: '/api', recovery, recoveries })
   await app.register(async function authenticated (users) {
     users.addHook('onRequest', users.authenticate)
     await users.register(conversationRoutes, { prefix: '/api/conversations', conversations })

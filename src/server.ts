@@ -9,6 +9,8 @@ import { createDb, reachDatabase } from './db/client.js'
 import { migrateUp } from './db/migrate.js'
 import { CANNOT_START } from './errors.js'
 import { loggerOptions } from './http/logging.js'
+import { createTasks } from './jobs/tasks.js'
+import { startWorker } from './jobs/worker.js'
 
 /** How long closing may take in all, and of that the requests that are under way, in milliseconds. */
 const GRACE = { all: 15_000, requests: 12_000 }
@@ -41,12 +43,16 @@ async function serve (config: Config) {
   for (const { level, sentence } of cookieWarnings(config, DEFAULT_ORIGINS)) log[level](sentence)
   const secret = config.JWT_SECRET ?? await readOrMakeSecret(config.DATA_DIR)
   const db = createDb({ ...connection, max: config.DATABASE_POOL }, log)
-  const app = await buildApp({ config, secret, logger: log, db })
+  await db.$client.query('SELECT 1') // the connection that shows others that this database is in use
+  const worker = await startWorker({ connection, tasks: createTasks({ config, db, secret, log }), log })
+  const app = await buildApp({ config, secret, logger: log, db, isWorking: worker.isWorking })
+  // Its jobs end beside the requests that are under way, and need the pool as these do.
+  app.addHook('preClose', async () => { worker.stop() })
+  app.addHook('onClose', worker.stop)
   opened.push(() => {
     app.server.keepAliveTimeout = 1 // or who kept a connection for its next request would be waited for
     return Promise.race([app.close(), sleep(GRACE.requests)])
   })
-  await db.$client.query('SELECT 1') // the connection that shows others that this database is in use
   await app.listen({ host: config.HOST, port: config.PORT }).catch(explain)
 
   function explain (error: NodeJS.ErrnoException) {

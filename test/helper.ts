@@ -8,6 +8,8 @@ import { Value } from 'typebox/value'
 import { buildApp, type Deps } from '../src/app.js'
 import { ConfigSchema, type Config } from '../src/config.js'
 import { createDb } from '../src/db/client.js'
+import { createTasks } from '../src/jobs/tasks.js'
+import { startWorker, type Worker } from '../src/jobs/worker.js'
 
 /**
  * Where the tests' own Postgres lives, and where `before.ts` writes how to reach it: one for each run of tap, which is
@@ -17,9 +19,9 @@ export const TEST_FOLDER = fileURLToPath(new URL(`../node_modules/.cache/parley-
 export const TEMPLATE = `parley_test_template_${process.ppid}`
 export const connectionFile = `${TEST_FOLDER}/connection.json`
 
-export const silent = { info () {}, warn () {}, error () {} }
+export const silent = { debug () {}, info () {}, warn () {}, error () {} }
 
-export const SECRET_KEY = 'a secret for tests, longer than 32 bytes'
+export const SECRET = 'a secret for tests, longer than 32 bytes'
 export const API_KEY = 'a-key-for-tests-only'
 
 /** The settings as they are out of the box, except that a password costs little and nobody is limited. */
@@ -54,7 +56,8 @@ export async function startApp (t: Test, changes: Partial<Config> = {}, logger?:
   const connection = database ?? await freshDatabase(t)
   const config = settings(changes)
   const db = createDb(connection, silent)
-  const app = await buildApp({ config, db, secret: SECRET_KEY, logger })
+  let worker: Worker | undefined
+  const app = await buildApp({ config, db, secret: SECRET, isWorking: () => worker?.isWorking() ?? true, logger })
   t.teardown(() => app.close())
   const inject = async (request: InjectOptions) => await app.inject(request)
   const anyone = clientOf(inject, {})
@@ -69,6 +72,13 @@ export async function startApp (t: Test, changes: Partial<Config> = {}, logger?:
       await anyone.post('/api/signup', { username, password })
       const { cookies: [cookie] } = await anyone.post('/api/login', { username, password })
       return clientOf(inject, { cookie: `${cookie!.name}=${cookie!.value}` })
+    },
+    /** Does the jobs that there are, and those that come, until the test ends. */
+    async work () {
+      const log = logger ?? silent
+      worker = await startWorker({ connection, tasks: createTasks({ config, db, secret: SECRET, log }), log })
+      t.teardown(worker.stop)
+      return worker
     },
     /** A user of another instance on the same database, logged in by this one's cookie. */
     clientOf: (headers: Headers) => clientOf(inject, headers),

@@ -78,7 +78,7 @@ t.test('from one address so many requests a minute, whatever they are for', asyn
 t.test('the ways in have tighter limits, each its own, and no body is read beyond them', async t => {
   const { anyone } = await startLimited(t, { RATE_LIMIT_ENTRY: 2 })
   const turn = turnClock(t)
-  for (const path of ['/api/signup', '/api/login', '/register', '/login']) {
+  for (const path of ['/api/signup', '/api/login', '/register', '/login', '/api/password/forgot']) {
     const ask = async (address: string) => await statusOf(anyone.post(path, Buffer.from('hello'), from(address)))
     t.same([await ask('192.0.2.1'), await ask('192.0.2.1')], [415, 415])
     t.equal(await ask('192.0.2.1'), 429, path)

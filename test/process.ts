@@ -118,7 +118,7 @@ export function clientOf (url: string, own: Record<string, string> = {}) {
 }
 
 /** Asks until it is so. */
-export async function until<T> (ask: () => Promise<T> | T): Promise<T> {
+export async function until<T> (ask: () => Promise<T> | T): Promise<NonNullable<T>> {
   for (;;) {
     const answer = await ask()
     if (answer) return answer

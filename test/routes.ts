@@ -1,5 +1,8 @@
 import type { InjectOptions } from 'fastify'
-import { API_KEY, type startApp, type Client, type Headers } from './helper.js'
+import { eq } from 'drizzle-orm'
+import { createTokens } from '../src/accounts/recovery.js'
+import { oneTimeTokens, users } from '../src/db/tables.js'
+import { API_KEY, SECRET, type startApp, type Client, type Headers } from './helper.js'
 
 // Every route of the documentation, with an example of how it is rightly asked: what the tests of all routes walk over.
 
@@ -19,6 +22,9 @@ export interface Route extends Operation { name: string, method: Method, path: s
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 interface Example { status: number, body?: Record<string, unknown>, headers?: Headers }
 
+/** Stands for the token of a mail that Ann has just got. */
+const MAILED = 'a token'
+
 /** For each call that takes something: a body that is right, and the status that it gets. */
 const examples: Record<string, Example> = {
   'POST /chat': { status: 200, body: { user_phone: '+49 170 1234567', user_message: 'hello' } },
@@ -31,6 +37,10 @@ const examples: Record<string, Example> = {
   'POST /login': { status: 200, body: { id: 'ann', passcode: 'correct horse' } },
   'POST /api/signup': { status: 201, body: { username: 'somebody', password: 'correct horse', name: 'Somebody', email: 'somebody@example.com' } },
   'POST /api/login': { status: 200, body: { username: 'ann', password: 'correct horse' } },
+  'POST /api/password/forgot': { status: 200, body: { email: 'ann@example.com' } },
+  'POST /api/password/reset': { status: 200, body: { token: MAILED, password: 'correct horse' } },
+  'POST /api/email/verify': { status: 200, body: { token: MAILED } },
+  'POST /api/email/resend': { status: 200 },
   'GET /api/logout': { status: 200 },
   'POST /api/logout': { status: 200 },
   'GET /api/me': { status: 200 },
@@ -71,9 +81,10 @@ export async function documentedRoutes ({ anyone }: Server): Promise<Route[]> {
 }
 
 /** What a route needs to be asked: Ann, logged in anew, or a guest, and a conversation of theirs with messages. */
-export async function begin ({ as, anyone, clientOf, db }: Server, { name, path }: Route) {
-  await db.$client.query("DELETE FROM users WHERE username = 'somebody'; DELETE FROM messages WHERE client_id = 'mine'")
+export async function begin ({ as, anyone, clientOf, db }: Server, { name, path, example }: Route) {
+  await db.$client.query("DELETE FROM users WHERE username = 'somebody'; DELETE FROM messages WHERE client_id = 'mine'; DELETE FROM one_time_tokens")
   const ann = name.endsWith('as a guest') ? await enterAsGuest() : await as('ann')
+  await mailAToken(db, path, example)
   const { id: conversation } = (await ann.post('/api/conversations', { name: 'Secret plans of Ann' })).json()
   await ann.post(`/api/conversations/${conversation}/messages`, { text: 'First secret of Ann' })
   const session = (await (await as('ann')).get('/api/me/sessions')).json()[0].id
@@ -87,6 +98,17 @@ export async function begin ({ as, anyone, clientOf, db }: Server, { name, path 
     await guest.post('/chat', { content: 'First secret of Ann' })
     return guest
   }
+}
+
+/** Gives Ann an address, verified when its link is for a new password, and the example the token of a mail to it. */
+async function mailAToken (db: Server['db'], path: string, { body }: Example = { status: 200 }) {
+  const purpose = path === '/api/password/reset' ? 'password_reset' : 'email_verification'
+  const [user] = await db.update(users).set({ email: 'ann@example.com', emailVerifiedAt: purpose === 'password_reset' ? new Date() : null })
+    .where(eq(users.username, 'ann')).returning()
+  if (body === undefined || !path.match(/password.reset|email.verify/)) return
+  const [row] = await db.insert(oneTimeTokens)
+    .values({ purpose, userId: user!.id, address: user!.email!, expiresAt: new Date(Date.now() + 60_000) }).returning()
+  body['token'] = createTokens(SECRET).of(row!)
 }
 
 /** The example as it is sent. */

@@ -103,9 +103,9 @@ t.test('but not for ever', async t => {
 t.test('a database that goes away during the start ends it', { buffered: true }, async t => {
   const cable = await layCable(t, await freshDatabase(t))
   await cable.open()
-  // The first asks whether the database answers, the second migrates, the third is the server's own.
+  // The first asks whether the database answers, two migrate, the fourth is the server's own.
   let connections = 0
-  cable.server.on('connection', () => { if (++connections === 3) cable.close() })
+  cable.server.on('connection', () => { if (++connections === 4) cable.close() })
   const place = await openPlace(t)
   const { code, stdout } = await place.run('server.js', [], { DATABASE_URL: cable.url }).ended
   t.equal(code, 1)
@@ -163,6 +163,7 @@ t.test('commands', { buffered: true }, async t => {
   clean.tell('Yes\n')
   t.match(await clean.ended, { code: 0, stdout: /Deleted\. The next start, or make init_db, makes the tables anew\.\n$/ })
   t.equal(await tables(), 0)
+  t.same(await run(database, "SELECT FROM pg_namespace WHERE nspname = 'graphile_worker'"), [], 'the jobs are gone, too')
   await command('migrate').ended
   t.match(await command('clean', '--force').ended, { code: 0, stdout: /Deleted/ })
   t.equal(await tables(), 0)

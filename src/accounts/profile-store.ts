@@ -2,8 +2,9 @@ import { and, eq, sql } from 'drizzle-orm'
 import type { Db } from '../db/client.js'
 import { conversations, oneTimeTokens, users } from '../db/tables.js'
 import { WRONG_PASSWORD } from '../errors.js'
+import { askToVerify } from './recovery-store.js'
 import type { Profile, ProfileChanges } from './schema.js'
-import type { Sessions } from './sessions.js'
+import { endSessionsOf, type Sessions } from './sessions.js'
 import { keyOf, unlessTaken } from './store.js'
 
 export type ProfileStore = ReturnType<typeof createProfileStore>
@@ -12,7 +13,7 @@ export type ProfileStore = ReturnType<typeof createProfileStore>
 type Changes = Omit<ProfileChanges, 'password' | 'current_password'> & { passwordHash?: string | undefined }
 
 /** An account as its owner sees, changes and deletes it. */
-export function createProfileStore (db: Db, sessions: Pick<Sessions, 'endAllOf' | 'announce'>) {
+export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>) {
   const profile = {
     id: users.id,
     username: users.username,
@@ -41,7 +42,7 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'endAllOf' 
     },
 
     /**
-     * Changes a profile. A new address is yet to be verified. A new password ends all sessions and all open links.
+     * Changes a profile. A new address gets a mail, to be verified. A new password ends all sessions and all open links.
      * @param provedHash the hash of the password that was given for it
      * @throws USERNAME_TAKEN; WRONG_PASSWORD when it was changed meanwhile
      */
@@ -57,10 +58,11 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'endAllOf' 
           role: sql`${users.role}` // or nothing might be left to set
         }).where(isProved(userId, provedHash)).returning(profile)
         if (changed === undefined) throw new WRONG_PASSWORD()
+        if (email && !changed.is_email_verified) await askToVerify(tx, userId, email)
         if (passwordHash === undefined) return { ended: [], changed }
         await tx.update(oneTimeTokens).set({ usedAt: sql`now()` })
           .where(and(eq(oneTimeTokens.userId, userId), eq(oneTimeTokens.purpose, 'password_reset'), sql`${oneTimeTokens.usedAt} IS NULL`))
-        return { ended: await sessions.endAllOf(userId, tx), changed }
+        return { ended: await endSessionsOf(userId, tx), changed }
       }))
       await sessions.announce(ended)
       return changed
@@ -74,7 +76,7 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'endAllOf' 
     async remove (userId: number, provedHash: string) {
       const ended = await db.transaction(async tx => {
         await tx.select({ id: conversations.id }).from(conversations).where(eq(conversations.ownerId, userId)).orderBy(conversations.id).for('update')
-        const ended = await sessions.endAllOf(userId, tx)
+        const ended = await endSessionsOf(userId, tx)
         await tx.execute(sql`
           UPDATE conversations SET owner_id = heir.user_id
           FROM (

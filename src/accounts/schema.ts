@@ -5,10 +5,12 @@ import { Id, Nullable, Text, Timestamp } from '../http/schema.js'
 const Username = Type.String({ ...Text(64, 3), pattern: '^[^\\p{C}\\p{Zl}\\p{Zp}]*$' })
 
 /** 8 to 128 code points, any of them. */
-const Password = Type.String({ minLength: 8, maxLength: 128 })
+export const Password = Type.String({ minLength: 8, maxLength: 128 })
+
+/** With none of the characters by which a mail's header would be another one, or several. */
+export const Email = Type.String({ ...Text(254, 3), pattern: '^[^@\\s\\\\<>(),;:"[\\]]+@[^@\\s\\\\<>(),;:"[\\]]+$' })
 
 const Name = Text(100)
-export const Email = Type.String({ ...Text(254, 3), pattern: '^[^@\\s]+@[^@\\s]+$' })
 const PhoneNumber = Type.String({ ...Text(40, 3), pattern: '^\\+?[\\d\\s.()-]+$' })
 
 export const NewAccountSchema = Type.Object({

@@ -14,17 +14,26 @@ export type SessionKind = keyof typeof LIFETIME
 export type Sessions = ReturnType<typeof createSessions>
 export type SessionUser = NonNullable<Awaited<ReturnType<Sessions['userOf']>>>
 
+/** A use is noted within a minute, so that a session lasts the 30 minutes, and at most one more. */
+const isAlive = and(
+  isNull(sessions.revokedAt),
+  sql`${sessions.expiresAt} > now()`,
+  sql`(${sessions.kind} <> 'cookie' OR ${sessions.lastUsedAt} > now() - interval '31 minutes')`
+)
+
+async function endWhere (which: SQL | undefined, db: Db | Transaction): Promise<number[]> {
+  const ended = await db.update(sessions).set({ revokedAt: sql`now()` }).where(and(which, isAlive)).returning({ id: sessions.id })
+  return ended.map(({ id }) => id)
+}
+
+/** Ends all sessions of a user within a transaction; gives those that are to be announced after it. */
+export const endSessionsOf = (userId: number, tx: Transaction) => endWhere(eq(sessions.userId, userId), tx)
+
 /**
  * Sessions are rows, asked by every request: one that ended is ended, everywhere, at once. What stays open, a socket or
  * a stream, is told by `watch`.
  */
 export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'subscribe'>) {
-  // A use is noted within a minute, so that a session lasts the 30 minutes, and at most one more.
-  const isAlive = and(
-    isNull(sessions.revokedAt),
-    sql`${sessions.expiresAt} > now()`,
-    sql`(${sessions.kind} <> 'cookie' OR ${sessions.lastUsedAt} > now() - interval '31 minutes')`
-  )
   const isOneOf = sql`${sessions.id} = ANY(${sql.placeholder('ids')})`
   const find = db.select({
     sessionId: sessions.id,
@@ -51,12 +60,6 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
   async function touch (ids: number[]) {
     await db.execute(sql`UPDATE sessions SET last_used_at = now() WHERE id IN
       (SELECT id FROM sessions WHERE id = ANY(${sql.param(ids)}) FOR NO KEY UPDATE SKIP LOCKED)`)
-  }
-
-  /** Ends those that are alive; in a transaction they are only to be announced after it. */
-  async function endWhere (which: SQL | undefined, from: Db | Transaction = db) {
-    const ended = await from.update(sessions).set({ revokedAt: sql`now()` }).where(and(which, isAlive)).returning({ id: sessions.id })
-    return ended.map(({ id }) => id)
   }
 
   const watch = createWatch(listener, async ids => (await findAlive.execute({ ids })).map(({ id }) => id))
@@ -91,12 +94,9 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
 
     /** Ends one of the user's sessions; false for one that is not, or has ended. */
     async end (userId: number, sessionId: number): Promise<boolean> {
-      const ended = await endWhere(and(eq(sessions.userId, userId), eq(sessions.id, sessionId)))
+      const ended = await endWhere(and(eq(sessions.userId, userId), eq(sessions.id, sessionId)), db)
       await watch.announce(ended)
       return ended.length > 0
-    },
-
-    /** Ends all sessions of a user within a transaction; gives those that are to be announced after it. */
-    endAllOf: (userId: number, tx: Transaction) => endWhere(eq(sessions.userId, userId), tx)
+    }
   }
 }

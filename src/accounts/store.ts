@@ -2,21 +2,25 @@ import { and, eq, sql } from 'drizzle-orm'
 import { violates, type Db } from '../db/client.js'
 import { identities, users } from '../db/tables.js'
 import { UNAUTHORIZED, USERNAME_TAKEN } from '../errors.js'
+import { askToVerify } from './recovery-store.js'
 import type { NewAccount } from './schema.js'
-import type { Sessions } from './sessions.js'
+import { endSessionsOf, type Sessions } from './sessions.js'
 
 export type AccountStore = ReturnType<typeof createAccountStore>
 
-export function createAccountStore (db: Db, sessions: Pick<Sessions, 'endAllOf' | 'announce'>) {
+export function createAccountStore (db: Db, sessions: Pick<Sessions, 'announce'>) {
   const findIdentity = db.select({ userId: identities.userId }).from(identities)
     .where(and(eq(identities.channel, sql.placeholder('channel')), eq(identities.address, sql.placeholder('address'))))
     .prepare('identity')
 
   return {
-    /** @throws USERNAME_TAKEN, whatever the case */
+    /** An address that comes along gets a mail. @throws USERNAME_TAKEN, whatever the case */
     async create (account: Omit<NewAccount, 'password'>, passwordHash: string) {
-      const [user] = await unlessTaken(db.insert(users).values({ ...rowOf(account), passwordHash }).returning({ id: users.id }))
-      return { id: user!.id, username: account.username }
+      return await unlessTaken(db.transaction(async tx => {
+        const [user] = await tx.insert(users).values({ ...rowOf(account), passwordHash }).returning({ id: users.id })
+        if (account.email !== undefined) await askToVerify(tx, user!.id, account.email)
+        return { id: user!.id, username: account.username }
+      }))
     },
 
     /** The account of this username, with what a login needs to know. */
@@ -41,7 +45,8 @@ export function createAccountStore (db: Db, sessions: Pick<Sessions, 'endAllOf' 
         const promoted = await tx.update(users).set({ ...rowOf(account), passwordHash, isGuest: false })
           .where(and(eq(users.id, guestId), users.isGuest)).returning({ id: users.id })
         if (promoted.length === 0) throw new UNAUTHORIZED()
-        return await sessions.endAllOf(guestId, tx)
+        if (account.email !== undefined) await askToVerify(tx, guestId, account.email)
+        return await endSessionsOf(guestId, tx)
       }))
       await sessions.announce(ended)
       return { id: guestId, username: account.username }

@@ -3,7 +3,7 @@ import pg from 'pg'
 import { readConfig } from '../config.js'
 import { CANNOT_START } from '../errors.js'
 import { APPLICATION_NAME, reachDatabase, type Database } from './client.js'
-import { migrateDown, migrateUp } from './migrate.js'
+import { dropQueue, migrateDown, migrateUp } from './migrate.js'
 
 // node dist/db/command.js migrate | rollback | clean [--force]
 
@@ -18,7 +18,7 @@ const commands: Record<string, (database: Database) => Promise<void>> = {
     say(undone === undefined ? 'There is no migration to undo.' : `Undid ${undone}.`)
   },
 
-  /** Undoes every migration, and with them goes everything that was stored. */
+  /** Undoes every migration, and with them goes everything that was stored, and what was still to be done. */
   async clean ({ connection, title }) {
     if (await isInUse(connection)) throw new CANNOT_START('Parley is running on this database: please stop it first (make stop).')
     say(`This deletes everything in ${title}: all accounts, conversations and messages.`)
@@ -26,6 +26,7 @@ const commands: Record<string, (database: Database) => Promise<void>> = {
     let undone
     do undone = await migrateDown(connection)
     while (undone !== undefined)
+    await dropQueue(connection)
     say('Deleted. The next start, or make init_db, makes the tables anew.')
   }
 }

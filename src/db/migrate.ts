@@ -1,24 +1,45 @@
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { runMigrations as migrateJobs } from 'graphile-worker'
 import pg from 'pg'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { migrate } from 'drizzle-orm/node-postgres/migrator'
+import { pino } from 'pino'
 import { CANNOT_START } from '../errors.js'
-import { reasonOf } from './client.js'
+import { createDb, reasonOf } from './client.js'
 
 const folder = fileURLToPath(new URL('../../drizzle', import.meta.url))
 const LOCK = 0x5061726c
+const NAME = 'parley-migrations'
 
 /**
- * Applies the migrations that the database lacks. Several processes may do so at once: one works, the others wait.
+ * Applies the migrations that the database lacks, and those of its job queue. Several processes may do so at once: one works, the others wait.
  * @throws CANNOT_START with what the database says
  */
 export async function migrateUp (connection: pg.ClientConfig): Promise<void> {
   try {
-    await alone(connection, client => migrate(drizzle({ client }), { migrationsFolder: folder }))
+    await alone(connection, async client => {
+      await migrate(drizzle({ client }), { migrationsFolder: folder })
+      await migrateQueue(connection)
+    })
   } catch (error) {
     throw new CANNOT_START(`The tables cannot be made or updated: ${reasonOf(error).message}.`, { cause: error })
   }
+}
+
+/** graphile-worker makes its own schema, over a pool only. What goes wrong is thrown, and need not be logged. */
+async function migrateQueue (connection: pg.ClientConfig) {
+  const { $client: pgPool } = createDb({ application_name: NAME, ...connection, min: 0, max: 1 }, pino({ enabled: false }))
+  try {
+    await migrateJobs({ pgPool })
+  } finally {
+    await pgPool.end()
+  }
+}
+
+/** Forgets all jobs, done or not: their queue is made anew by the next start. */
+export async function dropQueue (connection: pg.ClientConfig): Promise<void> {
+  await alone(connection, client => client.query('DROP SCHEMA IF EXISTS graphile_worker CASCADE'))
 }
 
 /** Undoes the newest migration and gives its name; undefined when there is none. */
@@ -41,7 +62,7 @@ export async function migrateDown (connection: pg.ClientConfig): Promise<string 
 }
 
 async function alone<T> (connection: pg.ClientConfig, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ application_name: 'parley-migrations', ...connection })
+  const client = new pg.Client({ application_name: NAME, ...connection })
   client.on('error', () => { /* the query under way gets it too */ })
   await client.connect()
   try {

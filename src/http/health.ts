@@ -5,13 +5,14 @@ import { UNAVAILABLE } from '../errors.js'
 import { answers, MessageOnlySchema } from './schema.js'
 
 /** Whether the process lives, and whether it can do its work: asked by people, containers and load balancers. */
-export const healthRoutes: FastifyPluginAsyncTypebox<{ isReady: () => Promise<unknown> }> =
-  async function healthRoutes (app, { isReady }) {
+export const healthRoutes: FastifyPluginAsyncTypebox<{ isReady: () => Promise<unknown>, isWorking?: (() => boolean) | undefined }> =
+  async function healthRoutes (app, { isReady, isWorking }) {
     app.get('/', Running, async () => ({ message: 'Server is running' }))
     app.get('/api/test', Running, async () => ({ message: 'Server is running' }))
     app.get('/health/live', Live, async () => ({ status: 'ok' }))
     app.get('/health/ready', Ready, async () => {
       await isReady()
+      if (isWorking?.() === false) throw new UNAVAILABLE()
       return { status: 'ok' }
     })
   }
@@ -28,4 +29,4 @@ export function refuseWhenClosing (app: FastifyInstance) {
 const Running = { schema: { summary: 'Says that the server is running', tags: ['operation'], response: answers({ 200: MessageOnlySchema }) } }
 const StatusSchema = Type.Object({ status: Type.String() })
 const Live = { config: { limit: false as const }, logLevel: 'warn' as const, schema: { summary: 'Says that the process lives', tags: ['operation'], response: answers({ 200: StatusSchema }) } }
-const Ready = { config: { limit: false as const }, logLevel: 'warn' as const, schema: { summary: 'Says that the database answers', tags: ['operation'], response: answers({ 200: StatusSchema }) } }
+const Ready = { config: { limit: false as const }, logLevel: 'warn' as const, schema: { summary: 'Says that the database answers and that jobs are done', tags: ['operation'], response: answers({ 200: StatusSchema }) } }

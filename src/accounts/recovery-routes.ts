@@ -1,0 +1,72 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { EMAIL_TAKEN, INVALID_LINK, INVALID_PASSWORD, NOT_FOR_GUESTS, NOTHING_TO_VERIFY, UNAUTHORIZED } from '../errors.js'
+import { answers, LOGGED_IN, MessageOnlySchema } from '../http/schema.js'
+import type { RecoveryStore } from './recovery-store.js'
+import type { Recovery } from './recovery.js'
+import { Email, Password } from './schema.js'
+
+export interface RecoveryRoutesOptions { recovery: Recovery, recoveries: RecoveryStore }
+
+export const recoveryRoutes: FastifyPluginAsyncTypebox<RecoveryRoutesOptions> =
+  async function recoveryRoutes (app, { recovery, recoveries }) {
+    app.post('/password/forgot', Forgot, async ({ body }) => {
+      await recoveries.forgot(body.email)
+      return { message: 'If an account has this address, a mail with a link is on its way' }
+    })
+
+    app.post('/password/reset', Reset, async ({ body }) => {
+      await recovery.resetPassword(body.token, body.password)
+      return { message: 'Password changed successfully' }
+    })
+
+    app.post('/email/verify', Verify, async ({ body }) => {
+      await recovery.verifyEmail(body.token)
+      return { message: 'E-mail address verified' }
+    })
+
+    app.post('/email/resend', { ...Resend, onRequest: [app.authenticate, app.refuseGuests] }, async ({ user }) => {
+      await recoveries.verifyAgain(user.id)
+      return { message: 'A mail with a link is on its way' }
+    })
+  }
+
+/** From a mail's link, without what stands before it. */
+const Token = Type.String({ description: 'What follows = in the link of the mail' })
+
+const Forgot = {
+  config: { limit: 'entry' as const },
+  schema: {
+    summary: 'Mails a link to choose a new password, if somebody has verified this address',
+    tags: ['accounts'],
+    body: Type.Object({ email: Email }),
+    response: answers({ 200: MessageOnlySchema })
+  }
+}
+
+const Reset = {
+  schema: {
+    summary: 'Sets a new password and ends all sessions',
+    tags: ['accounts'],
+    body: Type.Object({ token: Token, password: Password }),
+    response: answers({ 200: MessageOnlySchema }, [INVALID_LINK, INVALID_PASSWORD])
+  }
+}
+
+const Verify = {
+  schema: {
+    summary: 'Confirms that an e-mail address is the account’s',
+    tags: ['accounts'],
+    body: Type.Object({ token: Token }),
+    response: answers({ 200: MessageOnlySchema }, [INVALID_LINK, EMAIL_TAKEN])
+  }
+}
+
+const Resend = {
+  schema: {
+    summary: 'Mails the link that confirms the e-mail address once more, five times an hour at most',
+    tags: ['accounts'],
+    security: LOGGED_IN,
+    response: answers({ 200: MessageOnlySchema }, [UNAUTHORIZED, NOT_FOR_GUESTS, NOTHING_TO_VERIFY])
+  }
+}

@@ -1,0 +1,100 @@
+import { createHash, createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
+import type { Config } from '../config.js'
+import { INVALID_LINK } from '../errors.js'
+import type { SendMail } from './mail.js'
+import type { Passwords } from './passwords.js'
+import type { Purpose, RecoveryStore, Token } from './recovery-store.js'
+import type { Sessions } from './sessions.js'
+
+export type Tokens = ReturnType<typeof createTokens>
+export type Recovery = ReturnType<typeof createRecovery>
+
+/**
+ * A token is a row's id and an HMAC over what the row says: whoever reads the database cannot make one, and a mail that
+ * is sent again carries the same.
+ */
+export function createTokens (secret: string) {
+  const key = Buffer.from(hkdfSync('sha256', secret, '', 'one-time tokens', 32))
+
+  const proof = ({ id, purpose, userId, address, expiresAt }: Token) =>
+    createHmac('sha256', key).update(JSON.stringify([id, purpose, userId, address, expiresAt.toISOString()])).digest()
+
+  return {
+    of: (row: Token) => `${row.id}.${proof(row).toString('base64url')}`,
+    /** Whether this is the token of the row. */
+    proves: (token: string, row: Token) => {
+      const given = Buffer.from(token.slice(token.indexOf('.') + 1), 'base64url')
+      return given.length === 32 && timingSafeEqual(given, proof(row))
+    }
+  }
+}
+
+const FORM = /^(\d{1,15})\.[\w-]{43}$/
+
+/** What the links in mails do. */
+export function createRecovery (recovery: RecoveryStore, tokens: Tokens, passwords: Passwords, sessions: Pick<Sessions, 'announce'>) {
+  async function redeemable (token: string, purpose: Purpose) {
+    const [, id] = FORM.exec(token) ?? []
+    const row = id === undefined ? undefined : await recovery.find(Number(id))
+    if (row?.purpose !== purpose || !tokens.proves(token, row)) throw new INVALID_LINK()
+    return row
+  }
+
+  return {
+    /** @throws INVALID_LINK; INVALID_PASSWORD, after which the link is still good */
+    async resetPassword (token: string, password: string) {
+      const row = await redeemable(token, 'password_reset')
+      await sessions.announce(await recovery.resetPassword(row, await passwords.hash(password)))
+    },
+
+    /** @throws INVALID_LINK; EMAIL_TAKEN when somebody else proved to have this address */
+    async verifyEmail (token: string) {
+      await recovery.verifyEmail(await redeemable(token, 'email_verification'))
+    }
+  }
+}
+
+/**
+ * The token stands in the fragment, which browsers send to nobody: no log, proxy or `Referer` gets it. An address that is
+ * not verified may be a stranger's: such a mail says nothing that whoever gave the address could choose.
+ */
+const MAILS: Record<Purpose, { fragment: string, subject: string, text: (link: string, username: string) => string }> = {
+  password_reset: {
+    fragment: 'reset-password',
+    subject: 'Reset your password',
+    text: (link, username) => `somebody, hopefully you, forgot the password of the account ${username}. To choose a new one, please open this link within an hour:
+
+${link}
+
+If it was not you, there is nothing to do: the password stays as it is.`
+  },
+  email_verification: {
+    fragment: 'verify-email',
+    subject: 'Confirm your e-mail address',
+    text: link => `this address was given for an account of yours. To confirm that it is yours, please open this link within a day:
+
+${link}
+
+If it was not you, there is nothing to do: the address stays unconfirmed.`
+  }
+}
+
+/** Mails the link of a token, unless it would not be good any more. */
+export function createRecoveryMail (recovery: RecoveryStore, tokens: Tokens, send: SendMail, { PUBLIC_URL, PORT }: Pick<Config, 'PUBLIC_URL' | 'PORT'>) {
+  const origin = PUBLIC_URL?.replace(/\/$/, '') ?? `http://localhost:${PORT}`
+
+  return async function sendRecoveryMail (tokenId: number) {
+    const row = await recovery.find(tokenId)
+    if (row === undefined) return
+    const { fragment, subject, text } = MAILS[row.purpose]
+    const token = tokens.of(row)
+    await send({
+      // Mail servers log it: it must not give the token away.
+      id: createHash('sha256').update(token).digest('hex').slice(0, 32),
+      name: `${fragment}-${row.id}`,
+      to: row.address,
+      subject,
+      text: `Hello,\n\n${text(`${origin}/#${fragment}=${token}`, row.username)}\n`
+    })
+  }
+}

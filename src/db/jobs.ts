@@ -1,0 +1,16 @@
+import { sql } from 'drizzle-orm'
+import type { Db } from './client.js'
+
+export interface JobSpec {
+  /** Of the jobs of one key that nobody has begun yet, only the last one stays. */
+  key?: string
+}
+
+/**
+ * Adds a job for the workers. Given a transaction, the job is there when the transaction is: nobody does what was never
+ * stored, and nothing that was stored is forgotten.
+ * @see https://worker.graphile.org/docs/sql-add-job
+ */
+export async function addJob (db: Pick<Db, 'execute'>, task: string, payload: object, { key }: JobSpec = {}): Promise<void> {
+  await db.execute(sql`SELECT FROM graphile_worker.add_job(${task}, payload => ${JSON.stringify(payload)}, job_key => ${key ?? null})`)
+}

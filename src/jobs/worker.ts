@@ -1,0 +1,102 @@
+import { EventEmitter } from 'node:events'
+import type { FastifyBaseLogger } from 'fastify'
+import { Logger, runTaskList, type Job, type TaskList, type WorkerEvents, type WorkerPool } from 'graphile-worker'
+import type pg from 'pg'
+import { createDb } from '../db/client.js'
+import { createWorkerStore } from './worker-store.js'
+
+/** In seconds: how often a worker says that it lives, and after which silence it counts as dead. */
+const HEARTBEAT = 3
+const DEAD = 10
+
+const JOBS_AT_ONCE = 4
+
+export interface WorkerOptions {
+  connection: pg.PoolConfig
+  tasks: TaskList
+  log: Pick<FastifyBaseLogger, 'debug' | 'info' | 'warn' | 'error'>
+}
+export type Worker = Awaited<ReturnType<typeof startWorker>>
+
+/**
+ * Does the jobs of the database, several at once, as long as the process lives, whatever becomes of the database
+ * meanwhile. A job is done at least once: one that fails is tried again, later and later, and one whose worker died is
+ * taken up by another within 15 s.
+ */
+export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
+  const db = createDb({ ...connection, application_name: 'parley-jobs', max: JOBS_AT_ONCE + 1 }, log)
+  const workers = createWorkerStore(db)
+  const logger = describeTo(log)
+  let pool: WorkerPool | undefined
+  let stopping: Promise<void> | undefined
+  let isOver = false
+  let timer: NodeJS.Timeout | undefined
+  let beating = beat()
+
+  /** Also begins anew what broke: a worker that could not say that its job is done gives up, and the job is another's. */
+  async function beat () {
+    try {
+      if (stopping === undefined) pool ??= begin()
+      if (pool !== undefined) await workers.isAlive(pool.id)
+      await workers.unlockDead(DEAD)
+    } catch (err) {
+      log.warn({ err }, 'a heartbeat of the worker failed, and is tried again')
+    }
+    if (!isOver) timer = setTimeout(() => { beating = beat() }, HEARTBEAT * 1_000).unref()
+  }
+
+  function begin () {
+    const events: WorkerEvents = new EventEmitter()
+    const begun = runTaskList({
+      concurrency: JOBS_AT_ONCE,
+      noHandleSignals: true,
+      logger,
+      events,
+      // Without them nobody would catch that the database goes away just when a job is done.
+      preset: { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } }
+    }, tasks, db.$client)
+
+    // A worker keeps the answer to its first question, which tasks there are, even if there was none.
+    const giveUp = () => setImmediate(() => begun.gracefulShutdown())
+    events.once('worker:getJob:error', giveUp)
+    for (const event of ['worker:getJob:empty', 'job:start'] as const) events.once(event, () => events.off('worker:getJob:error', giveUp))
+
+    begun.promise.catch(err => log.warn({ err }, 'the worker broke off, and begins anew')).then(() => { pool = undefined })
+    return begun
+  }
+
+  /** Lets the jobs that are under way end; their heartbeat goes on meanwhile. */
+  async function end () {
+    const last = pool
+    try {
+      await last?.gracefulShutdown()
+      if (last !== undefined) await workers.isGone(last.id)
+    } catch (err) {
+      log.warn({ err }, 'the worker did not end cleanly: what it left is taken up by another')
+    }
+    isOver = true
+    clearTimeout(timer)
+    await beating
+    await db.$client.end()
+  }
+
+  await beating
+  return {
+    /** Not in the moments between what broke and its new beginning, nor once it is stopped. */
+    isWorking: () => pool !== undefined,
+    stop () {
+      stopping ??= end()
+      return stopping
+    }
+  }
+}
+
+/** graphile-worker's chatter is for debugging. Its errors are told without the job's payload, which may be private. */
+function describeTo (log: WorkerOptions['log']) {
+  return new Logger(() => (level, message, meta) => {
+    const { error: err, job } = (meta ?? {}) as { error?: Error, job?: Job }
+    if (String(level) !== 'error') log.debug(message)
+    else if (job === undefined) log.error({ err }, message)
+    else log.error({ err, job: job.id, task: job.task_identifier, attempt: job.attempts }, 'a job failed')
+  })
+}

@@ -1,0 +1,352 @@
+import t, { type Test } from 'tap'
+import { once } from 'node:events'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import path from 'node:path'
+import { pino } from 'pino'
+import { SMTPServer } from 'smtp-server'
+import { loggerOptions } from '../src/http/logging.js'
+import { freshDatabase, run, startApp } from './helper.js'
+import { layCable, openPlace, until, urlOf } from './process.js'
+
+// Forgotten passwords and addresses that are verified: by mail, through the jobs, whatever goes wrong on the way.
+
+t.jobs = 4 // for tests that are `buffered`
+
+const PASSWORD = 'correct horse'
+const SAME_FOR_ALL = { message: 'If an account has this address, a mail with a link is on its way' }
+
+t.test('verify an address, forget the password, choose another', async t => {
+  const mailServer = await startMailServer(t)
+  const { anyone, as, query, work } = await startApp(t, { SMTP_URL: mailServer.url, PUBLIC_URL: 'http://chat.example.com/' })
+  await work()
+  await anyone.post('/api/signup', { username: 'ann', password: PASSWORD, email: 'Ann@example.com' })
+  const ann = await as('ann')
+
+  const [welcome] = await mailServer.received(1)
+  t.match(welcome, { from: 'no-reply@localhost', to: ['Ann@example.com'], text: /^Hello,\n[^]* within a day:\n\nhttp:\/\/chat\.example\.com\/#verify-email=\S+\n/ })
+  for (const line of ['From: Parley <no-reply@localhost>', 'Subject: Confirm your e-mail address', 'Auto-Submitted: auto-generated']) t.ok(welcome!.head.includes(`${line}\r\n`), line)
+  t.same((await anyone.post('/api/password/forgot', { email: 'ann@example.com' })).json(), SAME_FOR_ALL)
+  await allDone(query)
+  t.equal(mailServer.mails.length, 1, 'an address that is not verified gets no link to a new password')
+
+  const verified = await anyone.post('/api/email/verify', { token: tokenIn(welcome!) })
+  t.same([verified.statusCode, verified.json()], [200, { message: 'E-mail address verified' }])
+
+  t.same((await anyone.post('/api/password/forgot', { email: ' ANN@EXAMPLE.COM ' })).json(), SAME_FOR_ALL)
+  const [, mail] = await mailServer.received(2)
+  t.match(mail, { to: ['Ann@example.com'], text: /the account ann\. [^]* within an hour:\n\nhttp:\/\/chat\.example\.com\/#reset-password=\S+\n/ })
+  const token = tokenIn(mail!)
+  const [stored] = await query(`SELECT string_agg(row, '') AS all FROM (SELECT t::text AS row FROM one_time_tokens t
+    UNION ALL SELECT j::text FROM graphile_worker._private_jobs j) rows`)
+  t.notOk(stored.all.includes(token.split('.')[1]), 'no row holds the token')
+
+  const reset = (password: string, token: string) => anyone.post('/api/password/reset', { token, password })
+  t.match((await reset('password123', token)).json(), { code: 'INVALID_PASSWORD' })
+  const answer = await reset('another horse', token)
+  t.same([answer.statusCode, answer.json()], [200, { message: 'Password changed successfully' }], 'a password that was refused did not use up the link')
+  t.equal((await ann.get('/api/me')).statusCode, 401, 'who was logged in is not any more')
+  t.equal((await anyone.post('/api/login', { username: 'ann', password: PASSWORD })).statusCode, 401)
+  t.equal((await anyone.post('/api/login', { username: 'ann', password: 'another horse' })).statusCode, 200)
+  t.match((await reset('a third horse', token)).json(), { statusCode: 400, code: 'INVALID_LINK' }, 'once')
+})
+
+t.test('nobody learns from the answer whether an address is known', async t => {
+  const mailServer = await startMailServer(t)
+  const { anyone, query, work } = await startApp(t, { SMTP_URL: mailServer.url })
+  await anyone.post('/api/signup', { username: 'ann', password: PASSWORD, email: 'ann@example.com' })
+  await query('UPDATE users SET email_verified_at = now()')
+  const answers = []
+  for (const email of ['ann@example.com', 'nobody@example.com', 'ann@example.com']) answers.push(await anyone.post('/api/password/forgot', { email }))
+  for (const answer of answers) t.same([answer.statusCode, answer.json()], [200, SAME_FOR_ALL])
+  await work()
+  await allDone(query)
+  t.same(mailServer.mails.map(({ to }) => to), [['ann@example.com'], ['ann@example.com']], 'who asks twice before the mail is made gets it once, beside the one that verifies')
+
+  for (const email of ['a,b@example.com', '<ann@example.com>', 'ann@example.com\r\nBcc: bob@example.com', 'ann', 'a b@example.com']) {
+    t.equal((await anyone.post('/api/password/forgot', { email })).statusCode, 400, email)
+  }
+})
+
+t.test('links that are not good any more, or never were', async t => {
+  const { anyone, as, query, ...server } = await startApp(t, { DATA_DIR: t.testdir() })
+  await server.work()
+  for (const username of ['ann', 'bob']) await anyone.post('/api/signup', { username, password: PASSWORD, email: `${username}@example.com` })
+  const mails = await filesOf(t, 2)
+  const [verifyAnn, verifyBob] = mails.map(tokenIn) as [string, string]
+  const verify = async (token: string) => (await anyone.post('/api/email/verify', { token })).json()
+  const reset = async (token: string) => (await anyone.post('/api/password/reset', { token, password: 'another horse' })).json()
+  const [ann, bob] = [verifyAnn, verifyBob].map(token => token.split('.') as [string, string]) as [[string, string], [string, string]]
+  const forged = ['', 'nonsense', verifyAnn.slice(0, -2), `${verifyAnn}A`, `${bob[0]}.${ann[1]}`, `999.${ann[1]}`, `${'9'.repeat(30)}.${ann[1]}`, `0${verifyAnn}0`]
+  for (const token of forged) t.match(await verify(token), { statusCode: 400, code: 'INVALID_LINK' }, token)
+  t.match(await reset(verifyAnn), { code: 'INVALID_LINK' }, 'for another purpose')
+
+  await query("UPDATE one_time_tokens SET expires_at = expires_at - interval '1 minute' WHERE id = $1", [ann[0]])
+  t.match(await verify(verifyAnn), { code: 'INVALID_LINK' }, 'a row that somebody changed')
+  await query("UPDATE one_time_tokens SET expires_at = expires_at + interval '1 minute' WHERE id = $1", [ann[0]])
+  await query("UPDATE users SET email = 'new@example.com' WHERE username = 'ann'")
+  t.match(await verify(verifyAnn), { code: 'INVALID_LINK' }, 'for an address that the user has no more')
+  await query("UPDATE users SET email = 'Bob@example.com' WHERE username = 'ann'; UPDATE users SET email_verified_at = now() WHERE username = 'ann'")
+  t.match(await verify(verifyBob), { statusCode: 409, code: 'EMAIL_TAKEN' }, 'whatever its case')
+  await query("UPDATE users SET email = 'ann@example.com' WHERE username = 'ann'")
+  t.match(await verify(verifyBob), { message: 'E-mail address verified' }, 'the link was not used up')
+  t.match(await verify(verifyBob), { code: 'INVALID_LINK' })
+
+  await t.test('of several links for a new password one is used, once', async () => {
+    const forgot = async (n: number) => {
+      await anyone.post('/api/password/forgot', { email: 'ann@example.com' })
+      return tokenIn((await filesOf(t, n)).at(-1)!)
+    }
+    const tokens = [await forgot(3), await forgot(4)]
+    await query("UPDATE users SET email_verified_at = NULL WHERE username = 'ann'")
+    for (const token of tokens) t.match(await reset(token), { code: 'INVALID_LINK' }, 'the address must still be verified')
+    await query("UPDATE users SET email_verified_at = now() WHERE username = 'ann'")
+    const answers = await Promise.all([...tokens, ...tokens].map(reset))
+    t.equal(answers.filter(({ message }) => message === 'Password changed successfully').length, 1)
+    t.equal(answers.filter(({ code }) => code === 'INVALID_LINK').length, 3)
+    const late = await forgot(5)
+    await query('UPDATE one_time_tokens SET expires_at = now() WHERE used_at IS NULL')
+    t.match(await reset(late), { code: 'INVALID_LINK' }, 'an hour later')
+  })
+
+  /** The mails in the test's folder, in the order of their tokens, once there are so many. */
+  async function filesOf (t: Test, count: number) {
+    const folder = path.join(t.testdirName, 'mail')
+    const number = (name: string) => Number(/\d+/.exec(name))
+    const names = await until(async () => {
+      const names = (await readdir(folder).catch(() => [])).sort((a, b) => number(a) - number(b))
+      return names.length === count ? names : undefined
+    })
+    await allDone(query)
+    return await Promise.all(names.map(async name => await readMail(path.join(folder, name))))
+  }
+})
+
+t.test('asking for the mail once more, but not for ever', async t => {
+  const mailServer = await startMailServer(t)
+  const { anyone, as, query, work } = await startApp(t, { SMTP_URL: mailServer.url })
+  await work()
+  t.equal((await anyone.post('/api/email/resend')).statusCode, 401)
+  const bob = await as('bob')
+  t.match((await bob.post('/api/email/resend')).json(), { statusCode: 409, code: 'NOTHING_TO_VERIFY' })
+
+  await anyone.post('/api/signup', { username: 'ann', password: PASSWORD, email: 'ann@example.com' })
+  const ann = await as('ann')
+  for (let n = 0; n < 4; n++) t.same((await ann.post('/api/email/resend')).json(), { message: 'A mail with a link is on its way' })
+  t.match((await ann.post('/api/email/resend')).json(), { statusCode: 429, code: 'TOO_MANY_REQUESTS' })
+  const mails = await mailServer.received(5)
+  t.equal(new Set(mails.map(tokenIn)).size, 5)
+  t.equal((await anyone.post('/api/email/verify', { token: tokenIn(mails[0]!) })).statusCode, 200)
+  t.match((await ann.post('/api/email/resend')).json(), { code: 'NOTHING_TO_VERIFY' })
+
+  for (let n = 0; n < 7; n++) {
+    await anyone.post('/api/password/forgot', { email: 'ann@example.com' })
+    await allDone(query)
+  }
+  t.equal(mailServer.mails.length, 10, 'five of each kind in an hour')
+})
+
+t.test('without a mail server the log says in which file a mail is', async t => {
+  const folder = path.join(t.testdir(), 'data')
+  const { logged, logger } = listen()
+  const { anyone, work } = await startApp(t, { DATA_DIR: folder }, logger)
+  await anyone.post('/api/signup', { username: 'ann', password: PASSWORD, email: 'josé@example.com' })
+  await work()
+  const [, file] = await until(() => /"file":"([^"]+)"/.exec(logged.join(''))) as unknown as [string, string]
+  t.match(file, new RegExp(`^${folder}/mail/verify-email-1\\.eml$`))
+  t.equal((await stat(file)).mode & 0o777, 0o600)
+  t.equal((await stat(path.dirname(file))).mode & 0o777, 0o700)
+  const mail = await readMail(file)
+  t.match(mail.text, /^Hello,\n[^]*^http:\/\/localhost:5000\/#verify-email=1\.[\w-]{43}$/m, 'with the link in one piece')
+  for (const line of ['To: josé@example.com', 'Content-Transfer-Encoding: 8bit']) t.ok(mail.head.includes(`${line}\r\n`), line)
+  t.notOk(logged.join('').includes(tokenIn(mail)), 'but not what it says')
+})
+
+t.test('a mail server that is away for a while', { buffered: true }, async t => {
+  const mailServer = await startMailServer(t)
+  await mailServer.close()
+  const { logged, logger } = listen()
+  const { anyone, query, work } = await startApp(t, { SMTP_URL: mailServer.url }, logger)
+  await work()
+  await anyone.post('/api/signup', { username: 'ann', password: PASSWORD, email: 'ann@example.com' })
+  await until(async () => (await query('SELECT FROM graphile_worker.jobs WHERE attempts = 1 AND last_error IS NOT NULL')).length === 1)
+  await mailServer.open()
+  const [mail] = await mailServer.received(1)
+  t.match(mail, { to: ['ann@example.com'] })
+  await allDone(query)
+  t.equal(mailServer.mails.length, 1)
+  t.match(logged.find(line => line.includes('a job failed')), /"level":50,.*"message":"connect ECONNREFUSED [^"]+".*"task":"send-mail","attempt":1/)
+  t.notMatch(logged.join(''), /ann@example\.com|"payload"/)
+})
+
+t.test('a mail that comes too late is not sent', async t => {
+  const mailServer = await startMailServer(t)
+  const { anyone, query, work } = await startApp(t, { SMTP_URL: mailServer.url })
+  await anyone.post('/api/signup', { username: 'ann', password: PASSWORD, email: 'ann@example.com' })
+  await query('UPDATE one_time_tokens SET expires_at = now()')
+  await work()
+  await allDone(query)
+  t.equal(mailServer.mails.length, 0)
+})
+
+t.test('kill -9 of a server in the middle of a mail: another one sends it', { buffered: true }, async t => {
+  const mailServer = await startMailServer(t)
+  const release = mailServer.hold()
+  const database = await freshDatabase(t)
+  const place = await openPlace(t)
+  const settings = { DATABASE_URL: urlOf(database), SMTP_URL: mailServer.url }
+  const first = await place.serve(settings)
+  await first.post('/api/signup', { username: 'ann', password: PASSWORD, email: 'ann@example.com' })
+  await mailServer.received(1)
+  const second = await place.serve(settings)
+  first.kill('SIGKILL')
+  const killed = Date.now()
+  await first.ended
+  release()
+  const [lost, sent] = await mailServer.received(2)
+  const seconds = (Date.now() - killed) / 1000
+  t.ok(seconds < 20, `${seconds} s later`)
+  t.equal(tokenIn(sent!), tokenIn(lost!), 'with the same link')
+  const messageId = /^Message-ID: <\w{32}@localhost>\r$/m
+  t.equal(messageId.exec(sent!.head)?.[0], messageId.exec(lost!.head)?.[0])
+  await allDone(sql => run(database, sql))
+
+  await second.post('/api/email/verify', { token: tokenIn(sent!) })
+  const again = mailServer.hold()
+  await second.post('/api/password/forgot', { email: 'ann@example.com' })
+  await mailServer.received(3)
+  second.kill('SIGTERM')
+  await until(() => second.get('/health/live').then(({ status }) => status === 503, () => true))
+  again()
+  t.equal((await second.ended).code, 0)
+  t.same(await run(database, 'SELECT FROM graphile_worker.jobs'), [], 'whoever is asked to end ends what it has begun')
+  t.same(await run(database, "SELECT FROM workers WHERE seen_at > now() - interval '5 seconds'"), [])
+})
+
+t.test('a database that goes away in the middle of a mail', { buffered: true }, async t => {
+  const mailServer = await startMailServer(t)
+  const release = mailServer.hold()
+  const database = await freshDatabase(t)
+  const cable = await layCable(t, database)
+  await cable.open()
+  const { logged, logger } = listen()
+  const { anyone, work } = await startApp(t, { SMTP_URL: mailServer.url }, logger, { connectionString: cable.url })
+  const worker = await work()
+  await anyone.post('/api/signup', { username: 'ann', password: PASSWORD, email: 'ann@example.com' })
+  await mailServer.received(1)
+  await cable.close()
+  release()
+  await until(() => !worker.isWorking()) // it cannot say that the mail is sent
+  await until(() => logged.some(line => line.includes('a heartbeat of the worker failed')))
+  await cable.open()
+  const mails = await mailServer.received(2)
+  t.equal(new Set(mails.map(tokenIn)).size, 1, 'it is sent once more, with the same link')
+  t.ok(worker.isWorking())
+  await allDone(sql => run(database, sql))
+  t.equal((await anyone.get('/health/ready')).statusCode, 200)
+
+  await cable.close()
+  await worker.stop()
+  t.notOk(worker.isWorking(), 'it stops, too, when nobody hears of it')
+  await cable.open()
+  t.match((await anyone.get('/health/ready')).json(), { code: 'UNAVAILABLE' }, 'a server whose jobs nobody does is not ready')
+})
+
+t.test('a worker whose first question fails asks again', { buffered: true }, async t => {
+  const mailServer = await startMailServer(t)
+  const { anyone, query, work } = await startApp(t, { SMTP_URL: mailServer.url })
+  await anyone.post('/api/signup', { username: 'ann', password: PASSWORD, email: 'ann@example.com' })
+  await query('ALTER TABLE graphile_worker._private_tasks RENAME TO hidden')
+  const worker = await work()
+  await until(() => !worker.isWorking())
+  await query('ALTER TABLE graphile_worker.hidden RENAME TO _private_tasks')
+  await mailServer.received(1)
+  t.ok(worker.isWorking())
+})
+
+/** A log as the server's, and its lines. */
+function listen () {
+  const logged: string[] = []
+  return { logged, logger: pino(loggerOptions({ LOG_LEVEL: 'trace' }, false), { write: (line: string) => { logged.push(line) } }) }
+}
+
+interface Mail { from: string, to: string[], head: string, text: string }
+
+/** Takes mail over SMTP. A mail that is held is there, but the sender does not hear that it is taken. */
+async function startMailServer (t: Test) {
+  const mails: Mail[] = []
+  let held: Promise<void> | undefined
+  let port = 0
+  let server: SMTPServer
+
+  async function open () {
+    server = new SMTPServer({
+      disabledCommands: ['AUTH', 'STARTTLS'],
+      disableReverseLookup: true,
+      async onData (stream, { envelope }, done) {
+        const chunks: Buffer[] = []
+        for await (const chunk of stream) chunks.push(chunk)
+        mails.push({
+          from: envelope.mailFrom === false ? '' : envelope.mailFrom.address,
+          to: envelope.rcptTo.map(({ address }) => address),
+          ...parse(Buffer.concat(chunks))
+        })
+        await held
+        done()
+      }
+    })
+    server.on('error', () => { /* a client that was killed */ })
+    server.listen(port, '127.0.0.1')
+    await once(server.server, 'listening')
+    port = (server.server.address() as AddressInfo).port
+  }
+  const close = () => new Promise<void>(resolve => server.close(resolve))
+
+  await open()
+  t.teardown(close)
+  return {
+    url: `smtp://127.0.0.1:${port}`,
+    mails,
+    open,
+    close,
+    /** Lets the mails wait from now on, until what it gives is called. */
+    hold () {
+      const { promise, resolve } = withResolvers()
+      held = promise
+      return resolve
+    },
+    received: (count: number) => until(() => mails.length >= count ? mails : undefined)
+  }
+}
+
+function withResolvers () {
+  let resolve = () => {}
+  const promise = new Promise<void>(_resolve => { resolve = _resolve })
+  return { promise, resolve }
+}
+
+async function readMail (file: string) {
+  return parse(await readFile(file))
+}
+
+function parse (message: Buffer) {
+  const end = message.indexOf('\r\n\r\n')
+  const head = message.toString('utf8', 0, end + 2)
+  const body = message.subarray(end + 4)
+  return { head, text: (/quoted-printable/.test(head) ? unquoted(body) : body.toString()).replaceAll('\r\n', '\n') }
+}
+
+/** @see RFC 2045, section 6.7 */
+function unquoted (body: Buffer) {
+  const bytes = body.toString('latin1').replace(/=\r\n/g, '').replace(/=(..)/g, (_quoted, code: string) => String.fromCharCode(parseInt(code, 16)))
+  return Buffer.from(bytes, 'latin1').toString()
+}
+
+function tokenIn ({ text }: Pick<Mail, 'text'>) {
+  return /#[\w-]+=(\S+)/.exec(text)![1]!
+}
+
+/** Waits until there is no job left. */
+async function allDone (query: (sql: string) => Promise<unknown[]>) {
+  await until(async () => (await query('SELECT FROM graphile_worker.jobs')).length === 0)
+}
