@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import Fastify, { type FastifyBaseLogger } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyError } from 'fastify'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { sql } from 'drizzle-orm'
 import { authentication } from './accounts/authentication.js'
@@ -19,6 +19,7 @@ import { createSignIn } from './accounts/sign-in.js'
 import { createAccountStore } from './accounts/store.js'
 import { directory } from './bots/directory.js'
 import { chatRoutes } from './channels/chat/routes.js'
+import { socketio } from './channels/socketio/plugin.js'
 import type { Config } from './config.js'
 import { createConverse } from './conversations/converse.js'
 import { createEvents } from './conversations/events.js'
@@ -28,11 +29,12 @@ import { messageRoutes } from './conversations/message-routes.js'
 import { createMessageStore } from './conversations/message-store.js'
 import { conversationRoutes } from './conversations/routes.js'
 import { createConversationStore } from './conversations/store.js'
+import { streamRoutes } from './conversations/stream-routes.js'
 import { isUnavailable, type Db } from './db/client.js'
 import { createListener } from './db/listener.js'
 import { NOT_FOUND } from './errors.js'
 import { acceptBodies, BODY_LIMIT } from './http/body.js'
-import { answerMalformed, createErrorHandler, type Dialect } from './http/error-handler.js'
+import { answerMalformed, createErrorHandler, describeError, type Dialect } from './http/error-handler.js'
 import { healthRoutes, refuseWhenClosing } from './http/health.js'
 import { limits } from './http/limits.js'
 import { openapi } from './http/openapi.js'
@@ -86,6 +88,9 @@ export async function buildApp ({ config, db, secret, isWorking, logger }: Deps)
   await app.register(openapi, { cookieName: cookie.name })
   await app.register(authentication, { sessions, secret, cookie })
 
+  const describe = (error: FastifyError) => describeError(error, isUnavailable, app.log)
+  await app.register(socketio, { config, cookieName: cookie.name, sessions, conversations, feeds, events, converse, describe })
+
   await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`) })
   for (const prefix of ['', '/api']) {
     await app.register(chatRoutes, { prefix, config, accounts, conversations, converse, handleErrors })
@@ -96,6 +101,7 @@ export async function buildApp ({ config, db, secret, isWorking, logger }: Deps)
   await app.register(async function authenticated (users) {
     users.addHook('onRequest', users.authenticate)
     await users.register(conversationRoutes, { prefix: '/api/conversations', conversations })
+    await users.register(streamRoutes, { prefix: '/api/conversations', sessions, events, feeds })
     await users.register(messageRoutes, { prefix: '/api/conversations/:id/messages', messages, converse })
     await users.register(async function signedUp (members) {
       members.addHook('onRequest', members.refuseGuests)

@@ -7,8 +7,8 @@ export type FeedStore = ReturnType<typeof createFeedStore>
 /** A message as it changed, and whose it is: the author's id and the author's own id for it. */
 export interface Change extends Message { author: number | null, clientId: string | null }
 
-/** Who is in a conversation, and what changed in it after a rev, both at the same moment. */
-export interface News { conversation: number, members: Set<number>, changes: Change[] }
+/** How far a conversation is, who is in it, and what changed in it after a rev, all at the same moment. */
+export interface News { conversation: number, lastRev: number, members: Set<number>, changes: Change[] }
 
 /** How many changes of one conversation are read at once. */
 export const CHANGES_AT_ONCE = 200
@@ -18,12 +18,12 @@ export function createFeedStore (db: Db) {
   return {
     /** What changed in each of these after its rev, in order; nothing of a conversation that is gone. */
     async news (places: Array<{ conversation: number, after: number }>): Promise<News[]> {
-      const { rows } = await db.$client.query<{ conversation: number, members: string[] } & (Change | { id: null })>({
+      const { rows } = await db.$client.query<{ conversation: number, lastRev: number, members: string[] } & (Change | { id: null })>({
         name: 'news', text: NEWS, values: [places.map(({ conversation }) => conversation), places.map(({ after }) => after), CHANGES_AT_ONCE]
       })
       const found = new Map<number, News>()
-      for (const { conversation, members, ...change } of rows) {
-        const news = found.get(conversation) ?? { conversation, members: new Set(members.map(Number)), changes: [] }
+      for (const { conversation, lastRev, members, ...change } of rows) {
+        const news = found.get(conversation) ?? { conversation, lastRev, members: new Set(members.map(Number)), changes: [] }
         found.set(conversation, news)
         if (change.id !== null) news.changes.push(change)
       }
@@ -41,18 +41,12 @@ export function createFeedStore (db: Db) {
         ]
       })
       return rows.map(({ conversation }) => conversation)
-    },
-
-    /** The rev of the last change. */
-    async lastRev (conversation: number): Promise<number> {
-      const { rows: [row] } = await db.$client.query<{ rev: number }>('SELECT last_rev AS rev FROM conversations WHERE id = $1', [conversation])
-      return row?.rev ?? 0
     }
   }
 }
 
 const NEWS = `
-  SELECT place.conversation, members.members, change.*
+  SELECT place.conversation, c.last_rev AS "lastRev", members.members, change.*
   FROM unnest($1::bigint[], $2::bigint[]) AS place (conversation, after)
   JOIN conversations c ON c.id = place.conversation
   CROSS JOIN LATERAL (

@@ -24,7 +24,7 @@ export const NewConversationSchema = Type.Object({
   name: Text(200),
   bots: Type.Array(Type.String(), { default: ['simulated'], maxItems: 8, uniqueItems: true, description: 'Names of the bots that take part' })
 })
-export type NewConversation = Static<typeof NewConversationSchema>
+export type NewConversation = Static<typeof NewConversationSchema> & { users?: string[] }
 
 export const ConversationTitleSchema = Type.Object({ id: Id, name: Type.String() })
 

@@ -1,8 +1,9 @@
 import { and, desc, eq, exists, inArray, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
+import { keyOf } from '../accounts/store.js'
 import type { Db } from '../db/client.js'
-import { chatbots, conversationBots, conversations, conversationUsers, messages } from '../db/tables.js'
-import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, NOT_THE_OWNER } from '../errors.js'
+import { chatbots, conversationBots, conversations, conversationUsers, messages, users } from '../db/tables.js'
+import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, NOT_THE_OWNER, USER_NOT_FOUND } from '../errors.js'
 import { cutPage, type Cursor } from '../http/paging.js'
 import type { MessageStore } from './message-store.js'
 import type { NewConversation } from './schema.js'
@@ -39,14 +40,18 @@ export function createConversationStore (db: Db, messageStore: MessageStore) {
       return { ...found, messages: (await messageStore.newest([id], limit)).get(id) ?? [] }
     },
 
-    /** @throws BOT_NOT_FOUND */
-    async create (userId: number, { name, bots }: NewConversation) {
+    /** @throws BOT_NOT_FOUND, USER_NOT_FOUND */
+    async create (userId: number, { name, bots, users: usernames = [] }: NewConversation) {
       return await db.transaction(async tx => {
+        const keys = usernames.map(keyOf)
+        const others = keys.length === 0 ? [] : await tx.select({ id: users.id, key: users.usernameKey }).from(users).where(inArray(users.usernameKey, keys))
+        if (!keys.every(key => others.some(other => other.key === key))) throw new USER_NOT_FOUND()
         const found = await tx.select({ chatbotId: chatbots.id }).from(chatbots).where(inArray(chatbots.name, bots))
         if (found.length < bots.length) throw new BOT_NOT_FOUND()
         const [row] = await tx.insert(conversations).values({ name, ownerId: userId }).returning(title)
         const conversationId = row!.id
-        await tx.insert(conversationUsers).values({ conversationId, userId })
+        const members = new Set([userId, ...others.map(({ id }) => id)])
+        await tx.insert(conversationUsers).values([...members].map(userId => ({ conversationId, userId })))
         if (found.length > 0) await tx.insert(conversationBots).values(found.map(({ chatbotId }) => ({ conversationId, chatbotId })))
         return row!
       })

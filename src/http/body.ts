@@ -1,6 +1,14 @@
 import type { FastifyInstance } from 'fastify'
+import type { Static, TSchema } from 'typebox'
 import { Ajv, type AnySchemaObject, type KeywordDefinition, type SchemaValidateFunction } from 'ajv'
-import { INVALID_JSON, INVALID_TEXT, UNSUPPORTED_MEDIA_TYPE } from '../errors.js'
+import { INVALID_JSON, INVALID_REQUEST, INVALID_TEXT, UNSUPPORTED_MEDIA_TYPE } from '../errors.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Makes a check of what comes in by another way than a body, by the same rules. @throws INVALID_REQUEST, INVALID_TEXT */
+    checkOf: <T extends TSchema>(schema: T) => (value: unknown) => Static<T>
+  }
+}
 
 /** 64 KiB; a body of one byte more is 413. */
 export const BODY_LIMIT = 64 * 1024
@@ -29,6 +37,14 @@ export function acceptBodies (app: FastifyInstance) {
   })
 
   const ajv = new Ajv({ useDefaults: true, allErrors: true, allowUnionTypes: true, keywords: [trimmed], formats: { 'date-time': true } })
+  app.decorate('checkOf', schema => {
+    const validate = ajv.compile(schema)
+    return function check (value) {
+      if (!isWellFormed(value)) throw new INVALID_TEXT()
+      if (!validate(value)) throw Object.assign(new INVALID_REQUEST(), { validation: validate.errors!, validationContext: 'data' })
+      return value as Static<typeof schema>
+    }
+  })
   app.setValidatorCompiler<AnySchemaObject>(({ schema, httpPart }) => {
     const validate = ajv.compile(schema)
     if (httpPart === 'body') return validate

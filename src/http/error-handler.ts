@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import * as errors from '../errors.js'
 import type { ErrorBody } from './schema.js'
 
@@ -18,15 +18,21 @@ type Refusal = FastifyError & { retryAfter?: number }
 /** Says every error in one shape; what broke on our side is logged and not told. */
 export function createErrorHandler (isUnavailable: (error: unknown) => boolean, dialect: Dialect = body => body) {
   return function handleError (error: Refusal, request: FastifyRequest, reply: FastifyReply) {
-    const known = translate(error, isUnavailable)
-    const { statusCode = 500, code, message } = known
-    if (statusCode >= 500) request.log.error({ err: error }, message)
-    else request.log.info({ code }, message)
+    const body = describeError(error, isUnavailable, request.log)
+    const { statusCode } = body
     if (statusCode === 429 || statusCode === 503) reply.header('retry-after', String(error.retryAfter ?? SOON))
-    const body: ErrorBody = { statusCode, code, error: message }
-    if (error.validation !== undefined) body.details = error.validation.filter(({ keyword }) => keyword !== 'if').slice(0, MOST_DETAILS).map(detail)
     return reply.code(statusCode).send(dialect(body, request))
   }
+}
+
+/** What a client is told of an error, by whichever way it came. */
+export function describeError (error: FastifyError, isUnavailable: (error: unknown) => boolean, log: Pick<FastifyBaseLogger, 'info' | 'error'>): ErrorBody {
+  const { statusCode = 500, code, message } = translate(error, isUnavailable)
+  if (statusCode >= 500) log.error({ err: error }, message)
+  else log.info({ code }, message)
+  const body: ErrorBody = { statusCode, code, error: message }
+  if (error.validation !== undefined) body.details = error.validation.filter(({ keyword }) => keyword !== 'if').slice(0, MOST_DETAILS).map(detail)
+  return body
 }
 
 /** Fastify's own errors by their status: whatever else it finds wrong with a request is an invalid one. */

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import fp from 'fastify-plugin'
 import type { FastifyRequest } from 'fastify'
 import cookie from '@fastify/cookie'
@@ -10,6 +11,12 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The answer sets or clears the session cookie. */
     setsCookie?: boolean
+  }
+  interface FastifyInstance {
+    /** Whether a page may call with what it does not add by itself: one of a listed origin, our own, or no page at all. */
+    isFromOurs: (headers: IncomingHttpHeaders) => boolean
+    /** The origins that CORS lists. */
+    origins: string[]
   }
   interface FastifyRequest {
     /** The token in `Authorization: Bearer`, the one kind of credentials that a page must add by itself; without it the cookie pays. */
@@ -43,6 +50,8 @@ export const security = fp<SecurityOptions>(async function security (app, { conf
     strictPreflight: false
   })
 
+  app.decorate('origins', listed)
+  app.decorate('isFromOurs', ({ origin, 'sec-fetch-site': site }) => origin === undefined ? site !== 'cross-site' : allowed.has(origin))
   app.decorateRequest('bearer', {
     getter (this: FastifyRequest) { return /^Bearer\s(.*)/i.exec(this.headers.authorization ?? '')?.[1]?.trim() }
   })
@@ -51,9 +60,7 @@ export const security = fp<SecurityOptions>(async function security (app, { conf
     const paidByCookie = cookies[cookieName] !== undefined && bearer === undefined
     const isWrite = !['GET', 'HEAD', 'OPTIONS'].includes(method)
     if (routeOptions.config.setsCookie !== true && !(paidByCookie && isWrite)) return
-    const { origin } = headers
-    const isOurs = origin === undefined ? headers['sec-fetch-site'] !== 'cross-site' : allowed.has(origin)
-    if (!isOurs) throw new CROSS_SITE()
+    if (!app.isFromOurs(headers)) throw new CROSS_SITE()
   })
 })
 

@@ -1,0 +1,20 @@
+/** How many keys are remembered before those that are quiet are forgotten. */
+const MANY = 10_000
+
+/**
+ * Counts what each key does, at most `most` within any `period` of milliseconds.
+ * @returns whether it may once more, which then counts
+ */
+export function createPace (most: number, period: number) {
+  const done = new Map<number, number[]>()
+
+  return function mayGoOn (key: number): boolean {
+    const since = Date.now() - period
+    if (done.size > MANY) for (const [other, times] of done) if (times.at(-1)! <= since) done.delete(other)
+    const recent = done.get(key)?.filter(time => time > since) ?? []
+    done.set(key, recent)
+    if (recent.length >= most) return false
+    recent.push(Date.now())
+    return true
+  }
+}

@@ -1,0 +1,141 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyError, FastifyInstance } from 'fastify'
+import type { Socket } from 'socket.io'
+import type { SessionUser, Sessions } from '../../accounts/sessions.js'
+import type { Config } from '../../config.js'
+import type { Converse } from '../../conversations/converse.js'
+import type { Events, Follower } from '../../conversations/events.js'
+import { CHANGES_AT_ONCE, type Change, type FeedStore } from '../../conversations/feed-store.js'
+import type { ConversationStore } from '../../conversations/store.js'
+import { CONVERSATION_NOT_FOUND, INVALID_TOKEN, NOT_FOR_GUESTS, TOO_MANY_REQUESTS } from '../../errors.js'
+import type { ErrorBody } from '../../http/schema.js'
+import { JoinChat, SendMessage, StartChat, type ClientToServer, type LiveMessage, type LiveSocket } from './events.js'
+import { createPace } from './pace.js'
+
+export interface SocketServiceOptions {
+  app: FastifyInstance
+  config: Pick<Config, 'RATE_LIMITS'>
+  sessions: Sessions
+  conversations: ConversationStore
+  feeds: FeedStore
+  events: Events
+  converse: Converse
+  describe: (error: FastifyError) => ErrorBody
+}
+
+/** A client that has so much to read yet, in bytes, is too slow: it comes back and catches up. */
+const BACKLOG = 1024 * 1024
+
+/** What a socket's events do. Who asks, and what it may see, is looked up anew for each of them. */
+export function createSocketService ({ app, config, sessions, conversations, feeds, events, converse, describe }: SocketServiceOptions) {
+  const checks = { start_chat: app.checkOf(StartChat), send_message: app.checkOf(SendMessage), join_chat: app.checkOf(JoinChat) }
+  const mayWrite = config.RATE_LIMITS === 'off' ? () => true : createPace(20, 10_000)
+  const mayAsk = config.RATE_LIMITS === 'off' ? () => true : createPace(600, 60_000)
+
+  return function serve (socket: LiveSocket) {
+    const { sessionId, id: userId } = socket.data.user
+    const followers = new Map<number, { follower: Follower, unfollow: () => void }>()
+    /** Of the messages that this socket sends: it has them from the acknowledgement. */
+    const sent = new Set<string>()
+
+    const forget = sessions.watch(sessionId, () => { socket.disconnect(true) })
+    socket.once('disconnect', () => {
+      forget()
+      for (const { unfollow } of followers.values()) unfollow()
+    })
+
+    on('start_chat', async (user, { name = 'Chat', bots = ['simulated'], users = [] }) => {
+      if (user.isGuest && users.length > 0) throw new NOT_FOR_GUESTS()
+      if (!mayWrite(userId)) throw new TOO_MANY_REQUESTS()
+      const { id } = await conversations.create(userId, { name, bots, users })
+      follow(id, 0)
+      socket.emit('chat_session_started', { chat_session_id: id })
+      return { chat_session_id: id }
+    })
+
+    on('send_message', async (user, { chat_session_id: id, text, client_id: clientId = `socket:${randomUUID()}` }) => {
+      if (!mayWrite(userId)) throw new TOO_MANY_REQUESTS()
+      sent.add(clientId)
+      try {
+        const messages = await converse({ author: user, to: { conversation: id }, text, clientId })
+        const place = messages[0]!.id
+        if (follow(id, place - 1).after >= place) sent.delete(clientId)
+        return { messages: messages.map(message => ({ ...message, chat_session_id: id, isLocal: message.sender === 'user' })) }
+      } catch (error) {
+        sent.delete(clientId)
+        throw error
+      }
+    })
+
+    on('join_chat', async (_user, { chat_session_id: id, after = 0 }) => {
+      const [news] = await feeds.news([{ conversation: id, after }])
+      if (!news?.members.has(userId)) throw new CONVERSATION_NOT_FOUND()
+      const more = news.changes.length === CHANGES_AT_ONCE
+      const last = news.changes.at(-1)?.rev ?? Math.min(after, news.lastRev)
+      if (!more) {
+        const follower = follow(id, last)
+        follower.after = Math.max(follower.after, last)
+      }
+      return { messages: news.changes.map(change => shown(id, change)), more }
+    })
+
+    function on<Event extends keyof ClientToServer> (
+      event: Event,
+      work: (user: SessionUser, input: ReturnType<typeof checks[Event]>) => Promise<object>
+    ) {
+      const listener = async (...args: unknown[]) => {
+        const acknowledge = typeof args.at(-1) === 'function' ? args.pop() as (answer: object) => void : undefined
+        try {
+          const user = await sessions.userOf(sessionId)
+          if (user === undefined) throw new INVALID_TOKEN()
+          if (!mayAsk(userId)) throw new TOO_MANY_REQUESTS()
+          const input = checks[event](args[0] ?? {}) as ReturnType<typeof checks[Event]>
+          acknowledge?.(await work(user, input))
+        } catch (error) {
+          const refusal = inTheSeedsWords(event, describe(error as FastifyError))
+          socket.emit('error', refusal)
+          acknowledge?.(refusal)
+          if (refusal.code === 'INVALID_TOKEN') socket.disconnect(true)
+        }
+      }
+      const anySocket = socket as Socket // what comes in may be anything
+      anySocket.on(event as string, listener)
+    }
+
+    /** Live from this rev on; a conversation that is followed already goes on from where it is. */
+    function follow (conversation: number, after: number) {
+      const known = followers.get(conversation)
+      if (known !== undefined) return known.follower
+      const follower: Follower = {
+        user: userId,
+        after,
+        hear (change) {
+          const isMine = change.author === userId && sent.delete(change.clientId!)
+          if (isMine && change.rev === change.id) return
+          socket.emit('new_message', shown(conversation, change))
+          if (backlogOf(socket) > BACKLOG) socket.disconnect(true)
+        },
+        leave () { followers.delete(conversation) }
+      }
+      followers.set(conversation, { follower, unfollow: events.follow(conversation, follower) })
+      return follower
+    }
+
+    function shown (conversation: number, { author, clientId, ...message }: Change): LiveMessage {
+      return { ...message, chat_session_id: conversation, isLocal: author === userId }
+    }
+  }
+}
+
+/** What waits for a client, here and in its connection, in bytes. */
+function backlogOf ({ conn }: LiveSocket) {
+  const { socket } = conn.transport as { socket?: { bufferedAmount: number } }
+  const packets = conn['writeBuffer'] as Array<{ data?: string }>
+  return packets.reduce((sum, { data }) => sum + (data?.length ?? 0), socket?.bufferedAmount ?? 0)
+}
+
+function inTheSeedsWords (event: keyof ClientToServer, { code, error }: ErrorBody) {
+  if (code === 'CONVERSATION_NOT_FOUND') return { code: 'CHAT_SESSION_NOT_FOUND', error: 'Chat session not found' }
+  if (event === 'send_message' && code.startsWith('INVALID_') && code !== 'INVALID_TOKEN') return { code: 'INVALID_MESSAGE', error }
+  return { code, error }
+}
