@@ -4,7 +4,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Db } from './client.js'
 
 /** What this instance's connection that listens is called in `pg_stat_activity`. */
-export const LISTENER_NAME = 'parley-listener'
+const LISTENER_NAME = 'parley-listener'
 
 export type Listener = ReturnType<typeof createListener>
 

@@ -6,12 +6,12 @@ import { Id, Rev, Text } from '../../http/schema.js'
 
 // What goes over a socket, both ways. A chat session is a conversation.
 
-export const StartChatSchema = Type.Object({
+/** Beside the one who starts it, others may take part, by their usernames. */
+export const StartChat = Type.Partial(Type.Object({
   name: Text(200),
   bots: NewConversationSchema.properties.bots,
-  users: Type.Array(Type.String(), { maxItems: 99, uniqueItems: true, description: 'Usernames of those who take part, too' })
-})
-export const StartChat = Type.Partial(StartChatSchema)
+  users: Type.Array(Type.String(), { maxItems: 99, uniqueItems: true })
+}))
 
 export const SendMessage = Type.Object({ chat_session_id: Id, ...NewMessageSchema.properties })
 
