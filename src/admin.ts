@@ -16,8 +16,7 @@ try {
   try {
     await migrateUp(connection)
     const db = createDb({ ...connection, max: 1, application_name: 'parley-admin' }, log)
-    const isThere = await makeAdmin(db, username)
-    await db.$client.end()
+    const isThere = await makeAdmin(db, username).finally(() => db.$client.end())
     if (!isThere) throw new CANNOT_START(`There is no account named ${username} in ${title}: please sign up first.`)
     say(`${username} is an admin now.`)
   } finally {

@@ -184,3 +184,71 @@ t.test('a session is looked up by every request', async t => {
     t.equal(await status({}), 401)
   })
 })
+
+t.test('accounts by id and passcode are the same accounts, under the same rules', async t => {
+  const { app, anyone, clientOf, query } = await startApp(t)
+  const register = (id: unknown, passcode: unknown = 'correct horse') => anyone.post('/register', { id, passcode })
+  const logIn = (id: unknown, passcode: unknown = 'correct horse') => anyone.post('/login', { id, passcode })
+  const wrong = { statusCode: 401, code: 'INVALID_CREDENTIALS', error: 'Invalid username or password', msg: 'Bad id or passcode' }
+
+  const made = await register(' Ann ')
+  t.same([made.statusCode, made.json(), made.cookies], [201, { msg: 'User created' }, []])
+  for (const id of ['Ann', 'ANN', ' ann ']) {
+    t.match((await register(id)).json(), { statusCode: 400, code: 'USERNAME_TAKEN', msg: 'User already exists' }, 'taken')
+    t.match([(await logIn(id)).statusCode, Object.keys((await logIn(id)).json())], [200, ['access_token']])
+  }
+  t.equal((await register(1234567)).statusCode, 201, 'a number is taken as its digits')
+  t.equal((await logIn(1234567)).statusCode, 200)
+  t.equal((await logIn(' 1234567')).statusCode, 200)
+  t.match((await register('1234567')).json(), { msg: 'User already exists' })
+  await anyone.post('/api/signup', { username: 'bob', password: 'correct horse' })
+  t.equal((await logIn('bob')).statusCode, 200)
+  t.match((await register('Bob')).json(), { msg: 'User already exists' })
+  t.match((await anyone.post('/api/login', { username: 'ann', password: 'correct horse' })).json(), { user: { username: 'Ann' } })
+  t.match((await anyone.post('/api/signup', { username: 'ANN', password: 'correct horse' })).json(), { code: 'USERNAME_TAKEN' })
+  t.same((await query('SELECT username, role, is_guest, origin FROM users ORDER BY id')).map(row => Object.values(row)),
+    ['Ann', '1234567', 'bob'].map(username => [username, 'user', false, 'web']))
+
+  const racing = await Promise.all(Array.from({ length: 8 }, () => register('racer')))
+  t.same(racing.map(({ statusCode }) => statusCode).sort(), [201, ...Array(7).fill(400)])
+
+  for (const [id, passcode] of [['ann', 'wrong horse'], ['nobody', 'correct horse'], ['', ''], [7, 'correct horse']]) t.same((await logIn(id, passcode)).json(), wrong)
+
+  const rows: Array<[path: string, body: unknown, answer: object]> = [
+    ['/register', { id: 'al', passcode: 'correct horse' }, { code: 'INVALID_REQUEST', msg: 'id must NOT have fewer than 3 characters' }],
+    ['/register', { id: 12, passcode: 'correct horse' }, { code: 'INVALID_REQUEST', msg: 'id must NOT have fewer than 3 characters' }],
+    ['/register', { id: 'a\tb\nc', passcode: 'correct horse' }, { code: 'INVALID_REQUEST', msg: /^id has characters/ }],
+    ['/register', { id: 'short', passcode: '1234567' }, { code: 'INVALID_REQUEST', msg: 'passcode must NOT have fewer than 8 characters' }],
+    ['/register', { id: 'number', passcode: 123456789 }, { code: 'INVALID_REQUEST', msg: 'passcode must be string' }],
+    ['/register', { id: 'common', passcode: 'password1' }, { code: 'INVALID_PASSWORD', msg: /among the first that are guessed/ }],
+    ['/register', { passcode: 'correct horse' }, { code: 'INVALID_REQUEST', msg: 'id is required', details: [{ path: 'id' }] }],
+    ['/register', { id: true, passcode: 'correct horse' }, { code: 'INVALID_REQUEST', msg: /^id must be/ }],
+    ['/register', { username: 'carl', password: 'correct horse' }, { code: 'INVALID_REQUEST', msg: 'id is required' }],
+    ['/register', { id: 'nul\0', passcode: 'correct horse' }, { code: 'INVALID_TEXT', msg: /NUL/ }],
+    ['/login', { id: 'ann' }, { code: 'INVALID_REQUEST', msg: 'passcode is required' }],
+    ['/login', { id: null, passcode: 'correct horse' }, { code: 'INVALID_REQUEST', msg: /^id must be/ }],
+    ['/login', { id: ['ann'], passcode: 'correct horse' }, { code: 'INVALID_REQUEST', msg: /^id must be/ }],
+    ['/login', [], { code: 'INVALID_REQUEST', msg: 'The body must be object' }],
+    ['/login', 'null', { code: 'INVALID_REQUEST', msg: 'The body must be object' }],
+    ['/login', '', { code: 'INVALID_REQUEST', msg: 'The body must be object' }],
+    ['/login', '{', { code: 'INVALID_JSON', msg: 'The body is not valid JSON' }]
+  ]
+  for (const [path, body, answer] of rows) {
+    const said = await anyone.post(path, body as object, { 'content-type': 'application/json' })
+    t.match([said.statusCode, said.json()], [400, { statusCode: 400, ...answer }], `${path} ${JSON.stringify(body)}`)
+    t.equal(said.json().msg, said.json().error, 'the reason, in both words')
+  }
+
+  const login = await logIn('ann')
+  t.match([login.headers['cache-control'], login.cookies], ['no-store', []])
+  const { access_token: token } = login.json()
+  const { iat, exp } = app.jwt.decode<{ iat: number, exp: number }>(token)!
+  t.equal(exp - iat, 24 * 60 * 60)
+  const ann = clientOf({ authorization: `Bearer ${token}` })
+  const status = async () => (await ann.get('/api/me')).statusCode
+  const [{ sid }] = await query("SELECT max(id)::int AS sid FROM sessions WHERE kind = 'access_token' AND expires_at - created_at BETWEEN interval '23:59:59' AND interval '24:00:01'")
+  await query("UPDATE sessions SET last_used_at = now() - interval '23 hours' WHERE id = $1", [sid])
+  t.equal(await status(), 200, 'used or not, it lasts 24 hours')
+  await query('UPDATE sessions SET expires_at = now() WHERE id = $1', [sid])
+  t.equal(await status(), 401, 'and no more')
+})

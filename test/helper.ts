@@ -96,6 +96,6 @@ function clientOf (inject: (request: InjectOptions) => Promise<LightMyRequestRes
     post: send('POST'),
     put: send('PUT'),
     patch: send('PATCH'),
-    delete: (url: string, headers: Headers = {}) => send('DELETE')(url, undefined, headers)
+    delete: (url: string, headers: Headers = {}, payload?: InjectOptions['payload']) => send('DELETE')(url, payload, headers)
   }
 }

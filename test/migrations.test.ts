@@ -19,13 +19,14 @@ const SCHEMA = `
 
 const NOTHING_LEFT = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace UNION ALL SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace"
 
+const known = readdirSync('drizzle').filter(file => /^\d+_\w+\.sql$/.test(file)).map(file => file.replace('.sql', ''))
+
 t.test('up, down, up leads to the same schema', async t => {
   const connection = await freshDatabase(t)
   const before = await run(connection, SCHEMA)
   t.ok(before.length > 100)
   const undone = []
   for (let tag = await migrateDown(connection); tag !== undefined; tag = await migrateDown(connection)) undone.push(tag)
-  const known = readdirSync('drizzle').filter(file => /^\d+_\w+\.sql$/.test(file)).map(file => file.replace('.sql', ''))
   t.same(undone.reverse(), known, 'every migration can be undone')
   t.same(await run(connection, NOTHING_LEFT), [], 'nothing stays behind')
   await migrateUp(connection)
@@ -44,8 +45,7 @@ t.test('a rollback says nothing where nothing was migrated, and refuses what it 
 t.test('several that start at once migrate once', async t => {
   const empty = await freshDatabase(t, 'template0')
   await Promise.all(Array.from({ length: 5 }, () => migrateUp(empty)))
-  const { length } = readdirSync('drizzle').filter(file => file.endsWith('.down.sql'))
-  t.equal((await run(empty, 'SELECT FROM drizzle.__drizzle_migrations')).length, length)
+  t.equal((await run(empty, 'SELECT FROM drizzle.__drizzle_migrations')).length, known.length)
   t.same(await run(empty, 'SELECT * FROM graphile_worker.jobs'), [], 'the queue is there, too')
 })
 

@@ -106,6 +106,7 @@ export function clientOf (url: string, own: Record<string, string> = {}) {
     get: send('GET'),
     post: send('POST'),
     put: send('PUT'),
+    patch: send('PATCH'),
     delete: send('DELETE'),
     /** A new user, and the cookie that it is known by. */
     async join (username: string, password = 'correct horse') {

@@ -20,10 +20,10 @@ declare module 'fastify' {
     userOf: (token: string | undefined) => Promise<SessionUser | undefined>
   }
   interface FastifyReply {
-    /** Begins a session of this kind, and gives its token. */
-    openSession: (userId: number, kind: SessionKind) => Promise<string>
+    /** Begins a session of this kind, and gives its token; `provedHash` as `Sessions.open` takes it. */
+    openSession: (userId: number, kind: SessionKind, provedHash?: string) => Promise<string>
     /** Begins a session, and sends its token as cookie. */
-    logIn: (userId: number) => Promise<void>
+    logIn: (userId: number, provedHash: string) => Promise<void>
     /** Ends the sessions of this request, that of its cookie and that of its Bearer token, and clears the cookie. */
     logOut: () => Promise<void>
   }
@@ -62,15 +62,15 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
     if (user.isGuest) throw new NOT_FOR_GUESTS()
   })
 
-  app.decorateReply('openSession', async function openSession (this: FastifyReply, userId: number, kind: SessionKind) {
+  app.decorateReply('openSession', async function openSession (this: FastifyReply, userId: number, kind: SessionKind, provedHash?: string) {
     const { headers, ip } = this.request
     this.header('cache-control', 'no-store')
-    const sid = await sessions.open({ userId, kind, userAgent: headers['user-agent'], ip })
+    const sid = await sessions.open({ userId, kind, userAgent: headers['user-agent'], ip, provedHash })
     return app.jwt.sign({ sid, kind }, { expiresIn: LIFETIME[kind] })
   })
 
-  app.decorateReply('logIn', async function logIn (this: FastifyReply, userId: number) {
-    this.setCookie(cookie.name, await this.openSession(userId, 'cookie'), { ...cookie.options, maxAge: LIFETIME.cookie })
+  app.decorateReply('logIn', async function logIn (this: FastifyReply, userId: number, provedHash: string) {
+    this.setCookie(cookie.name, await this.openSession(userId, 'cookie', provedHash), { ...cookie.options, maxAge: LIFETIME.cookie })
   })
 
   app.decorateReply('logOut', async function logOut (this: FastifyReply) {

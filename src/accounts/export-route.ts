@@ -9,8 +9,9 @@ import type { ExportStore } from './export-store.js'
 export const exportRoute: FastifyPluginAsyncTypebox<{ exported: ExportStore }> =
   async function exportRoute (app, { exported }) {
     app.get('/export', Export, async ({ user }, reply) => {
+      const person = await exported.person(user.id)
       reply.header('content-disposition', 'attachment; filename="parley-export.json"').type('application/json; charset=utf-8')
-      return reply.send(Readable.from(write(user.id, await exported.person(user.id))))
+      return reply.send(Readable.from(write(user.id, person)))
     })
 
     async function * write (userId: number, person: object) {
@@ -37,6 +38,7 @@ async function * list (items: AsyncIterable<unknown>) {
 }
 
 const Export = {
+  exposeHeadRoute: false, // it would read everything, for nobody
   schema: {
     summary: 'All that is kept about this account',
     description: 'Profile, sessions, conversations and messages as one JSON document; of a conversation with others only one\'s own messages.',

@@ -1,6 +1,7 @@
 import { and, asc, eq, gt, inArray, sql } from 'drizzle-orm'
 import type { Db } from '../db/client.js'
 import { chatbots, conversations, conversationUsers, identities, messages, oneTimeTokens, sessions, users } from '../db/tables.js'
+import { UNAUTHORIZED } from '../errors.js'
 
 export type ExportStore = ReturnType<typeof createExportStore>
 
@@ -13,7 +14,7 @@ export function createExportStore (db: Db) {
     sql<boolean>`EXISTS (SELECT FROM conversation_users others WHERE others.conversation_id = ${conversations.id} AND others.user_id <> ${userId})`
 
   return {
-    /** Everything but the conversations; no hash of any kind. */
+    /** Everything but the conversations; no hash of any kind. @throws UNAUTHORIZED when the account is gone meanwhile */
     async person (userId: number) {
       const [profile] = await db.select({
         id: users.id,
@@ -28,6 +29,7 @@ export function createExportStore (db: Db) {
         created_at: users.createdAt,
         last_login_at: users.lastLoginAt
       }).from(users).where(eq(users.id, userId))
+      if (profile === undefined) throw new UNAUTHORIZED()
       const known = await db.select({ channel: identities.channel, address: identities.address }).from(identities).where(eq(identities.userId, userId))
       const entered = await db.select({
         id: sessions.id,
@@ -46,7 +48,7 @@ export function createExportStore (db: Db) {
         expires_at: oneTimeTokens.expiresAt,
         used_at: oneTimeTokens.usedAt
       }).from(oneTimeTokens).where(eq(oneTimeTokens.userId, userId)).orderBy(asc(oneTimeTokens.id))
-      return { profile: profile!, identities: known, sessions: entered, links_sent: mailed }
+      return { profile, identities: known, sessions: entered, links_sent: mailed }
     },
 
     /** The conversations that the user is in, or once wrote in; what bots remember of one only where it is the user's alone. */
@@ -76,7 +78,7 @@ export function createExportStore (db: Db) {
 
     /** The messages of a conversation: all of them, or of a shared one the user's own. */
     async * messages (userId: number, conversation: { id: number, is_shared: boolean }) {
-      for (let last = 0; ;) {
+      for (let last: number | undefined = 0; last !== undefined;) {
         const page = await db.select({
           id: messages.id,
           rev: messages.rev,
@@ -94,8 +96,7 @@ export function createExportStore (db: Db) {
             conversation.is_shared ? eq(messages.userId, userId) : undefined))
           .orderBy(asc(messages.id)).limit(AT_ONCE)
         yield * page
-        if (page.length < AT_ONCE) return
-        last = page.at(-1)!.id
+        last = page[AT_ONCE - 1]?.id
       }
     }
   }

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import type { FastifyRequest } from 'fastify'
-import { INVALID_CREDENTIALS, INVALID_PASSWORD, USERNAME_TAKEN } from '../errors.js'
+import { INVALID_CREDENTIALS, INVALID_PASSWORD, INVALID_REQUEST, USERNAME_TAKEN } from '../errors.js'
 import type { createErrorHandler, Dialect } from '../http/error-handler.js'
 import { answers, ErrorSchema, type ErrorBody } from '../http/schema.js'
 import type { SignIn } from './sign-in.js'
@@ -27,15 +27,17 @@ export const passcodeRoutes: FastifyPluginAsyncTypebox<PasscodeRoutesOptions> =
     app.post('/login', LogIn, async (request, reply) => {
       const { body } = request
       await request.limitBy('account', keyOf(body.id))
-      const { id } = await signIn.logIn(body.id, body.passcode)
-      return { access_token: await reply.openSession(id, 'access_token') }
+      const { user, provedHash } = await signIn.logIn(body.id, body.passcode)
+      return { access_token: await reply.openSession(user.id, 'access_token', provedHash) }
     })
   }
 
-/** An id that is a number is taken as its digits. */
+/** An id that is a number is taken as its digits; of one that JSON cannot carry exactly nobody knows them. */
 async function readDigits ({ body }: FastifyRequest) {
   const sent = body as { id?: unknown } | null | undefined
-  if (typeof sent?.id === 'number') sent.id = String(sent.id)
+  if (typeof sent?.id !== 'number') return
+  if (!Number.isSafeInteger(sent.id)) throw new INVALID_REQUEST()
+  sent.id = String(sent.id)
 }
 
 /** What the seed says of these, in its words; of all else the reason. */

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import type { FastifyRequest } from 'fastify'
 import {
-  INVALID_PASSWORD, NOT_FOR_GUESTS, PASSWORD_REQUIRED, SESSION_NOT_FOUND, UNAUTHORIZED, USERNAME_TAKEN, WRONG_PASSWORD
+  INVALID_CREDENTIALS, INVALID_PASSWORD, NOT_FOR_GUESTS, PASSWORD_REQUIRED, SESSION_NOT_FOUND, UNAUTHORIZED, USERNAME_TAKEN, WRONG_PASSWORD
 } from '../errors.js'
 import { linkNext } from '../http/paging.js'
 import { answers, Id, LOGGED_IN, PageQuery } from '../http/schema.js'
@@ -31,13 +31,13 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileRoutesOptions> =
       const passwordHash = password === undefined ? undefined : await passwords.hash(password)
       const profile = await profiles.change(user.id, proved, { ...changes, passwordHash })
       // All sessions have ended, this one too: who came by cookie goes on with a new one.
-      if (passwordHash !== undefined && bearer === undefined) await reply.logIn(user.id)
+      if (passwordHash !== undefined && bearer === undefined) await reply.logIn(user.id, passwordHash)
       return profile
     })
 
     app.delete('/', Remove, async (request, reply) => {
       await profiles.remove(request.user.id, await prove(request, request.body.password))
-      await reply.logOut()
+      if (request.bearer === undefined) await reply.logOut()
       return reply.code(204).send(null)
     })
 
@@ -77,7 +77,7 @@ const Change = {
     summary: 'Changes the account',
     description: 'A new e-mail address, username or password needs `current_password`. A new password ends all sessions; who came by cookie gets a new one.',
     body: ProfileChangesSchema,
-    response: answers({ 200: ProfileSchema }, [...NOT_YOU, INVALID_PASSWORD, PASSWORD_REQUIRED, WRONG_PASSWORD, USERNAME_TAKEN])
+    response: answers({ 200: ProfileSchema }, [...NOT_YOU, INVALID_CREDENTIALS, INVALID_PASSWORD, PASSWORD_REQUIRED, WRONG_PASSWORD, USERNAME_TAKEN])
   }
 }
 

@@ -1,13 +1,16 @@
 import { and, eq, sql } from 'drizzle-orm'
 import type { Db } from '../db/client.js'
 import { conversations, oneTimeTokens, users } from '../db/tables.js'
-import { WRONG_PASSWORD } from '../errors.js'
+import { UNAUTHORIZED, WRONG_PASSWORD } from '../errors.js'
 import { askToVerify } from './recovery-store.js'
 import type { Profile, ProfileChanges } from './schema.js'
 import { endSessionsOf, type Sessions } from './sessions.js'
 import { keyOf, unlessTaken } from './store.js'
 
 export type ProfileStore = ReturnType<typeof createProfileStore>
+
+/** The advisory lock under which accounts are deleted, on whichever instance. */
+const DELETION = 0x7061726d
 
 /** `passwordHash`: undefined for no change. */
 type Changes = Omit<ProfileChanges, 'password' | 'current_password'> & { passwordHash?: string | undefined }
@@ -31,24 +34,28 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>
     and(eq(users.id, userId), provedHash === undefined ? undefined : eq(users.passwordHash, provedHash))
 
   return {
+    /** @throws UNAUTHORIZED when the account is gone meanwhile */
     async get (userId: number): Promise<Profile> {
       const [row] = await db.select(profile).from(users).where(eq(users.id, userId))
-      return row!
+      if (row === undefined) throw new UNAUTHORIZED()
+      return row
     },
 
+    /** @throws UNAUTHORIZED when the account is gone meanwhile */
     async passwordHash (userId: number): Promise<string | null> {
       const [row] = await db.select({ hash: users.passwordHash }).from(users).where(eq(users.id, userId))
-      return row!.hash
+      if (row === undefined) throw new UNAUTHORIZED()
+      return row.hash
     },
 
     /**
      * Changes a profile. A new address gets a mail, to be verified. A new password ends all sessions and all open links.
      * @param provedHash the hash of the password that was given for it
-     * @throws USERNAME_TAKEN; WRONG_PASSWORD when it was changed meanwhile
+     * @throws USERNAME_TAKEN; WRONG_PASSWORD when it was changed meanwhile; UNAUTHORIZED when the account is gone
      */
     async change (userId: number, provedHash: string | undefined, changes: Changes): Promise<Profile> {
       const { name, phone_number, email, username, passwordHash } = changes
-      const { ended, changed } = await unlessTaken(db.transaction(async tx => {
+      const done = await unlessTaken(db.transaction(async tx => {
         const [changed] = await tx.update(users).set({
           name,
           phoneNumber: phone_number,
@@ -57,24 +64,29 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>
           passwordHash,
           role: sql`${users.role}` // or nothing might be left to set
         }).where(isProved(userId, provedHash)).returning(profile)
-        if (changed === undefined) throw new WRONG_PASSWORD()
+        if (changed === undefined) return undefined
         if (email && !changed.is_email_verified) await askToVerify(tx, userId, email)
         if (passwordHash === undefined) return { ended: [], changed }
         await tx.update(oneTimeTokens).set({ usedAt: sql`now()` })
           .where(and(eq(oneTimeTokens.userId, userId), eq(oneTimeTokens.purpose, 'password_reset'), sql`${oneTimeTokens.usedAt} IS NULL`))
         return { ended: await endSessionsOf(userId, tx), changed }
       }))
-      await sessions.announce(ended)
-      return changed
+      if (done === undefined) return await refuse(userId)
+      await sessions.announce(done.ended)
+      return done.changed
     },
 
     /**
      * Deletes an account with all that is only its own. A conversation of several goes to its oldest member; what was
-     * said there stays, without an author. The locks keep others from joining a conversation that is about to go.
-     * @throws WRONG_PASSWORD when it was changed meanwhile
+     * said there stays, without an author. Accounts go one at a time, so that no heir goes at the same moment and takes
+     * the conversation along; the locks keep others from joining one that is about to go.
+     * @throws WRONG_PASSWORD when it was changed meanwhile; UNAUTHORIZED when the account is gone
      */
     async remove (userId: number, provedHash: string) {
       const ended = await db.transaction(async tx => {
+        await tx.execute(sql`SELECT pg_advisory_xact_lock(${DELETION})`)
+        const [proved] = await tx.select({ id: users.id }).from(users).where(isProved(userId, provedHash)).for('no key update')
+        if (proved === undefined) return undefined
         await tx.select({ id: conversations.id }).from(conversations).where(eq(conversations.ownerId, userId)).orderBy(conversations.id).for('update')
         const ended = await endSessionsOf(userId, tx)
         await tx.execute(sql`
@@ -86,11 +98,17 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>
             ORDER BY m.conversation_id, m.joined_at, m.user_id
           ) heir
           WHERE conversations.id = heir.conversation_id`)
-        const removed = await tx.delete(users).where(isProved(userId, provedHash)).returning({ id: users.id })
-        if (removed.length === 0) throw new WRONG_PASSWORD()
+        await tx.delete(users).where(eq(users.id, userId))
         return ended
       })
+      if (ended === undefined) return await refuse(userId)
       await sessions.announce(ended)
     }
+  }
+
+  /** Why a change found no row: the account has another password now, or is gone. */
+  async function refuse (userId: number): Promise<never> {
+    const [row] = await db.select({ id: users.id }).from(users).where(eq(users.id, userId))
+    throw row === undefined ? new UNAUTHORIZED() : new WRONG_PASSWORD()
   }
 }

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { INVALID_CREDENTIALS, CROSS_SITE, INVALID_PASSWORD, USERNAME_TAKEN } from '../errors.js'
+import { INVALID_CREDENTIALS, CROSS_SITE, INVALID_PASSWORD, INVALID_TOKEN, USERNAME_TAKEN } from '../errors.js'
 import { answers, MessageOnlySchema } from '../http/schema.js'
 import { CredentialsSchema, NewAccountSchema, WelcomeSchema } from './schema.js'
 import type { SignIn } from './sign-in.js'
@@ -16,8 +16,8 @@ export const accountRoutes: FastifyPluginAsyncTypebox<{ signIn: SignIn }> =
     app.post('/login', LogIn, async (request, reply) => {
       const { username, password } = request.body
       await request.limitBy('account', keyOf(username))
-      const user = await signIn.logIn(username, password)
-      await reply.logIn(user.id)
+      const { user, provedHash } = await signIn.logIn(username, password)
+      await reply.logIn(user.id, provedHash)
       return { message: 'Login successful', user }
     })
 
@@ -41,7 +41,7 @@ const SignUp = {
     description: 'With a guest\'s token that guest\'s own row becomes the account, its conversations with it, and the token ends.',
     tags: ['accounts'],
     body: NewAccountSchema,
-    response: answers({ 201: WelcomeSchema }, [INVALID_PASSWORD, USERNAME_TAKEN])
+    response: answers({ 201: WelcomeSchema }, [INVALID_PASSWORD, USERNAME_TAKEN, INVALID_TOKEN])
   }
 }
 

@@ -3,6 +3,7 @@ import { and, desc, eq, isNull, lt, sql, type SQL } from 'drizzle-orm'
 import type { Db, Transaction } from '../db/client.js'
 import type { Listener } from '../db/listener.js'
 import { sessions, users } from '../db/tables.js'
+import { INVALID_CREDENTIALS } from '../errors.js'
 import { cutPage } from '../http/paging.js'
 import { createWatch } from './session-watch.js'
 
@@ -11,6 +12,7 @@ const HOUR = 60 * 60
 export const LIFETIME = { cookie: 7 * 24 * HOUR, access_token: 24 * HOUR, guest: 24 * HOUR }
 
 export type SessionKind = keyof typeof LIFETIME
+export interface NewSession { userId: number, kind: SessionKind, userAgent: string | undefined, ip: string, provedHash?: string | undefined }
 export type Sessions = ReturnType<typeof createSessions>
 export type SessionUser = NonNullable<Awaited<ReturnType<Sessions['userOf']>>>
 
@@ -59,7 +61,7 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
   /** Two instances may touch the same sessions at once: whichever row the other one holds, it touches. */
   async function touch (ids: number[]) {
     await db.execute(sql`UPDATE sessions SET last_used_at = now() WHERE id IN
-      (SELECT id FROM sessions WHERE id = ANY(${sql.param(ids)}) FOR NO KEY UPDATE SKIP LOCKED)`)
+      (SELECT id FROM sessions WHERE id = ANY(${sql.param(ids)}) AND ${isAlive} FOR NO KEY UPDATE SKIP LOCKED)`)
   }
 
   const watch = createWatch(listener, async ids => (await findAlive.execute({ ids })).map(({ id }) => id))
@@ -67,12 +69,15 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
   return {
     ...watch,
 
-    async open (session: { userId: number, kind: SessionKind, userAgent: string | undefined, ip: string }): Promise<number> {
-      const [row] = await db.insert(sessions).values({
-        ...session, userAgent: session.userAgent?.slice(0, 500), expiresAt: sql`now() + make_interval(secs => ${LIFETIME[session.kind]})`
-      }).returning({ id: sessions.id })
-      await db.update(users).set({ lastLoginAt: sql`now()` }).where(eq(users.id, session.userId))
-      return row!.id
+    /**
+     * Begins a session. Who came by a password gives the hash that it was proved against.
+     * @throws INVALID_CREDENTIALS when the password was changed meanwhile, or the account is gone
+     */
+    async open ({ userId, kind, userAgent, ip, provedHash }: NewSession): Promise<number> {
+      const values = [userId, provedHash, kind, userAgent?.slice(0, 500), ip, LIFETIME[kind]]
+      const { rows: [row] } = await db.$client.query<{ id: number }>({ name: 'open_session', text: OPEN, values })
+      if (row === undefined) throw new INVALID_CREDENTIALS()
+      return row.id
     },
 
     /** Whose session this is; undefined when there is none, or none any more. */
@@ -100,3 +105,12 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
     }
   }
 }
+
+/** The row of the user is locked first: a new password either refuses this session, or ends it with all others. */
+const OPEN = `
+  WITH entered AS (
+    UPDATE users SET last_login_at = now() WHERE id = $1 AND ($2::text IS NULL OR password_hash = $2) RETURNING id
+  )
+  INSERT INTO sessions (user_id, kind, user_agent, ip, expires_at)
+  SELECT id, $3::session_kind, $4, $5, now() + make_interval(secs => $6) FROM entered
+  RETURNING id`

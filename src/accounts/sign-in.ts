@@ -17,12 +17,15 @@ export function createSignIn (accounts: AccountStore, passwords: Passwords) {
       return guestId === undefined ? await accounts.create(account, hash) : await accounts.promote(guestId, account, hash)
     },
 
-    /** @throws INVALID_CREDENTIALS, the same in words and work for an unknown user */
+    /**
+     * Gives the user, and the hash that the password was proved against.
+     * @throws INVALID_CREDENTIALS, the same in words and work for an unknown user
+     */
     async logIn (username: string, password: string) {
       const user = await accounts.findByUsername(username)
       if (!await passwords.verify(password, user?.passwordHash)) throw new INVALID_CREDENTIALS()
-      const { id } = user!
-      return { id, username: user!.username! }
+      const { id, username: name, passwordHash } = user!
+      return { user: { id, username: name! }, provedHash: passwordHash! }
     }
   }
 }

@@ -1,7 +1,7 @@
 import { and, eq, sql } from 'drizzle-orm'
-import { violates, type Db } from '../db/client.js'
+import { violates, type Db, type Transaction } from '../db/client.js'
 import { identities, users } from '../db/tables.js'
-import { UNAUTHORIZED, USERNAME_TAKEN } from '../errors.js'
+import { INVALID_TOKEN, USERNAME_TAKEN } from '../errors.js'
 import { askToVerify } from './recovery-store.js'
 import type { NewAccount } from './schema.js'
 import { endSessionsOf, type Sessions } from './sessions.js'
@@ -30,21 +30,23 @@ export function createAccountStore (db: Db, sessions: Pick<Sessions, 'announce'>
       return user
     },
 
-    /** A guest: a user with nothing but what he says. */
-    async createGuest (): Promise<number> {
-      const [guest] = await db.insert(users).values({ isGuest: true, origin: 'api' }).returning({ id: users.id })
-      return guest!.id
+    /** A guest, a user with nothing but what he says, together with what `begin` makes for him, or nothing of both. */
+    async createGuest<T> (begin: (guestId: number, tx: Transaction) => Promise<T>): Promise<T> {
+      return await db.transaction(async tx => {
+        const [guest] = await tx.insert(users).values({ isGuest: true, origin: 'api' }).returning({ id: users.id })
+        return await begin(guest!.id, tx)
+      })
     },
 
     /**
      * Makes an account of a guest: the same row, with all that is the guest's, whose sessions end.
-     * @throws USERNAME_TAKEN; UNAUTHORIZED when the guest has become an account meanwhile
+     * @throws USERNAME_TAKEN; INVALID_TOKEN when the guest has become an account meanwhile
      */
     async promote (guestId: number, account: Omit<NewAccount, 'password'>, passwordHash: string) {
       const ended = await unlessTaken(db.transaction(async tx => {
         const promoted = await tx.update(users).set({ ...rowOf(account), passwordHash, isGuest: false })
           .where(and(eq(users.id, guestId), users.isGuest)).returning({ id: users.id })
-        if (promoted.length === 0) throw new UNAUTHORIZED()
+        if (promoted.length === 0) throw new INVALID_TOKEN()
         if (account.email !== undefined) await askToVerify(tx, guestId, account.email)
         return await endSessionsOf(guestId, tx)
       }))

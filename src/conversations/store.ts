@@ -1,7 +1,7 @@
 import { and, desc, eq, exists, inArray, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 import { keyOf } from '../accounts/store.js'
-import type { Db } from '../db/client.js'
+import type { Db, Transaction } from '../db/client.js'
 import { chatbots, conversationBots, conversations, conversationUsers, messages, users } from '../db/tables.js'
 import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, NOT_THE_OWNER, USER_NOT_FOUND } from '../errors.js'
 import { cutPage, type Cursor } from '../http/paging.js'
@@ -57,19 +57,17 @@ export function createConversationStore (db: Db, messageStore: MessageStore) {
       })
     },
 
-    /** Begins a guest's conversation, in which the bot has the first word. @throws BOT_NOT_FOUND */
-    async createGreeted (userId: number, botName: string) {
-      return await db.transaction(async tx => {
-        const [bot] = await tx.select({ id: chatbots.id, settings: chatbots.settings }).from(chatbots).where(eq(chatbots.name, botName))
-        if (bot === undefined) throw new BOT_NOT_FOUND()
-        const greeting = String(bot.settings['greeting'] ?? 'Hello!')
-        const [row] = await tx.insert(conversations).values({ name: 'Chat', ownerId: userId, origin: 'api', lastRev: 1 }).returning(title)
-        const conversationId = row!.id
-        await tx.insert(conversationUsers).values({ conversationId, userId })
-        await tx.insert(conversationBots).values({ conversationId, chatbotId: bot.id })
-        await tx.insert(messages).values({ conversationId, id: 1, rev: 1, sender: 'bot', chatbotId: bot.id, text: greeting })
-        return { id: conversationId, greeting }
-      })
+    /** Begins a guest's conversation, in which the bot has the first word; gives what it says. @throws BOT_NOT_FOUND */
+    async createGreeted (userId: number, botName: string, tx: Transaction): Promise<string> {
+      const [bot] = await tx.select({ id: chatbots.id, settings: chatbots.settings }).from(chatbots).where(eq(chatbots.name, botName))
+      if (bot === undefined) throw new BOT_NOT_FOUND()
+      const greeting = String(bot.settings['greeting'] ?? 'Hello!')
+      const [row] = await tx.insert(conversations).values({ name: 'Chat', ownerId: userId, origin: 'api', lastRev: 1 }).returning(title)
+      const conversationId = row!.id
+      await tx.insert(conversationUsers).values({ conversationId, userId })
+      await tx.insert(conversationBots).values({ conversationId, chatbotId: bot.id })
+      await tx.insert(messages).values({ conversationId, id: 1, rev: 1, sender: 'bot', chatbotId: bot.id, text: greeting })
+      return greeting
     },
 
     /** The conversation that a guest began last. @throws CONVERSATION_NOT_FOUND */

@@ -41,9 +41,8 @@ export function createGuestChat ({ config, accounts, conversations, converse }: 
 
     /** Makes a guest, and a conversation that the bot opens. @throws BOT_NOT_FOUND */
     async begin (): Promise<{ guestId: number, text: string }> {
-      const guestId = await accounts.createGuest()
-      const { greeting } = await conversations.createGreeted(guestId, config.GUEST_BOT)
-      return { guestId, text: greeting }
+      return await accounts.createGuest(async (guestId, tx) =>
+        ({ guestId, text: await conversations.createGreeted(guestId, config.GUEST_BOT, tx) }))
     },
 
     /** @throws INVALID_TOKEN, CONVERSATION_NOT_FOUND, BOT_NOT_FOUND, and what `Converse` throws */
