@@ -129,7 +129,7 @@ function wrongParameters ({ path }: Route, parameter: Parameter): Wrong[] {
   const all = Object.entries(bad).map(([how, text]) => ({ how: `${name} ${how}`, text }))
   if (place === 'path') return all.map(({ how, text }) => ({ how, path: { [name]: text }, ...how.endsWith('UTF-8') ? {} : { code } }))
   const more = [{ how: `${name} empty`, text: '' }, { how: `${name} twice`, text: `1&${name}=2` }]
-  return [...all, ...more].map(({ how, text }) => ({ how, code, query: `${name}=${text}` }))
+  return [...all, ...more].map(({ how, text }) => ({ how, code, ...place === 'header' ? { headers: { [name]: text } } : { query: `${name}=${text}` } }))
 }
 
 /** What is refused before anybody looks for fields. */
@@ -281,7 +281,7 @@ function registeredRoutes ({ app }: Server) {
     at.length = indent!.length / 4
     at.push(segment.startsWith('/') ? segment : `/${segment}`)
     const path = at.join('').replace(/\/+/g, '/').replace(/(.)\/$/, '$1').replace(/:(\w+)/g, '{$1}')
-    if (/^\/(docs|openapi\.json|\*)/.test(path)) continue
+    if (/^\/(docs|openapi\.json|socket\.io|\*)/.test(path)) continue
     for (const method of methods!.split(', ')) if (method !== 'HEAD') names.add(`${method} ${path}`)
   }
   return [...names].sort()

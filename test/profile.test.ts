@@ -241,7 +241,7 @@ t.test('the export: everything about oneself, nothing about others', async t => 
     profile: { id, username: 'ann', name: 'Ann A.', email: 'ann@example.com', email_verified_at: null, phone_number: '+49 30 1234', origin: 'web', role: 'user', created_at: String, last_login_at: String },
     identities: [{ channel: 'whatsapp', address: '49301234' }],
     sessions: [{ kind: 'cookie', user_agent: 'lightMyRequest', ip: '127.0.0.1', created_at: String, last_used_at: String, expires_at: String, revoked_at: null }],
-    links_sent: [{ purpose: 'password_reset', address: 'old@example.com', used_at: null }]
+    links_sent: [{ purpose: 'email_verification', address: 'ann@example.com', used_at: null }, { purpose: 'password_reset', address: 'old@example.com', used_at: null }]
   })
   const [state] = await query('SELECT state FROM conversations WHERE id = $1', [alone])
   t.match(all.conversations, [

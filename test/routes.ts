@@ -8,7 +8,7 @@ import { API_KEY, SECRET, type startApp, type Client, type Headers } from './hel
 
 export type Server = Awaited<ReturnType<typeof startApp>>
 export type Schema = { then?: Schema, else?: Schema, type?: string | string[], properties?: Record<string, Schema>, required?: string[], items?: Schema, minimum?: number, maximum?: number }
-type Content = { content?: { 'application/json': { schema: Schema } } }
+type Content = { content?: { 'application/json': { schema: Schema }, 'text/event-stream'?: unknown } }
 export interface Parameter { in: 'path' | 'query' | 'header', name: string, required: boolean, schema: Schema }
 interface Operation {
   summary?: string
@@ -54,6 +54,7 @@ const examples: Record<string, Example> = {
   'GET /api/conversations/{id}': { status: 200 },
   'PUT /api/conversations/{id}': { status: 200, body: { name: 'Better plans' } },
   'DELETE /api/conversations/{id}': { status: 204 },
+  'GET /api/conversations/{id}/events': { status: 200 },
   'GET /api/conversations/{id}/messages': { status: 200 },
   'POST /api/conversations/{id}/messages': { status: 201, body: { text: 'Hi', client_id: 'mine' } },
   'GET /api/conversations/{id}/messages/{message}': { status: 200 },
@@ -117,8 +118,14 @@ export function rightRequest ({ example: { body, headers = {} } = { status: 200 
   return { headers: { 'content-type': 'application/json; charset=utf-8', ...headers }, payload: Buffer.from(JSON.stringify(body)) }
 }
 
-export async function send ({ app }: Server, { method }: Route, url: string, headers: Headers, payload: InjectOptions['payload']) {
-  return await app.inject({ method, url, headers, ...payload !== undefined && { payload } })
+/** Of a stream, which would not end, only what it begins with is waited for. */
+export async function send ({ app }: Server, { method, responses }: Route, url: string, headers: Headers, payload: InjectOptions['payload']) {
+  const request = { method, url, headers, ...payload !== undefined && { payload } }
+  if (responses[200]?.content?.['text/event-stream'] === undefined) return await app.inject(request)
+  const answer = await app.inject({ ...request, payloadAsStream: true })
+  if (answer.statusCode !== 200) return await app.inject(request)
+  answer.stream().destroy()
+  return answer
 }
 
 /** A fingerprint of every row of every table. */
