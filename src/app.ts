@@ -17,14 +17,18 @@ import { accountRoutes } from './accounts/routes.js'
 import { createSessions } from './accounts/sessions.js'
 import { createSignIn } from './accounts/sign-in.js'
 import { createAccountStore } from './accounts/store.js'
-import { directory } from './bots/directory.js'
+import { directory, engines } from './bots/directory.js'
 import { chatRoutes } from './channels/chat/routes.js'
 import { socketio } from './channels/socketio/plugin.js'
 import type { Config } from './config.js'
+import { adminBotRoutes, botRoutes } from './conversations/bot-routes.js'
+import { createBotStore } from './conversations/bot-store.js'
 import { createConverse } from './conversations/converse.js'
 import { createEvents } from './conversations/events.js'
 import { createFeedStore } from './conversations/feed-store.js'
 import { createLog } from './conversations/log.js'
+import { memberRoutes } from './conversations/member-routes.js'
+import { createMemberStore } from './conversations/member-store.js'
 import { messageRoutes } from './conversations/message-routes.js'
 import { createMessageStore } from './conversations/message-store.js'
 import { conversationRoutes } from './conversations/routes.js'
@@ -76,6 +80,7 @@ export async function buildApp ({ config, db, secret, isWorking, logger }: Deps)
   const events = createEvents(listener, feeds, app.log)
   const messages = createMessageStore(db, events.changed)
   const conversations = createConversationStore(db, messages)
+  const bots = createBotStore(db)
   const converse = createConverse(createLog(db), directory, events.changed)
   const cookie = sessionCookie(config)
 
@@ -107,6 +112,12 @@ export async function buildApp ({ config, db, secret, isWorking, logger }: Deps)
       members.addHook('onRequest', members.refuseGuests)
       await members.register(profileRoutes, { prefix: '/api/me', profiles: createProfileStore(db, sessions), sessions, passwords })
       await members.register(exportRoute, { prefix: '/api/me', exported: createExportStore(db) })
+      await members.register(memberRoutes, { prefix: '/api/conversations/:id', members: createMemberStore(db, messages, events.changed) })
+      await members.register(botRoutes, { prefix: '/api/bots', bots })
+      await members.register(async function administered (admins) {
+        admins.addHook('onRequest', admins.refuseNonAdmins)
+        await admins.register(adminBotRoutes, { prefix: '/api/admin/bots', bots, engines })
+      })
     })
   })
 

@@ -105,9 +105,11 @@ async function strangers ({ as, anyone, clientOf }: Server): Promise<Array<[who:
 
 /** A stranger finds nothing where a path names something, and elsewhere his own; what needs a password needs his. */
 function expectedOf ({ name, path, security, responses }: Route, who: string, success: number) {
+  const refusals = responses[403]?.description ?? ''
   if (name.endsWith('as a guest')) return [who === 'a guest' ? 200 : 401]
   if (security === undefined) return [success]
-  if (who === 'a guest' && responses[403]?.description.includes('NOT_FOR_GUESTS')) return [403]
+  if (who === 'a guest' && refusals.includes('NOT_FOR_GUESTS')) return [403]
+  if (refusals.includes('NOT_AN_ADMIN')) return [403]
   if (path.includes('{')) return [404]
   if (['PATCH /api/me', 'DELETE /api/me'].includes(name)) return [403]
   if (name === 'POST /api/email/resend') return [409]

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
@@ -45,6 +46,23 @@ export async function run (connection: pg.ClientConfig, sql: string, values: unk
     return (await client.query(sql, values)).rows
   } finally {
     await client.end()
+  }
+}
+
+/** Holds a conversation's lock, so that whoever writes there has read before, and waits. */
+export async function holdLock (t: Test, connection: pg.ClientConfig, conversation: number) {
+  const client = new pg.Client(connection)
+  await client.connect()
+  t.teardown(() => client.end())
+  await client.query('BEGIN')
+  await client.query('SELECT FROM conversations WHERE id = $1 FOR UPDATE', [conversation])
+  return {
+    async until (waiting: number) {
+      const asked = 'SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = \'Lock\''
+      while ((await run(connection, asked)).length !== waiting) await sleep(10)
+    },
+    query: (sql: string) => client.query(sql),
+    release: () => client.query('COMMIT')
   }
 }
 

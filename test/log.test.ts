@@ -1,7 +1,5 @@
 import t from 'tap'
-import pg from 'pg'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { run, startApp, type Client } from './helper.js'
+import { holdLock, startApp, type Client } from './helper.js'
 
 type Sent = Array<{ id: number, rev: number, text: string }>
 
@@ -13,23 +11,6 @@ async function twoInstances (t: Parameters<typeof startApp>[0], bots = ['simulat
   const clients = [ann, two.clientOf(ann.headers)]
   const begin = async () => `/api/conversations/${(await ann.post('/api/conversations', { name: 'Plans', bots })).json().id}/messages`
   return { ...one, clients, begin, url: await begin(), anyones: [one.anyone, two.anyone] }
-}
-
-/** Holds a conversation's lock, so that whoever writes there has read before, and waits. */
-async function holdLock (t: Parameters<typeof startApp>[0], connection: pg.ClientConfig, conversation: number) {
-  const client = new pg.Client(connection)
-  await client.connect()
-  t.teardown(() => client.end())
-  await client.query('BEGIN')
-  await client.query('SELECT FROM conversations WHERE id = $1 FOR UPDATE', [conversation])
-  return {
-    async until (waiting: number) {
-      const asked = 'SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = \'Lock\''
-      while ((await run(connection, asked)).length !== waiting) await sleep(10)
-    },
-    query: (sql: string) => client.query(sql),
-    release: () => client.query('COMMIT')
-  }
 }
 
 t.test('messages to one conversation at once stand one behind the other, each with its reply, without a gap', async t => {

@@ -55,6 +55,17 @@ const examples: Record<string, Example> = {
   'PUT /api/conversations/{id}': { status: 200, body: { name: 'Better plans' } },
   'DELETE /api/conversations/{id}': { status: 204 },
   'GET /api/conversations/{id}/events': { status: 200 },
+  'GET /api/conversations/{id}/users': { status: 200 },
+  'POST /api/conversations/{id}/users': { status: 201, body: { username: 'carol' } },
+  'DELETE /api/conversations/{id}/users/{user}': { status: 204 },
+  'GET /api/conversations/{id}/bots': { status: 200 },
+  'POST /api/conversations/{id}/bots': { status: 201, body: { name: 'favorite-song' } },
+  'DELETE /api/conversations/{id}/bots/{bot}': { status: 204 },
+  'GET /api/bots': { status: 200 },
+  'GET /api/admin/bots': { status: 200 },
+  'POST /api/admin/bots': { status: 201, body: { name: 'parrot', engine: 'simulated', settings: { greeting: 'Hi' } } },
+  'PATCH /api/admin/bots/{id}': { status: 200, body: { name: 'cockatoo', settings: { greeting: 'Hi' } } },
+  'DELETE /api/admin/bots/{id}': { status: 204 },
   'GET /api/conversations/{id}/messages': { status: 200 },
   'POST /api/conversations/{id}/messages': { status: 201, body: { text: 'Hi', client_id: 'mine' } },
   'GET /api/conversations/{id}/messages/{message}': { status: 200 },
@@ -62,9 +73,14 @@ const examples: Record<string, Example> = {
   'DELETE /api/conversations/{id}/messages/{message}': { status: 204 }
 }
 
-/** What stands for a parameter of a path: a conversation that Ann has just begun, its first message, a session of hers. */
-export function placesOf (path: string, begun = { conversation: 1, session: 1 }): Record<string, number> {
-  return path.includes('/sessions/') ? { id: begun.session } : { id: begun.conversation, message: 1 }
+interface Begun { conversation: number, session: number, user: number, bot: number }
+
+/** What stands for a parameter of a path: a conversation that Ann has just begun, its first message, another user and a bot in it, a session of hers. */
+export function placesOf (path: string, begun: Begun = { conversation: 1, session: 1, user: 1, bot: 1 }): Record<string, number> {
+  const { conversation, session, user, bot } = begun
+  if (path.includes('/sessions/')) return { id: session }
+  if (path.includes('/admin/bots/')) return { id: bot }
+  return { id: conversation, message: 1, user, bot }
 }
 
 /** Every operation of the documentation, with its example; one that takes two kinds of bodies twice. */
@@ -81,17 +97,31 @@ export async function documentedRoutes ({ anyone }: Server): Promise<Route[]> {
   }))
 }
 
-/** What a route needs to be asked: Ann, logged in anew, or a guest, and a conversation of theirs with messages. */
+/** What a route needs to be asked: Ann, logged in anew, an admin where one is asked for, or a guest, and a conversation of theirs with messages. */
 export async function begin ({ as, anyone, clientOf, db }: Server, { name, path, example }: Route) {
-  await db.$client.query("DELETE FROM users WHERE username = 'somebody'; DELETE FROM messages WHERE client_id = 'mine'; DELETE FROM one_time_tokens")
+  await db.$client.query("DELETE FROM users WHERE username = 'somebody'; DELETE FROM messages WHERE client_id = 'mine'; DELETE FROM chatbots WHERE name IN ('parrot', 'cockatoo'); DELETE FROM one_time_tokens")
   const ann = name.endsWith('as a guest') ? await enterAsGuest() : await as('ann')
   await mailAToken(db, path, example)
   const { id: conversation } = (await ann.post('/api/conversations', { name: 'Secret plans of Ann' })).json()
   await ann.post(`/api/conversations/${conversation}/messages`, { text: 'First secret of Ann' })
   const session = (await (await as('ann')).get('/api/me/sessions')).json()[0].id
-  const places = placesOf(path, { conversation, session })
+  const user = path.includes('/users') ? await invite('carol') : 1
+  const bot = path.includes('/admin/') ? await makeBot() : 1
+  const places = placesOf(path, { conversation, session, user, bot })
   const url = (changes: Record<string, string> = {}) => path.replace(/\{(\w+)\}/g, (_whole, name: string) => changes[name] ?? String(places[name]))
   return { ann, url }
+
+  async function invite (username: string): Promise<number> {
+    await as(username)
+    return (await ann.post(`/api/conversations/${conversation}/users`, { username })).json().id
+  }
+
+  /** As an admin, which Ann is from here on. */
+  async function makeBot (): Promise<number> {
+    await db.$client.query("UPDATE users SET role = 'admin' WHERE username = 'ann'")
+    if (name === 'POST /api/admin/bots') return 1
+    return (await ann.post('/api/admin/bots', { name: 'parrot', engine: 'simulated', settings: {} })).json().id
+  }
 
   async function enterAsGuest (): Promise<Client> {
     const { token } = (await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()

@@ -2,7 +2,7 @@ import fp from 'fastify-plugin'
 import jwt from '@fastify/jwt'
 import '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.js'
+import { NOT_AN_ADMIN, NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.js'
 import type { sessionCookie } from './cookie.js'
 import { LIFETIME, type SessionKind, type SessionUser, type Sessions } from './sessions.js'
 
@@ -16,6 +16,8 @@ declare module 'fastify' {
     authenticate: (request: FastifyRequest) => Promise<void>
     /** An `onRequest` hook that follows `authenticate` in scopes that are not for guests. */
     refuseGuests: (request: FastifyRequest) => Promise<void>
+    /** An `onRequest` hook that follows `authenticate` in scopes that are for admins only. */
+    refuseNonAdmins: (request: FastifyRequest) => Promise<void>
     /** Whose token this is; undefined for one that is worth nothing. */
     userOf: (token: string | undefined) => Promise<SessionUser | undefined>
   }
@@ -60,6 +62,10 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
 
   app.decorate('refuseGuests', async ({ user }) => {
     if (user.isGuest) throw new NOT_FOR_GUESTS()
+  })
+
+  app.decorate('refuseNonAdmins', async ({ user }) => {
+    if (user.role !== 'admin') throw new NOT_AN_ADMIN()
   })
 
   app.decorateReply('openSession', async function openSession (this: FastifyReply, userId: number, kind: SessionKind, provedHash?: string) {

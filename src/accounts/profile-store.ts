@@ -1,6 +1,6 @@
-import { and, eq, sql } from 'drizzle-orm'
+import { and, eq, inArray, sql } from 'drizzle-orm'
 import type { Db } from '../db/client.js'
-import { conversations, oneTimeTokens, users } from '../db/tables.js'
+import { conversations, conversationUsers, oneTimeTokens, users } from '../db/tables.js'
 import { UNAUTHORIZED, WRONG_PASSWORD } from '../errors.js'
 import { askToVerify } from './recovery-store.js'
 import type { Profile, ProfileChanges } from './schema.js'
@@ -8,9 +8,6 @@ import { endSessionsOf, type Sessions } from './sessions.js'
 import { keyOf, unlessTaken } from './store.js'
 
 export type ProfileStore = ReturnType<typeof createProfileStore>
-
-/** The advisory lock under which accounts are deleted, on whichever instance. */
-const DELETION = 0x7061726d
 
 /** `passwordHash`: undefined for no change. */
 type Changes = Omit<ProfileChanges, 'password' | 'current_password'> & { passwordHash?: string | undefined }
@@ -78,26 +75,18 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>
 
     /**
      * Deletes an account with all that is only its own. A conversation of several goes to its oldest member; what was
-     * said there stays, without an author. Accounts go one at a time, so that no heir goes at the same moment and takes
-     * the conversation along; the locks keep others from joining one that is about to go.
+     * said there stays, without an author. The locks keep others from joining a conversation that is about to go, and
+     * from handing one over to whoever is about to go.
      * @throws WRONG_PASSWORD when it was changed meanwhile; UNAUTHORIZED when the account is gone
      */
     async remove (userId: number, provedHash: string) {
       const ended = await db.transaction(async tx => {
-        await tx.execute(sql`SELECT pg_advisory_xact_lock(${DELETION})`)
-        const [proved] = await tx.select({ id: users.id }).from(users).where(isProved(userId, provedHash)).for('no key update')
+        const isIn = inArray(conversations.id, tx.select({ id: conversationUsers.conversationId }).from(conversationUsers).where(eq(conversationUsers.userId, userId)))
+        await tx.select({ id: conversations.id }).from(conversations).where(isIn).orderBy(conversations.id).for('update')
+        const [proved] = await tx.select({ id: users.id }).from(users).where(isProved(userId, provedHash)).for('update')
         if (proved === undefined) return undefined
-        await tx.select({ id: conversations.id }).from(conversations).where(eq(conversations.ownerId, userId)).orderBy(conversations.id).for('update')
         const ended = await endSessionsOf(userId, tx)
-        await tx.execute(sql`
-          UPDATE conversations SET owner_id = heir.user_id
-          FROM (
-            SELECT DISTINCT ON (m.conversation_id) m.conversation_id, m.user_id
-            FROM conversations c JOIN conversation_users m ON m.conversation_id = c.id
-            WHERE c.owner_id = ${userId} AND m.user_id <> ${userId}
-            ORDER BY m.conversation_id, m.joined_at, m.user_id
-          ) heir
-          WHERE conversations.id = heir.conversation_id`)
+        await tx.execute(sql`SELECT hand_over(${userId})`)
         await tx.delete(users).where(eq(users.id, userId))
         return ended
       })

@@ -43,6 +43,7 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
     id: users.id,
     username: users.username,
     isGuest: users.isGuest,
+    role: users.role,
     wasQuiet: sql<boolean>`${sessions.lastUsedAt} < now() - interval '1 minute'`
   }).from(sessions).innerJoin(users, eq(users.id, sessions.userId))
     .where(and(isOneOf, isAlive))

@@ -1,4 +1,5 @@
-import type { BotRow, Directory, InstantBot } from './bot.js'
+import { Type } from 'typebox'
+import type { Directory, Engines } from './bot.js'
 import { favoriteSong } from './guided/favorite-song.js'
 import { createGuidedBot, type Script } from './guided/flow.js'
 import { simulated } from './simulated.js'
@@ -6,10 +7,20 @@ import { simulated } from './simulated.js'
 /** The scripts of guided bots, by the name that a bot's settings give. */
 const scripts: Record<string, Script> = { 'favorite-song': favoriteSong }
 
-const engines: Record<string, (settings: BotRow['settings']) => InstantBot> = {
-  simulated: () => simulated,
-  guided: ({ script }) => createGuidedBot(scripts[String(script)]!)
+const greeting = Type.Optional(Type.String({
+  minLength: 1, maxLength: 8000, 'x-trimmed': true, description: 'What the bot says to a guest before anything is said'
+}))
+
+export const engines: Engines = {
+  simulated: {
+    settings: Type.Object({ greeting }, { additionalProperties: false }),
+    createBot: () => simulated
+  },
+  guided: {
+    settings: Type.Object({ script: Type.Enum(Object.keys(scripts)), greeting }, { additionalProperties: false }),
+    createBot: ({ script }) => createGuidedBot(scripts[String(script)]!)
+  }
 }
 
 /** Every bot that can be had, by its engine. */
-export const directory: Directory = ({ engine, settings }) => engines[engine]!(settings)
+export const directory: Directory = ({ engine, settings }) => engines[engine].createBot(settings)

@@ -39,17 +39,24 @@ export function createConverse (log: Log, directory: Directory, changed: (conver
 }
 
 /**
- * Who answers, and to what: the only bot, or of several those that are named as `@name`, in the order named. Names at
- * the beginning are an address, which the bots do not hear.
+ * Who answers, and to what: the only bot, or of several those that are named as `@name`, in any case, in the order
+ * named. Their names at the beginning are an address, which the bots do not hear; those of people they do.
  */
 function addressed (bots: BotRow[], text: string) {
   if (bots.length < 2) return { bots, text }
-  const named = [...text.matchAll(/@([\w-]+)/g)].map(([, name]) => name)
+  const byName = new Map(bots.map(bot => [bot.name.toLowerCase(), bot]))
+  const named = [...text.matchAll(NAMED)].flatMap(([, name]) => byName.get(name!.toLowerCase()) ?? [])
   return {
-    bots: bots.filter(({ name }) => named.includes(name)).sort((a, b) => named.indexOf(a.name) - named.indexOf(b.name)),
-    text: text.replace(/^(@[\w-]+[,:]?\s+)+/, '')
+    bots: [...new Set(named)],
+    text: text.replace(ADDRESS, (whole, name: string) => byName.has(name.toLowerCase()) ? '' : whole)
   }
 }
+
+/** `@name` as a whole word: neither part of an e-mail address nor of a longer name. */
+const NAMED = /(?<![\p{L}\p{N}_])@([\p{L}\p{M}\p{N}_-]+)/gu
+
+/** One `@name` after the other, from the beginning on. */
+const ADDRESS = /@([\w-]+)[,:]?\s+/gy
 
 /** Work of one key is done one after the other, in the order in which it came. */
 function createTurns () {

@@ -1,10 +1,10 @@
-import { and, desc, eq, exists, inArray, sql } from 'drizzle-orm'
-import type { PgColumn } from 'drizzle-orm/pg-core'
+import { and, desc, eq, inArray, sql } from 'drizzle-orm'
 import { keyOf } from '../accounts/store.js'
 import type { Db, Transaction } from '../db/client.js'
 import { chatbots, conversationBots, conversations, conversationUsers, messages, users } from '../db/tables.js'
 import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, NOT_THE_OWNER, USER_NOT_FOUND } from '../errors.js'
 import { cutPage, type Cursor } from '../http/paging.js'
+import { isMember, lockAsMember } from './member-store.js'
 import type { MessageStore } from './message-store.js'
 import type { NewConversation } from './schema.js'
 
@@ -14,9 +14,6 @@ export type ConversationStore = ReturnType<typeof createConversationStore>
 export function createConversationStore (db: Db, messageStore: MessageStore) {
   const title = { id: conversations.id, name: conversations.name }
   const summary = { ...title, is_finished: conversations.isFinished, last_updated: conversations.lastUpdated }
-
-  const isMember = (userId: number, conversationId: PgColumn) => exists(db.select({ one: sql`1` }).from(conversationUsers)
-    .where(and(eq(conversationUsers.conversationId, conversationId), eq(conversationUsers.userId, userId))))
 
   return {
     /** A page of the user's conversations, last used first, each with its newest messages. */
@@ -35,7 +32,7 @@ export function createConversationStore (db: Db, messageStore: MessageStore) {
     /** @throws CONVERSATION_NOT_FOUND */
     async get (userId: number, id: number, limit: number) {
       const [row] = await db.select(summary).from(conversations)
-        .where(and(eq(conversations.id, id), isMember(userId, conversations.id)))
+        .where(and(eq(conversations.id, id), isMember(db, userId, conversations.id)))
       const found = orNotFound(row)
       return { ...found, messages: (await messageStore.newest([id], limit)).get(id) ?? [] }
     },
@@ -79,10 +76,11 @@ export function createConversationStore (db: Db, messageStore: MessageStore) {
 
     /** @throws CONVERSATION_NOT_FOUND */
     async rename (userId: number, id: number, name: string) {
-      const [row] = await db.update(conversations).set({ name })
-        .where(and(eq(conversations.id, id), isMember(userId, conversations.id)))
-        .returning(title)
-      return orNotFound(row)
+      return await db.transaction(async tx => {
+        await lockAsMember(tx, userId, id)
+        const [row] = await tx.update(conversations).set({ name }).where(eq(conversations.id, id)).returning(title)
+        return row!
+      })
     },
 
     /** @throws CONVERSATION_NOT_FOUND, or NOT_THE_OWNER for a member */

@@ -65,12 +65,13 @@ export const sessions = pgTable('sessions', {
   ip: text()
 }, table => [index('sessions_user').on(table.userId)])
 
+/** Two bots differ by more than the case of their names, since `@name` names one in any case. */
 export const chatbots = pgTable('chatbots', {
   id: id(),
-  name: text().notNull().unique(),
+  name: text().notNull(),
   engine: engine().notNull(),
   settings: jsonb().$type<Record<string, unknown>>().notNull().default({})
-})
+}, table => [uniqueIndex('chatbots_name').on(sql`lower(${table.name})`)])
 
 /**
  * `state` holds each guided bot's place in its script, by the bot's id. `lastRev` counts the changes of the log.
