@@ -12,6 +12,27 @@ export interface Answer {
 /** A bot that answers at once: a pure function of what it remembers, at first undefined, and what was said. */
 export type InstantBot = (said: { text: string, state: unknown }) => Answer
 
+/** One turn of what was said, by whom: the name of a user or a bot, null for one who has none. */
+export interface Turn { sender: 'user' | 'bot', name: string | null, text: string }
+
+/** A part of a reply as it comes, of any length, or what all of it cost, in tokens. */
+export type Piece = { text: string } | { usage: { promptTokens: number, completionTokens: number } }
+
+/**
+ * A bot that takes its time. The turns are those before its reply, oldest first; the last one is what it answers. It
+ * ends when the signal aborts, and frees what it holds. What keeps it from going on it throws as a `failure`.
+ */
+export type StreamingBot = (turns: Turn[], signal: AbortSignal) => AsyncIterable<Piece>
+
+/** Why a bot could not go on, for users to see; never in the words of whoever runs it. */
+export type FailureCode = 'BOT_UNREACHABLE' | 'BOT_OVERLOADED' | 'BOT_REFUSED' | 'BOT_SILENT' | 'BOT_BROKE_OFF' | 'BOT_NONSENSE' | 'BOT_NOT_CONFIGURED'
+
+export function failure (code: FailureCode, cause?: unknown) {
+  return Object.assign(new Error(code, { cause }), { failure: code })
+}
+
+export type Bot = { kind: 'instant', answer: InstantBot } | { kind: 'streaming', reply: StreamingBot }
+
 /** What can run a bot. */
 export type EngineName = 'simulated' | 'guided'
 
@@ -24,12 +45,12 @@ export interface BotRow {
 }
 
 /** Finds the bot that a row describes. */
-export type Directory = (row: BotRow) => InstantBot
+export type Directory = (row: BotRow) => Bot
 
 /** What may be set of an engine's bots, and the bot that this makes. */
 export interface Engine {
   settings: TObject
-  createBot: (settings: BotRow['settings']) => InstantBot
+  createBot: (settings: BotRow['settings']) => Bot
 }
 
 export type Engines = Record<EngineName, Engine>

@@ -14,11 +14,11 @@ const greeting = Type.Optional(Type.String({
 export const engines: Engines = {
   simulated: {
     settings: Type.Object({ greeting }, { additionalProperties: false }),
-    createBot: () => simulated
+    createBot: () => ({ kind: 'instant', answer: simulated })
   },
   guided: {
     settings: Type.Object({ script: Type.Enum(Object.keys(scripts)), greeting }, { additionalProperties: false }),
-    createBot: ({ script }) => createGuidedBot(scripts[String(script)]!)
+    createBot: ({ script }) => ({ kind: 'instant', answer: createGuidedBot(scripts[String(script)]!) })
   }
 }
 

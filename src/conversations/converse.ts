@@ -29,7 +29,10 @@ export function createConverse (log: Log, directory: Directory, changed: (conver
   async function answer (incoming: Incoming, setting: Setting) {
     const { to } = incoming
     const { bots, text } = addressed(setting.bots, incoming.text)
-    const replies = bots.map((bot): Reply => ({ bot, answer: directory(bot)({ text, state: setting.state[bot.id] }) }))
+    const replies = bots.flatMap((row): Reply[] => {
+      const bot = directory(row)
+      return bot.kind === 'instant' ? [{ bot: row, answer: bot.answer({ text, state: setting.state[row.id] }) }] : []
+    })
     const beginsAnew = setting.isFinished && 'newestOf' in to && !replies.some(({ answer }) => answer.isFinished)
     const stored = await log.append(incoming, beginsAnew ? { ...setting, id: null, state: {}, isFinished: false } : setting, replies)
     // Nobody follows one that has only just begun.
