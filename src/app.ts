@@ -17,7 +17,8 @@ import { accountRoutes } from './accounts/routes.js'
 import { createSessions } from './accounts/sessions.js'
 import { createSignIn } from './accounts/sign-in.js'
 import { createAccountStore } from './accounts/store.js'
-import { directory, engines } from './bots/directory.js'
+import type { Directory } from './bots/bot.js'
+import { directory as shipped, engines } from './bots/directory.js'
 import { chatRoutes } from './channels/chat/routes.js'
 import { socketio } from './channels/socketio/plugin.js'
 import type { Config } from './config.js'
@@ -26,6 +27,8 @@ import { createBotStore } from './conversations/bot-store.js'
 import { createConverse } from './conversations/converse.js'
 import { createEvents } from './conversations/events.js'
 import { createFeedStore } from './conversations/feed-store.js'
+import { createGeneration } from './conversations/generation.js'
+import { createGenerationStore } from './conversations/generation-store.js'
 import { createLog } from './conversations/log.js'
 import { memberRoutes } from './conversations/member-routes.js'
 import { createMemberStore } from './conversations/member-store.js'
@@ -34,6 +37,9 @@ import { createMessageStore } from './conversations/message-store.js'
 import { conversationRoutes } from './conversations/routes.js'
 import { createConversationStore } from './conversations/store.js'
 import { streamRoutes } from './conversations/stream-routes.js'
+import { createStreams } from './conversations/streams.js'
+import { usageRoutes } from './conversations/usage-routes.js'
+import { createUsageStore } from './conversations/usage-store.js'
 import { isUnavailable, type Db } from './db/client.js'
 import { createListener } from './db/listener.js'
 import { NOT_FOUND } from './errors.js'
@@ -51,12 +57,14 @@ export interface Deps {
   secret: string
   /** Whether jobs are done. Left out: others do them. */
   isWorking?: () => boolean
+  /** Left out: the bots that ship. */
+  directory?: Directory
   /** Left out: nothing is logged. */
   logger?: FastifyBaseLogger
 }
 
 /** The whole server, not yet listening: what exists, in order. Closing it closes the pool. */
-export async function buildApp ({ config, db, secret, isWorking, logger }: Deps) {
+export async function buildApp ({ config, db, secret, isWorking, directory = shipped, logger }: Deps) {
   const handleErrors = (dialect?: Dialect) => createErrorHandler(isUnavailable, dialect)
   const app = Fastify({
     loggerInstance: logger,
@@ -81,7 +89,9 @@ export async function buildApp ({ config, db, secret, isWorking, logger }: Deps)
   const messages = createMessageStore(db, events.changed)
   const conversations = createConversationStore(db, messages)
   const bots = createBotStore(db)
-  const converse = createConverse(createLog(db), directory, events.changed)
+  const generation = createGeneration({ store: createGenerationStore(db), directory, events, listener, log: app.log, most: config.MAX_GENERATIONS })
+  const converse = createConverse(createLog(db), directory, events, generation)
+  const streams = createStreams(sessions, events, feeds)
   const cookie = sessionCookie(config)
 
   app.setErrorHandler(handleErrors())
@@ -98,7 +108,7 @@ export async function buildApp ({ config, db, secret, isWorking, logger }: Deps)
 
   await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`) })
   for (const prefix of ['', '/api']) {
-    await app.register(chatRoutes, { prefix, config, accounts, conversations, converse, handleErrors })
+    await app.register(chatRoutes, { prefix, config, accounts, conversations, converse, streams, handleErrors })
   }
   await app.register(passcodeRoutes, { signIn, handleErrors })
   await app.register(accountRoutes, { prefix: '/api', signIn })
@@ -106,11 +116,12 @@ export async function buildApp ({ config, db, secret, isWorking, logger }: Deps)
   await app.register(async function authenticated (users) {
     users.addHook('onRequest', users.authenticate)
     await users.register(conversationRoutes, { prefix: '/api/conversations', conversations })
-    await users.register(streamRoutes, { prefix: '/api/conversations', sessions, events, feeds })
-    await users.register(messageRoutes, { prefix: '/api/conversations/:id/messages', messages, converse })
+    await users.register(messageRoutes, { prefix: '/api/conversations/:id/messages', messages, feeds, converse, generation, streams })
+    await users.register(streamRoutes, { prefix: '/api/conversations/:id', streams, generation, messages })
     await users.register(async function signedUp (members) {
       members.addHook('onRequest', members.refuseGuests)
       await members.register(profileRoutes, { prefix: '/api/me', profiles: createProfileStore(db, sessions), sessions, passwords })
+      await members.register(usageRoutes, { prefix: '/api/me', usage: createUsageStore(db) })
       await members.register(exportRoute, { prefix: '/api/me', exported: createExportStore(db) })
       await members.register(memberRoutes, { prefix: '/api/conversations/:id', members: createMemberStore(db, messages, events.changed) })
       await members.register(botRoutes, { prefix: '/api/bots', bots })
@@ -121,7 +132,11 @@ export async function buildApp ({ config, db, secret, isWorking, logger }: Deps)
     })
   })
 
-  app.addHook('onReady', async () => { listener.start() })
+  app.addHook('onReady', async () => {
+    listener.start()
+    generation.start()
+  })
+  app.addHook('preClose', generation.close)
   app.addHook('onClose', async () => {
     await events.settle()
     await listener.close()

@@ -11,6 +11,7 @@ import { ConfigSchema, type Config } from '../src/config.js'
 import { createDb } from '../src/db/client.js'
 import { createTasks } from '../src/jobs/tasks.js'
 import { startWorker, type Worker } from '../src/jobs/worker.js'
+import { createSlowBots } from './slow-bot.js'
 
 /**
  * Where the tests' own Postgres lives, and where `before.ts` writes how to reach it: one for each run of tap, which is
@@ -75,7 +76,8 @@ export async function startApp (t: Test, changes: Partial<Config> = {}, logger?:
   const config = settings(changes)
   const db = createDb(connection, silent)
   let worker: Worker | undefined
-  const app = await buildApp({ config, db, secret: SECRET, isWorking: () => worker?.isWorking() ?? true, logger })
+  const bots = createSlowBots()
+  const app = await buildApp({ config, db, secret: SECRET, isWorking: () => worker?.isWorking() ?? true, directory: bots.directory, logger })
   t.teardown(() => app.close())
   const inject = async (request: InjectOptions) => await app.inject(request)
   const anyone = clientOf(inject, {})
@@ -85,11 +87,17 @@ export async function startApp (t: Test, changes: Partial<Config> = {}, logger?:
     connection,
     db,
     anyone,
+    bots,
     /** A new user, logged in by cookie. */
     async as (username: string, password = 'correct horse') {
       await anyone.post('/api/signup', { username, password })
       const { cookies: [cookie] } = await anyone.post('/api/login', { username, password })
       return clientOf(inject, { cookie: `${cookie!.name}=${cookie!.value}` })
+    },
+    /** A conversation of somebody's with a bot that takes its time. */
+    async slowChat (client: Client): Promise<number> {
+      await run(connection, "INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook') ON CONFLICT DO NOTHING")
+      return (await client.post('/api/conversations', { name: 'Slow', bots: ['slow'] })).json().id
     },
     /** Does the jobs that there are, and those that come, until the test ends. */
     async work () {

@@ -124,6 +124,9 @@ function wrongParameters ({ path }: Route, parameter: Parameter): Wrong[] {
   if (name === 'cursor') {
     return Object.entries(BAD_CURSORS).map(([how, text]) => ({ how: `a cursor, ${how}`, query: `cursor=${text}` }))
   }
+  if (name === 'before' && type === 'string') {
+    return ['', 'yesterday', '2026-13-01', '2026-01-32', '20260101', '2026-01-01T00:00:00Z', '%00'].map(day => ({ how: `before ${day}`, code, query: `before=${day}` }))
+  }
   if (type !== 'integer') throw new Error(`please say in this file what is wrong with ${name}, in the ${place} of ${path}`)
   const bad = { ...BAD_INTEGERS, 'too small': `${minimum - 1}`, negative: '-1', 'too large': `${BigInt(maximum) + 1n}` }
   const all = Object.entries(bad).map(([how, text]) => ({ how: `${name} ${how}`, text }))

@@ -47,12 +47,14 @@ const examples: Record<string, Example> = {
   'PATCH /api/me': { status: 200, body: { name: 'Ann A.', phone_number: '+49 30 12345', email: 'ann@example.com', current_password: 'correct horse' } },
   'DELETE /api/me': { status: 204, body: { password: 'correct horse' } },
   'GET /api/me/export': { status: 200 },
+  'GET /api/me/usage': { status: 200 },
   'GET /api/me/sessions': { status: 200 },
   'DELETE /api/me/sessions/{id}': { status: 204 },
   'GET /api/conversations': { status: 200 },
   'POST /api/conversations': { status: 201, body: { name: 'Plans', bots: ['simulated'] } },
   'GET /api/conversations/{id}': { status: 200 },
   'PUT /api/conversations/{id}': { status: 200, body: { name: 'Better plans' } },
+  'PATCH /api/conversations/{id}': { status: 200, body: { name: 'Better plans', when_busy: 'interrupt' } },
   'DELETE /api/conversations/{id}': { status: 204 },
   'GET /api/conversations/{id}/events': { status: 200 },
   'GET /api/conversations/{id}/users': { status: 200 },
@@ -66,6 +68,8 @@ const examples: Record<string, Example> = {
   'POST /api/admin/bots': { status: 201, body: { name: 'parrot', engine: 'simulated', settings: { greeting: 'Hi' } } },
   'PATCH /api/admin/bots/{id}': { status: 200, body: { name: 'cockatoo', settings: { greeting: 'Hi' } } },
   'DELETE /api/admin/bots/{id}': { status: 204 },
+  'POST /api/conversations/{id}/stop': { status: 204 },
+  'POST /api/conversations/{id}/messages/{message}/regenerate': { status: 200 },
   'GET /api/conversations/{id}/messages': { status: 200 },
   'POST /api/conversations/{id}/messages': { status: 201, body: { text: 'Hi', client_id: 'mine' } },
   'GET /api/conversations/{id}/messages/{message}': { status: 200 },
@@ -80,7 +84,7 @@ export function placesOf (path: string, begun: Begun = { conversation: 1, sessio
   const { conversation, session, user, bot } = begun
   if (path.includes('/sessions/')) return { id: session }
   if (path.includes('/admin/bots/')) return { id: bot }
-  return { id: conversation, message: 1, user, bot }
+  return { id: conversation, message: path.includes('/regenerate') ? 2 : 1, user, bot }
 }
 
 /** Every operation of the documentation, with its example; one that takes two kinds of bodies twice. */
@@ -98,11 +102,11 @@ export async function documentedRoutes ({ anyone }: Server): Promise<Route[]> {
 }
 
 /** What a route needs to be asked: Ann, logged in anew, an admin where one is asked for, or a guest, and a conversation of theirs with messages. */
-export async function begin ({ as, anyone, clientOf, db }: Server, { name, path, example }: Route) {
+export async function begin ({ as, anyone, clientOf, slowChat, db }: Server, { name, path, example }: Route) {
   await db.$client.query("DELETE FROM users WHERE username = 'somebody'; DELETE FROM messages WHERE client_id = 'mine'; DELETE FROM chatbots WHERE name IN ('parrot', 'cockatoo'); DELETE FROM one_time_tokens")
   const ann = name.endsWith('as a guest') ? await enterAsGuest() : await as('ann')
   await mailAToken(db, path, example)
-  const { id: conversation } = (await ann.post('/api/conversations', { name: 'Secret plans of Ann' })).json()
+  const conversation = path.includes('/regenerate') ? await slowChat(ann) : (await ann.post('/api/conversations', { name: 'Secret plans of Ann' })).json().id
   await ann.post(`/api/conversations/${conversation}/messages`, { text: 'First secret of Ann' })
   const session = (await (await as('ann')).get('/api/me/sessions')).json()[0].id
   const user = path.includes('/users') ? await invite('carol') : 1
@@ -151,7 +155,7 @@ export function rightRequest ({ example: { body, headers = {} } = { status: 200 
 /** Of a stream, which would not end, only what it begins with is waited for. */
 export async function send ({ app }: Server, { method, responses }: Route, url: string, headers: Headers, payload: InjectOptions['payload']) {
   const request = { method, url, headers, ...payload !== undefined && { payload } }
-  if (responses[200]?.content?.['text/event-stream'] === undefined) return await app.inject(request)
+  if (method !== 'GET' || responses[200]?.content?.['text/event-stream'] === undefined) return await app.inject(request)
   const answer = await app.inject({ ...request, payloadAsStream: true })
   if (answer.statusCode !== 200) return await app.inject(request)
   answer.stream().destroy()

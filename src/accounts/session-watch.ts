@@ -14,9 +14,10 @@ export function createWatch (listener: Pick<Listener, 'publish' | 'subscribe'>, 
   const open = new Map<number, Set<() => void>>()
   let timer: NodeJS.Timeout | undefined
 
-  listener.subscribe(CHANNEL, ids => { look(ids.filter(id => open.has(id))) })
+  listener.subscribe(CHANNEL, look)
 
-  async function look (ids: number[]) {
+  async function look (which: number[]) {
+    const ids = which.filter(id => open.has(id))
     if (ids.length === 0) return
     // Nobody can tell while the database is away: the next look does.
     const alive = new Set(await findAlive(ids).catch(() => ids))
@@ -42,6 +43,7 @@ export function createWatch (listener: Pick<Listener, 'publish' | 'subscribe'>, 
 
     /** Says on every instance that these sessions have ended. A lost word costs less than a second. */
     async announce (ids: number[]) {
+      look(ids)
       await listener.publish(CHANNEL, ids).catch(() => { /* whoever watches looks for himself */ })
     }
   }

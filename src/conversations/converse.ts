@@ -1,17 +1,18 @@
 import type { BotRow, Directory } from '../bots/bot.js'
-import type { Incoming, Log, Reply, Setting } from './log.js'
-import type { Message } from './schema.js'
+import type { Events } from './events.js'
+import type { Generation } from './generation.js'
+import type { Incoming, Log, Reply, Said, Setting } from './log.js'
 
-export type Converse = (incoming: Incoming) => Promise<Message[]>
+export type Converse = (incoming: Incoming) => Promise<Said>
 
 /**
  * The one way that a message takes, from any channel through any bot: the bots are asked, and the message and their
- * answers are stored together. Gives the user's message and then the bots'. Of several messages to one conversation
- * each is answered after the one before it, here by waiting in turn, between instances by asking again. `changed` is
- * told, after the commit, in which conversation something was said.
+ * answers are stored together; a bot that takes its time begins with that, and its answer grows. Of several messages
+ * to one conversation each is answered after the one before it, here by waiting in turn, between instances by asking
+ * again. Whoever follows the conversation is told after the commit.
  * @throws what `Log.read` throws
  */
-export function createConverse (log: Log, directory: Directory, changed: (conversation: number) => void): Converse {
+export function createConverse (log: Log, directory: Directory, events: Events, generation: Generation): Converse {
   const inTurn = createTurns()
 
   return function converse (incoming) {
@@ -29,15 +30,18 @@ export function createConverse (log: Log, directory: Directory, changed: (conver
   async function answer (incoming: Incoming, setting: Setting) {
     const { to } = incoming
     const { bots, text } = addressed(setting.bots, incoming.text)
-    const replies = bots.flatMap((row): Reply[] => {
+    const replies = bots.map((row): Reply => {
       const bot = directory(row)
-      return bot.kind === 'instant' ? [{ bot: row, answer: bot.answer({ text, state: setting.state[row.id] }) }] : []
+      return { bot: row, answer: bot.kind === 'instant' ? bot.answer({ text, state: setting.state[row.id] }) : null }
     })
-    const beginsAnew = setting.isFinished && 'newestOf' in to && !replies.some(({ answer }) => answer.isFinished)
-    const stored = await log.append(incoming, beginsAnew ? { ...setting, id: null, state: {}, isFinished: false } : setting, replies)
-    // Nobody follows one that has only just begun.
-    if (stored !== undefined && setting.id !== null && !beginsAnew) changed(setting.id)
-    return stored
+    const beginsAnew = setting.isFinished && 'newestOf' in to && !replies.some(({ answer }) => answer?.isFinished)
+    const place = beginsAnew ? { ...setting, id: null, state: {}, isFinished: false } : setting
+    const said = await log.append(incoming, place, replies, generation.owner())
+    if (said === undefined) return undefined
+    const { conversation, messages } = said
+    for (const { id, status } of messages) if (status === 'streaming') generation.write({ conversation, id })
+    events.changed(conversation)
+    return said
   }
 }
 

@@ -8,12 +8,19 @@ const CHANNEL = 'conversations'
 /** How often those who follow look for themselves, in milliseconds: nobody waits longer, also when every word is lost. */
 const EVERY = 800
 
+/** A reply that grows: what comes at this place of its text, counted in UTF-16 units. */
+export interface Delta { id: number, offset: number, text: string }
+
 /** Somebody who follows a conversation live. */
 export interface Follower {
   user: number
   /** The rev of the last change that reached it. */
   after: number
   hear: (change: Change) => void
+  /** Left out by who waits for whole messages. */
+  grow?: (delta: Delta) => void
+  /** Of the replies that are being written how much reached it, in UTF-16 units; kept up by the events. */
+  heard?: Map<number, number>
   /** It is not in the conversation any more, and hears nothing more of it. */
   leave: () => void
 }
@@ -71,18 +78,41 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
         continue
       }
       for (const change of news.changes) {
-        if (change.rev <= follower.after) continue
-        follower.after = change.rev
-        follower.hear(change)
+        if (change.rev <= follower.after) grow(follower, change)
+        else tell(follower, change)
       }
+      for (const reply of news.streaming) grow(follower, reply)
     }
     if (news?.changes.length === CHANGES_AT_ONCE) look([conversation])
+  }
+
+  function tell (follower: Follower, change: Change) {
+    follower.after = Math.max(follower.after, change.rev)
+    if (change.status === 'streaming') follower.heard?.set(change.id, change.text.length)
+    else follower.heard?.delete(change.id)
+    follower.hear(change)
+  }
+
+  /** A reply that is being written goes on from where this one is; who does not know it yet gets it as far as it is. */
+  function grow (follower: Follower, reply: Change) {
+    if (reply.status !== 'streaming' || follower.heard === undefined) return
+    const { id, text } = reply
+    const offset = follower.heard.get(id)
+    if (offset === undefined) return tell(follower, reply)
+    if (offset >= text.length) return
+    follower.heard.set(id, text.length)
+    follower.grow?.({ id, offset, text: text.slice(offset) })
   }
 
   function forget (conversation: number, follower: Follower) {
     const followers = followed.get(conversation)
     followers?.delete(follower)
     if (followers?.size === 0) followed.delete(conversation)
+  }
+
+  function say (conversation: number) {
+    unsaid.add(conversation)
+    saying ??= sayAll()
   }
 
   /** Says it to the other instances; what happens while one word is on its way goes into the next, together. */
@@ -107,13 +137,32 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
     /** Something was committed in this conversation, or somebody is not in it any more. */
     changed (conversation: number) {
       look([conversation])
-      unsaid.add(conversation)
-      saying ??= sayAll()
+      say(conversation)
+    },
+
+    /** A reply that is written here has grown: whoever follows it here gets at once what he has not. */
+    grew ({ conversation, id, text }: { conversation: number, id: number, text: string }) {
+      for (const { heard, grow } of followed.get(conversation) ?? []) {
+        const offset = heard?.get(id)
+        if (offset === undefined || offset >= text.length) continue
+        heard!.set(id, text.length)
+        grow!({ id, offset, text: text.slice(offset) })
+      }
+    },
+
+    /** Replies that are written here have been stored as far as they are: who is elsewhere, or has less, reads them. */
+    stored (replies: Array<{ conversation: number, id: number, length: number }>) {
+      for (const { conversation, id, length } of replies) {
+        say(conversation)
+        const isBehind = [...followed.get(conversation) ?? []].some(({ heard }) => heard !== undefined && (heard.get(id) ?? 0) < length)
+        if (isBehind) look([conversation])
+      }
     },
 
     /** Tells a follower all that changes after `follower.after`, in order, once; gives a function that ends it. */
     follow (conversation: number, follower: Follower) {
       const followers = followed.get(conversation) ?? new Set()
+      if (follower.grow !== undefined) follower.heard ??= new Map()
       followed.set(conversation, followers.add(follower))
       look([conversation])
       timer ??= setTimeout(lookNowAndThen, EVERY).unref()

@@ -1,4 +1,5 @@
 import type { Db } from '../db/client.js'
+import { CONVERSATION_NOT_FOUND } from '../errors.js'
 import { FROM_MESSAGES, MESSAGE } from './log.js'
 import type { Message } from './schema.js'
 
@@ -7,8 +8,17 @@ export type FeedStore = ReturnType<typeof createFeedStore>
 /** A message as it changed, and whose it is: the author's id and the author's own id for it. */
 export interface Change extends Message { author: number | null, clientId: string | null }
 
-/** How far a conversation is, who is in it, and what changed in it after a rev, all at the same moment. */
-export interface News { conversation: number, lastRev: number, members: Set<number>, changes: Change[] }
+/**
+ * How far a conversation is, who is in it, what changed in it after a rev, in order, and the replies from before that
+ * rev that are being written, as far as they are, all at the same moment.
+ */
+export interface News { conversation: number, lastRev: number, members: Set<number>, changes: Change[], streaming: Change[] }
+
+/** Of replies that are being written how much somebody has who has read this. */
+export function heardIn ({ changes, streaming }: News) {
+  const underWay = [...streaming, ...changes].filter(({ status }) => status === 'streaming')
+  return new Map(underWay.map(({ id, text }) => [id, text.length]))
+}
 
 /** How many changes of one conversation are read at once. */
 export const CHANGES_AT_ONCE = 200
@@ -17,17 +27,25 @@ export const CHANGES_AT_ONCE = 200
 export function createFeedStore (db: Db) {
   return {
     /** What changed in each of these after its rev, in order; nothing of a conversation that is gone. */
-    async news (places: Array<{ conversation: number, after: number }>): Promise<News[]> {
+    async news (places: Array<{ conversation: number, after: number }>, atOnce = CHANGES_AT_ONCE): Promise<News[]> {
       const { rows } = await db.$client.query<{ conversation: number, lastRev: number, members: string[] } & (Change | { id: null })>({
-        name: 'news', text: NEWS, values: [places.map(({ conversation }) => conversation), places.map(({ after }) => after), CHANGES_AT_ONCE]
+        name: 'news', text: NEWS, values: [places.map(({ conversation }) => conversation), places.map(({ after }) => after), atOnce]
       })
+      const afters = new Map(places.map(({ conversation, after }) => [conversation, after]))
       const found = new Map<number, News>()
       for (const { conversation, lastRev, members, ...change } of rows) {
-        const news = found.get(conversation) ?? { conversation, lastRev, members: new Set(members.map(Number)), changes: [] }
+        const news = found.get(conversation) ?? { conversation, lastRev, members: new Set(members.map(Number)), changes: [], streaming: [] }
         found.set(conversation, news)
-        if (change.id !== null) news.changes.push(change)
+        if (change.id !== null) news[change.rev > afters.get(conversation)! ? 'changes' : 'streaming'].push(change)
       }
       return [...found.values()]
+    },
+
+    /** The same of one conversation, for who is in it. @throws CONVERSATION_NOT_FOUND */
+    async newsFor (user: number, conversation: number, after: number, atOnce = CHANGES_AT_ONCE): Promise<News> {
+      const [news] = await this.news([{ conversation, after }], atOnce)
+      if (!news?.members.has(user)) throw new CONVERSATION_NOT_FOUND()
+      return news
     },
 
     /** Which of these conversations went on after their rev or are gone, and which somebody follows who is not in them. */
@@ -45,6 +63,8 @@ export function createFeedStore (db: Db) {
   }
 }
 
+const CHANGE = `${MESSAGE}, m.user_id AS author, m.client_id AS "clientId" ${FROM_MESSAGES}`
+
 const NEWS = `
   SELECT place.conversation, c.last_rev AS "lastRev", members.members, change.*
   FROM unnest($1::bigint[], $2::bigint[]) AS place (conversation, after)
@@ -53,9 +73,11 @@ const NEWS = `
     SELECT array(SELECT cu.user_id FROM conversation_users cu WHERE cu.conversation_id = c.id) AS members
   ) members
   LEFT JOIN LATERAL (
-    SELECT ${MESSAGE}, m.user_id AS author, m.client_id AS "clientId" ${FROM_MESSAGES}
-    WHERE m.conversation_id = c.id AND m.rev > place.after
-    ORDER BY m.rev LIMIT $3
+    (
+      SELECT ${CHANGE} WHERE m.conversation_id = c.id AND m.rev > place.after ORDER BY m.rev LIMIT $3
+    ) UNION ALL (
+      SELECT ${CHANGE} WHERE m.conversation_id = c.id AND m.rev <= place.after AND m.status = 'streaming'
+    )
   ) change ON true
   ORDER BY place.conversation, change.rev`
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import type pg from 'pg'
 import type { Answer, BotRow } from '../bots/bot.js'
-import { violates, type Db } from '../db/client.js'
-import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, IDEMPOTENCY_MISMATCH } from '../errors.js'
+import { reasonOf, violates, type Db } from '../db/client.js'
+import { BOT_BUSY, BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, IDEMPOTENCY_MISMATCH, TOO_MANY_REPLIES } from '../errors.js'
 import type { Message } from './schema.js'
 
 export type Log = ReturnType<typeof createLog>
@@ -26,7 +26,11 @@ export interface Setting {
   bots: BotRow[]
 }
 
-export interface Reply { bot: BotRow, answer: Answer }
+/** What a bot says, or null when it takes its time. */
+export interface Reply { bot: BotRow, answer: Answer | null }
+
+/** A conversation, and what was said in it: the user's message and then the bots', some of them perhaps still being written. */
+export interface Said { conversation: number, messages: Message[] }
 
 /** The log itself: what is said goes in here, in order, once. */
 export function createLog (db: Db) {
@@ -35,7 +39,7 @@ export function createLog (db: Db) {
      * What the bots need to know to answer, in one query; or the answer that this client id has had already.
      * @throws CONVERSATION_NOT_FOUND, BOT_NOT_FOUND, IDEMPOTENCY_MISMATCH
      */
-    async read (incoming: Incoming): Promise<{ setting: Setting } | { answered: Message[] }> {
+    async read (incoming: Incoming): Promise<{ setting: Setting } | { answered: Said }> {
       const { author, to, clientId = null } = incoming
       const query: pg.QueryConfig = 'conversation' in to
         ? { name: 'setting', text: SETTING, values: [author.id, clientId, to.conversation] }
@@ -49,48 +53,54 @@ export function createLog (db: Db) {
 
     /**
      * Stores a message, its instant replies and what the bots remember now, in one statement, or nothing at all.
-     * Undefined when somebody else came first, so that the bots should be asked again, or the author may no longer write.
+     * A reply that takes its time is begun, its lease `owner`'s, or waits for its turn. Undefined when somebody else came
+     * first, so that the bots should be asked again, or the author may no longer write.
+     * @throws BOT_BUSY, TOO_MANY_REPLIES
      */
-    async append ({ author, to, text, clientId }: Incoming, setting: Setting, replies: Reply[]): Promise<Message[] | undefined> {
+    async append ({ author, to, text, clientId }: Incoming, setting: Setting, replies: Reply[], owner: string | null): Promise<Said | undefined> {
       const state = { ...setting.state }
-      for (const { bot, answer } of replies) if (answer.state !== undefined) state[bot.id] = answer.state
-      const scripts = replies.flatMap(({ answer: { isFinished } }) => isFinished ?? [])
+      for (const { bot, answer } of replies) if (answer?.state !== undefined) state[bot.id] = answer.state
+      const scripts = replies.flatMap(({ answer }) => answer?.isFinished ?? [])
       const isFinished = scripts.length === 0 ? setting.isFinished : scripts.includes(true)
       const appended = [
         author.id, text, clientId, clientId && hashOf(text),
-        replies.map(({ bot }) => bot.id), replies.map(({ answer }) => answer.text),
-        JSON.stringify(setting.state), JSON.stringify(state), isFinished
+        replies.map(({ bot }) => bot.id), replies.map(({ answer }) => answer?.text ?? null),
+        JSON.stringify(setting.state), JSON.stringify(state), isFinished, owner
       ]
       const query: pg.QueryConfig = setting.id !== null || 'conversation' in to
         ? { name: 'append', text: APPEND, values: [...appended, setting.id] }
         : { name: 'begin', text: BEGIN, values: [...appended, to.newestOf, to.bot, setting.bots[0]!.id] }
-      const { rows: [stored] } = await db.$client.query<{ id: number, created_at: Date }>(query).catch(unlessClientIdIsTaken)
+      const { rows: [stored] } = await db.$client.query<Stored>(query).catch(unlessRefused)
       if (stored === undefined) return undefined
-      const { id, created_at } = stored
-      return [
-        { id, rev: id, sender: 'user', username: author.username, text, status: 'complete', created_at },
-        ...replies.map(({ bot, answer }, nth): Message => {
-          const place = id + 1 + nth
-          return { id: place, rev: place, sender: 'bot', username: bot.name, text: answer.text, status: 'complete', created_at }
-        })
-      ]
+      const { conversation, id, created_at, statuses } = stored
+      const question: Message = { id, rev: id, sender: 'user', username: author.username, text, status: 'complete', created_at }
+      const answers = replies.map(({ bot, answer }, nth): Message => {
+        const place = id + 1 + nth
+        return { id: place, rev: place, sender: 'bot', username: bot.name, text: answer?.text ?? '', status: statuses[nth + 1]!, created_at }
+      })
+      return { conversation, messages: [question, ...answers] }
     }
   }
 
   /** The first answer to a client id, read back; the message and what stands behind it as its replies. */
-  async function repeat ({ to, text }: Incoming, first: First): Promise<Message[]> {
+  async function repeat ({ to, text }: Incoming, first: First): Promise<Said> {
     const isElsewhere = 'conversation' in to && to.conversation !== first.firstConversation
     if (isElsewhere || first.firstHash !== hashOf(text)) throw new IDEMPOTENCY_MISMATCH()
     const { rows } = await db.$client.query<Message>({ name: 'repeat', text: REPEAT, values: [first.firstConversation, first.firstMessage] })
-    return rows
+    return { conversation: first.firstConversation!, messages: rows }
   }
 }
+
+interface Stored { conversation: number, id: number, created_at: Date, statuses: Array<Message['status']> }
 
 interface First { firstConversation: number | null, firstMessage: number | null, firstHash: string | null }
 
 /** Raced by a request with the same client id: nothing was stored, and the next reading finds what the other one did. */
-function unlessClientIdIsTaken (error: unknown): { rows: [] } {
+function unlessRefused (error: unknown): { rows: [] } {
   if (violates(error, 'messages_client_id')) return { rows: [] }
+  const { code } = reasonOf(error)
+  if (code === 'PB001') throw new BOT_BUSY()
+  if (code === 'PB002') throw new TOO_MANY_REPLIES()
   throw error
 }
 
@@ -124,12 +134,12 @@ const NEWEST_SETTING = `
   ) c ON true
   LEFT JOIN messages first ON first.user_id = $1 AND first.client_id = $2::text`
 
-const APPEND = 'SELECT id, created_at FROM append_message($10, $1, $2, $3, $4, $5, $6, $7, $8, $9)'
+const APPEND = 'SELECT $11::bigint AS conversation, id, created_at, statuses FROM append_message($11, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)'
 
 const BEGIN = `
-  SELECT a.id, a.created_at
-  FROM begin_conversation($1, $10, $11, $12) AS begun (id),
-    append_message(begun.id, $1, $2, $3, $4, $5, $6, $7, $8, $9) a`
+  SELECT begun.id AS conversation, a.id, a.created_at, a.statuses
+  FROM begin_conversation($1, $11, $12, $13) AS begun (id),
+    append_message(begun.id, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) a`
 
 /** A message as everybody sees it, of `messages m`. */
 export const MESSAGE = 'm.id, m.rev, m.sender, coalesce(u.username, b.name) AS username, m.text, m.status, m.created_at'

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, exists, gt, lt, ne, sql } from 'drizzle-orm'
+import { and, desc, eq, exists, lt, ne, sql } from 'drizzle-orm'
 import type { Db } from '../db/client.js'
 import { chatbots, conversations, conversationUsers, messages, users } from '../db/tables.js'
 import { CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR } from '../errors.js'
@@ -38,11 +38,6 @@ export function createMessageStore (db: Db, changed: (conversation: number) => v
     .orderBy(desc(messages.id)).limit(sql.placeholder('limit'))
     .prepare('messages_page')
 
-  const selectChanges = select()
-    .where(and(inConversation, gt(messages.rev, sql.placeholder('after')), asMember))
-    .orderBy(asc(messages.rev)).limit(sql.placeholder('limit'))
-    .prepare('messages_changes')
-
   const selectOne = select()
     .where(and(inConversation, eq(messages.id, sql.placeholder('message')), isThere, asMember))
     .prepare('message')
@@ -53,13 +48,6 @@ export function createMessageStore (db: Db, changed: (conversation: number) => v
       const { page, hasMore } = cutPage(await selectPage.execute({ user, conversation, before, limit: limit + 1 }), limit)
       if (page.length === 0) await this.mustBeMember(user, conversation)
       return { page: page.reverse(), hasMore }
-    },
-
-    /** What changed after `after`, in the order of the changes: new, edited and deleted messages. */
-    async changes (user: number, conversation: number, { limit, after }: { limit: number, after: number }) {
-      const { page, hasMore } = cutPage(await selectChanges.execute({ user, conversation, after, limit: limit + 1 }), limit)
-      if (page.length === 0) await this.mustBeMember(user, conversation)
-      return { page, hasMore }
     },
 
     /** @throws MESSAGE_NOT_FOUND, CONVERSATION_NOT_FOUND */

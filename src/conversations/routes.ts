@@ -4,8 +4,8 @@ import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, INVALID_CURSOR, NOT_THE_OWNER, U
 import { decodeCursor, encodeCursor, linkNext } from '../http/paging.js'
 import { answers, LOGGED_IN } from '../http/schema.js'
 import {
-  ConversationNameSchema, ConversationParams, ConversationQuery, ConversationSchema, ConversationsQuery,
-  ConversationTitleSchema, NewConversationSchema
+  ConversationChangesSchema, ConversationNameSchema, ConversationParams, ConversationQuery, ConversationSchema, ConversationSettingsSchema,
+  ConversationsQuery, ConversationTitleSchema, NewConversationSchema
 } from './schema.js'
 import type { ConversationStore } from './store.js'
 
@@ -28,7 +28,10 @@ export const conversationRoutes: FastifyPluginAsyncTypebox<{ conversations: Conv
       conversations.get(user.id, params.id, query.messages))
 
     app.put('/:id', Rename, async ({ user, params, body }) =>
-      conversations.rename(user.id, params.id, body.name))
+      conversations.change(user.id, params.id, body))
+
+    app.patch('/:id', Change, async ({ user, params, body }) =>
+      conversations.change(user.id, params.id, body))
 
     app.delete('/:id', Remove, async ({ user, params }, reply) => {
       await conversations.remove(user.id, params.id)
@@ -73,6 +76,17 @@ const Rename = {
     params: ConversationParams,
     body: ConversationNameSchema,
     response: answers({ 200: ConversationTitleSchema }, [UNAUTHORIZED, CONVERSATION_NOT_FOUND])
+  }
+}
+
+const Change = {
+  schema: {
+    ...common,
+    summary: 'Renames a conversation, or says what becomes of a message that comes while a bot still answers',
+    description: '`when_busy`: `queue`, it is answered after; `interrupt`, the reply is stopped and both are answered; `reject`, it is refused.',
+    params: ConversationParams,
+    body: ConversationChangesSchema,
+    response: answers({ 200: ConversationSettingsSchema }, [UNAUTHORIZED, CONVERSATION_NOT_FOUND])
   }
 }
 

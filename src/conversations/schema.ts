@@ -26,6 +26,14 @@ export const NewConversationSchema = Type.Object({
 })
 export type NewConversation = Static<typeof NewConversationSchema> & { users?: string[] }
 
+/** What a message does that comes while a bot still answers: waits, stops the reply so that both are answered, or is refused. */
+const WhenBusy = Type.Enum(['queue', 'interrupt', 'reject'])
+
+export const ConversationChangesSchema = Type.Object({ name: Type.Optional(Text(200)), when_busy: Type.Optional(WhenBusy) })
+export type ConversationChanges = Static<typeof ConversationChangesSchema>
+
+export const ConversationSettingsSchema = Type.Object({ id: Id, name: Type.String(), when_busy: WhenBusy })
+
 export const ConversationTitleSchema = Type.Object({ id: Id, name: Type.String() })
 
 export const ConversationSchema = Type.Object({

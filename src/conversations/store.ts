@@ -6,7 +6,7 @@ import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, NOT_THE_OWNER, USER_NOT_FOUND } 
 import { cutPage, type Cursor } from '../http/paging.js'
 import { isMember, lockAsMember } from './member-store.js'
 import type { MessageStore } from './message-store.js'
-import type { NewConversation } from './schema.js'
+import type { ConversationChanges, NewConversation } from './schema.js'
 
 export type ConversationStore = ReturnType<typeof createConversationStore>
 
@@ -75,10 +75,12 @@ export function createConversationStore (db: Db, messageStore: MessageStore) {
     },
 
     /** @throws CONVERSATION_NOT_FOUND */
-    async rename (userId: number, id: number, name: string) {
+    async change (userId: number, id: number, { name, when_busy }: ConversationChanges) {
       return await db.transaction(async tx => {
         await lockAsMember(tx, userId, id)
-        const [row] = await tx.update(conversations).set({ name }).where(eq(conversations.id, id)).returning(title)
+        const [row] = await tx.update(conversations)
+          .set({ name, whenBusy: when_busy, origin: sql`${conversations.origin}` }) // or nothing might be left to set
+          .where(eq(conversations.id, id)).returning({ ...title, when_busy: conversations.whenBusy })
         return row!
       })
     },

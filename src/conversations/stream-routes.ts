@@ -1,105 +1,74 @@
-import { once } from 'node:events'
-import { PassThrough, type Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import type { Sessions } from '../accounts/sessions.js'
-import { CONVERSATION_NOT_FOUND, UNAUTHORIZED } from '../errors.js'
+import { BOT_BUSY, CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_LAST_REPLY, UNAUTHORIZED } from '../errors.js'
 import { answers, LOGGED_IN, Rev } from '../http/schema.js'
-import type { Events } from './events.js'
-import { CHANGES_AT_ONCE, type Change, type FeedStore } from './feed-store.js'
-import { ConversationParams } from './schema.js'
+import type { Generation } from './generation.js'
+import type { MessageStore } from './message-store.js'
+import { ConversationParams, MessageParams, MessageSchema } from './schema.js'
+import type { Streams } from './streams.js'
 
-export interface StreamRoutesOptions { sessions: Pick<Sessions, 'watch'>, events: Events, feeds: FeedStore }
+export interface StreamRoutesOptions { streams: Streams, generation: Generation, messages: MessageStore }
 
-/** A reader who has so much to read yet, in bytes, is too slow: it comes back and goes on from where it was. */
-const BACKLOG = 1024 * 1024
-
-/** Proxies take a connection on which nothing comes for dead. In milliseconds. */
-const HEARTBEAT = 15_000
-
-/** How long a reader who must go may take what is on its way, in milliseconds. */
-const LAST_WORDS = 200
-
-/**
- * A conversation as it happens, as server-sent events. The scope that registers it has authenticated `user`.
- * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
- */
+/** Conversations live, and the replies that are under way in them. The scope that registers it has authenticated `user`. */
 export const streamRoutes: FastifyPluginAsyncTypebox<StreamRoutesOptions> =
-  async function streamRoutes (app, { sessions, events, feeds }) {
-    const open = new Set<PassThrough>()
-    app.addHook('preClose', async () => { for (const stream of open) stream.end() })
+  async function streamRoutes (app, { streams, generation, messages }) {
+    app.addHook('preClose', async () => { streams.close() })
 
-    app.get('/:id/events', Listen, async ({ user, params, query, headers, log }, reply) => {
-      const { id: conversation } = params
-      let after = headers['last-event-id'] ?? query.after ?? Number.MAX_SAFE_INTEGER
-      let news = await read()
-      after = Math.min(after, news.lastRev)
+    app.get('/events', Listen, async ({ user, params, query, headers, log }, reply) =>
+      streams.send(reply, { user, conversation: params.id, after: headers['last-event-id'] ?? query.after }, log))
 
-      const stream = new PassThrough()
-      open.add(stream)
-      const heartbeat = setInterval(() => stream.write(':\n\n'), HEARTBEAT).unref()
-      const ends = [sessions.watch(user.sessionId, close), () => open.delete(stream), () => clearInterval(heartbeat)]
-      stream.once('close', () => { for (const end of ends) end() })
-      stream.write(':\n\n')
-      catchUp().catch(error => {
-        log.info({ err: error }, 'a stream ends: its reader comes back')
-        stream.destroy()
-      })
-      return reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no').send(stream)
+    app.post('/stop', Stop, async ({ user, params }, reply) => {
+      await generation.stop(user.id, params.id)
+      return reply.code(204).send(null)
+    })
 
-      /** What the reader has missed, as fast as it reads; then what happens, as it happens. */
-      async function catchUp () {
-        for (;;) {
-          for (const change of news.changes) {
-            if (!write(change)) await once(stream, 'drain')
-            after = change.rev
-          }
-          if (news.changes.length < CHANGES_AT_ONCE) break
-          news = await read()
-        }
-        if (stream.destroyed) return
-        ends.push(events.follow(conversation, {
-          user: user.id,
-          after,
-          hear (change) {
-            write(change)
-            if (stream.writableLength + stream.readableLength > BACKLOG) stream.destroy()
-          },
-          leave: close
-        }))
-      }
-
-      /** In good order, if the reader takes what is left in time. */
-      function close () {
-        stream.end()
-        setTimeout(() => stream.destroy(), LAST_WORDS).unref()
-      }
-
-      async function read () {
-        const [news] = await feeds.news([{ conversation, after }])
-        if (!news?.members.has(user.id)) throw new CONVERSATION_NOT_FOUND()
-        return news
-      }
-
-      function write ({ author, clientId, ...message }: Change) {
-        return stream.write(`id: ${message.rev}\nevent: message\ndata: ${JSON.stringify(message)}\n\n`)
-      }
+    app.post('/messages/:message/regenerate', Regenerate, async ({ user, params, headers, log }, reply) => {
+      const { id: conversation, message: id } = params
+      await generation.regenerate(user.id, { conversation, id })
+      const begun = await messages.get(user.id, conversation, id)
+      if (wantsStream(headers)) return await streams.send(reply, { user, conversation, after: begun.rev - 1, until: [begun] }, log)
+      const [ended] = await streams.ended(user.id, conversation, [begun])
+      return ended!
     })
   }
 
-const EventStream = Type.Unsafe<Readable>({ description: 'The stream', content: { 'text/event-stream': { schema: { type: 'string' } } } })
+/** Whether the answer is to be a stream, as `Accept: text/event-stream` says. */
+export const wantsStream = ({ accept = '' }: { accept?: string }) => /\btext\/event-stream\b/i.test(accept)
+
+const common = { tags: ['messages'], security: LOGGED_IN }
+
+export const EventStream = Type.Unsafe<Readable>({ description: 'The stream', content: { 'text/event-stream': { schema: { type: 'string' } } } })
 
 const Listen = {
   exposeHeadRoute: false,
   schema: {
-    tags: ['messages'],
-    security: LOGGED_IN,
+    ...common,
     summary: 'A conversation as it happens, as server-sent events',
-    description: 'Each `message` event is a whole message, new or changed, its id the message\'s `rev`. With `Last-Event-ID`, or `after`, ' +
-      'all that changed after that rev comes first; without, what happens from now on.',
+    description: 'Each `message` event is a whole message, new or changed, its id the message\'s `rev`; a `delta` `{id, offset, text}` is what ' +
+      'a reply grows by. With `Last-Event-ID`, or `after`, all that changed after that rev comes first; without, what happens from now on.',
     params: ConversationParams,
     querystring: Type.Object({ after: Type.Optional(Rev) }),
     headers: Type.Object({ 'last-event-id': Type.Optional(Rev) }),
     response: answers({ 200: EventStream }, [UNAUTHORIZED, CONVERSATION_NOT_FOUND])
+  }
+}
+
+const Stop = {
+  schema: {
+    ...common,
+    summary: 'Stops the replies that are under way; what was said stays',
+    params: ConversationParams,
+    response: answers({ 204: Type.Null() }, [UNAUTHORIZED, CONVERSATION_NOT_FOUND])
+  }
+}
+
+const Regenerate = {
+  schema: {
+    ...common,
+    summary: 'Asks again for the last reply of a bot that takes its time, in the same place',
+    description: 'Answers when the reply has ended, or with `Accept: text/event-stream` with events as it grows.',
+    params: MessageParams,
+    response: answers({ 200: MessageSchema }, [UNAUTHORIZED, MESSAGE_NOT_FOUND, BOT_BUSY, NOT_THE_LAST_REPLY])
   }
 }

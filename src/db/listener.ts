@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { FastifyBaseLogger } from 'fastify'
@@ -8,16 +9,20 @@ const LISTENER_NAME = 'parley-listener'
 
 export type Listener = ReturnType<typeof createListener>
 
-/** Postgres takes payloads of less than 8,000 bytes: so many ids, of up to 16 digits and a comma each, are below. */
+/** What is published on a channel: by which instance, and the ids. */
+type Payload = [from: string, ...ids: number[]]
+
+/** Postgres takes payloads of less than 8,000 bytes: so many ids, of up to 16 digits and a comma each, are below, with the instance's own. */
 const IDS_AT_ONCE = 400
 
 /**
- * The way between instances: ids that are published on a channel reach every instance that listens, this one too. It is
- * a hint and no more: what is published while the connection is away is lost, so that whoever subscribes also looks for
+ * The way between instances: ids that are published on a channel reach every other instance that listens. It is a hint
+ * and no more: what is published while the connection is away is lost, so that whoever subscribes also looks for
  * himself now and then. One connection serves all channels; it comes back by itself.
  * @see https://www.postgresql.org/docs/current/sql-notify.html
  */
 export function createListener (db: Db, log: Pick<FastifyBaseLogger, 'warn'>) {
+  const self = randomUUID()
   const subscribers = new Map<string, (ids: number[]) => void>()
   const closing = new AbortController()
   let running: Promise<void> | undefined
@@ -34,7 +39,10 @@ export function createListener (db: Db, log: Pick<FastifyBaseLogger, 'warn'>) {
     const client = new pg.Client({ ...db.$client.options, application_name: LISTENER_NAME, keepAlive: true, keepAliveInitialDelayMillis: 10_000 })
     const ended = new Promise<void>(resolve => { client.once('end', resolve) })
     client.on('error', error => log.warn({ err: error }, 'the connection that listens broke'))
-    client.on('notification', ({ channel, payload }) => subscribers.get(channel)?.(JSON.parse(payload!)))
+    client.on('notification', ({ channel, payload }) => {
+      const [from, ...ids] = JSON.parse(payload!) as Payload
+      if (from !== self) subscribers.get(channel)?.(ids)
+    })
     const leave = () => { client.end() }
     try {
       await client.connect()
@@ -50,11 +58,11 @@ export function createListener (db: Db, log: Pick<FastifyBaseLogger, 'warn'>) {
   }
 
   return {
-    /** Says to every instance, this one too, that something happened to these; outside of any transaction. */
+    /** Says to every other instance that something happened to these; outside of any transaction. */
     async publish (channel: string, ids: number[]): Promise<void> {
       for (let first = 0; first < ids.length; first += IDS_AT_ONCE) {
-        const payload = JSON.stringify(ids.slice(first, first + IDS_AT_ONCE))
-        await db.$client.query({ name: 'publish', text: 'SELECT pg_notify($1, $2)', values: [channel, payload] })
+        const payload: Payload = [self, ...ids.slice(first, first + IDS_AT_ONCE)]
+        await db.$client.query({ name: 'publish', text: 'SELECT pg_notify($1, $2)', values: [channel, JSON.stringify(payload)] })
       }
     },
 

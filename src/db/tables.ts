@@ -114,7 +114,7 @@ export const conversationBots = pgTable('conversation_bots', {
 /**
  * The log. `id` is a message's place in its conversation: the `rev` that it came with. `rev` is that of its last
  * change. `replyTo` is the place of the user's message that a bot answers; answers stand directly behind it.
- * `clientTextHash` remembers what a client id was first used for, whatever becomes of the text.
+ * The instance that writes a streaming reply holds its lease. `clientTextHash` remembers what a client id was first used for, whatever becomes of the text.
  */
 export const messages = pgTable('messages', {
   conversationId: reference().notNull().references(() => conversations.id, { onDelete: 'cascade' }),
@@ -131,6 +131,7 @@ export const messages = pgTable('messages', {
   completionTokens: integer(),
   leaseOwner: text(),
   leaseUntil: time(),
+  stopRequested: boolean().notNull().default(false),
   clientId: text(),
   clientTextHash: text(),
   createdAt: createdAt()
@@ -139,7 +140,7 @@ export const messages = pgTable('messages', {
   unique('messages_rev').on(table.conversationId, table.rev),
   uniqueIndex('messages_client_id').on(table.userId, table.clientId).where(sql`${table.clientId} IS NOT NULL`),
   index('messages_user').on(table.userId).where(sql`${table.userId} IS NOT NULL`),
-  index('messages_under_way').on(table.leaseUntil).where(sql`${table.status} IN ('streaming', 'queued')`),
+  index('messages_under_way').on(table.conversationId, table.id).where(sql`${table.status} IN ('streaming', 'queued')`),
   check('messages_text_of_deleted', sql`${table.status} <> 'deleted' OR ${table.text} = ''`)
 ])
 

@@ -6,7 +6,8 @@ import type { SessionUser } from '../../accounts/sessions.js'
 import type { Config } from '../../config.js'
 import type { Converse } from '../../conversations/converse.js'
 import type { ConversationStore } from '../../conversations/store.js'
-import { BOT_NOT_FOUND, INVALID_API_KEY, INVALID_TOKEN, MISSING_API_KEY, MISSING_TOKEN } from '../../errors.js'
+import type { Streams } from '../../conversations/streams.js'
+import { BOT_FAILED, BOT_NOT_FOUND, INVALID_API_KEY, INVALID_TOKEN, MISSING_API_KEY, MISSING_TOKEN } from '../../errors.js'
 import { answers, ClientId, type ErrorBody, Text } from '../../http/schema.js'
 
 export const GuestMessageSchema = Type.Object({
@@ -23,10 +24,11 @@ export interface GuestChatOptions {
   accounts: AccountStore
   conversations: ConversationStore
   converse: Converse
+  streams: Pick<Streams, 'ended'>
 }
 
 /** Guests: whoever comes with an API key may chat with one bot, and is known by a token that lasts 24 hours. */
-export function createGuestChat ({ config, accounts, conversations, converse }: GuestChatOptions) {
+export function createGuestChat ({ config, accounts, conversations, converse, streams }: GuestChatOptions) {
   const keys = config.API_KEYS?.split(',').map(key => digest(key.trim())) ?? []
 
   return {
@@ -49,8 +51,10 @@ export function createGuestChat ({ config, accounts, conversations, converse }: 
     async say (guest: SessionUser | undefined, text: string, clientId: string | undefined) {
       if (guest?.kind !== 'guest') throw new INVALID_TOKEN()
       const conversation = await conversations.newestOfGuest(guest.id)
-      const [, answer] = await converse({ author: guest, to: { conversation }, text, clientId })
+      const { messages } = await converse({ author: guest, to: { conversation }, text, clientId })
+      const [, answer] = await streams.ended(guest.id, conversation, messages)
       if (answer === undefined) throw new BOT_NOT_FOUND()
+      if (answer.text === '') throw new BOT_FAILED()
       return { text: answer.text }
     }
   }

@@ -37,7 +37,7 @@ export function createPhoneChat (accounts: AccountStore, converse: Converse) {
     await count(address)
     if ([...text].length > 8000) throw new MESSAGE_TOO_LONG()
     const id = await accounts.identify('phone', address)
-    const [, answer] = await converse({
+    const { messages: [, answer] } = await converse({
       author: { id, username: null }, to: { newestOf: 'phone', bot: BOT }, text, clientId: question.client_id
     })
     return { user_phone: phone, bot_message: answer!.text }

@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import {
-  BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, EMPTY_INPUT, IDEMPOTENCY_MISMATCH, INVALID_PHONE, INVALID_TOKEN, MESSAGE_TOO_LONG, MISSING_TOKEN
+  BOT_BUSY, BOT_FAILED, BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, EMPTY_INPUT, IDEMPOTENCY_MISMATCH, INVALID_PHONE, INVALID_TOKEN, MESSAGE_TOO_LONG, MISSING_TOKEN,
+  TOO_MANY_REPLIES
 } from '../../errors.js'
 import type { createErrorHandler, Dialect } from '../../http/error-handler.js'
 import { answers, ClientIdHeader } from '../../http/schema.js'
@@ -60,7 +61,8 @@ const Chat = {
     headers: ClientIdHeader,
     body: ChatSchema,
     response: answers({ 200: Type.Union([PhoneAnswerSchema, GuestAnswerSchema]) },
-      [EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG, BOT_NOT_FOUND, IDEMPOTENCY_MISMATCH, MISSING_TOKEN, INVALID_TOKEN, CONVERSATION_NOT_FOUND],
+      [EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG, BOT_NOT_FOUND, IDEMPOTENCY_MISMATCH, MISSING_TOKEN, INVALID_TOKEN, CONVERSATION_NOT_FOUND, BOT_BUSY,
+        TOO_MANY_REPLIES, BOT_FAILED],
       PhoneErrorSchema)
   }
 }

@@ -1,6 +1,7 @@
 import { Type, type Static } from 'typebox'
 import type { Server, Socket } from 'socket.io'
 import type { SessionUser } from '../../accounts/sessions.js'
+import type { Delta } from '../../conversations/events.js'
 import { NewConversationSchema, NewMessageSchema, type Message } from '../../conversations/schema.js'
 import { Id, Rev, Text } from '../../http/schema.js'
 
@@ -33,6 +34,7 @@ export interface ClientToServer {
 export interface ServerToClient {
   chat_session_started: (started: { chat_session_id: number }) => void
   new_message: (message: LiveMessage) => void
+  message_delta: (delta: Delta & { chat_session_id: number }) => void
   error: (refusal: Refusal) => void
 }
 

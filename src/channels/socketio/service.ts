@@ -5,9 +5,9 @@ import type { SessionUser, Sessions } from '../../accounts/sessions.js'
 import type { Config } from '../../config.js'
 import type { Converse } from '../../conversations/converse.js'
 import type { Events, Follower } from '../../conversations/events.js'
-import { CHANGES_AT_ONCE, type Change, type FeedStore } from '../../conversations/feed-store.js'
+import { CHANGES_AT_ONCE, heardIn, type Change, type FeedStore } from '../../conversations/feed-store.js'
 import type { ConversationStore } from '../../conversations/store.js'
-import { CONVERSATION_NOT_FOUND, INVALID_TOKEN, NOT_FOR_GUESTS, TOO_MANY_REQUESTS } from '../../errors.js'
+import { INVALID_TOKEN, NOT_FOR_GUESTS, TOO_MANY_REQUESTS } from '../../errors.js'
 import type { ErrorBody } from '../../http/schema.js'
 import { JoinChat, SendMessage, StartChat, type ClientToServer, type LiveMessage, type LiveSocket } from './events.js'
 import { createPace } from './pace.js'
@@ -57,7 +57,7 @@ export function createSocketService ({ app, config, sessions, conversations, fee
       if (!mayWrite(userId)) throw new TOO_MANY_REQUESTS()
       sent.add(clientId)
       try {
-        const messages = await converse({ author: user, to: { conversation: id }, text, clientId })
+        const { messages } = await converse({ author: user, to: { conversation: id }, text, clientId })
         const place = messages[0]!.id
         if (follow(id, place - 1).after >= place) sent.delete(clientId)
         return { messages: messages.map(message => ({ ...message, chat_session_id: id, isLocal: message.sender === 'user' })) }
@@ -68,15 +68,14 @@ export function createSocketService ({ app, config, sessions, conversations, fee
     })
 
     on('join_chat', async (_user, { chat_session_id: id, after = 0 }) => {
-      const [news] = await feeds.news([{ conversation: id, after }])
-      if (!news?.members.has(userId)) throw new CONVERSATION_NOT_FOUND()
+      const news = await feeds.newsFor(userId, id, after)
       const more = news.changes.length === CHANGES_AT_ONCE
       const last = news.changes.at(-1)?.rev ?? Math.min(after, news.lastRev)
       if (!more) {
-        const follower = follow(id, last)
+        const follower = follow(id, last, heardIn(news))
         follower.after = Math.max(follower.after, last)
       }
-      return { messages: news.changes.map(change => shown(id, change)), more }
+      return { messages: [...news.streaming, ...news.changes].map(change => shown(id, change)), more }
     })
 
     function on<Event extends keyof ClientToServer> (
@@ -103,22 +102,31 @@ export function createSocketService ({ app, config, sessions, conversations, fee
     }
 
     /** Live from this rev on; a conversation that is followed already goes on from where it is. */
-    function follow (conversation: number, after: number) {
+    function follow (conversation: number, after: number, heard = new Map<number, number>()) {
       const known = followers.get(conversation)
       if (known !== undefined) return known.follower
       const follower: Follower = {
         user: userId,
         after,
+        heard,
         hear (change) {
           const isMine = change.author === userId && sent.delete(change.clientId!)
           if (isMine && change.rev === change.id) return
           socket.emit('new_message', shown(conversation, change))
-          if (backlogOf(socket) > BACKLOG) socket.disconnect(true)
+          mustKeepUp()
+        },
+        grow (delta) {
+          socket.emit('message_delta', { chat_session_id: conversation, ...delta })
+          mustKeepUp()
         },
         leave () { followers.delete(conversation) }
       }
       followers.set(conversation, { follower, unfollow: events.follow(conversation, follower) })
       return follower
+    }
+
+    function mustKeepUp () {
+      if (backlogOf(socket) > BACKLOG) socket.disconnect(true)
     }
 
     function shown (conversation: number, { author, clientId, ...message }: Change): LiveMessage {

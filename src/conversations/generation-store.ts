@@ -1,0 +1,115 @@
+import type { BotRow, Turn } from '../bots/bot.js'
+import type { Db } from '../db/client.js'
+import type { Message } from './schema.js'
+
+export type GenerationStore = ReturnType<typeof createGenerationStore>
+
+/** A reply that is being written: its place in the log. */
+export interface Place { conversation: number, id: number }
+
+/** What a reply has said since it was stored last; it goes behind so many characters, in code points. */
+export interface Growth extends Place { at: number, piece: string }
+
+/** How a reply ended. */
+export interface Ending extends Growth {
+  status: Message['status']
+  error: string | null
+  promptTokens: number | null
+  completionTokens: number | null
+}
+
+/** How many turns a bot is told at most; its budget of tokens ends long before. */
+const MOST_TURNS = 2_000
+
+/**
+ * Replies that take their time, as they are stored. Who writes one holds its lease, by the database's clock, and stores
+ * nothing any more once that has lapsed.
+ */
+export function createGenerationStore (db: Db) {
+  return {
+    /** What was said before a reply, oldest first, and the bot that is to answer; undefined when one is gone. */
+    async task ({ conversation, id }: Place): Promise<{ turns: Turn[], bot: BotRow } | undefined> {
+      const { rows: [bot] } = await db.$client.query<BotRow>(
+        'SELECT b.id, b.name, b.engine, b.settings FROM messages m JOIN chatbots b ON b.id = m.chatbot_id WHERE m.conversation_id = $1 AND m.id = $2', [conversation, id])
+      if (bot === undefined) return undefined
+      const { rows } = await db.$client.query<Turn>({ name: 'turns', text: TURNS, values: [conversation, id, MOST_TURNS] })
+      return { turns: rows.reverse(), bot }
+    },
+
+    /** Stores what has come, renews the leases, in one statement; gives those that are still the owner's, and who is to stop. */
+    async flush (owner: string, growing: Growth[]): Promise<Array<Place & { isToStop: boolean }>> {
+      const { rows } = await db.$client.query<Place & { isToStop: boolean }>({
+        name: 'flush',
+        text: FLUSH,
+        values: [
+          owner, growing.map(({ conversation }) => conversation), growing.map(({ id }) => id),
+          growing.map(({ at }) => at), growing.map(({ piece }) => piece)
+        ]
+      })
+      return rows
+    },
+
+    /** False when the lease is another's, or nobody's. */
+    async finish (owner: string, { conversation, id, status, at, piece, error, promptTokens, completionTokens }: Ending): Promise<boolean> {
+      const { rows: [row] } = await db.$client.query<{ finished: boolean }>(
+        'SELECT finish_reply($1, $2, $3, $4, $5, $6, $7, $8, $9) AS finished',
+        [conversation, id, owner, status, at, piece, error, promptTokens, completionTokens])
+      return row!.finished
+    },
+
+    /** Begins the reply of a conversation that waits for its turn; undefined when none does, or one is under way. */
+    async begin (owner: string, conversation: number): Promise<Place | undefined> {
+      const { rows: [row] } = await db.$client.query<{ id: number }>('SELECT id FROM begin_reply($1, $2)', [conversation, owner])
+      return row && { conversation, id: row.id }
+    },
+
+    /** Marks the replies of those who died; gives the conversations. */
+    async interruptLapsed (): Promise<number[]> {
+      const { rows } = await db.$client.query<{ conversation: number }>(`
+        SELECT m.conversation_id AS conversation, interrupt_reply(m.conversation_id, m.id)
+        FROM messages m WHERE m.status IN ('streaming', 'queued') AND m.lease_until < now()`)
+      return rows.map(({ conversation }) => conversation)
+    },
+
+    /** Conversations in which a reply waits and none is under way. */
+    async waiting (most: number): Promise<number[]> {
+      const { rows } = await db.$client.query<{ conversation: number }>(`
+        SELECT m.conversation_id AS conversation FROM messages m WHERE m.status IN ('streaming', 'queued')
+        GROUP BY m.conversation_id HAVING bool_and(m.status = 'queued') ORDER BY min(m.created_at) LIMIT $1`, [most])
+      return rows.map(({ conversation }) => conversation)
+    },
+
+    /** Asks whoever writes here to stop, at whichever instance; false for who is not in the conversation. */
+    async stop (user: number, conversation: number): Promise<boolean> {
+      const { rows: [row] } = await db.$client.query<{ stopped: boolean }>('SELECT stop_conversation($1, $2) AS stopped', [conversation, user])
+      return row!.stopped
+    },
+
+    /** The last reply to a message; undefined where there is none. */
+    async replyTo ({ conversation, id }: Place): Promise<Place | undefined> {
+      const { rows: [row] } = await db.$client.query<Place>(`
+        SELECT conversation_id AS conversation, id FROM messages
+        WHERE conversation_id = $1 AND id > $2 AND id <= $2 + 8 AND reply_to = $2 AND status <> 'deleted' ORDER BY id DESC LIMIT 1`, [conversation, id])
+      return row
+    },
+
+    /** Asks again in the row of a reply: what became of it, or null where there is no such reply for this user. */
+    async restart (user: number, { conversation, id }: Place, owner: string | null): Promise<'streaming' | 'queued' | 'busy' | 'not last' | null> {
+      const { rows: [row] } = await db.$client.query('SELECT restart_reply($1, $2, $3, $4) AS became', [conversation, user, id, owner])
+      return row.became
+    }
+  }
+}
+
+const TURNS = `
+  SELECT m.sender, coalesce(u.username, b.name) AS name, m.text
+  FROM messages m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id
+  WHERE m.conversation_id = $1 AND m.id < $2 AND m.text <> '' AND m.status NOT IN ('streaming', 'queued')
+  ORDER BY m.id DESC LIMIT $3`
+
+const FLUSH = `
+  UPDATE messages m
+  SET text = left(m.text, grown.at) || grown.piece, lease_until = clock_timestamp() + interval '8 seconds'
+  FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[]) AS grown (conversation, id, at, piece)
+  WHERE m.conversation_id = grown.conversation AND m.id = grown.id AND m.status = 'streaming' AND m.lease_owner = $1
+  RETURNING m.conversation_id AS conversation, m.id, m.stop_requested AS "isToStop"`

@@ -1,0 +1,123 @@
+import { once } from 'node:events'
+import { PassThrough } from 'node:stream'
+import type { FastifyBaseLogger, FastifyReply } from 'fastify'
+import type { SessionUser, Sessions } from '../accounts/sessions.js'
+import { CONVERSATION_NOT_FOUND } from '../errors.js'
+import type { Delta, Events, Follower } from './events.js'
+import { CHANGES_AT_ONCE, heardIn, type Change, type FeedStore, type News } from './feed-store.js'
+import type { Message } from './schema.js'
+
+/** A reader who has so much to read yet, in bytes, is too slow: it comes back and goes on from where it was. */
+const BACKLOG = 1024 * 1024
+
+/** Proxies take a connection on which nothing comes for dead. In milliseconds. */
+const HEARTBEAT = 15_000
+
+/** How long a reader who must go may take what is on its way, in milliseconds. */
+const LAST_WORDS = 200
+
+export type Streams = ReturnType<typeof createStreams>
+
+export interface Listening {
+  user: SessionUser
+  conversation: number
+  /** The rev from which on; left out: from now on. */
+  after?: number | undefined
+  /** The replies after whose end the stream ends; left out: it goes on. */
+  until?: Message[]
+}
+
+export const isUnderWay = ({ status }: Pick<Message, 'status'>) => status === 'streaming' || status === 'queued'
+
+/**
+ * Conversations as they happen, as server-sent events: `message`, a whole message, new or changed, its rev as the
+ * event's id, and `delta`, by which a reply grows.
+ * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
+ */
+export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events, feeds: FeedStore) {
+  const open = new Set<() => void>()
+
+  return {
+    /** @throws CONVERSATION_NOT_FOUND, before anything is sent */
+    async send (reply: FastifyReply, { user, conversation, after: from = Number.MAX_SAFE_INTEGER, until }: Listening, log: FastifyBaseLogger) {
+      const first = await feeds.newsFor(user.id, conversation, from)
+      const stream = new PassThrough()
+      const awaited = new Set(until?.filter(isUnderWay).map(({ id }) => id))
+      const heartbeat = setInterval(() => stream.write(':\n\n'), HEARTBEAT).unref()
+      const ends = [sessions.watch(user.sessionId, close), () => open.delete(close), () => clearInterval(heartbeat)]
+      open.add(close)
+      stream.once('close', () => { for (const end of ends) end() })
+      stream.write('retry: 1000\n\n')
+      catchUp(first).catch(error => {
+        log.info({ err: error }, 'a stream ends: its reader comes back')
+        stream.destroy()
+      })
+      return reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no').send(stream)
+
+      /** What the reader has missed, as fast as it reads; then what happens, as it happens. */
+      async function catchUp (news: News) {
+        let after = Math.min(from, news.lastRev)
+        while (news.changes.length === CHANGES_AT_ONCE) {
+          await writeAll(news.changes)
+          after = news.changes.at(-1)!.rev
+          news = await feeds.newsFor(user.id, conversation, after)
+        }
+        const follower: Follower = { user: user.id, after: news.changes.at(-1)?.rev ?? after, heard: heardIn(news), hear, grow, leave: close }
+        await writeAll([...news.streaming, ...news.changes])
+        if (until !== undefined && awaited.size === 0) close()
+        if (!stream.writableEnded) ends.push(events.follow(conversation, follower))
+      }
+
+      async function writeAll (changes: Change[]) {
+        for (const change of changes) {
+          hear(change)
+          if (stream.writableNeedDrain) await once(stream, 'drain')
+        }
+      }
+
+      function hear ({ author, clientId, ...message }: Change) {
+        write(`id: ${message.rev}\nevent: message\n`, message)
+        if (!isUnderWay(message) && awaited.delete(message.id) && awaited.size === 0) close()
+      }
+
+      function grow (delta: Delta) {
+        write('event: delta\n', delta)
+      }
+
+      function write (head: string, data: object) {
+        if (stream.writableEnded) return
+        stream.write(`${head}data: ${JSON.stringify(data)}\n\n`)
+        if (stream.writableLength + stream.readableLength > BACKLOG) stream.destroy()
+      }
+
+      /** In good order, if the reader takes what is left in time. */
+      function close () {
+        stream.end()
+        setTimeout(() => stream.destroy(), LAST_WORDS).unref()
+      }
+    },
+
+    /** Waits until no reply among these is under way any more, and gives all as they are then. */
+    async ended (user: number, conversation: number, messages: Message[]): Promise<Message[]> {
+      const known = new Map(messages.map(message => [message.id, message]))
+      const isOver = () => ![...known.values()].some(isUnderWay)
+      if (isOver()) return messages
+      await new Promise<void>((resolve, reject) => {
+        const after = Math.max(...messages.map(({ rev }) => rev))
+        const unfollow = events.follow(conversation, { user, after, hear, leave: () => reject(new CONVERSATION_NOT_FOUND()) })
+        function hear ({ author, clientId, ...message }: Change) {
+          if (known.has(message.id)) known.set(message.id, message)
+          if (!isOver()) return
+          unfollow()
+          resolve()
+        }
+      })
+      return [...known.values()]
+    },
+
+    /** Ends all streams; the readers come back to another instance. */
+    close () {
+      for (const close of open) close()
+    }
+  }
+}
