@@ -3,6 +3,7 @@ import pino from 'pino'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cookieWarnings } from './accounts/cookie.js'
 import { readOrMakeSecret } from './accounts/secret.js'
+import { createTidyStore } from './accounts/tidy-store.js'
 import { buildApp } from './app.js'
 import { DEFAULT_ORIGINS, readConfig, type Config } from './config.js'
 import { createDb, reachDatabase } from './db/client.js'
@@ -44,6 +45,7 @@ async function serve (config: Config) {
   const secret = config.JWT_SECRET ?? await readOrMakeSecret(config.DATA_DIR)
   const db = createDb({ ...connection, max: config.DATABASE_POOL }, log)
   await db.$client.query('SELECT 1') // the connection that shows others that this database is in use
+  await createTidyStore(db).begin()
   const worker = await startWorker({ connection, tasks: createTasks({ config, db, secret, log }), log })
   const app = await buildApp({ config, secret, logger: log, db, isWorking: worker.isWorking })
   // Its jobs end beside the requests that are under way, and need the pool as these do.

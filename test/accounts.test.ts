@@ -1,6 +1,8 @@
 import t from 'tap'
 import bcrypt from 'bcrypt'
+import { addJob } from '../src/db/jobs.js'
 import { startApp, type Headers } from './helper.js'
+import { until } from './process.js'
 
 t.test('sign up, log in, ask who one is, log out', async t => {
   const { app, anyone } = await startApp(t)
@@ -251,4 +253,22 @@ t.test('accounts by id and passcode are the same accounts, under the same rules'
   t.equal(await status(), 200, 'used or not, it lasts 24 hours')
   await query('UPDATE sessions SET expires_at = now() WHERE id = $1', [sid])
   t.equal(await status(), 401, 'and no more')
+})
+
+t.test('sessions and links that ended a month ago are forgotten, daily', async t => {
+  const { as, anyone, query, work, db } = await startApp(t)
+  await anyone.post('/api/signup', { username: 'ann', password: 'correct horse', email: 'ann@example.com' })
+  await as('ann')
+  await as('ann')
+  await query(`
+    INSERT INTO sessions (user_id, kind, user_agent, expires_at, revoked_at)
+    SELECT id, 'cookie', past.name, now() + past.expires::interval, now() + past.revoked::interval
+    FROM users, (VALUES ('expired', '-31 days', NULL), ('ended', '1 day', '-31 days'), ('lately', '-29 days', NULL)) AS past (name, expires, revoked)`)
+  await query("INSERT INTO one_time_tokens (purpose, user_id, address, expires_at) SELECT 'password_reset', id, 'old', now() - interval '31 days' FROM users")
+  await addJob(db, 'tidy', {}, { key: 'tidy' })
+  await work()
+  await until(async () => (await query("SELECT FROM graphile_worker.jobs WHERE key = 'tidy' AND run_at > now() + interval '23 hours'")).length === 1)
+  t.same((await query("SELECT user_agent FROM sessions WHERE user_agent <> 'lightMyRequest'")), [{ user_agent: 'lately' }])
+  t.equal((await query('SELECT FROM sessions')).length, 3)
+  t.same(await query('SELECT address FROM one_time_tokens'), [{ address: 'ann@example.com' }])
 })

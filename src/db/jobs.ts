@@ -4,6 +4,8 @@ import type { Db } from './client.js'
 export interface JobSpec {
   /** Of the jobs of one key that nobody has begun yet, only the last one stays. */
   key?: string
+  /** Not before so many seconds from now. */
+  inSeconds?: number
 }
 
 /**
@@ -11,6 +13,7 @@ export interface JobSpec {
  * stored, and nothing that was stored is forgotten.
  * @see https://worker.graphile.org/docs/sql-add-job
  */
-export async function addJob (db: Pick<Db, 'execute'>, task: string, payload: object, { key }: JobSpec = {}): Promise<void> {
-  await db.execute(sql`SELECT FROM graphile_worker.add_job(${task}, payload => ${JSON.stringify(payload)}, job_key => ${key ?? null})`)
+export async function addJob (db: Pick<Db, 'execute'>, task: string, payload: object, { key, inSeconds = 0 }: JobSpec = {}): Promise<void> {
+  await db.execute(sql`SELECT FROM graphile_worker.add_job(${task}, payload => ${JSON.stringify(payload)}, job_key => ${key ?? null},
+    run_at => now() + make_interval(secs => ${inSeconds}))`)
 }

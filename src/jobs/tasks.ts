@@ -3,6 +3,7 @@ import type { TaskList } from 'graphile-worker'
 import { createMailer } from '../accounts/mail.js'
 import { createRecoveryMail, createTokens } from '../accounts/recovery.js'
 import { createRecoveryStore } from '../accounts/recovery-store.js'
+import { createTidyStore } from '../accounts/tidy-store.js'
 import type { Config } from '../config.js'
 import type { Db } from '../db/client.js'
 
@@ -20,6 +21,7 @@ export function createTasks ({ config, db, secret, log }: TaskDeps): TaskList {
   const sendMail = createRecoveryMail(recovery, createTokens(secret), createMailer(config, log), config)
   return {
     forgot: payload => recovery.beginReset((payload as { address: string }).address),
+    tidy: () => createTidyStore(db).tidy(),
     'send-mail': payload => sendMail((payload as { token: number }).token)
   }
 }
