@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listener } from '../db/listener.js'
-import { CHANGES_AT_ONCE, type Change, type FeedStore, type News } from './feed-store.js'
+import type { Change, FeedStore, News } from './feed-store.js'
 
 const CHANNEL = 'conversations'
 
@@ -32,7 +32,7 @@ export type Events = ReturnType<typeof createEvents>
  * is something to read: each feed reads the log after the last change that it delivered, so that nothing overtakes,
  * nothing comes twice, and whatever was missed comes with the next. Who may hear it is asked in the same reading.
  */
-export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>, feeds: FeedStore, log: Pick<FastifyBaseLogger, 'warn'>) {
+export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>, feeds: Pick<FeedStore, 'news' | 'stale'>, log: Pick<FastifyBaseLogger, 'warn'>) {
   const followed = new Map<number, Set<Follower>>()
   const unread = new Set<number>()
   const unsaid = new Set<number>()
@@ -50,7 +50,7 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
 
   async function readAll () {
     while (unread.size > 0) {
-      const places = [...unread].map(placeOf)
+      const places = [...unread].filter(conversation => followed.has(conversation)).map(placeOf)
       unread.clear()
       try {
         const news = new Map((await feeds.news(places)).map(one => [one.conversation, one]))
@@ -62,9 +62,9 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
     reading = undefined
   }
 
-  /** Who follows a conversation at this moment, and what all of them have. */
+  /** Who follows a conversation at this moment, which somebody does, and what all of them have. */
   function placeOf (conversation: number) {
-    const followers = [...followed.get(conversation) ?? []]
+    const followers = [...followed.get(conversation)!]
     return { conversation, followers, after: Math.min(...followers.map(({ after }) => after)) }
   }
 
@@ -83,7 +83,7 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
       }
       for (const reply of news.streaming) grow(follower, reply)
     }
-    if (news?.changes.length === CHANGES_AT_ONCE) look([conversation])
+    if (news?.more) look([conversation])
   }
 
   function tell (follower: Follower, change: Change) {

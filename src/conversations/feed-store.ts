@@ -9,10 +9,10 @@ export type FeedStore = ReturnType<typeof createFeedStore>
 export interface Change extends Message { author: number | null, clientId: string | null }
 
 /**
- * How far a conversation is, who is in it, what changed in it after a rev, in order, and the replies from before that
- * rev that are being written, as far as they are, all at the same moment.
+ * How far a conversation is, who is in it, what changed in it after a rev, in order (`more`: there is more), and the
+ * replies from before that rev that are being written, as far as they are, all at the same moment.
  */
-export interface News { conversation: number, lastRev: number, members: Set<number>, changes: Change[], streaming: Change[] }
+export interface News { conversation: number, lastRev: number, members: Set<number>, changes: Change[], more: boolean, streaming: Change[] }
 
 /** Of replies that are being written how much somebody has who has read this. */
 export function heardIn ({ changes, streaming }: News) {
@@ -20,30 +20,33 @@ export function heardIn ({ changes, streaming }: News) {
   return new Map(underWay.map(({ id, text }) => [id, text.length]))
 }
 
-/** How many changes of one conversation are read at once. */
-export const CHANGES_AT_ONCE = 200
+/** How much of one conversation is read at once: so many changes, and about so many bytes of text, so that a reader keeps up. */
+const AT_ONCE = { changes: 200, bytes: 256 * 1024 }
 
 /** What those who follow conversations live need to know, of many conversations in one query. */
 export function createFeedStore (db: Db) {
   return {
     /** What changed in each of these after its rev, in order; nothing of a conversation that is gone. */
-    async news (places: Array<{ conversation: number, after: number }>, atOnce = CHANGES_AT_ONCE): Promise<News[]> {
+    async news (places: Array<{ conversation: number, after: number }>, most = AT_ONCE.changes): Promise<News[]> {
       const { rows } = await db.$client.query<{ conversation: number, lastRev: number, members: string[] } & (Change | { id: null })>({
-        name: 'news', text: NEWS, values: [places.map(({ conversation }) => conversation), places.map(({ after }) => after), atOnce]
+        name: 'news', text: NEWS, values: [places.map(({ conversation }) => conversation), places.map(({ after }) => after), most, AT_ONCE.bytes]
       })
       const afters = new Map(places.map(({ conversation, after }) => [conversation, after]))
       const found = new Map<number, News>()
       for (const { conversation, lastRev, members, ...change } of rows) {
-        const news = found.get(conversation) ?? { conversation, lastRev, members: new Set(members.map(Number)), changes: [], streaming: [] }
+        const news = found.get(conversation) ?? { conversation, lastRev, members: new Set(members.map(Number)), changes: [], more: false, streaming: [] }
         found.set(conversation, news)
-        if (change.id !== null) news[change.rev > afters.get(conversation)! ? 'changes' : 'streaming'].push(change)
+        if (change.id === null) continue
+        const isNew = change.rev > afters.get(conversation)!
+        news[isNew ? 'changes' : 'streaming'].push(change)
+        if (isNew) news.more = change.rev < lastRev
       }
       return [...found.values()]
     },
 
     /** The same of one conversation, for who is in it. @throws CONVERSATION_NOT_FOUND */
-    async newsFor (user: number, conversation: number, after: number, atOnce = CHANGES_AT_ONCE): Promise<News> {
-      const [news] = await this.news([{ conversation, after }], atOnce)
+    async newsFor (user: number, conversation: number, after: number, most = AT_ONCE.changes): Promise<News> {
+      const [news] = await this.news([{ conversation, after }], most)
       if (!news?.members.has(user)) throw new CONVERSATION_NOT_FOUND()
       return news
     },
@@ -63,6 +66,7 @@ export function createFeedStore (db: Db) {
   }
 }
 
+const COLUMNS = 'id, rev, sender, username, text, status, created_at, author, "clientId"'
 const CHANGE = `${MESSAGE}, m.user_id AS author, m.client_id AS "clientId" ${FROM_MESSAGES}`
 
 const NEWS = `
@@ -73,11 +77,16 @@ const NEWS = `
     SELECT array(SELECT cu.user_id FROM conversation_users cu WHERE cu.conversation_id = c.id) AS members
   ) members
   LEFT JOIN LATERAL (
-    (
-      SELECT ${CHANGE} WHERE m.conversation_id = c.id AND m.rev > place.after ORDER BY m.rev LIMIT $3
-    ) UNION ALL (
-      SELECT ${CHANGE} WHERE m.conversation_id = c.id AND m.rev <= place.after AND m.status = 'streaming'
-    )
+    SELECT ${COLUMNS}
+    FROM (
+      SELECT *, sum(octet_length(text)) OVER (ORDER BY rev) - octet_length(text) AS before
+      FROM (
+        SELECT ${CHANGE} WHERE m.conversation_id = c.id AND m.rev > place.after ORDER BY m.rev LIMIT $3
+      ) first
+    ) measured
+    WHERE before < $4
+    UNION ALL
+    SELECT ${CHANGE} WHERE m.conversation_id = c.id AND m.rev <= place.after AND m.status = 'streaming'
   ) change ON true
   ORDER BY place.conversation, change.rev`
 

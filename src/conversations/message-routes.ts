@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import {
   BOT_BUSY, CONVERSATION_NOT_FOUND, IDEMPOTENCY_MISMATCH, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR, TOO_MANY_REPLIES, UNAUTHORIZED
 } from '../errors.js'
-import { cutPage, linkNext } from '../http/paging.js'
+import { linkNext } from '../http/paging.js'
 import { answers, ClientIdHeader, LOGGED_IN } from '../http/schema.js'
 import type { Converse } from './converse.js'
 import type { FeedStore } from './feed-store.js'
@@ -27,10 +27,9 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> =
     app.get('/', List, async (request, reply) => {
       const { user, params, query: { limit, before, after } } = request
       if (after !== undefined) {
-        const { changes, streaming } = await feeds.newsFor(user.id, params.id, after, limit + 1)
-        const { page, hasMore } = cutPage(changes, limit)
-        if (hasMore) linkNext(request, reply, { after: page.at(-1)!.rev })
-        return [...streaming, ...page]
+        const { changes, more, streaming } = await feeds.newsFor(user.id, params.id, after, limit)
+        if (more) linkNext(request, reply, { after: changes.at(-1)!.rev })
+        return [...streaming, ...changes]
       }
       const { page, hasMore } = await messages.page(user.id, params.id, { limit, before })
       if (hasMore) linkNext(request, reply, { before: page[0]!.id })

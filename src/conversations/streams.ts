@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 import type { SessionUser, Sessions } from '../accounts/sessions.js'
-import { CONVERSATION_NOT_FOUND } from '../errors.js'
+import { CONVERSATION_NOT_FOUND, UNAVAILABLE } from '../errors.js'
 import type { Delta, Events, Follower } from './events.js'
-import { CHANGES_AT_ONCE, heardIn, type Change, type FeedStore, type News } from './feed-store.js'
+import { heardIn, type Change, type FeedStore, type News } from './feed-store.js'
 import type { Message } from './schema.js'
 
 /** A reader who has so much to read yet, in bytes, is too slow: it comes back and goes on from where it was. */
@@ -36,17 +36,19 @@ export const isUnderWay = ({ status }: Pick<Message, 'status'>) => status === 's
  */
 export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events, feeds: FeedStore) {
   const open = new Set<() => void>()
+  let isClosing = false
 
   return {
     /** @throws CONVERSATION_NOT_FOUND, before anything is sent */
     async send (reply: FastifyReply, { user, conversation, after: from = Number.MAX_SAFE_INTEGER, until }: Listening, log: FastifyBaseLogger) {
       const first = await feeds.newsFor(user.id, conversation, from)
+      if (isClosing) throw new UNAVAILABLE()
       const stream = new PassThrough()
       const awaited = new Set(until?.filter(isUnderWay).map(({ id }) => id))
       const heartbeat = setInterval(() => stream.write(':\n\n'), HEARTBEAT).unref()
       const ends = [sessions.watch(user.sessionId, close), () => open.delete(close), () => clearInterval(heartbeat)]
       open.add(close)
-      stream.once('close', () => { for (const end of ends) end() })
+      stream.once('close', end)
       stream.write('retry: 1000\n\n')
       catchUp(first).catch(error => {
         log.info({ err: error }, 'a stream ends: its reader comes back')
@@ -57,15 +59,16 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
       /** What the reader has missed, as fast as it reads; then what happens, as it happens. */
       async function catchUp (news: News) {
         let after = Math.min(from, news.lastRev)
-        while (news.changes.length === CHANGES_AT_ONCE) {
+        while (news.more) {
           await writeAll(news.changes)
           after = news.changes.at(-1)!.rev
           news = await feeds.newsFor(user.id, conversation, after)
+          if (!stream.writable) return
         }
         const follower: Follower = { user: user.id, after: news.changes.at(-1)?.rev ?? after, heard: heardIn(news), hear, grow, leave: close }
         await writeAll([...news.streaming, ...news.changes])
         if (until !== undefined && awaited.size === 0) close()
-        if (!stream.writableEnded) ends.push(events.follow(conversation, follower))
+        if (stream.writable) ends.push(events.follow(conversation, follower))
       }
 
       async function writeAll (changes: Change[]) {
@@ -85,13 +88,18 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
       }
 
       function write (head: string, data: object) {
-        if (stream.writableEnded) return
+        if (!stream.writable) return
         stream.write(`${head}data: ${JSON.stringify(data)}\n\n`)
         if (stream.writableLength + stream.readableLength > BACKLOG) stream.destroy()
       }
 
+      function end () {
+        for (const each of ends.splice(0)) each()
+      }
+
       /** In good order, if the reader takes what is left in time. */
       function close () {
+        end()
         stream.end()
         setTimeout(() => stream.destroy(), LAST_WORDS).unref()
       }
@@ -117,6 +125,7 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
 
     /** Ends all streams; the readers come back to another instance. */
     close () {
+      isClosing = true
       for (const close of open) close()
     }
   }

@@ -40,7 +40,7 @@ export function createListener (db: Db, log: Pick<FastifyBaseLogger, 'warn'>) {
     const ended = new Promise<void>(resolve => { client.once('end', resolve) })
     client.on('error', error => log.warn({ err: error }, 'the connection that listens broke'))
     client.on('notification', ({ channel, payload }) => {
-      const [from, ...ids] = JSON.parse(payload!) as Payload
+      const [from, ...ids] = read(payload)
       if (from !== self) subscribers.get(channel)?.(ids)
     })
     const leave = () => { client.end() }
@@ -80,5 +80,15 @@ export function createListener (db: Db, log: Pick<FastifyBaseLogger, 'warn'>) {
       closing.abort()
       await running
     }
+  }
+}
+
+/** Whoever is on the same database may notify, too: what is not ours counts for nothing. */
+function read (payload = ''): Payload {
+  try {
+    const said: unknown = JSON.parse(payload)
+    return Array.isArray(said) ? said as Payload : ['']
+  } catch {
+    return ['']
   }
 }

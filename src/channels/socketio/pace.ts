@@ -7,14 +7,21 @@ const MANY = 10_000
  */
 export function createPace (most: number, period: number) {
   const done = new Map<number, number[]>()
+  let forgot = 0
 
   return function mayGoOn (key: number): boolean {
     const since = Date.now() - period
-    if (done.size > MANY) for (const [other, times] of done) if (times.at(-1)! <= since) done.delete(other)
+    if (done.size > MANY && forgot <= since) forget(since)
     const recent = done.get(key)?.filter(time => time > since) ?? []
     done.set(key, recent)
     if (recent.length >= most) return false
     recent.push(Date.now())
     return true
+  }
+
+  /** Goes through all of them, and therefore once in a period at most. */
+  function forget (since: number) {
+    forgot = Date.now()
+    for (const [key, times] of done) if (times.at(-1)! <= since) done.delete(key)
   }
 }

@@ -17,6 +17,9 @@ export interface SocketIoOptions extends Omit<SocketServiceOptions, 'app'> {
 
 const PATH = '/socket.io/'
 
+/** How long a client may take to say goodbye when the server closes, in milliseconds. */
+const LAST_WORDS = 200
+
 /**
  * Socket.IO on the server's own port, at its default path and namespace. Who connects has a session, and comes from a
  * page that may call us, as with HTTP: browsers do not guard WebSockets by themselves.
@@ -61,18 +64,24 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { cook
       reply.hijack()
       engine.handleRequest(request.raw, reply.raw)
     },
+    /* c8 ignore next -- the engine has it already */
     async handler () {}
   })
 
   let isClosing = false
+  const upgraded = new Set<Duplex>()
   app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    if (!isClosing && request.url?.startsWith(PATH)) engine.handleUpgrade(request, socket, head)
-    else socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
+    upgraded.add(socket)
+    socket.once('close', () => upgraded.delete(socket))
+    if (!isClosing && request.url?.startsWith(PATH)) return engine.handleUpgrade(request, socket, head)
+    socket.on('error', () => { /* whoever asked is gone, and 'close' follows */ })
+    socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n', () => socket.destroy())
   })
 
   app.addHook('preClose', async () => {
     isClosing = true
     io.disconnectSockets(true)
     engine.close()
+    setTimeout(() => { for (const socket of upgraded) socket.destroy() }, LAST_WORDS).unref()
   })
 })

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyError, FastifyInstance } from 'fastify'
 import type { Socket } from 'socket.io'
 import type { SessionUser, Sessions } from '../../accounts/sessions.js'
 import type { Config } from '../../config.js'
 import type { Converse } from '../../conversations/converse.js'
 import type { Events, Follower } from '../../conversations/events.js'
-import { CHANGES_AT_ONCE, heardIn, type Change, type FeedStore } from '../../conversations/feed-store.js'
+import { heardIn, type Change, type FeedStore } from '../../conversations/feed-store.js'
 import type { ConversationStore } from '../../conversations/store.js'
 import { INVALID_TOKEN, NOT_FOR_GUESTS, TOO_MANY_REQUESTS } from '../../errors.js'
 import type { ErrorBody } from '../../http/schema.js'
@@ -26,6 +27,9 @@ export interface SocketServiceOptions {
 /** A client that has so much to read yet, in bytes, is too slow: it comes back and catches up. */
 const BACKLOG = 1024 * 1024
 
+/** One that has no more to read yet than this gets what it has missed, in bytes. */
+const CAUGHT_UP = 256 * 1024
+
 /** What a socket's events do. Who asks, and what it may see, is looked up anew for each of them. */
 export function createSocketService ({ app, config, sessions, conversations, feeds, events, converse, describe }: SocketServiceOptions) {
   const checks = { start_chat: app.checkOf(StartChat), send_message: app.checkOf(SendMessage), join_chat: app.checkOf(JoinChat) }
@@ -35,8 +39,10 @@ export function createSocketService ({ app, config, sessions, conversations, fee
   return function serve (socket: LiveSocket) {
     const { sessionId, id: userId } = socket.data.user
     const followers = new Map<number, { follower: Follower, unfollow: () => void }>()
-    /** Of the messages that this socket sends: it has them from the acknowledgement. */
-    const sent = new Set<string>()
+    /** Of the messages that this socket sends, by their client ids: it has them from the acknowledgement. */
+    const sent = new Map<string, Sent>()
+    /** Ends when no conversation is being joined. */
+    let joining: Promise<unknown> = Promise.resolve()
 
     const forget = sessions.watch(sessionId, () => { socket.disconnect(true) })
     socket.once('disconnect', () => {
@@ -55,27 +61,27 @@ export function createSocketService ({ app, config, sessions, conversations, fee
 
     on('send_message', async (user, { chat_session_id: id, text, client_id: clientId = `socket:${randomUUID()}` }) => {
       if (!mayWrite(userId)) throw new TOO_MANY_REQUESTS()
-      sent.add(clientId)
+      const own: Sent = { isAnswered: false }
+      sent.set(clientId, own)
       try {
         const { messages } = await converse({ author: user, to: { conversation: id }, text, clientId })
         const place = messages[0]!.id
+        await joining
+        own.isAnswered = true
         if (follow(id, place - 1).after >= place) sent.delete(clientId)
         return { messages: messages.map(message => ({ ...message, chat_session_id: id, isLocal: message.sender === 'user' })) }
       } catch (error) {
         sent.delete(clientId)
+        // The connection to the database may break when the message is in the log already.
+        if (own.withheld !== undefined) tell(id, own.withheld)
         throw error
       }
     })
 
     on('join_chat', async (_user, { chat_session_id: id, after = 0 }) => {
-      const news = await feeds.newsFor(userId, id, after)
-      const more = news.changes.length === CHANGES_AT_ONCE
-      const last = news.changes.at(-1)?.rev ?? Math.min(after, news.lastRev)
-      if (!more) {
-        const follower = follow(id, last, heardIn(news))
-        follower.after = Math.max(follower.after, last)
-      }
-      return { messages: [...news.streaming, ...news.changes].map(change => shown(id, change)), more }
+      const joined = joining.then(() => join(id, after))
+      joining = joined.catch(() => { /* whoever asked is told */ })
+      return await joined
     })
 
     function on<Event extends keyof ClientToServer> (
@@ -89,16 +95,40 @@ export function createSocketService ({ app, config, sessions, conversations, fee
           if (user === undefined) throw new INVALID_TOKEN()
           if (!mayAsk(userId)) throw new TOO_MANY_REQUESTS()
           const input = checks[event](args[0] ?? {}) as ReturnType<typeof checks[Event]>
-          acknowledge?.(await work(user, input))
+          const answer = await work(user, input)
+          acknowledge?.(answer)
         } catch (error) {
           const refusal = inTheSeedsWords(event, describe(error as FastifyError))
           socket.emit('error', refusal)
           acknowledge?.(refusal)
           if (refusal.code === 'INVALID_TOKEN') socket.disconnect(true)
         }
+        cutIfTooSlow(socket)
       }
       const anySocket = socket as Socket // what comes in may be anything
       anySocket.on(event as string, listener)
+    }
+
+    /** What changed after a rev, one conversation after the other, as fast as the client reads; the last page is where it goes on live. */
+    async function join (id: number, after: number) {
+      while (socket.connected && backlogOf(socket) > CAUGHT_UP) await sleep(20)
+      // What comes live meanwhile is among what is read.
+      const live = followers.get(id)
+      live?.unfollow()
+      let from = live?.follower.after
+      let heard = live?.follower.heard
+      try {
+        const news = await feeds.newsFor(userId, id, after)
+        const { changes, streaming, more, lastRev } = news
+        if (!more) {
+          from = Math.max(from ?? 0, changes.at(-1)?.rev ?? Math.min(after, lastRev))
+          heard = heardIn(news)
+        }
+        return { messages: [...streaming, ...changes].map(change => shown(id, change)), more }
+      } finally {
+        followers.delete(id)
+        if (from !== undefined) follow(id, from, heard)
+      }
     }
 
     /** Live from this rev on; a conversation that is followed already goes on from where it is. */
@@ -110,23 +140,25 @@ export function createSocketService ({ app, config, sessions, conversations, fee
         after,
         heard,
         hear (change) {
-          const isMine = change.author === userId && sent.delete(change.clientId!)
-          if (isMine && change.rev === change.id) return
-          socket.emit('new_message', shown(conversation, change))
-          mustKeepUp()
+          const own = change.author === userId ? sent.get(change.clientId!) : undefined
+          if (own?.isAnswered) sent.delete(change.clientId!)
+          if (own === undefined || change.rev > change.id) return tell(conversation, change)
+          own.withheld = change
         },
         grow (delta) {
           socket.emit('message_delta', { chat_session_id: conversation, ...delta })
-          mustKeepUp()
+          cutIfTooSlow(socket)
         },
         leave () { followers.delete(conversation) }
       }
-      followers.set(conversation, { follower, unfollow: events.follow(conversation, follower) })
+      // It may have gone while it was answered.
+      if (socket.connected) followers.set(conversation, { follower, unfollow: events.follow(conversation, follower) })
       return follower
     }
 
-    function mustKeepUp () {
-      if (backlogOf(socket) > BACKLOG) socket.disconnect(true)
+    function tell (conversation: number, change: Change) {
+      socket.emit('new_message', shown(conversation, change))
+      cutIfTooSlow(socket)
     }
 
     function shown (conversation: number, { author, clientId, ...message }: Change): LiveMessage {
@@ -135,11 +167,27 @@ export function createSocketService ({ app, config, sessions, conversations, fee
   }
 }
 
+/** A message of the socket's own, whether it was acknowledged, and as the log has it when that comes first. */
+interface Sent { isAnswered: boolean, withheld?: Change }
+
 /** What waits for a client, here and in its connection, in bytes. */
 function backlogOf ({ conn }: LiveSocket) {
-  const { socket } = conn.transport as { socket?: { bufferedAmount: number } }
   const packets = conn['writeBuffer'] as Array<{ data?: string }>
-  return packets.reduce((sum, { data }) => sum + (data?.length ?? 0), socket?.bufferedAmount ?? 0)
+  return packets.reduce((sum, { data = '' }) => sum + Buffer.byteLength(data), connectionOf(conn)?.bufferedAmount ?? 0)
+}
+
+/** One that does not read would not read a goodbye either. */
+function cutIfTooSlow (socket: LiveSocket) {
+  if (!socket.connected || backlogOf(socket) <= BACKLOG) return
+  const connection = connectionOf(socket.conn)
+  socket.disconnect(true)
+  socket.conn.close(true)
+  connection?.terminate()
+}
+
+/** The WebSocket; undefined where the client polls. */
+function connectionOf ({ transport }: LiveSocket['conn']) {
+  return (transport as { socket?: { bufferedAmount: number, terminate: () => void } }).socket
 }
 
 function inTheSeedsWords (event: keyof ClientToServer, { code, error }: ErrorBody) {
