@@ -18,7 +18,7 @@ import { createSessions } from './accounts/sessions.js'
 import { createSignIn } from './accounts/sign-in.js'
 import { createAccountStore } from './accounts/store.js'
 import type { Directory } from './bots/bot.js'
-import { directory as shipped, engines } from './bots/directory.js'
+import { createDirectory, createEngines, defaultBot } from './bots/directory.js'
 import { chatRoutes } from './channels/chat/routes.js'
 import { socketio } from './channels/socketio/plugin.js'
 import type { Config } from './config.js'
@@ -57,14 +57,14 @@ export interface Deps {
   secret: string
   /** Whether jobs are done. Left out: others do them. */
   isWorking?: () => boolean
-  /** Left out: the bots that ship. */
-  directory?: Directory
+  /** Puts other bots into the place of some that there are; left out: none. */
+  changeBots?: (directory: Directory) => Directory
   /** Left out: nothing is logged. */
   logger?: FastifyBaseLogger
 }
 
 /** The whole server, not yet listening: what exists, in order. Closing it closes the pool. */
-export async function buildApp ({ config, db, secret, isWorking, directory = shipped, logger }: Deps) {
+export async function buildApp ({ config, db, secret, isWorking, changeBots = directory => directory, logger }: Deps) {
   const handleErrors = (dialect?: Dialect) => createErrorHandler(isUnavailable, dialect)
   const app = Fastify({
     loggerInstance: logger,
@@ -87,8 +87,10 @@ export async function buildApp ({ config, db, secret, isWorking, directory = shi
   const feeds = createFeedStore(db)
   const events = createEvents(listener, feeds, app.log)
   const messages = createMessageStore(db, events.changed)
-  const conversations = createConversationStore(db, messages)
+  const conversations = createConversationStore(db, messages, defaultBot(config))
   const bots = createBotStore(db)
+  const engines = createEngines(config)
+  const directory = changeBots(createDirectory(engines))
   const generation = createGeneration({ store: createGenerationStore(db), directory, events, listener, log: app.log, most: config.MAX_GENERATIONS })
   const converse = createConverse(createLog(db), directory, events, generation)
   const streams = createStreams(sessions, events, feeds)
@@ -139,6 +141,7 @@ export async function buildApp ({ config, db, secret, isWorking, directory = shi
   app.addHook('preClose', generation.close)
   app.addHook('onClose', async () => {
     await events.settle()
+    for (const { close } of Object.values(engines)) await close?.()
     await listener.close()
     await db.$client.end()
   })

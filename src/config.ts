@@ -8,6 +8,10 @@ import { CANNOT_START } from './errors.js'
 /** The development servers of React and Vite, so that a front end works out of the box. */
 export const DEFAULT_ORIGINS = 'http://localhost:3000,http://localhost:5173'
 
+/** A time limit; a timer takes no more than 24 days. */
+const Seconds = (seconds: number, description: string) =>
+  Type.Number({ default: seconds, exclusiveMinimum: 0, maximum: 1_000_000, description })
+
 /** The environment: every setting with its type, its default and what it is for. Nothing else reads it. */
 export const ConfigSchema = Type.Object({
   HOST: Type.String({ default: 'localhost', description: 'Address to listen on; 0.0.0.0 for every one' }),
@@ -42,7 +46,28 @@ export const ConfigSchema = Type.Object({
     pattern: '^[!-+\\--~]{16,}(,\\s*[!-+\\--~]{16,})*$',
     description: 'Keys, of at least 16 characters, separated by commas, with which front ends let guests in at /chat/initial. Unset: no guests'
   })),
-  GUEST_BOT: Type.String({ default: 'simulated', minLength: 1, description: 'The bot that answers guests' }),
+  GUEST_BOT: Type.Optional(Type.String({ minLength: 1, description: 'The bot that answers guests. Unset: assistant with an OPENAI_API_KEY, simulated without' })),
+  OPENAI_API_KEY: Type.Optional(Type.String({
+    pattern: '^[!-~]+$',
+    description: 'The key to the language models, anything for a server that wants none. Unset: bots of the engine openai do not answer'
+  })),
+  OPENAI_BASE_URL: Type.String({
+    default: 'https://api.openai.com/v1',
+    pattern: '^https?://[^#]+$',
+    format: 'url',
+    description: 'Where the language models are: anything that speaks like OpenAI, as http://localhost:11434/v1 for Ollama'
+  }),
+  OPENAI_MODEL: Type.String({ default: 'gpt-4.1-mini', minLength: 1, description: 'The model of bots that name none' }),
+  WEBHOOK_ALLOW: Type.Optional(Type.String({
+    format: 'hosts',
+    description: 'What webhooks may reach inside your own network: names, addresses or networks, separated by commas. Unset: nothing'
+  })),
+  BOT_TIMEOUT_CONNECT: Seconds(5, 'Seconds to connect to a language model or a webhook'),
+  BOT_TIMEOUT_FIRST: Seconds(60, 'Seconds until the first token of a reply'),
+  BOT_TIMEOUT_SILENCE: Seconds(60, 'Seconds of silence between its tokens'),
+  BOT_TIMEOUT: Seconds(900, 'Seconds that a whole reply may take'),
+  BOT_BREAKER_FAILURES: Type.Integer({ default: 5, minimum: 1, description: 'Replies that fail one after the other before their provider is left alone' }),
+  BOT_BREAKER_PAUSE: Seconds(30, 'Seconds that it is left alone, while replies fail at once'),
   SMTP_URL: Type.Optional(Type.String({
     pattern: '^smtps?://',
     format: 'url',
@@ -72,7 +97,7 @@ export function readConfig (environment: NodeJS.ProcessEnv = process.env): Confi
       schema: ConfigSchema,
       data: { ...withoutEmpty(file), ...withoutEmpty(environment) },
       env: false,
-      ajv: { customOptions: ajv => ajv.addFormat('url', text => URL.canParse(text)).addFormat('urls', areUrls).addFormat('proxies', areProxies) }
+      ajv: { customOptions: ajv => ajv.addFormat('url', text => URL.canParse(text)).addFormat('urls', areUrls).addFormat('proxies', areProxies).addFormat('hosts', areHosts) }
     })
   } catch (error) {
     throw new CANNOT_START(`Please check the settings (.env.example explains each): ${(error as Error).message}.`, { cause: error })
@@ -89,10 +114,18 @@ function areUrls (text: string) {
 
 /** Names, addresses and networks as Fastify takes them, so that it never meets one that it does not. */
 function areProxies (text: string) {
-  return text.split(',').every(part => {
-    if (['loopback', 'linklocal', 'uniquelocal'].includes(part.trim())) return true
-    const [, address = '', bits = '1'] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(part.trim()) ?? []
-    const most = { 0: 0, 4: 32, 6: 128 }[isIP(address)]!
-    return Number(bits) >= 1 && Number(bits) <= most
-  })
+  return text.split(',').every(part => ['loopback', 'linklocal', 'uniquelocal'].includes(part.trim()) || isNetwork(part.trim()))
+}
+
+/** A name is one that no other spelling stands for: 0x7f.1 is none, since it stands for an address. */
+function areHosts (text: string) {
+  return text.split(',').map(part => part.trim().toLowerCase()).every(part =>
+    isNetwork(part) || (URL.canParse(`http://${part}`) && new URL(`http://${part}`).hostname === part))
+}
+
+/** An address, or a network as 10.0.0.0/8. */
+function isNetwork (text: string) {
+  const [, address = '', bits = '1'] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+  const most = { 0: 0, 4: 32, 6: 128 }[isIP(address)]!
+  return Number(bits) >= 1 && Number(bits) <= most
 }

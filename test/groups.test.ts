@@ -175,14 +175,14 @@ t.test('a hundred users and eight bots are the most, in pages, also when they co
   const { json, headers } = await ann.get(`${url}/bots?limit=5`)
   t.equal(json().length, 5)
   t.equal((await ann.get(/<(.*)>/.exec(String(headers.link))![1]!)).json().length, 3)
-  t.match((await ann.get('/api/bots?limit=12')).headers.link, undefined)
-  t.match((await ann.get('/api/bots?limit=11')).headers.link, '/api/bots?limit=11&after=')
+  t.match((await ann.get('/api/bots?limit=13')).headers.link, undefined)
+  t.match((await ann.get('/api/bots?limit=12')).headers.link, '/api/bots?limit=12&after=')
 })
 
 t.test('bots come and go; the only one answers, of several those that are named', async t => {
   const server = await startApp(t)
   const { url, ann, members: [bob] } = await group(server, ['bob'])
-  t.same((await bob!.get('/api/bots')).json(), [{ id: 1, name: 'simulated' }, { id: 2, name: 'favorite-song' }], 'they ship')
+  t.same((await bob!.get('/api/bots')).json(), [{ id: 1, name: 'simulated' }, { id: 2, name: 'favorite-song' }, { id: 3, name: 'assistant' }], 'they ship')
   t.same((await bob!.get(`${url}/bots`)).json(), [{ id: 1, name: 'simulated' }])
   t.same(await answersTo(bob!, url, 'hello @ann'), ['simulated: You said: hello @ann'], 'the only bot answers everybody')
   t.same(await answersTo(bob!, url, '@favorite-song hello'), ['simulated: You said: @favorite-song hello'])
@@ -229,9 +229,10 @@ t.test('an admin manages the bots, and everybody sees it at once', async t => {
   const { url, ann, members: [bob] } = await group(server, ['bob'])
   t.match((await ann.get('/api/admin/bots')).json(), { statusCode: 403, code: 'NOT_AN_ADMIN', error: 'Only an admin may do this' })
   await query("UPDATE users SET role = 'admin' WHERE username = 'ann'")
-  t.same((await ann.get('/api/admin/bots')).json(), [
+  t.match((await ann.get('/api/admin/bots')).json(), [
     { id: 1, name: 'simulated', engine: 'simulated', settings: { greeting: 'Hello! Say something, and I will say it back.' } },
-    { id: 2, name: 'favorite-song', engine: 'guided', settings: { greeting: 'Please say hello.', script: 'favorite-song' } }
+    { id: 2, name: 'favorite-song', engine: 'guided', settings: { greeting: 'Please say hello.', script: 'favorite-song' } },
+    { id: 3, name: 'assistant', engine: 'openai', settings: { prompt: /You are/, greeting: /Hello/ } }
   ], 'from the very next request')
   t.match((await ann.get('/api/admin/bots?limit=1')).headers.link, '</api/admin/bots?limit=1&after=1>; rel="next"')
   t.match((await (await as('eve')).post('/api/admin/bots', {})).json(), { code: 'NOT_AN_ADMIN' })
@@ -263,7 +264,7 @@ t.test('an admin manages the bots, and everybody sees it at once', async t => {
   t.equal(made.statusCode, 201)
   const parrot = made.json()
   t.match(parrot, { name: 'parrot', engine: 'guided', settings: { script: 'favorite-song' } })
-  t.same((await bob!.get('/api/bots?after=2')).json(), [{ id: parrot.id, name: 'parrot' }])
+  t.same((await bob!.get('/api/bots?after=3')).json(), [{ id: parrot.id, name: 'parrot' }])
   const place = `/api/admin/bots/${parrot.id}`
   await ann.post(`${url}/bots`, { name: 'parrot' })
   t.same(await answersTo(bob!, url, '@parrot hello'), ['parrot: What is your name?'])
@@ -287,7 +288,7 @@ t.test('an admin manages the bots, and everybody sees it at once', async t => {
   t.equal((await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json().text, 'Good morning')
 
   t.equal((await ann.delete(place)).statusCode, 204)
-  t.same(namesOf(await ann.get('/api/bots')), ['simulated', 'favorite-song'])
+  t.same(namesOf(await ann.get('/api/bots')), ['simulated', 'favorite-song', 'assistant'])
   t.same((await query('SELECT state FROM conversations WHERE id = 1'))[0].state, {})
   t.same(await answersTo(bob!, url, 'hello'), ['simulated: You said: hello'], 'it has left its conversations')
   t.match((await ann.get(`${url}/messages/2`)).json(), { sender: 'bot', username: null, text: 'What is your name?' }, 'what it said stays')

@@ -77,7 +77,7 @@ export async function startApp (t: Test, changes: Partial<Config> = {}, logger?:
   const db = createDb(connection, silent)
   let worker: Worker | undefined
   const bots = createSlowBots()
-  const app = await buildApp({ config, db, secret: SECRET, isWorking: () => worker?.isWorking() ?? true, directory: bots.directory, logger })
+  const app = await buildApp({ config, db, secret: SECRET, isWorking: () => worker?.isWorking() ?? true, changeBots: bots.change, logger })
   t.teardown(() => app.close())
   const inject = async (request: InjectOptions) => await app.inject(request)
   const anyone = clientOf(inject, {})

@@ -1,6 +1,5 @@
 import { EventEmitter, on, once } from 'node:events'
-import type { BotRow, Directory, Piece, StreamingBot, Turn } from '../src/bots/bot.js'
-import { directory } from '../src/bots/directory.js'
+import type { Directory, Piece, StreamingBot, Turn } from '../src/bots/bot.js'
 
 /** What a slow bot was asked once, and by what it is made to speak. */
 export interface Call {
@@ -47,8 +46,8 @@ export function createSlowBots () {
   }
 
   return {
-    /** The bots that ship, and slow ones for the engines that need a provider. */
-    directory: ((row: BotRow) => ['openai', 'webhook'].includes(row.engine) ? { kind: 'streaming', reply } : directory(row)) as Directory,
+    /** The bots that there are, and slow ones for those whose names begin with it. */
+    change: (directory: Directory): Directory => row => row.name.startsWith('slow') ? { kind: 'streaming', reply } : directory(row),
     calls,
     /** From now on the bots say only what they are made to say. */
     takeOver () { isManual = true },

@@ -34,7 +34,7 @@ export function failure (code: FailureCode, cause?: unknown) {
 export type Bot = { kind: 'instant', answer: InstantBot } | { kind: 'streaming', reply: StreamingBot }
 
 /** What can run a bot. */
-export type EngineName = 'simulated' | 'guided'
+export type EngineName = 'simulated' | 'guided' | 'openai' | 'webhook'
 
 /** A bot as it is stored: its name, and which engine runs it with which settings. */
 export interface BotRow {
@@ -47,10 +47,12 @@ export interface BotRow {
 /** Finds the bot that a row describes. */
 export type Directory = (row: BotRow) => Bot
 
-/** What may be set of an engine's bots, and the bot that this makes. */
+/** What may be set of an engine's bots, and the bot that this makes. What is `writeOnly` is never shown to anybody. */
 export interface Engine {
   settings: TObject
-  createBot: (settings: BotRow['settings']) => Bot
+  createBot: (settings: BotRow['settings'], name: string) => Bot
+  /** Lets go of all connections. */
+  close?: () => Promise<void>
 }
 
 export type Engines = Record<EngineName, Engine>

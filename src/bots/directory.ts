@@ -1,8 +1,17 @@
 import { Type } from 'typebox'
-import type { Directory, Engines } from './bot.js'
+import type { Config } from '../config.js'
+import type { Bot, Directory, Engines } from './bot.js'
+import { createCall, type CallConfig } from './call.js'
 import { favoriteSong } from './guided/favorite-song.js'
 import { createGuidedBot, type Script } from './guided/flow.js'
+import { createOpenAi, OpenAiSettingsSchema, type OpenAiConfig } from './openai.js'
 import { simulated } from './simulated.js'
+import { createWebhook, WebhookSettingsSchema, type WebhookConfig, type WebhookSettings } from './webhook.js'
+
+/** Bots in code, by the name that a bot's settings give. */
+const inCode: Record<string, Bot> = {
+  simulated: { kind: 'instant', answer: simulated }
+}
 
 /** The scripts of guided bots, by the name that a bot's settings give. */
 const scripts: Record<string, Script> = { 'favorite-song': favoriteSong }
@@ -11,16 +20,42 @@ const greeting = Type.Optional(Type.String({
   minLength: 1, maxLength: 8000, 'x-trimmed': true, description: 'What the bot says to a guest before anything is said'
 }))
 
-export const engines: Engines = {
-  simulated: {
-    settings: Type.Object({ greeting }, { additionalProperties: false }),
-    createBot: () => ({ kind: 'instant', answer: simulated })
-  },
-  guided: {
-    settings: Type.Object({ script: Type.Enum(Object.keys(scripts)), greeting }, { additionalProperties: false }),
-    createBot: ({ script }) => ({ kind: 'instant', answer: createGuidedBot(scripts[String(script)]!) })
+const only = { additionalProperties: false }
+
+/** All that can run a bot. */
+export function createEngines (config: CallConfig & OpenAiConfig & WebhookConfig): Engines {
+  const call = createCall(config)
+  const openAi = createOpenAi(config, call)
+  const webhook = createWebhook(config, call)
+
+  return {
+    simulated: {
+      settings: Type.Object({ bot: Type.Optional(Type.Enum(Object.keys(inCode))), greeting }, only),
+      createBot: ({ bot = 'simulated' }) => inCode[String(bot)]!
+    },
+    guided: {
+      settings: Type.Object({ script: Type.Enum(Object.keys(scripts)), greeting }, only),
+      createBot: ({ script }) => ({ kind: 'instant', answer: createGuidedBot(scripts[String(script)]!) })
+    },
+    openai: {
+      settings: Type.Object({ ...OpenAiSettingsSchema.properties, greeting }, only),
+      createBot: (settings, name) => ({ kind: 'streaming', reply: openAi.createBot(settings, name) }),
+      close: openAi.close
+    },
+    webhook: {
+      settings: Type.Object({ ...WebhookSettingsSchema.properties, greeting }, only),
+      createBot: settings => ({ kind: 'streaming', reply: webhook.createBot(settings as WebhookSettings) }),
+      close: webhook.close
+    }
   }
 }
 
 /** Every bot that can be had, by its engine. */
-export const directory: Directory = ({ engine, settings }) => engines[engine].createBot(settings)
+export function createDirectory (engines: Engines): Directory {
+  return ({ engine, name, settings }) => engines[engine].createBot(settings, name)
+}
+
+/** The shipped bot that is in a conversation when nobody says which. */
+export function defaultBot ({ OPENAI_API_KEY: key }: Pick<Config, 'OPENAI_API_KEY'>) {
+  return key === undefined ? 'simulated' : 'assistant'
+}

@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import type { Engines } from '../bots/bot.js'
+import type { BotRow, Engines } from '../bots/bot.js'
 import { BOT_NAME_TAKEN, BOT_NOT_FOUND, INVALID_REQUEST, NOT_AN_ADMIN, NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.js'
 import { linkNext } from '../http/paging.js'
 import { answers, Id, LOGGED_IN } from '../http/schema.js'
-import { BotChangesSchema, BotSchema, newBotSchema } from './bot-schema.js'
+import { BotChangesSchema, BotSchema, newBotSchema, secretsOf, withoutSecrets } from './bot-schema.js'
 import type { BotStore } from './bot-store.js'
 import { AfterIdQuery, BotTitleSchema } from './member-schema.js'
 
@@ -22,24 +22,28 @@ export const botRoutes: FastifyPluginAsyncTypebox<{ bots: BotStore }> =
 export const adminBotRoutes: FastifyPluginAsyncTypebox<{ bots: BotStore, engines: Engines }> =
   async function adminBotRoutes (app, { bots, engines }) {
     const NewBotSchema = newBotSchema(engines)
+    const shown = (bot: BotRow) => withoutSecrets(engines, bot)
 
     app.get('/', ListAll, async (request, reply) => {
       const { page, hasMore } = await bots.list(request.query)
       if (hasMore) linkNext(request, reply, { after: page.at(-1)!.id })
-      return page
+      return page.map(shown)
     })
 
     app.post('/', { schema: { ...Create.schema, body: NewBotSchema } }, async ({ body }, reply) =>
-      reply.code(201).send(await bots.create(body)))
+      reply.code(201).send(shown(await bots.create(body))))
 
     app.patch('/:id', Change, async request => {
       const { params, body } = request
-      const { name, engine, settings } = await bots.get(params.id)
+      const bot = await bots.get(params.id)
+      const { name, engine } = bot
+      // Whoever changes the rest need not know the secrets, and nobody can look them up.
+      const settings = body.settings && { ...secretsOf(engines, bot), ...body.settings }
       const isRight = request.compileValidationSchema(NewBotSchema, 'body')
-      if (!isRight({ name, settings, ...body, engine })) {
+      if (!isRight({ name, ...body, settings: settings ?? bot.settings, engine })) {
         throw Object.assign(new INVALID_REQUEST(), { validation: isRight.errors, validationContext: 'body' })
       }
-      return await bots.change(params.id, body)
+      return shown(await bots.change(params.id, { name: body.name, settings }))
     })
 
     app.delete('/:id', Remove, async ({ params }, reply) => {
@@ -82,6 +86,7 @@ const Change = {
   schema: {
     ...common,
     summary: 'Changes the name or all settings of a bot, for admins',
+    description: 'Secrets among the settings are never shown, and stay as they are when they are left out.',
     params: Type.Object({ id: Id }),
     body: BotChangesSchema,
     response: answers({ 200: BotSchema }, [...NO_ADMIN, BOT_NOT_FOUND, BOT_NAME_TAKEN])

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import type { EngineName, Engines } from '../bots/bot.js'
+import type { BotRow, EngineName, Engines } from '../bots/bot.js'
 import { Id } from '../http/schema.js'
 
 /** As it may stand behind an @. */
@@ -24,4 +24,16 @@ export function newBotSchema (engines: Engines) {
       then: { properties: { settings: engines[name].settings } }
     }))
   })
+}
+
+/** What nobody may see again once it was set: what the engine's settings call `writeOnly`. */
+export function secretsOf (engines: Engines, { engine, settings }: BotRow): BotRow['settings'] {
+  const { properties } = engines[engine].settings as { properties: Record<string, { writeOnly?: boolean }> }
+  return Object.fromEntries(Object.entries(settings).filter(([name]) => properties[name]?.writeOnly))
+}
+
+/** A bot as an admin sees it. */
+export function withoutSecrets (engines: Engines, bot: BotRow): BotRow {
+  const secrets = secretsOf(engines, bot)
+  return { ...bot, settings: Object.fromEntries(Object.entries(bot.settings).filter(([name]) => !(name in secrets))) }
 }

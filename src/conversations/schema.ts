@@ -22,7 +22,7 @@ export const EditedMessageSchema = Type.Object({ text: UserText })
 export const ConversationNameSchema = Type.Object({ name: Text(200) })
 export const NewConversationSchema = Type.Object({
   name: Text(200),
-  bots: Type.Array(Type.String(), { default: ['simulated'], maxItems: 8, uniqueItems: true, description: 'Names of the bots that take part' })
+  bots: Type.Optional(Type.Array(Type.String(), { maxItems: 8, uniqueItems: true, description: 'Names of the bots that take part; left out: the default one' }))
 })
 export type NewConversation = Static<typeof NewConversationSchema> & { users?: string[] }
 

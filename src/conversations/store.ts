@@ -10,8 +10,8 @@ import type { ConversationChanges, NewConversation } from './schema.js'
 
 export type ConversationStore = ReturnType<typeof createConversationStore>
 
-/** Conversations and who is in them. To a stranger a conversation is not there. */
-export function createConversationStore (db: Db, messageStore: MessageStore) {
+/** Conversations and who is in them; `defaultBot` where nobody says which bots. To a stranger a conversation is not there. */
+export function createConversationStore (db: Db, messageStore: MessageStore, defaultBot: string) {
   const title = { id: conversations.id, name: conversations.name }
   const summary = { ...title, is_finished: conversations.isFinished, last_updated: conversations.lastUpdated }
 
@@ -38,7 +38,7 @@ export function createConversationStore (db: Db, messageStore: MessageStore) {
     },
 
     /** @throws BOT_NOT_FOUND, USER_NOT_FOUND */
-    async create (userId: number, { name, bots, users: usernames = [] }: NewConversation) {
+    async create (userId: number, { name, bots = [defaultBot], users: usernames = [] }: NewConversation) {
       return await db.transaction(async tx => {
         const keys = usernames.map(keyOf)
         const others = keys.length === 0 ? [] : await tx.select({ id: users.id, key: users.usernameKey }).from(users).where(inArray(users.usernameKey, keys))
@@ -55,7 +55,7 @@ export function createConversationStore (db: Db, messageStore: MessageStore) {
     },
 
     /** Begins a guest's conversation, in which the bot has the first word; gives what it says. @throws BOT_NOT_FOUND */
-    async createGreeted (userId: number, botName: string, tx: Transaction): Promise<string> {
+    async createGreeted (userId: number, botName = defaultBot, tx: Transaction): Promise<string> {
       const [bot] = await tx.select({ id: chatbots.id, settings: chatbots.settings }).from(chatbots).where(eq(chatbots.name, botName))
       if (bot === undefined) throw new BOT_NOT_FOUND()
       const greeting = String(bot.settings['greeting'] ?? 'Hello!')

@@ -27,7 +27,7 @@ export interface Listening {
   until?: Message[]
 }
 
-export const isUnderWay = ({ status }: Pick<Message, 'status'>) => status === 'streaming' || status === 'queued'
+const isUnderWay = ({ status }: Pick<Message, 'status'>) => status === 'streaming' || status === 'queued'
 
 /**
  * Conversations as they happen, as server-sent events: `message`, a whole message, new or changed, its rev as the

@@ -50,7 +50,7 @@ export function createSocketService ({ app, config, sessions, conversations, fee
       for (const { unfollow } of followers.values()) unfollow()
     })
 
-    on('start_chat', async (user, { name = 'Chat', bots = ['simulated'], users = [] }) => {
+    on('start_chat', async (user, { name = 'Chat', bots, users = [] }) => {
       if (user.isGuest && users.length > 0) throw new NOT_FOR_GUESTS()
       if (!mayWrite(userId)) throw new TOO_MANY_REQUESTS()
       const { id } = await conversations.create(userId, { name, bots, users })

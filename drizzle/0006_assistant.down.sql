@@ -1,0 +1,1 @@
+DELETE FROM chatbots WHERE name = 'assistant' AND engine = 'openai';
