@@ -138,7 +138,10 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
     listener.start()
     generation.start()
   })
-  app.addHook('preClose', generation.close)
+  app.addHook('preClose', async () => {
+    streams.close() // readers first: they come back elsewhere while the replies end
+    await generation.close()
+  })
   app.addHook('onClose', async () => {
     await events.settle()
     for (const { close } of Object.values(engines)) await close?.()

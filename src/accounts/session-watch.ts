@@ -3,7 +3,7 @@ import type { Listener } from '../db/listener.js'
 const CHANNEL = 'sessions'
 
 /** How often what is open looks for itself, in milliseconds: it closes within a second, also when no word reaches it. */
-const EVERY = 700
+const EVERY = 500
 
 /**
  * Tells what stays open (a socket, a stream) that its session has ended: at once when the ending is announced, and

@@ -6,7 +6,7 @@ import type { Change, FeedStore, News } from './feed-store.js'
 const CHANNEL = 'conversations'
 
 /** How often those who follow look for themselves, in milliseconds: nobody waits longer, also when every word is lost. */
-const EVERY = 800
+const EVERY = 500
 
 /** A reply that grows: what comes at this place of its text, counted in UTF-16 units. */
 export interface Delta { id: number, offset: number, text: string }

@@ -13,8 +13,6 @@ export interface StreamRoutesOptions { streams: Streams, generation: Generation,
 /** Conversations live, and the replies that are under way in them. The scope that registers it has authenticated `user`. */
 export const streamRoutes: FastifyPluginAsyncTypebox<StreamRoutesOptions> =
   async function streamRoutes (app, { streams, generation, messages }) {
-    app.addHook('preClose', async () => { streams.close() })
-
     app.get('/events', Listen, async ({ user, params, query, headers, log }, reply) =>
       streams.send(reply, { user, conversation: params.id, after: headers['last-event-id'] ?? query.after }, log))
 
