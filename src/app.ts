@@ -21,13 +21,17 @@ import type { Directory } from './bots/bot.js'
 import { createDirectory, createEngines, defaultBot } from './bots/directory.js'
 import { chatRoutes } from './channels/chat/routes.js'
 import { socketio } from './channels/socketio/plugin.js'
+import { deliveryRoutes } from './channels/whatsapp/delivery-routes.js'
+import { createInboxStore } from './channels/whatsapp/inbox-store.js'
+import { createLedgerStore } from './channels/whatsapp/ledger-store.js'
+import { whatsappRoutes } from './channels/whatsapp/routes.js'
 import type { Config } from './config.js'
 import { adminBotRoutes, botRoutes } from './conversations/bot-routes.js'
 import { createBotStore } from './conversations/bot-store.js'
-import { createConverse } from './conversations/converse.js'
+import { createConverse, type Converse } from './conversations/converse.js'
 import { createEvents } from './conversations/events.js'
 import { createFeedStore } from './conversations/feed-store.js'
-import { createGeneration } from './conversations/generation.js'
+import { createGeneration, type Generation } from './conversations/generation.js'
 import { createGenerationStore } from './conversations/generation-store.js'
 import { createLog } from './conversations/log.js'
 import { memberRoutes } from './conversations/member-routes.js'
@@ -49,6 +53,16 @@ import { healthRoutes, refuseWhenClosing } from './http/health.js'
 import { limits } from './http/limits.js'
 import { openapi } from './http/openapi.js'
 import { security } from './http/security.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** For what comes by another way than a request: the one way that a message takes. */
+    converse: Converse
+    regenerate: Generation['regenerate']
+    /** The bot that answers where nobody says which. */
+    defaultBot: string
+  }
+}
 
 export interface Deps {
   config: Config
@@ -93,6 +107,9 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
   const directory = changeBots(createDirectory(engines))
   const generation = createGeneration({ store: createGenerationStore(db), directory, events, listener, log: app.log, most: config.MAX_GENERATIONS })
   const converse = createConverse(createLog(db), directory, events, generation)
+  app.decorate('converse', converse)
+  app.decorate('regenerate', generation.regenerate)
+  app.decorate('defaultBot', defaultBot(config))
   const streams = createStreams(sessions, events, feeds)
   const cookie = sessionCookie(config)
 
@@ -111,6 +128,7 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
   await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`) })
   for (const prefix of ['', '/api']) {
     await app.register(chatRoutes, { prefix, config, accounts, conversations, converse, streams, handleErrors })
+    await app.register(whatsappRoutes, { prefix, config, inbox: createInboxStore(db), handleErrors })
   }
   await app.register(passcodeRoutes, { signIn, handleErrors })
   await app.register(accountRoutes, { prefix: '/api', signIn })
@@ -130,6 +148,7 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
       await members.register(async function administered (admins) {
         admins.addHook('onRequest', admins.refuseNonAdmins)
         await admins.register(adminBotRoutes, { prefix: '/api/admin/bots', bots, engines })
+        await admins.register(deliveryRoutes, { prefix: '/api/admin/deliveries', ledger: createLedgerStore(db) })
       })
     })
   })

@@ -74,6 +74,12 @@ export const ConfigSchema = Type.Object({
     description: 'The server that sends mail, as smtps://user:password@mail.example.com. Unset: mail is written to DATA_DIR/mail'
   })),
   MAIL_FROM: Type.String({ default: 'Parley <no-reply@localhost>', pattern: '^[^\\r\\n]*@[^\\r\\n]+$', description: 'The sender of mail' }),
+  META_VERIFY_TOKEN: Type.Optional(Type.String({ description: 'WhatsApp: what Meta\'s dashboard and we agree on, to verify the webhook\'s address' })),
+  META_APP_SECRET: Type.Optional(Type.String({ description: 'WhatsApp: the app\'s secret, with which Meta signs webhooks. Unset: there is no webhook' })),
+  META_ACCESS_TOKEN: Type.Optional(Type.String({ pattern: '^[!-~]+$', description: 'WhatsApp: the token that pays for sending' })),
+  META_PHONE_NUMBER_ID: Type.Optional(Type.String({ pattern: '^\\w+$', description: 'WhatsApp: the id, not the number, of the phone number that sends' })),
+  META_API_URL: Type.String({ default: 'https://graph.facebook.com/v25.0', pattern: '^https?://', format: 'url', description: 'WhatsApp: where Meta\'s API is, with its version' }),
+  WHATSAPP_BOT: Type.Optional(Type.String({ minLength: 1, description: 'The bot that answers on WhatsApp. Unset: the one that answers guests' })),
   RATE_LIMITS: Type.Enum(['on', 'off'], { default: 'on', description: 'off lifts all the limits below, as for load tests' }),
   RATE_LIMIT: Type.Integer({ default: 600, minimum: 1, description: 'Requests a minute from one address' }),
   RATE_LIMIT_ENTRY: Type.Integer({ default: 5, minimum: 1, description: 'Requests a minute from one address to each of signup, login, register and forgot' }),
@@ -102,6 +108,13 @@ export function readConfig (environment: NodeJS.ProcessEnv = process.env): Confi
   } catch (error) {
     throw new CANNOT_START(`Please check the settings (.env.example explains each): ${(error as Error).message}.`, { cause: error })
   }
+}
+
+/** What WhatsApp lacks, where some of it is set. */
+export function missingForWhatsApp (config: Config): string[] {
+  const needed = ['META_VERIFY_TOKEN', 'META_APP_SECRET', 'META_ACCESS_TOKEN', 'META_PHONE_NUMBER_ID'] as const
+  const missing = needed.filter(name => config[name] === undefined)
+  return missing.length < needed.length ? missing : []
 }
 
 function withoutEmpty (variables: NodeJS.Dict<string>) {

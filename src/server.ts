@@ -5,13 +5,13 @@ import { cookieWarnings } from './accounts/cookie.js'
 import { readOrMakeSecret } from './accounts/secret.js'
 import { createTidyStore } from './accounts/tidy-store.js'
 import { buildApp } from './app.js'
-import { DEFAULT_ORIGINS, readConfig, type Config } from './config.js'
+import { DEFAULT_ORIGINS, missingForWhatsApp, readConfig, type Config } from './config.js'
 import { createDb, reachDatabase } from './db/client.js'
 import { migrateUp } from './db/migrate.js'
 import { CANNOT_START } from './errors.js'
 import { loggerOptions } from './http/logging.js'
 import { createTasks } from './jobs/tasks.js'
-import { startWorker } from './jobs/worker.js'
+import { startWorker, type Worker } from './jobs/worker.js'
 
 /** How long closing may take in all, and of that the requests that are under way, in milliseconds. */
 const GRACE = { all: 15_000, requests: 12_000 }
@@ -41,16 +41,18 @@ async function serve (config: Config) {
   if (config.DATABASE_URL !== undefined && config.JWT_SECRET === undefined) {
     log.warn('JWT_SECRET is not set: several instances on this database must share one, or their logins do not fit together')
   }
+  if (missingForWhatsApp(config).length > 0) log.warn(`WhatsApp is set up in part only, and does not work without ${missingForWhatsApp(config).join(' and ')}`)
   for (const { level, sentence } of cookieWarnings(config, DEFAULT_ORIGINS)) log[level](sentence)
   const secret = config.JWT_SECRET ?? await readOrMakeSecret(config.DATA_DIR)
   const db = createDb({ ...connection, max: config.DATABASE_POOL }, log)
   await db.$client.query('SELECT 1') // the connection that shows others that this database is in use
   await createTidyStore(db).begin()
-  const worker = await startWorker({ connection, tasks: createTasks({ config, db, secret, log }), log })
-  const app = await buildApp({ config, secret, logger: log, db, isWorking: worker.isWorking })
+  let worker: Worker | undefined
+  const app = await buildApp({ config, secret, logger: log, db, isWorking: () => worker!.isWorking() })
+  const { stop } = worker = await startWorker({ connection, tasks: createTasks({ config, db, secret, app, log }), log })
   // Its jobs end beside the requests that are under way, and need the pool as these do.
-  app.addHook('preClose', async () => { worker.stop() })
-  app.addHook('onClose', worker.stop)
+  app.addHook('preClose', async () => { stop() })
+  app.addHook('onClose', stop)
   opened.push(() => {
     app.server.keepAliveTimeout = 1 // or who kept a connection for its next request would be waited for
     return Promise.race([app.close(), sleep(GRACE.requests)])

@@ -11,6 +11,7 @@ import { ConfigSchema, type Config } from '../src/config.js'
 import { createDb } from '../src/db/client.js'
 import { createTasks } from '../src/jobs/tasks.js'
 import { startWorker, type Worker } from '../src/jobs/worker.js'
+import { APP_SECRET, VERIFY_TOKEN } from './meta.js'
 import { createSlowBots } from './slow-bot.js'
 
 /**
@@ -28,7 +29,7 @@ export const API_KEY = 'a-key-for-tests-only'
 
 /** The settings as they are out of the box, except that a password costs little and nobody is limited. */
 export function settings (changes: Partial<Config> = {}): Config {
-  return { ...Value.Create(ConfigSchema), BCRYPT_COST: 4, RATE_LIMITS: 'off', API_KEYS: `another-key-for-tests, ${API_KEY}`, ...changes }
+  return { ...Value.Create(ConfigSchema), BCRYPT_COST: 4, RATE_LIMITS: 'off', API_KEYS: `another-key-for-tests, ${API_KEY}`, META_APP_SECRET: APP_SECRET, META_VERIFY_TOKEN: VERIFY_TOKEN, ...changes }
 }
 
 /** A database of the test's own, as migrations leave it. */
@@ -102,7 +103,7 @@ export async function startApp (t: Test, changes: Partial<Config> = {}, logger?:
     /** Does the jobs that there are, and those that come, until the test ends. */
     async work () {
       const log = logger ?? silent
-      worker = await startWorker({ connection, tasks: createTasks({ config, db, secret: SECRET, log }), log })
+      worker = await startWorker({ connection, tasks: createTasks({ config, db, secret: SECRET, app, log }), log })
       t.teardown(worker.stop)
       return worker
     },

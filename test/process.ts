@@ -152,14 +152,17 @@ export function urlOf ({ host, port, user, password, database }: pg.ClientConfig
   return url.href
 }
 
-/** A way to a database that can be closed, which cuts it, and opened again; closed at first. */
-export async function layCable (t: Test, to: pg.ClientConfig) {
+/**
+ * A way to a database that can be closed, which cuts it, and opened again; closed at first. `passes` is asked for every
+ * piece, in either direction, whether it gets through.
+ */
+export async function layCable (t: Test, to: pg.ClientConfig, passes: () => boolean = () => true) {
   const ends = new Set<net.Socket>()
   const server = net.createServer(near => {
     const far = net.connect(to.host!.startsWith('/') ? { path: `${to.host}/.s.PGSQL.${to.port}` } : { host: to.host!, port: to.port! })
     for (const [end, other] of [[near, far], [far, near]] as const) {
       ends.add(end)
-      end.pipe(other)
+      end.on('data', chunk => { if (passes()) other.write(chunk) })
       end.on('error', () => { /* 'close' follows */ })
       end.once('close', () => { ends.delete(end); other.destroy() })
     }

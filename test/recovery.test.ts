@@ -219,7 +219,7 @@ t.test('kill -9 of a server in the middle of a mail: another one sends it', { bu
   await until(() => second.get('/health/live').then(({ status }) => status === 503, () => true))
   again()
   t.equal((await second.ended).code, 0)
-  t.same(await run(database, 'SELECT FROM graphile_worker.jobs'), [], 'whoever is asked to end ends what it has begun')
+  t.same(await run(database, 'SELECT FROM graphile_worker.jobs WHERE task_identifier <> \'tidy\''), [], 'whoever is asked to end ends what it has begun')
   t.same(await run(database, "SELECT FROM workers WHERE seen_at > now() - interval '5 seconds'"), [])
 })
 
@@ -348,5 +348,5 @@ function tokenIn ({ text }: Pick<Mail, 'text'>) {
 
 /** Waits until there is no job left. */
 async function allDone (query: (sql: string) => Promise<unknown[]>) {
-  await until(async () => (await query('SELECT FROM graphile_worker.jobs')).length === 0)
+  await until(async () => (await query('SELECT FROM graphile_worker.jobs WHERE task_identifier <> \'tidy\'')).length === 0)
 }

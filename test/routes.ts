@@ -1,8 +1,9 @@
 import type { InjectOptions } from 'fastify'
 import { eq } from 'drizzle-orm'
 import { createTokens } from '../src/accounts/recovery.js'
-import { oneTimeTokens, users } from '../src/db/tables.js'
+import { oneTimeTokens, users, whatsappDeliveries } from '../src/db/tables.js'
 import { API_KEY, SECRET, type startApp, type Client, type Headers } from './helper.js'
+import { from, signed, VERIFY_TOKEN } from './meta.js'
 
 // Every route of the documentation, with an example of how it is rightly asked: what the tests of all routes walk over.
 
@@ -20,10 +21,13 @@ interface Operation {
 /** An operation of the API as its documentation has it, with an example from below. */
 export interface Route extends Operation { name: string, method: Method, path: string, body: Schema | undefined, example: Example }
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-interface Example { status: number, body?: Record<string, unknown>, headers?: Headers }
+interface Example { status: number, body?: Record<string, unknown>, headers?: Headers, query?: string }
 
 /** Stands for the token of a mail that Ann has just got. */
 const MAILED = 'a token'
+
+const VERIFICATION = `hub.mode=subscribe&hub.verify_token=${encodeURIComponent(VERIFY_TOKEN)}&hub.challenge=1158201444`
+const WEBHOOK = from('16505551234', 'Hi')
 
 /** For each call that takes something: a body that is right, and the status that it gets. */
 const examples: Record<string, Example> = {
@@ -33,6 +37,12 @@ const examples: Record<string, Example> = {
   'POST /api/chat as a guest': { status: 200, body: { content: 'Hi' } },
   'GET /chat/initial': { status: 200, headers: { 'x-api-key': API_KEY } },
   'GET /api/chat/initial': { status: 200, headers: { 'x-api-key': API_KEY } },
+  'GET /chat/whatsapp': { status: 200, query: VERIFICATION },
+  'GET /api/chat/whatsapp': { status: 200, query: VERIFICATION },
+  'POST /chat/whatsapp': { status: 200, body: WEBHOOK, headers: signed(JSON.stringify(WEBHOOK)) },
+  'POST /api/chat/whatsapp': { status: 200, body: WEBHOOK, headers: signed(JSON.stringify(WEBHOOK)) },
+  'GET /api/admin/deliveries': { status: 200 },
+  'POST /api/admin/deliveries/{id}/retry': { status: 200 },
   'POST /register': { status: 201, body: { id: 'somebody', passcode: 'correct horse' } },
   'POST /login': { status: 200, body: { id: 'ann', passcode: 'correct horse' } },
   'POST /api/signup': { status: 201, body: { username: 'somebody', password: 'correct horse', name: 'Somebody', email: 'somebody@example.com' } },
@@ -77,13 +87,17 @@ const examples: Record<string, Example> = {
   'DELETE /api/conversations/{id}/messages/{message}': { status: 204 }
 }
 
-interface Begun { conversation: number, session: number, user: number, bot: number }
+interface Begun { conversation: number, session: number, user: number, bot: number, delivery: number }
 
-/** What stands for a parameter of a path: a conversation that Ann has just begun, its first message, another user and a bot in it, a session of hers. */
-export function placesOf (path: string, begun: Begun = { conversation: 1, session: 1, user: 1, bot: 1 }): Record<string, number> {
-  const { conversation, session, user, bot } = begun
+/**
+ * What stands for a parameter of a path: a conversation that Ann has just begun, its first message, another user and a bot
+ * in it, a session of hers, a reply on WhatsApp that failed.
+ */
+export function placesOf (path: string, begun: Begun = { conversation: 1, session: 1, user: 1, bot: 1, delivery: 1 }): Record<string, number> {
+  const { conversation, session, user, bot, delivery } = begun
   if (path.includes('/sessions/')) return { id: session }
   if (path.includes('/admin/bots/')) return { id: bot }
+  if (path.includes('/admin/deliveries/')) return { id: delivery }
   return { id: conversation, message: path.includes('/regenerate') ? 2 : 1, user, bot }
 }
 
@@ -111,8 +125,10 @@ export async function begin ({ as, anyone, clientOf, slowChat, db }: Server, { n
   const session = (await (await as('ann')).get('/api/me/sessions')).json()[0].id
   const user = path.includes('/users') ? await invite('carol') : 1
   const bot = path.includes('/admin/') ? await makeBot() : 1
-  const places = placesOf(path, { conversation, session, user, bot })
-  const url = (changes: Record<string, string> = {}) => path.replace(/\{(\w+)\}/g, (_whole, name: string) => changes[name] ?? String(places[name]))
+  const delivery = path.includes('/deliveries/') ? await failToDeliver() : 1
+  const places = placesOf(path, { conversation, session, user, bot, delivery })
+  const url = (changes: Record<string, string> = {}, query = example?.query) =>
+    path.replace(/\{(\w+)\}/g, (_whole, name: string) => changes[name] ?? String(places[name])) + (query === undefined ? '' : `?${query}`)
   return { ann, url }
 
   async function invite (username: string): Promise<number> {
@@ -125,6 +141,11 @@ export async function begin ({ as, anyone, clientOf, slowChat, db }: Server, { n
     await db.$client.query("UPDATE users SET role = 'admin' WHERE username = 'ann'")
     if (name === 'POST /api/admin/bots') return 1
     return (await ann.post('/api/admin/bots', { name: 'parrot', engine: 'simulated', settings: {} })).json().id
+  }
+
+  async function failToDeliver (): Promise<number> {
+    const [row] = await db.insert(whatsappDeliveries).values({ conversationId: conversation, messageId: 2, contact: 'secret', state: 'failed' }).returning()
+    return row!.id
   }
 
   async function enterAsGuest (): Promise<Client> {

@@ -55,7 +55,7 @@ export function createAccountStore (db: Db, sessions: Pick<Sessions, 'announce'>
     },
 
     /** The user who stands behind an address of a channel; made when it is seen for the first time. */
-    async identify (channel: 'phone' | 'whatsapp', address: string): Promise<number> {
+    async identify (channel: 'phone', address: string): Promise<number> {
       const known = await findIdentity.execute({ channel, address })
       if (known[0] !== undefined) return known[0].userId
       try {

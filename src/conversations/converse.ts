@@ -31,10 +31,11 @@ export function createConverse (log: Log, directory: Directory, events: Events, 
     const { to } = incoming
     const { bots, text } = addressed(setting.bots, incoming.text)
     const replies = bots.map((row): Reply => {
+      if (incoming.answer !== undefined) return { bot: row, answer: { text: incoming.answer } }
       const bot = directory(row)
       return { bot: row, answer: bot.kind === 'instant' ? bot.answer({ text, state: setting.state[row.id] }) : null }
     })
-    const beginsAnew = setting.isFinished && 'newestOf' in to && !replies.some(({ answer }) => answer?.isFinished)
+    const beginsAnew = setting.isFinished && 'newestOf' in to && incoming.answer === undefined && !replies.some(({ answer }) => answer?.isFinished)
     const place = beginsAnew ? { ...setting, id: null, state: {}, isFinished: false } : setting
     const said = await log.append(incoming, place, replies, generation.owner())
     if (said === undefined) return undefined

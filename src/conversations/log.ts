@@ -16,6 +16,8 @@ export interface Incoming {
   text: string
   /** The author's own id for this message. */
   clientId?: string | undefined
+  /** What the bots say to something that they cannot be asked about; their state stays as it is. */
+  answer?: string | undefined
 }
 
 /** A conversation as its bots find it. Without an id it is yet to be begun. */
@@ -124,13 +126,18 @@ const SETTING = `
   LEFT JOIN messages first ON first.user_id = $1 AND first.client_id = $2::text
   WHERE cu.user_id = $1 AND cu.conversation_id = $3`
 
-/** The bot comes from the conversation, or is the one that would begin it. */
+/**
+ * The bot comes from the conversation, or is the one that would begin it. On WhatsApp a conversation that was quiet for
+ * 12 hours is over: the next one is begun as if it were not there, by `begin_conversation`, which finishes it.
+ */
 const NEWEST_SETTING = `
   SELECT c.id, coalesce(c.state, '{}') AS state, coalesce(c.is_finished, false) AS "isFinished", ${FIRST},
     (SELECT json_agg(${BOT}) FROM chatbots b WHERE b.name = $4) AS bots
   FROM (VALUES (1)) one
   LEFT JOIN LATERAL (
-    SELECT * FROM conversations WHERE owner_id = $1 AND origin = $3::origin ORDER BY id DESC LIMIT 1
+    SELECT * FROM conversations
+    WHERE owner_id = $1 AND origin = $3::origin AND (origin <> 'whatsapp' OR last_updated > now() - interval '12 hours')
+    ORDER BY id DESC LIMIT 1
   ) c ON true
   LEFT JOIN messages first ON first.user_id = $1 AND first.client_id = $2::text`
 

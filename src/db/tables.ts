@@ -22,6 +22,7 @@ export const sender = pgEnum('sender', ['user', 'bot'])
 export const messageStatus = pgEnum('message_status',
   ['complete', 'queued', 'streaming', 'stopped', 'interrupted', 'failed', 'deleted'])
 export const tokenPurpose = pgEnum('token_purpose', ['password_reset', 'email_verification'])
+export const inboxKind = pgEnum('inbox_kind', ['message', 'status', 'unknown'])
 export const deliveryState = pgEnum('delivery_state', ['queued', 'sent', 'delivered', 'read', 'failed', 'window_closed'])
 
 /** `usernameKey` is the username as it is compared: NFKC and lower case, whatever the database's locale. */
@@ -161,18 +162,45 @@ export const workers = pgTable('workers', {
   seenAt: time().notNull().defaultNow()
 })
 
-/** What WhatsApp delivered, as it came, before anybody thought about it. */
+/** Which job's turn it is, where those of one key are done one after the other. It counts while the job is under way. */
+export const turns = pgTable('turns', {
+  key: text().primaryKey(),
+  job: reference().notNull()
+})
+
+/** A contact as WhatsApp names it: by its user id where there is one, else by its phone number. */
+export const whatsappContacts = pgTable('whatsapp_contacts', {
+  contact: text().primaryKey(),
+  phone: text(),
+  lastMessageAt: time()
+})
+
+/**
+ * What WhatsApp delivered, each piece of it by itself, as it came, before anybody thought about it. `whatsappId` is a
+ * message's id, or that of the message that a status is about, with the status behind it. `sentAt` is WhatsApp's time.
+ * `togetherWith` is the first of several messages that are answered as one.
+ */
 export const whatsappInbox = pgTable('whatsapp_inbox', {
   id: id(),
   whatsappId: text().notNull().unique('whatsapp_inbox_whatsapp_id'),
+  kind: inboxKind().notNull(),
   contact: text(),
   body: bytea().notNull(),
   problem: text(),
+  sentAt: time().notNull(),
+  togetherWith: reference(),
   receivedAt: createdAt(),
   handledAt: time()
-}, table => [index('whatsapp_inbox_waiting').on(table.contact, table.id).where(sql`${table.handledAt} IS NULL`)])
+}, table => [
+  index('whatsapp_inbox_waiting').on(table.contact, table.sentAt, table.id).where(sql`${table.handledAt} IS NULL`),
+  index('whatsapp_inbox_statuses').on(table.contact, table.sentAt).where(sql`${table.kind} = 'status'`)
+])
 
-/** What goes out to WhatsApp: a row for each part of a reply. */
+/**
+ * What goes out to WhatsApp: a row for each part of a reply. `queuedAt` is when it was to be sent, for the first time or
+ * by a retry; before `tryAt` it is not tried again. `attemptedAt` is when a request went out whose answer we do not
+ * know, `doubtedAt` since when nobody waits for that answer any more.
+ */
 export const whatsappDeliveries = pgTable('whatsapp_deliveries', {
   id: id(),
   conversationId: reference().notNull(),
@@ -181,17 +209,23 @@ export const whatsappDeliveries = pgTable('whatsapp_deliveries', {
   contact: text().notNull(),
   whatsappId: text().unique('whatsapp_deliveries_whatsapp_id'),
   state: deliveryState().notNull().default('queued'),
+  errorCode: integer(),
   error: text(),
   attempts: integer().notNull().default(0),
   createdAt: createdAt(),
-  updatedAt: time().notNull().defaultNow()
+  updatedAt: time().notNull().defaultNow(),
+  queuedAt: time().notNull().defaultNow(),
+  tryAt: time().notNull().defaultNow(),
+  attemptedAt: time(),
+  doubtedAt: time()
 }, table => [
   unique('whatsapp_deliveries_part').on(table.conversationId, table.messageId, table.part),
   foreignKey({
     columns: [table.conversationId, table.messageId],
     foreignColumns: [messages.conversationId, messages.id]
   }).onDelete('cascade'),
-  index('whatsapp_deliveries_contact').on(table.contact, table.createdAt)
+  index('whatsapp_deliveries_contact').on(table.contact, table.id),
+  index('whatsapp_deliveries_queued').on(table.contact, table.id).where(sql`${table.state} = 'queued'`)
 ])
 
 /** Each phone of the guided chat with its newest conversation. */

@@ -79,7 +79,7 @@ function isWellFormed (body: unknown) {
   while (left.length > 0) {
     const value = left.pop()
     if (typeof value === 'string' && (value.includes('\0') || !value.isWellFormed())) return false
-    if (typeof value === 'object' && value !== null) for (const inner of Object.values(value)) left.push(inner)
+    if (typeof value === 'object' && value !== null && !Buffer.isBuffer(value)) for (const inner of Object.values(value)) left.push(inner)
   }
   return true
 }

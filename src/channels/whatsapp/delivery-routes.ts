@@ -1,0 +1,74 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { DELIVERY_NOT_FOUND, INVALID_REQUEST, NOT_AN_ADMIN, NOT_FOR_GUESTS, NOT_TO_RETRY, UNAUTHORIZED } from '../../errors.js'
+import { linkNext } from '../../http/paging.js'
+import { answers, Id, LOGGED_IN, Nullable, PageQuery, Timestamp } from '../../http/schema.js'
+import type { LedgerStore } from './ledger-store.js'
+
+/** What became of all that was to go out on WhatsApp. The scope that registers it is for admins. */
+export const deliveryRoutes: FastifyPluginAsyncTypebox<{ ledger: LedgerStore }> =
+  async function deliveryRoutes (app, { ledger }) {
+    app.get('/', List, async (request, reply) => {
+      const { since, ...query } = request.query
+      const { page, hasMore } = await ledger.list({ ...query, ...since !== undefined && { since: timeOf(since) } })
+      if (hasMore) linkNext(request, reply, { before: page.at(-1)!.id })
+      return page
+    })
+
+    app.post('/:id/retry', Retry, async ({ params }) => ledger.retry(params.id))
+  }
+
+/** @throws INVALID_REQUEST for a month or an hour that there is not */
+function timeOf (text: string) {
+  const time = new Date(text)
+  if (!Number.isNaN(time.getTime())) return time
+  const validation = [{ keyword: 'format', instancePath: '/since', schemaPath: '', params: {}, message: 'must be a time that there is' }]
+  throw Object.assign(new INVALID_REQUEST(), { validation, validationContext: 'querystring' })
+}
+
+const StateSchema = Type.Enum(['queued', 'sent', 'delivered', 'read', 'failed', 'window_closed'])
+
+const DeliverySchema = Type.Object({
+  id: Id,
+  conversation_id: Id,
+  message_id: Id,
+  part: Type.Integer({ description: 'Of a message that was too long for one, from 0' }),
+  contact: Type.String({ description: 'WhatsApp\'s user id of the contact, or else the phone number' }),
+  whatsapp_id: Nullable(Type.String()),
+  state: StateSchema,
+  error_code: Nullable(Type.Integer({ description: 'Meta\'s code' })),
+  error: Nullable(Type.String()),
+  attempts: Type.Integer(),
+  created_at: Timestamp,
+  updated_at: Timestamp
+})
+
+const common = { tags: ['admin'], security: LOGGED_IN }
+const NOT_YOU = [UNAUTHORIZED, NOT_FOR_GUESTS, NOT_AN_ADMIN]
+
+const List = {
+  schema: {
+    ...common,
+    summary: 'What went out on WhatsApp, or did not, newest first',
+    querystring: Type.Object({
+      limit: PageQuery.properties.limit,
+      before: Type.Optional(Type.Integer({ ...Id, description: 'The page before the delivery with this id' })),
+      contact: Type.Optional(Type.String({ minLength: 1, maxLength: 200, pattern: '^[!-~]*$' })),
+      state: Type.Optional(StateSchema),
+      since: Type.Optional(Type.String({
+        pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,3})?)?Z$',
+        description: 'A time, as 2026-11-21T10:00:00Z: what was made before it is left out'
+      }))
+    }),
+    response: answers({ 200: Type.Array(DeliverySchema) }, NOT_YOU)
+  }
+}
+
+const Retry = {
+  schema: {
+    ...common,
+    summary: 'Sends again what failed, or came when the window was closed',
+    params: Type.Object({ id: Id }),
+    response: answers({ 200: DeliverySchema }, [...NOT_YOU, DELIVERY_NOT_FOUND, NOT_TO_RETRY])
+  }
+}

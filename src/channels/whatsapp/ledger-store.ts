@@ -1,0 +1,58 @@
+import { and, desc, eq, gte, inArray, lt, sql } from 'drizzle-orm'
+import type { Db } from '../../db/client.js'
+import { addJob } from '../../db/jobs.js'
+import { whatsappDeliveries } from '../../db/tables.js'
+import { DELIVERY_NOT_FOUND, NOT_TO_RETRY } from '../../errors.js'
+import { cutPage } from '../../http/paging.js'
+
+export type LedgerStore = ReturnType<typeof createLedgerStore>
+
+type State = typeof whatsappDeliveries.$inferSelect.state
+
+/** The ledger of what goes out, as admins see it. */
+export function createLedgerStore (db: Db) {
+  const { id: deliveryId, contact, state, createdAt } = whatsappDeliveries
+
+  return {
+    /** A page of the ledger, newest first. */
+    async list ({ limit, before = Number.MAX_SAFE_INTEGER, ...filter }: { limit: number, before?: number, contact?: string, state?: State, since?: Date }) {
+      const rows = await db.select(shown).from(whatsappDeliveries).where(and(
+        lt(deliveryId, before),
+        filter.contact === undefined ? undefined : eq(contact, filter.contact),
+        filter.state === undefined ? undefined : eq(state, filter.state),
+        filter.since === undefined ? undefined : gte(createdAt, filter.since)
+      )).orderBy(desc(deliveryId)).limit(limit + 1)
+      return cutPage(rows, limit)
+    },
+
+    /** Sends once more what was not. @throws DELIVERY_NOT_FOUND, NOT_TO_RETRY */
+    async retry (id: number) {
+      return await db.transaction(async tx => {
+        const [row] = await tx.update(whatsappDeliveries).set({
+          state: 'queued', whatsappId: null, attempts: 0, error: null, errorCode: null, updatedAt: sql`now()`, queuedAt: sql`now()`, tryAt: sql`now()`
+        }).where(and(eq(deliveryId, id), inArray(state, ['failed', 'window_closed']))).returning(shown)
+        if (row === undefined) {
+          const [known] = await tx.select({ id: deliveryId }).from(whatsappDeliveries).where(eq(deliveryId, id))
+          throw known === undefined ? new DELIVERY_NOT_FOUND() : new NOT_TO_RETRY()
+        }
+        await addJob(tx, 'whatsapp-send', { contact: row.contact })
+        return row
+      })
+    }
+  }
+}
+
+const shown = {
+  id: whatsappDeliveries.id,
+  conversation_id: whatsappDeliveries.conversationId,
+  message_id: whatsappDeliveries.messageId,
+  part: whatsappDeliveries.part,
+  contact: whatsappDeliveries.contact,
+  whatsapp_id: whatsappDeliveries.whatsappId,
+  state: whatsappDeliveries.state,
+  error_code: whatsappDeliveries.errorCode,
+  error: whatsappDeliveries.error,
+  attempts: whatsappDeliveries.attempts,
+  created_at: whatsappDeliveries.createdAt,
+  updated_at: whatsappDeliveries.updatedAt
+}
