@@ -1,4 +1,4 @@
-DROP FUNCTION stop_conversation, restart_reply, interrupt_reply, finish_reply, begin_reply, stop_replies, next_rev, append_message;
+DROP FUNCTION stop_conversation, restart_reply, interrupt_reply, finish_reply, begin_reply, stop_replies, next_rev, append_message, replies_under_way;
 DROP INDEX messages_under_way;
 ALTER TABLE messages DROP COLUMN stop_requested;
 CREATE INDEX messages_under_way ON messages USING btree (lease_until) WHERE status IN ('streaming', 'queued');

@@ -15,6 +15,13 @@ LANGUAGE sql AS $$
   WHERE m.conversation_id = in_conversation AND m.status = 'queued'
 $$;
 --> statement-breakpoint
+-- How many replies to somebody's messages are being written or wait, without those that are about to stop.
+CREATE FUNCTION replies_under_way (in_author bigint) RETURNS bigint
+LANGUAGE sql AS $$
+  SELECT count(*) FROM messages r JOIN messages q ON q.conversation_id = r.conversation_id AND q.id = r.reply_to
+  WHERE r.status IN ('streaming', 'queued') AND NOT r.stop_requested AND q.user_id = in_author
+$$;
+--> statement-breakpoint
 DROP FUNCTION append_message;
 --> statement-breakpoint
 -- As before; a reply that is null takes its time: it is begun here, by the owner of its lease, or waits behind another
@@ -40,16 +47,18 @@ BEGIN
     IF NOT FOUND THEN
       RETURN;
     END IF;
+    IF EXISTS (SELECT FROM messages m WHERE m.user_id = in_author AND m.client_id = in_client_id) THEN
+      RETURN;
+    END IF;
+    -- So that of several conversations at once each counts the replies of the others.
+    PERFORM FROM users u WHERE u.id = in_author FOR NO KEY UPDATE;
     is_busy := EXISTS (SELECT FROM messages m WHERE m.conversation_id = in_conversation AND m.status IN ('streaming', 'queued'));
     IF is_busy AND policy = 'reject' THEN
       RAISE EXCEPTION 'a reply is under way' USING ERRCODE = 'PB001';
     ELSIF is_busy AND policy = 'interrupt' THEN
       PERFORM stop_replies(in_conversation);
     END IF;
-    IF 3 <= (
-      SELECT count(*) FROM messages r JOIN messages q ON q.conversation_id = r.conversation_id AND q.id = r.reply_to
-      WHERE r.status IN ('streaming', 'queued') AND NOT r.stop_requested AND q.user_id = in_author
-    ) THEN
+    IF replies_under_way(in_author) >= 3 THEN
       RAISE EXCEPTION 'three replies are under way' USING ERRCODE = 'PB002';
     END IF;
     IF is_busy OR in_owner IS NULL THEN
@@ -140,6 +149,7 @@ CREATE FUNCTION restart_reply (in_conversation bigint, in_user bigint, in_id big
 LANGUAGE plpgsql AS $$
 DECLARE
   question bigint;
+  author bigint;
   becomes message_status;
 BEGIN
   PERFORM FROM conversations c WHERE c.id = in_conversation FOR NO KEY UPDATE;
@@ -153,12 +163,18 @@ BEGIN
   END IF;
   IF question IS NULL OR NOT EXISTS (
     SELECT FROM messages m JOIN chatbots b ON b.id = m.chatbot_id
+    JOIN conversation_bots cb ON cb.conversation_id = m.conversation_id AND cb.chatbot_id = b.id
     WHERE m.conversation_id = in_conversation AND m.id = in_id AND b.engine IN ('openai', 'webhook')
   ) OR EXISTS (
     SELECT FROM messages m
     WHERE m.conversation_id = in_conversation AND m.id > in_id AND m.status <> 'deleted' AND m.reply_to IS DISTINCT FROM question
   ) THEN
     RETURN 'not last';
+  END IF;
+  SELECT m.user_id INTO author FROM messages m WHERE m.conversation_id = in_conversation AND m.id = question;
+  PERFORM FROM users u WHERE u.id = author FOR NO KEY UPDATE;
+  IF replies_under_way(author) >= 3 THEN
+    RETURN 'too many';
   END IF;
   becomes := CASE WHEN in_owner IS NULL THEN 'queued' ELSE 'streaming' END;
   UPDATE messages m SET status = becomes, rev = next_rev(in_conversation), text = '', error = NULL, prompt_tokens = NULL,

@@ -84,6 +84,7 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
     loggerInstance: logger,
     genReqId: () => randomUUID(),
     bodyLimit: BODY_LIMIT,
+    pluginTimeout: 30_000, // it counts for closing too, which lets replies end
     trustProxy: config.TRUST_PROXY,
     routerOptions: { maxParamLength: 500 },
     frameworkErrors: handleErrors(),
@@ -158,8 +159,8 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
     generation.start()
   })
   app.addHook('preClose', async () => {
-    streams.close() // readers first: they come back elsewhere while the replies end
     await generation.close()
+    streams.close() // by now the readers have seen how the replies ended
   })
   app.addHook('onClose', async () => {
     await events.settle()

@@ -91,11 +91,13 @@ t.test('a server that is asked to end lets a reply end, and interrupts one that 
   call('long').say('It goes on')
   const stream = await listen(t, `${one.url}/api/conversations/${rooms[1]}/events`, { cookie: ann.cookie })
   one.kill('SIGTERM')
-  await stream.ended
+  await until(() => one.get('/health/live').then(({ status }) => status === 503, () => true))
   call('short').say('Done')
   call('short').end()
   t.match((await short).body, [{}, { text: 'Done', status: 'complete' }])
   t.match((await long).body, [{}, { text: 'It goes on', status: 'interrupted' }], 'after eight seconds')
   await call('long').closed
+  await stream.ended
+  t.match(stream.events.at(-1)?.data, { text: 'It goes on', status: 'interrupted' }, 'its readers see the end')
   t.equal((await one.ended).code, 0)
 })

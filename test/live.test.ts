@@ -629,7 +629,7 @@ t.test('a stream: its headers, its form, and whose it is', { buffered: true }, a
   const [mine, reply] = (await ann.post(path(id), { text: 'One\ntwo' })).json()
   await until(() => bearer.events.length === 2 && cookie.events.length === 2)
   const blocks = [mine, reply].map(message => `id: ${message.rev}\nevent: message\ndata: ${JSON.stringify(message)}\n\n`)
-  t.equal(bearer.raw.join(''), `retry: 1000\n\n${blocks.join('')}`)
+  t.equal(bearer.raw.join(''), `retry: 1000\nid: 0\n\n${blocks.join('')}`)
   for (const bad of ['-1', '1.5', 'x', String(Number.MAX_SAFE_INTEGER + 1)]) {
     t.equal((await listen(t, `${url}?after=${bad}`, ann.headers)).status, 400)
     t.equal((await listen(t, url, { ...ann.headers, 'last-event-id': bad })).status, 400)
@@ -881,9 +881,9 @@ t.test('a proxy sees every 15 s that a stream is alive', async t => {
   mock.timers.enable({ apis: ['setInterval'] })
   t.teardown(() => mock.timers.reset())
   const stream = await listen(t, `${server.url}/api/conversations/${id}/events`, ann.headers)
-  await until(() => stream.raw.join('') === 'retry: 1000\n\n')
+  await until(() => stream.raw.join('') === 'retry: 1000\nid: 0\n\n')
   mock.timers.tick(15_000)
-  await until(() => stream.raw.join('') === 'retry: 1000\n\n:\n\n')
+  await until(() => stream.raw.join('') === 'retry: 1000\nid: 0\n\n:\n\n')
   t.same(stream.events, [])
 })
 

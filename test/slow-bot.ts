@@ -19,6 +19,7 @@ export function createSlowBots () {
   const asked = new EventEmitter()
   const calls: Call[] = []
   let isManual = false
+  let isHeedless = false
 
   const reply: StreamingBot = async function * (turns, signal) {
     if (!isManual) {
@@ -28,7 +29,7 @@ export function createSlowBots () {
       return
     }
     const pieces = new EventEmitter()
-    const spoken = on(pieces, 'piece', { close: ['end'], signal })
+    const spoken = on(pieces, 'piece', { close: ['end'], signal: isHeedless ? undefined : signal })
     calls.push({
       turns,
       signal,
@@ -46,11 +47,14 @@ export function createSlowBots () {
   }
 
   return {
-    /** The bots that there are, and slow ones for those whose names begin with it. */
-    change: (directory: Directory): Directory => row => row.name.startsWith('slow') ? { kind: 'streaming', reply } : directory(row),
+    /** The bots that there are, and slow ones for webhooks that have no address. */
+    change: (directory: Directory): Directory => row => row.engine === 'webhook' && !('url' in row.settings) ? { kind: 'streaming', reply } : directory(row),
     calls,
-    /** From now on the bots say only what they are made to say. */
-    takeOver () { isManual = true },
+    /** From now on the bots say only what they are made to say; `isHeedless`: and go on when the signal aborts. */
+    takeOver (how = { isHeedless: false }) {
+      isManual = true
+      isHeedless = how.isHeedless
+    },
     /** Waits until they have been asked so often, and gives the last call. */
     async call (times = 1): Promise<Call> {
       while (calls.length < times) await once(asked, 'call')

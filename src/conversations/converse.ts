@@ -37,11 +37,15 @@ export function createConverse (log: Log, directory: Directory, events: Events, 
     })
     const beginsAnew = setting.isFinished && 'newestOf' in to && incoming.answer === undefined && !replies.some(({ answer }) => answer?.isFinished)
     const place = beginsAnew ? { ...setting, id: null, state: {}, isFinished: false } : setting
-    const said = await log.append(incoming, place, replies, generation.owner())
-    if (said === undefined) return undefined
-    const { conversation, messages } = said
-    for (const { id, status } of messages) if (status === 'streaming') generation.write({ conversation, id })
-    events.changed(conversation)
+    const append = async (owner: string | null) => {
+      const said = await log.append(incoming, place, replies, owner)
+      const begun = said?.messages.find(({ status }) => status === 'streaming')
+      if (begun !== undefined) generation.write({ conversation: said!.conversation, id: begun.id }, owner!)
+      return said
+    }
+    const takesTime = replies.some(({ answer }) => answer === null)
+    const said = takesTime ? await generation.withLease(append) : await append(null)
+    if (said !== undefined) events.changed(said.conversation)
     return said
   }
 }

@@ -7,8 +7,8 @@ export type GenerationStore = ReturnType<typeof createGenerationStore>
 /** A reply that is being written: its place in the log. */
 export interface Place { conversation: number, id: number }
 
-/** What a reply has said since it was stored last; it goes behind so many characters, in code points. */
-export interface Growth extends Place { at: number, piece: string }
+/** What a reply has said since it was stored last, and by whom; it goes behind so many characters, in code points. */
+export interface Growth extends Place { owner: string, at: number, piece: string }
 
 /** How a reply ended. */
 export interface Ending extends Growth {
@@ -37,12 +37,12 @@ export function createGenerationStore (db: Db) {
     },
 
     /** Stores what has come, renews the leases, in one statement; gives those that are still the owner's, and who is to stop. */
-    async flush (owner: string, growing: Growth[]): Promise<Array<Place & { isToStop: boolean }>> {
-      const { rows } = await db.$client.query<Place & { isToStop: boolean }>({
+    async flush (growing: Growth[]): Promise<Array<{ owner: string, isToStop: boolean }>> {
+      const { rows } = await db.$client.query<{ owner: string, isToStop: boolean }>({
         name: 'flush',
         text: FLUSH,
         values: [
-          owner, growing.map(({ conversation }) => conversation), growing.map(({ id }) => id),
+          growing.map(({ owner }) => owner), growing.map(({ conversation }) => conversation), growing.map(({ id }) => id),
           growing.map(({ at }) => at), growing.map(({ piece }) => piece)
         ]
       })
@@ -50,7 +50,7 @@ export function createGenerationStore (db: Db) {
     },
 
     /** False when the lease is another's, or nobody's. */
-    async finish (owner: string, { conversation, id, status, at, piece, error, promptTokens, completionTokens }: Ending): Promise<boolean> {
+    async finish ({ conversation, id, owner, status, at, piece, error, promptTokens, completionTokens }: Ending): Promise<boolean> {
       const { rows: [row] } = await db.$client.query<{ finished: boolean }>(
         'SELECT finish_reply($1, $2, $3, $4, $5, $6, $7, $8, $9) AS finished',
         [conversation, id, owner, status, at, piece, error, promptTokens, completionTokens])
@@ -67,7 +67,8 @@ export function createGenerationStore (db: Db) {
     async interruptLapsed (): Promise<number[]> {
       const { rows } = await db.$client.query<{ conversation: number }>(`
         SELECT m.conversation_id AS conversation, interrupt_reply(m.conversation_id, m.id)
-        FROM messages m WHERE m.status IN ('streaming', 'queued') AND m.lease_until < now()`)
+        FROM messages m WHERE m.status IN ('streaming', 'queued') AND m.lease_until < now()
+        ORDER BY m.conversation_id`) // so that two who do this at once wait for each other, and not both for ever
       return rows.map(({ conversation }) => conversation)
     },
 
@@ -94,7 +95,7 @@ export function createGenerationStore (db: Db) {
     },
 
     /** Asks again in the row of a reply: what became of it, or null where there is no such reply for this user. */
-    async restart (user: number, { conversation, id }: Place, owner: string | null): Promise<'streaming' | 'queued' | 'busy' | 'not last' | null> {
+    async restart (user: number, { conversation, id }: Place, owner: string | null): Promise<'streaming' | 'queued' | 'busy' | 'not last' | 'too many' | null> {
       const { rows: [row] } = await db.$client.query('SELECT restart_reply($1, $2, $3, $4) AS became', [conversation, user, id, owner])
       return row.became
     }
@@ -110,6 +111,6 @@ const TURNS = `
 const FLUSH = `
   UPDATE messages m
   SET text = left(m.text, grown.at) || grown.piece, lease_until = clock_timestamp() + interval '8 seconds'
-  FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[]) AS grown (conversation, id, at, piece)
-  WHERE m.conversation_id = grown.conversation AND m.id = grown.id AND m.status = 'streaming' AND m.lease_owner = $1
-  RETURNING m.conversation_id AS conversation, m.id, m.stop_requested AS "isToStop"`
+  FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[]) AS grown (owner, conversation, id, at, piece)
+  WHERE m.conversation_id = grown.conversation AND m.id = grown.id AND m.status = 'streaming' AND m.lease_owner = grown.owner
+  RETURNING grown.owner, m.stop_requested AS "isToStop"`

@@ -40,7 +40,7 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> =
       const clientId = headers['idempotency-key'] ?? body.client_id
       const to = { conversation: params.id }
       const { conversation, messages: said } = await converse({ author: user, to, text: body.text, clientId })
-      if (wantsStream(headers)) return await streams.send(reply, { user, conversation, after: said[0]!.rev - 1, until: said }, log)
+      if (wantsStream(headers)) return await streams.send(reply, { user, conversation, after: Math.min(...said.map(({ rev }) => rev)) - 1, until: said }, log)
       return reply.code(201).send(await streams.ended(user.id, conversation, said))
     })
 

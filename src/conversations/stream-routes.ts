@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { BOT_BUSY, CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_LAST_REPLY, UNAUTHORIZED } from '../errors.js'
+import { BOT_BUSY, CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES, UNAUTHORIZED } from '../errors.js'
 import { answers, LOGGED_IN, Rev } from '../http/schema.js'
 import type { Generation } from './generation.js'
 import type { MessageStore } from './message-store.js'
@@ -67,6 +67,6 @@ const Regenerate = {
     summary: 'Asks again for the last reply of a bot that takes its time, in the same place',
     description: 'Answers when the reply has ended, or with `Accept: text/event-stream` with events as it grows.',
     params: MessageParams,
-    response: answers({ 200: MessageSchema }, [UNAUTHORIZED, MESSAGE_NOT_FOUND, BOT_BUSY, NOT_THE_LAST_REPLY])
+    response: answers({ 200: MessageSchema }, [UNAUTHORIZED, MESSAGE_NOT_FOUND, BOT_BUSY, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES])
   }
 }

@@ -45,20 +45,23 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
       if (isClosing) throw new UNAVAILABLE()
       const stream = new PassThrough()
       const awaited = new Set(until?.filter(isUnderWay).map(({ id }) => id))
-      const heartbeat = setInterval(() => stream.write(':\n\n'), HEARTBEAT).unref()
+      const heartbeat = setInterval(() => say(':\n\n'), HEARTBEAT).unref()
+      let lastId = Math.min(from, first.lastRev)
       const ends = [sessions.watch(user.sessionId, close), () => open.delete(close), () => clearInterval(heartbeat)]
       open.add(close)
       stream.once('close', end)
-      stream.write('retry: 1000\n\n')
+      say(`retry: 1000\nid: ${lastId}\n\n`)
       catchUp(first).catch(error => {
         log.info({ err: error }, 'a stream ends: its reader comes back')
         stream.destroy()
       })
+      // A connection that is kept for another request would hold up a server that closes.
+      reply.raw.once('finish', () => { if (isClosing) reply.request.raw.socket.end() })
       return reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no').send(stream)
 
       /** What the reader has missed, as fast as it reads; then what happens, as it happens. */
       async function catchUp (news: News) {
-        let after = Math.min(from, news.lastRev)
+        let after = lastId
         while (news.more) {
           await writeAll(news.changes)
           after = news.changes.at(-1)!.rev
@@ -67,8 +70,9 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
         }
         const follower: Follower = { user: user.id, after: news.changes.at(-1)?.rev ?? after, heard: heardIn(news), hear, grow, leave: close }
         await writeAll([...news.streaming, ...news.changes])
-        if (until !== undefined && awaited.size === 0) close()
+        if (until !== undefined && awaited.size === 0) stream.end()
         if (stream.writable) ends.push(events.follow(conversation, follower))
+        if (isClosing) close()
       }
 
       async function writeAll (changes: Change[]) {
@@ -78,9 +82,12 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
         }
       }
 
+      /** An older message, which is shown again since it still grows, takes nobody back to where it was. */
       function hear ({ author, clientId, ...message }: Change) {
-        write(`id: ${message.rev}\nevent: message\n`, message)
-        if (!isUnderWay(message) && awaited.delete(message.id) && awaited.size === 0) close()
+        const isNews = message.rev > lastId
+        if (isNews) lastId = message.rev
+        write(`${isNews ? `id: ${lastId}\n` : ''}event: message\n`, message)
+        if (!isUnderWay(message) && awaited.delete(message.id) && awaited.size === 0) stream.end()
       }
 
       function grow (delta: Delta) {
@@ -88,9 +95,12 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
       }
 
       function write (head: string, data: object) {
-        if (!stream.writable) return
-        stream.write(`${head}data: ${JSON.stringify(data)}\n\n`)
+        say(`${head}data: ${JSON.stringify(data)}\n\n`)
         if (stream.writableLength + stream.readableLength > BACKLOG) stream.destroy()
+      }
+
+      function say (text: string) {
+        if (stream.writable) stream.write(text)
       }
 
       function end () {
@@ -105,28 +115,47 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
       }
     },
 
-    /** Waits until no reply among these is under way any more, and gives all as they are then. */
+    /**
+     * Waits until no reply among these is under way any more, and gives all as they are then.
+     * @throws CONVERSATION_NOT_FOUND for who is not in the conversation any more, UNAVAILABLE when the server closes first
+     */
     async ended (user: number, conversation: number, messages: Message[]): Promise<Message[]> {
       const known = new Map(messages.map(message => [message.id, message]))
-      const isOver = () => ![...known.values()].some(isUnderWay)
-      if (isOver()) return messages
-      await new Promise<void>((resolve, reject) => {
-        const after = Math.max(...messages.map(({ rev }) => rev))
-        const unfollow = events.follow(conversation, { user, after, hear, leave: () => reject(new CONVERSATION_NOT_FOUND()) })
-        function hear ({ author, clientId, ...message }: Change) {
-          if (known.has(message.id)) known.set(message.id, message)
-          if (!isOver()) return
-          unfollow()
-          resolve()
-        }
+      const haveEnded = () => ![...known.values()].some(isUnderWay)
+      if (haveEnded()) return messages
+      const after = Math.max(...messages.map(({ rev }) => rev))
+      const { promise, resolve, reject } = withResolvers()
+      const follower = { user, after, hear, leave: () => reject(new CONVERSATION_NOT_FOUND()) }
+      const unfollow = events.follow(conversation, follower)
+      open.add(giveUp)
+      if (isClosing) giveUp()
+      await promise.finally(() => {
+        unfollow()
+        open.delete(giveUp)
       })
       return [...known.values()]
+
+      function hear ({ author, clientId, ...message }: Change) {
+        if (known.has(message.id)) known.set(message.id, message)
+        if (haveEnded()) resolve()
+      }
+
+      function giveUp () {
+        reject(new UNAVAILABLE())
+      }
     },
 
-    /** Ends all streams; the readers come back to another instance. */
+    /** Ends all streams, and whatever waits for a reply's end; the readers come back to another instance. */
     close () {
       isClosing = true
       for (const close of open) close()
     }
   }
+}
+
+function withResolvers () {
+  let resolve!: () => void
+  let reject!: (reason: Error) => void
+  const promise = new Promise<void>((...how) => { [resolve, reject] = how })
+  return { promise, resolve, reject }
 }

@@ -17,12 +17,15 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ isReady: () => Promise<un
     })
   }
 
-/** From the moment that it closes, a server is not ready, and takes nothing new on the connections that are open. */
+/** From the moment that it closes, a server is not ready, takes nothing new on the connections that are open, and keeps none. */
 export function refuseWhenClosing (app: FastifyInstance) {
   let isClosing = false
   app.addHook('preClose', async () => { isClosing = true })
   app.addHook('onRequest', async () => {
     if (isClosing) throw new UNAVAILABLE()
+  })
+  app.addHook('onSend', async (_request, reply) => {
+    if (isClosing) reply.header('connection', 'close')
   })
 }
 
