@@ -221,6 +221,7 @@ t.test('accounts by id and passcode are the same accounts, under the same rules'
     ['/register', { id: 12, passcode: 'correct horse' }, { code: 'INVALID_REQUEST', msg: 'id must NOT have fewer than 3 characters' }],
     ['/register', { id: 'a\tb\nc', passcode: 'correct horse' }, { code: 'INVALID_REQUEST', msg: /^id has characters/ }],
     ['/register', { id: 'short', passcode: '1234567' }, { code: 'INVALID_REQUEST', msg: 'passcode must NOT have fewer than 8 characters' }],
+    ['/register', { id: 1e21, passcode: 'correct horse' }, { code: 'INVALID_REQUEST' }],
     ['/register', { id: 'number', passcode: 123456789 }, { code: 'INVALID_REQUEST', msg: 'passcode must be string' }],
     ['/register', { id: 'common', passcode: 'password1' }, { code: 'INVALID_PASSWORD', msg: /among the first that are guessed/ }],
     ['/register', { passcode: 'correct horse' }, { code: 'INVALID_REQUEST', msg: 'id is required', details: [{ path: 'id' }] }],

@@ -132,6 +132,7 @@ export function createGeneration ({ store, directory, events, listener, log, mos
         else take(reply, piece.text)
       }
     } catch (cause) {
+      /* c8 ignore next -- nobody waits for one that is broken off, and a test may end before it throws */
       if (signal.aborted) return
       said.error = (cause as { failure?: string }).failure ?? 'BOT_BROKE_OFF'
       log.warn({ err: cause, conversation, id }, 'a bot could not answer')
