@@ -597,6 +597,22 @@ t.test('what is not even HTTP is refused in the same shape', async t => {
   }
 })
 
+t.test('a client that would like HTTP/2 gets its answers by HTTP/1.1', async t => {
+  const { app } = await startApp(t)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const asking = 'Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n'
+  const message = JSON.stringify({ user_phone: '123', user_message: 'hello' })
+  const post = `POST /chat HTTP/1.1\r\n${asking}Content-Type: application/json\r\nContent-Length: ${message.length}\r\n\r\n${message.slice(0, 5)}`
+  const answers = await exchange(port, post, async socket => {
+    await sleep(20)
+    socket.write(message.slice(5))
+    await once(socket, 'data')
+    socket.write(`GET /api/test HTTP/1.1\r\n${asking}\r\nGET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
+  })
+  t.match(answers, /^HTTP\/1\.1 200 OK[^]*What is your name\?[^]*HTTP\/1\.1 200 OK[^]*Server is running[^]*HTTP\/1\.1 404 Not Found/)
+})
+
 t.test('an upload that breaks off is the client’s doing', async t => {
   const logged: Array<{ level: number, code?: string }> = []
   const { app } = await startApp(t, {}, pino({ level: 'info' }, { write: line => { logged.push(JSON.parse(line)) } }))
