@@ -19,7 +19,7 @@ NEW_ENOUGH = $(shell node -e 'var v = process.versions.node.split("."); if (v[0]
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run dev test lint stop restart build docker_tag init_db clean_db node
+.PHONY: help run dev test lint stop restart build docker_tag init_db clean_db backup restore node
 
 help:
 	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -92,6 +92,12 @@ init_db: $(BUILT) ## Makes or updates the database's tables
 
 clean_db: $(BUILT) ## Deletes everything in the database, after asking; FORCE=1 does not ask
 	@node dist/db/command.js clean $(if $(filter 1,$(FORCE)),--force)
+
+backup: $(BUILT) ## Writes all that the database holds into DATA_DIR/backups, or FILE=, also while the server runs
+	@node dist/db/command.js backup $(if $(FILE),'$(FILE)') $(if $(filter 1,$(PLAIN)),--plain)
+
+restore: $(BUILT) ## Puts the backup FILE= in the place of what the database holds, after asking; FORCE=1 does not ask
+	@node dist/db/command.js restore $(if $(FILE),'$(FILE)') $(if $(filter 1,$(FORCE)),--force)
 
 $(INSTALLED): package.json package-lock.json | node
 	npm ci --include=dev --no-audit --no-fund

@@ -8,9 +8,9 @@ export default [
     rules: { 'no-use-before-define': 'off', '@typescript-eslint/no-use-before-define': 'off', camelcase: 'off' }
   },
   {
-    // Settings come from config.ts. An embedded Postgres inherits the environment, which is not to read it.
+    // Settings come from config.ts. The programs that we start inherit the environment, which is not to read it.
     files: ['src/**/*.ts'],
-    ignores: ['src/config.ts', 'src/db/embedded/cluster.ts'],
+    ignores: ['src/config.ts', 'src/db/embedded/cluster.ts', 'src/db/backup.ts'],
     plugins: { n: plugins.n },
     rules: { 'n/no-process-env': 'error' }
   }

@@ -168,7 +168,7 @@ t.test('commands', { buffered: true }, async t => {
   t.match(await command('clean', '--force').ended, { code: 0, stdout: /Deleted/ })
   t.equal(await tables(), 0)
 
-  t.match(await command('destroy').ended, { code: 1, stdout: '', stderr: 'Please say migrate, rollback or clean.\n' })
+  t.match(await command('destroy').ended, { code: 1, stdout: '', stderr: 'Please say migrate, rollback, clean, backup or restore.\n' })
 })
 
 t.test('one connection is kept, however quiet it is, so that nobody takes the database for unused', async t => {

@@ -1,13 +1,19 @@
+import path from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import pg from 'pg'
-import { readConfig } from '../config.js'
+import { readConfig, type Config } from '../config.js'
 import { CANNOT_START } from '../errors.js'
+import { backUp } from './backup.js'
 import { APPLICATION_NAME, reachDatabase, type Database } from './client.js'
-import { dropQueue, migrateDown, migrateUp } from './migrate.js'
+import { alone, appliedMigrations, migrateDown, migrateUp, removeAll } from './migrate.js'
+import { restore } from './restore.js'
 
-// node dist/db/command.js migrate | rollback | clean [--force]
+// node dist/db/command.js migrate | rollback | clean [--force] | backup [FILE] [--plain] | restore FILE [--force]
 
-const commands: Record<string, (database: Database) => Promise<void>> = {
+const [name = '', ...args] = process.argv.slice(2)
+const file = args.find(arg => !arg.startsWith('--'))
+
+const commands: Record<string, (database: Database, config: Config) => Promise<void>> = {
   async migrate ({ connection, title }) {
     await migrateUp(connection)
     say(`All migrations are applied to ${title}.`)
@@ -20,31 +26,54 @@ const commands: Record<string, (database: Database) => Promise<void>> = {
 
   /** Undoes every migration, and with them goes everything that was stored, and what was still to be done. */
   async clean ({ connection, title }) {
-    if (await isInUse(connection)) throw new CANNOT_START('Parley is running on this database: please stop it first (make stop).')
+    await unlessInUse(connection)
     say(`This deletes everything in ${title}: all accounts, conversations and messages.`)
-    if (!process.argv.includes('--force') && !await agrees('Delete it all? Type yes: ')) return say('Nothing was deleted.')
-    let undone
-    do undone = await migrateDown(connection)
-    while (undone !== undefined)
-    await dropQueue(connection)
+    if (!await agrees('Delete it all?')) return say('Nothing was deleted.')
+    await alone(connection, async client => {
+      await client.query('BEGIN')
+      await removeAll(client)
+      await client.query('COMMIT')
+    })
     say('Deleted. The next start, or make init_db, makes the tables anew.')
+  },
+
+  /** Also while the server runs. */
+  async backup ({ connection, title }, { DATA_DIR }) {
+    const moment = new Date().toISOString().slice(0, 19).replaceAll(':', '-')
+    const target = path.resolve(file ?? path.join(DATA_DIR, 'backups', `parley-${moment}.sql.gz`))
+    const way = await backUp(connection, target, args.includes('--plain'))
+    say(`Everything in ${title} is in ${target}, ${way}.`)
+  },
+
+  /** The tables are then brought to what this version of Parley needs. */
+  async restore ({ connection, title }) {
+    if (file === undefined) throw new CANNOT_START('Please say which backup: make restore FILE=data/backups/….sql.gz')
+    await unlessInUse(connection)
+    if ((await alone(connection, appliedMigrations)).length > 0) {
+      say(`This puts ${file} in the place of everything in ${title}.`)
+      if (!await agrees('Replace it all?')) return say('Nothing was changed.')
+    }
+    await restore(connection, file)
+    await migrateUp(connection)
+    say(`All that ${file} holds is in ${title} again.`)
   }
 }
 
-async function isInUse (connection: pg.ClientConfig) {
+async function unlessInUse (connection: pg.ClientConfig) {
   const client = new pg.Client(connection)
   client.on('error', () => { /* the query under way gets it too */ })
   await client.connect()
   const { rowCount } = await client.query(
     'SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1', [APPLICATION_NAME])
   await client.end()
-  return rowCount !== 0
+  if (rowCount !== 0) throw new CANNOT_START('Parley is running on this database: please stop it first (make stop).')
 }
 
 async function agrees (question: string) {
+  if (args.includes('--force')) return true
   const terminal = createInterface({ input: process.stdin, output: process.stdout })
   const ended = new Promise<string>(resolve => terminal.once('close', () => resolve('')))
-  const answer = await Promise.race([terminal.question(question), ended])
+  const answer = await Promise.race([terminal.question(`${question} Type yes: `), ended])
   terminal.close()
   return answer.trim().toLowerCase() === 'yes'
 }
@@ -56,11 +85,12 @@ function say (sentence: string) {
 const logged = (sentence: unknown) => say(String(sentence))
 
 try {
-  const command = commands[String(process.argv[2])]
-  if (command === undefined) throw new CANNOT_START('Please say migrate, rollback or clean.')
-  const database = await reachDatabase(readConfig(), { info: logged, warn: logged, error: logged })
+  const command = commands[name]
+  if (command === undefined) throw new CANNOT_START('Please say migrate, rollback, clean, backup or restore.')
+  const config = readConfig()
+  const database = await reachDatabase(config, { info: logged, warn: logged, error: logged })
   try {
-    await command(database)
+    await command(database, config)
   } finally {
     await database.leave()
   }

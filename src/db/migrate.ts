@@ -1,4 +1,6 @@
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { runMigrations as migrateJobs } from 'graphile-worker'
 import pg from 'pg'
@@ -37,31 +39,66 @@ async function migrateQueue (connection: pg.ClientConfig) {
   }
 }
 
-/** Forgets all jobs, done or not: their queue is made anew by the next start. */
-export async function dropQueue (connection: pg.ClientConfig): Promise<void> {
-  await alone(connection, client => client.query('DROP SCHEMA IF EXISTS graphile_worker CASCADE'))
-}
-
 /** Undoes the newest migration and gives its name; undefined when there is none. */
 export async function migrateDown (connection: pg.ClientConfig): Promise<string | undefined> {
   return await alone(connection, async client => {
-    const { rows: [known] } = await client.query("SELECT to_regclass('drizzle.__drizzle_migrations') AS journal")
-    if (known.journal === null) return
-    const { rows: [newest] } = await client.query(
-      'SELECT id, created_at FROM drizzle.__drizzle_migrations ORDER BY created_at DESC LIMIT 1')
-    if (newest === undefined) return
-    const { entries } = JSON.parse(await readFile(`${folder}/meta/_journal.json`, 'utf8')) as { entries: Array<{ when: number, tag: string }> }
-    const entry = entries.find(({ when }) => when === Number(newest.created_at))
-    if (entry === undefined) throw new CANNOT_START('The newest migration of this database comes from another version of Parley: please undo it with that one.')
     await client.query('BEGIN')
-    await client.query(await readFile(`${folder}/${entry.tag}.down.sql`, 'utf8'))
-    await client.query('DELETE FROM drizzle.__drizzle_migrations WHERE id = $1', [newest.id])
+    const undone = await undoNewest(client)
     await client.query('COMMIT')
-    return entry.tag
+    return undone
   })
 }
 
-async function alone<T> (connection: pg.ClientConfig, work: (client: pg.Client) => Promise<T>): Promise<T> {
+async function undoNewest (client: pg.Client) {
+  const newest = (await appliedMigrations(client)).at(-1)
+  if (newest === undefined) return
+  await client.query(await readFile(`${folder}/${newest.tag}.down.sql`, 'utf8'))
+  await client.query('DELETE FROM drizzle.__drizzle_migrations WHERE created_at = $1', [newest.when])
+  return newest.tag
+}
+
+/** Leaves nothing of Parley in the database, jobs included; what else is there stays. In the caller's transaction. */
+export async function removeAll (client: pg.Client): Promise<void> {
+  while (await undoNewest(client) !== undefined) { /* one after the other, the newest first */ }
+  await client.query('DROP SCHEMA IF EXISTS drizzle, graphile_worker CASCADE')
+}
+
+/**
+ * The migrations that were applied, oldest first.
+ * @throws CANNOT_START when there are some that this version of Parley does not know
+ */
+export async function appliedMigrations (client: pg.Client): Promise<Array<{ when: number, tag: string }>> {
+  const { rows: [known] } = await client.query("SELECT to_regclass('drizzle.__drizzle_migrations') AS journal")
+  if (known.journal === null) return []
+  const { rows } = await client.query('SELECT created_at FROM drizzle.__drizzle_migrations ORDER BY created_at')
+  const { entries } = JSON.parse(await readFile(`${folder}/meta/_journal.json`, 'utf8')) as { entries: Array<{ when: number, tag: string }> }
+  return rows.map(({ created_at: when }) => {
+    const entry = entries.find(entry => entry.when === Number(when))
+    if (entry === undefined) throw new CANNOT_START('The newest migration of this database comes from another version of Parley: please do this with that one.')
+    return entry
+  })
+}
+
+/** The SQL that makes the tables, and those of the job queue, as the migrations that were applied made them here. */
+export async function schemaOf (client: pg.Client): Promise<string> {
+  const ours = (await appliedMigrations(client)).map(({ tag }) => `${folder}/${tag}.sql`)
+  const { rows: [queue] } = await client.query('SELECT max(id) AS version FROM graphile_worker.migrations')
+  const queueFolder = path.join(path.dirname(createRequire(import.meta.url).resolve('graphile-worker/package.json')), 'sql')
+  const theirs = (await readdir(queueFolder)).sort().slice(0, queue.version).map(file => path.join(queueFolder, file))
+  const texts = await Promise.all([...ours, ...theirs].map(async file => await readFile(file, 'utf8')))
+  return [JOURNALS, ...texts].join('\n').replaceAll(/:GRAPHILE_WORKER_SCHEMA\b/g, 'graphile_worker')
+}
+
+/** What drizzle and graphile-worker make before the first migration, to write down which were applied. */
+const JOURNALS = `
+CREATE SCHEMA drizzle;
+CREATE TABLE drizzle.__drizzle_migrations (id serial PRIMARY KEY, hash text NOT NULL, created_at bigint);
+CREATE SCHEMA graphile_worker;
+CREATE TABLE graphile_worker.migrations (id int PRIMARY KEY, ts timestamptz NOT NULL DEFAULT now(), breaking boolean NOT NULL DEFAULT false);
+`
+
+/** Works while nobody else migrates this database. */
+export async function alone<T> (connection: pg.ClientConfig, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ application_name: NAME, ...connection })
   client.on('error', () => { /* the query under way gets it too */ })
   await client.connect()

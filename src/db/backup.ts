@@ -1,0 +1,119 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createWriteStream } from 'node:fs'
+import { mkdir, rename, rm } from 'node:fs/promises'
+import path from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { promisify } from 'node:util'
+import { createGzip } from 'node:zlib'
+import pg from 'pg'
+import { to as copyTo } from 'pg-copy-streams'
+import { CANNOT_START } from '../errors.js'
+import { appliedMigrations, schemaOf } from './migrate.js'
+
+/** What stands at the end of a backup that is whole, whichever way it was made. */
+export const LAST_LINE = '-- PostgreSQL database dump complete'
+
+/**
+ * Writes all that the database holds at one moment into a file, while others go on writing: SQL with the rows as `COPY`
+ * has them, gzipped. It is pg_dump's where there is one, unless `isPlain`, else our own; `restore` and psql read both.
+ * A file of this name is replaced when the new one is whole.
+ * @returns which way it was made
+ * @throws CANNOT_START with what is wrong
+ */
+export async function backUp (connection: pg.ClientConfig, file: string, isPlain = false): Promise<string> {
+  const client = new pg.Client({ application_name: 'parley-backup', ...connection })
+  client.on('error', () => { /* the query under way gets it too */ })
+  await client.connect()
+  const draft = `${file}.part`
+  try {
+    if ((await appliedMigrations(client)).length === 0) throw new CANNOT_START('There is nothing to back up: this database has no tables of Parley.')
+    const pgDump = isPlain ? undefined : await findPgDump(client)
+    await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
+    await pipeline(pgDump === undefined ? copyAll(client) : dump(pgDump, connection), createGzip(), createWriteStream(draft, { mode: 0o600, flush: true }))
+    await rename(draft, file)
+    return pgDump === undefined ? 'as a plain copy' : 'by pg_dump'
+  } finally {
+    await rm(draft, { force: true })
+    await client.end()
+  }
+}
+
+/** A pg_dump of the server's own major version, since what a newer one writes need not load into this server again. */
+async function findPgDump (client: pg.Client) {
+  const { rows: [server] } = await client.query("SELECT current_setting('server_version_num')::int / 10000 AS major")
+  const programs = await Promise.all(['pg_dump', `/usr/lib/postgresql/${server.major}/bin/pg_dump`].map(async program => {
+    const { stdout } = await promisify(execFile)(program, ['--version']).catch(() => ({ stdout: '' }))
+    return { program, isRight: stdout.includes(`(PostgreSQL) ${server.major}.`) }
+  }))
+  return programs.find(({ isRight }) => isRight)?.program
+}
+
+/* c8 ignore start -- not every machine has a Postgres with a pg_dump; the tests use one that they find */
+async function * dump (program: string, connection: pg.ClientConfig) {
+  const options = ['--encoding=UTF8', '--no-owner', '--no-privileges', '--no-comments', '--no-publications', '--no-subscriptions']
+  const child = spawn(program, options, { env: { ...process.env, ...environmentOf(connection) }, stdio: ['ignore', 'pipe', 'pipe'] })
+  let said = ''
+  child.stderr.setEncoding('utf8').on('data', text => { said += text })
+  const ended = once(child, 'close')
+  try {
+    yield * child.stdout
+    const [code] = await ended
+    if (code !== 0) throw new CANNOT_START(`pg_dump failed: ${said.trim()}`)
+  } finally {
+    child.kill()
+  }
+}
+
+/** How pg_dump connects as we do; as environment, since everybody on the machine sees the arguments of a program. */
+function environmentOf (connection: pg.ClientConfig): NodeJS.ProcessEnv {
+  const { host, port, user, password, database } = new pg.Client(connection)
+  const [, query] = (connection.connectionString ?? '').split('?')
+  const ssl = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'].flatMap(name => {
+    const value = new URLSearchParams(query).get(name)
+    return value === null ? [] : [[`PG${name.toUpperCase()}`, value]]
+  })
+  return { PGHOST: host, PGPORT: `${port}`, PGUSER: user, PGDATABASE: database, ...password && { PGPASSWORD: password }, ...Object.fromEntries(ssl) }
+}
+/* c8 ignore stop */
+
+/** The migrations that made the tables, then the rows of each in an order that suits those that refer to others. */
+async function * copyAll (client: pg.Client) {
+  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL statement_timeout = 0')
+  const schema = await schemaOf(client)
+  const { rows: tables } = await client.query<{ name: string, columns: string }>(TABLES, [schema])
+  const names = tables.map(({ name }) => name).join(', ')
+  await client.query(`LOCK TABLE ${names} IN ACCESS SHARE MODE`) // nobody changes their columns from here on
+  yield `${schema}\n-- What migrations put in is among the rows.\nTRUNCATE ${names};\n`
+  for (const { name, columns } of tables) {
+    yield `COPY ${name} (${columns}) FROM stdin;\n`
+    yield * client.query(copyTo(`COPY ${name} (${columns}) TO STDOUT`))
+    yield '\\.\n'
+  }
+  const { rows: sequences } = await client.query<{ statement: string }>(SEQUENCES)
+  for (const { statement } of sequences) yield `${statement}\n`
+  yield `${LAST_LINE}\n`
+}
+
+/** Our tables, those first that others refer to, with the columns that are not computed; tables of somebody else's are none of them. */
+const TABLES = `
+  WITH RECURSIVE level (oid, depth) AS (
+    SELECT oid, 0 FROM pg_class
+    WHERE relkind = 'r' AND (relnamespace = ANY (ARRAY[to_regnamespace('drizzle'), to_regnamespace('graphile_worker')]) OR
+      relnamespace = 'public'::regnamespace AND strpos($1, 'CREATE TABLE "' || relname || '"') > 0)
+    UNION
+    SELECT conrelid, depth + 1 FROM pg_constraint JOIN level ON confrelid = level.oid
+    WHERE contype = 'f' AND conrelid <> confrelid
+  )
+  SELECT format('%I.%I', nspname, relname) AS name, (
+    SELECT string_agg(format('%I', attname), ', ' ORDER BY attnum) FROM pg_attribute
+    WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+  ) AS columns
+  FROM level JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
+  GROUP BY c.oid, nspname, relname
+  ORDER BY max(depth), name`
+
+/** Where each sequence goes on. It may be ahead of the rows, as others write, never behind. */
+const SEQUENCES = `
+  SELECT format('SELECT pg_catalog.setval(%L, %s);', format('%I.%I', schemaname, sequencename), last_value) AS statement
+  FROM pg_sequences WHERE schemaname IN ('public', 'drizzle', 'graphile_worker') AND last_value IS NOT NULL`
