@@ -51,8 +51,12 @@ import { acceptBodies, BODY_LIMIT } from './http/body.js'
 import { answerMalformed, createErrorHandler, describeError, type Dialect } from './http/error-handler.js'
 import { healthRoutes, refuseWhenClosing } from './http/health.js'
 import { limits } from './http/limits.js'
+import { countRequests, metricsRoutes } from './http/metrics.js'
 import { openapi } from './http/openapi.js'
 import { security } from './http/security.js'
+import { createMetrics } from './metrics/metrics.js'
+import { createMetricsStore } from './metrics/metrics-store.js'
+import { watchReplies } from './metrics/replies.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -105,7 +109,12 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
   const conversations = createConversationStore(db, messages, defaultBot(config))
   const bots = createBotStore(db)
   const engines = createEngines(config)
-  const directory = changeBots(createDirectory(engines))
+  const metrics = createMetrics({
+    db,
+    store: createMetricsStore(db),
+    open: { sockets: () => app.countSockets(), streams: () => streams.count(), generations: () => generation.count() }
+  })
+  const directory = watchReplies(changeBots(createDirectory(engines)), metrics)
   const generation = createGeneration({ store: createGenerationStore(db), directory, events, listener, log: app.log, most: config.MAX_GENERATIONS })
   const converse = createConverse(createLog(db), directory, events, generation)
   app.decorate('converse', converse)
@@ -116,6 +125,7 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
 
   app.setErrorHandler(handleErrors())
   app.setNotFoundHandler(async () => { throw new NOT_FOUND() })
+  countRequests(app, metrics)
   refuseWhenClosing(app)
   acceptBodies(app)
   await app.register(security, { config, cookieName: cookie.name })
@@ -127,6 +137,7 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
   await app.register(socketio, { config, cookieName: cookie.name, sessions, conversations, feeds, events, converse, describe })
 
   await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`) })
+  await app.register(metricsRoutes, { config, metrics })
   for (const prefix of ['', '/api']) {
     await app.register(chatRoutes, { prefix, config, accounts, conversations, converse, streams, handleErrors })
     await app.register(whatsappRoutes, { prefix, config, inbox: createInboxStore(db), handleErrors })

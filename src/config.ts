@@ -86,6 +86,10 @@ export const ConfigSchema = Type.Object({
   RATE_LIMIT_LOGIN: Type.Integer({ default: 5, minimum: 1, description: 'Attempts a minute to log in to one account from one address' }),
   RATE_LIMIT_CHAT: Type.Integer({ default: 300, minimum: 1, description: 'Messages a minute to /chat from one address' }),
   RATE_LIMIT_PHONE: Type.Integer({ default: 60, minimum: 1, description: 'Messages a minute to /chat from one phone' }),
+  METRICS_TOKEN: Type.Optional(Type.String({
+    pattern: '^[!-~]{16,}$',
+    description: 'The Bearer token, of at least 16 characters, with which other machines read /metrics. Unset: only this machine does'
+  })),
   MAX_GENERATIONS: Type.Integer({ default: 500, minimum: 1, description: 'Replies of bots that take their time, at once, on one instance; more wait' }),
   BCRYPT_COST: Type.Integer({ default: 12, minimum: 10, maximum: 16, description: 'Work per password hash, as a power of two' }),
   LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info', description: 'What is logged: trace, debug, info, warn, error, fatal or silent' })

@@ -41,6 +41,7 @@ const examples: Record<string, Example> = {
   'GET /api/chat/whatsapp': { status: 200, query: VERIFICATION },
   'POST /chat/whatsapp': { status: 200, body: WEBHOOK, headers: signed(JSON.stringify(WEBHOOK)) },
   'POST /api/chat/whatsapp': { status: 200, body: WEBHOOK, headers: signed(JSON.stringify(WEBHOOK)) },
+  'GET /metrics': { status: 200 },
   'GET /api/admin/deliveries': { status: 200 },
   'POST /api/admin/deliveries/{id}/retry': { status: 200 },
   'POST /register': { status: 201, body: { id: 'somebody', passcode: 'correct horse' } },

@@ -17,7 +17,7 @@ export type Sessions = ReturnType<typeof createSessions>
 export type SessionUser = NonNullable<Awaited<ReturnType<Sessions['userOf']>>>
 
 /** A use is noted within a minute, so that a session lasts the 30 minutes, and at most one more. */
-const isAlive = and(
+export const isAlive = and(
   isNull(sessions.revokedAt),
   sql`${sessions.expiresAt} > now()`,
   sql`(${sessions.kind} <> 'cookie' OR ${sessions.lastUsedAt} > now() - interval '31 minutes')`

@@ -256,6 +256,9 @@ export function createGeneration ({ store, directory, events, listener, log, mos
       if (reply !== undefined) await this.regenerate(user, reply).catch(unlessImpossible)
     },
 
+    /** How many replies are written here. */
+    count: () => writing.size,
+
     /** Looks for what others left, now and then, until it closes. */
     start () {
       sweeping = setTimeout(sweep, SWEEP).unref()

@@ -36,6 +36,7 @@ const isUnderWay = ({ status }: Pick<Message, 'status'>) => status === 'streamin
  */
 export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events, feeds: FeedStore) {
   const open = new Set<() => void>()
+  const waiting = new Set<() => void>()
   let isClosing = false
 
   return {
@@ -128,12 +129,12 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
       const { promise, resolve, reject } = withResolvers()
       const follower = { user, after, hear, leave: () => reject(new CONVERSATION_NOT_FOUND()) }
       const unfollow = events.follow(conversation, follower)
-      open.add(giveUp)
+      waiting.add(giveUp)
       /* c8 ignore next -- takes a message that is answered in the moment in which the server closes */
       if (isClosing) giveUp()
       await promise.finally(() => {
         unfollow()
-        open.delete(giveUp)
+        waiting.delete(giveUp)
       })
       return [...known.values()]
 
@@ -147,10 +148,13 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
       }
     },
 
+    /** How many read a stream. */
+    count: () => open.size,
+
     /** Ends all streams, and whatever waits for a reply's end; the readers come back to another instance. */
     close () {
       isClosing = true
-      for (const close of open) close()
+      for (const end of [...open, ...waiting]) end()
     }
   }
 }

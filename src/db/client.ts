@@ -5,6 +5,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Config } from '../config.js'
 import { CANNOT_START } from '../errors.js'
 import { joinPostgres } from './embedded.js'
+import { timeQueries } from './timing.js'
 
 export type Db = NodePgDatabase & { $client: pg.Pool }
 export type Transaction = Parameters<Parameters<Db['transaction']>[0]>[0]
@@ -22,12 +23,14 @@ const types: pg.CustomTypesConfig = {
 /**
  * A pool of connections. A query that takes longer than 10 s, or waits longer than 5 s for a connection, fails; so does,
  * after 12 s, one whose answer is lost on the way. One connection is always kept, by whose name others see who is here.
+ * How long each query took the pool tells as 'query'.
  */
 export function createDb (connection: pg.PoolConfig, log: Log): Db {
   const pool = new pg.Pool({
     application_name: APPLICATION_NAME, min: 1, statement_timeout: 10_000, query_timeout: 12_000, connectionTimeoutMillis: 5_000, ...connection, types
   })
   // The pool listens to idle connections only, and an error that nobody listens to would end the process.
+  pool.on('connect', client => timeQueries(client, pool))
   pool.on('connect', client => client.on('error', error => log.warn({ err: error }, 'a database connection broke')))
   pool.on('error', () => { /* logged by the connection itself */ })
   return drizzle({ client: pool, casing: 'snake_case' })

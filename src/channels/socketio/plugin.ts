@@ -11,6 +11,13 @@ import { ignoreUpgrade } from '../../http/upgrades.js'
 import type { LiveServer, LiveSocket } from './events.js'
 import { createSocketService, type SocketServiceOptions } from './service.js'
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** How many sockets are connected. */
+    countSockets: () => number
+  }
+}
+
 export interface SocketIoOptions extends Omit<SocketServiceOptions, 'app'> {
   cookieName: string
   describe: (error: FastifyError) => ErrorBody
@@ -47,6 +54,7 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { cook
     }
   })
   io.on('connection', serve)
+  app.decorate('countSockets', () => io.sockets.sockets.size)
 
   /** In `auth.token`, in the query, as Bearer, or in the cookie. */
   function tokenOf ({ handshake: { auth, query, headers } }: LiveSocket) {

@@ -1,0 +1,43 @@
+import { sql } from 'drizzle-orm'
+import { isAlive } from '../accounts/sessions.js'
+import type { Db } from '../db/client.js'
+import { deliveryState, sessionKind, sessions, whatsappDeliveries } from '../db/tables.js'
+
+export type MetricsStore = ReturnType<typeof createMetricsStore>
+
+export interface Counted extends Record<string, unknown> { what: 'sessions' | 'jobs' | 'oldest' | 'deliveries', state: string, value: number }
+
+/** What a job is: to be done now, being done, meant for later, failed and tried again later, given up. */
+const JOB_STATES = ['waiting', 'working', 'scheduled', 'retrying', 'failed']
+
+/** What stands in the database, of all instances: how many of each kind, none left out, in one query. */
+export function createMetricsStore (db: Db) {
+  const every = (what: Counted['what'], states: readonly string[]) =>
+    sql`SELECT ${what} AS what, state, 0 AS value FROM unnest(${sql.param(states)}::text[]) AS state`
+
+  return {
+    async count (): Promise<Counted[]> {
+      const { rows } = await db.execute<Counted>(sql`
+        WITH jobs AS (
+          SELECT run_at, CASE
+            WHEN locked_at IS NOT NULL THEN 'working' WHEN attempts >= max_attempts THEN 'failed'
+            WHEN run_at <= now() THEN 'waiting' WHEN attempts > 0 THEN 'retrying' ELSE 'scheduled' END AS state
+          FROM graphile_worker.jobs
+        ), newest AS (
+          SELECT state, created_at FROM ${whatsappDeliveries} ORDER BY id DESC LIMIT 10000
+        ), counted AS (
+          ${every('sessions', sessionKind.enumValues)}
+          UNION ALL SELECT 'sessions', kind::text, count(*) FROM ${sessions} WHERE ${isAlive} GROUP BY kind
+          UNION ALL ${every('jobs', JOB_STATES)}
+          UNION ALL SELECT 'jobs', state, count(*) FROM jobs GROUP BY state
+          UNION ALL SELECT 'oldest', '', coalesce(extract(epoch FROM now() - min(run_at)), 0) FROM jobs WHERE state = 'waiting'
+          UNION ALL ${every('deliveries', deliveryState.enumValues)}
+          UNION ALL SELECT 'deliveries', 'queued', count(*) FROM ${whatsappDeliveries} WHERE state = 'queued'
+          UNION ALL SELECT 'deliveries', state::text, count(*) FROM newest
+            WHERE state <> 'queued' AND created_at > now() - interval '1 day' GROUP BY state
+        )
+        SELECT what, state, sum(value)::float AS value FROM counted GROUP BY what, state`)
+      return rows
+    }
+  }
+}

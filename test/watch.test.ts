@@ -1,0 +1,235 @@
+import t, { type Test } from 'tap'
+import type { Config } from '../src/config.js'
+import { freshDatabase, startApp, type Headers } from './helper.js'
+import { connect, listen, startLive, tokenOf, type Server } from './live.js'
+import { layCable, until } from './process.js'
+
+// What can be seen of a server from outside.
+
+t.jobs = 4 // for tests that are `buffered`
+
+type Scraped = Pick<Server, 'anyone'>
+
+/** What is measured, by name and labels as Prometheus writes them. */
+async function scrape ({ anyone }: Scraped): Promise<Record<string, number>> {
+  const { statusCode, headers, body } = await anyone.get('/metrics')
+  t.equal(statusCode, 200)
+  t.match(headers['content-type'], /^text\/plain; version=0\.0\.4/)
+  return Object.fromEntries(body.split('\n').filter(line => !line.startsWith('#') && line !== '').map(line => {
+    const [, name, value] = /^(.*) (\S+)$/.exec(line)!
+    return [name, Number(value)]
+  }))
+}
+
+t.test('requests are counted by route and status, never by address', async t => {
+  const server = await startApp(t)
+  const ann = await server.as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
+  await ann.post(`/api/conversations/${id}/messages`, { text: 'Hi' })
+  await ann.get(`/api/conversations/${id + 1}/messages?limit=3`)
+  await server.anyone.get('/api/conversations')
+  await server.anyone.get('/nowhere/4711')
+  await server.anyone.post('/chat', '{', { 'content-type': 'application/json' })
+
+  const measured = await scrape(server)
+  const count = (method: string, route: string, status: number) => measured[`parley_http_request_seconds_count{method="${method}",route="${route}",status="${status}"}`]
+  t.equal(count('POST', '/api/conversations/:id/messages', 201), 1)
+  t.equal(count('GET', '/api/conversations/:id/messages', 404), 1)
+  t.equal(count('GET', '/api/conversations', 401), 1)
+  t.equal(count('GET', 'none', 404), 1)
+  t.equal(count('POST', '/chat', 400), 1)
+  t.notOk(Object.keys(measured).some(name => name.includes('4711')))
+  const seconds = measured['parley_http_request_seconds_sum{method="POST",route="/api/signup",status="201"}']!
+  t.ok(seconds > 0.0005 && seconds < 30, `a signup took ${seconds} s, by the clock`)
+
+  t.ok(measured['parley_query_seconds_count{query="append"}']! >= 1, 'queries by name')
+  t.ok(measured['parley_query_seconds_count{query="unnamed"}']! >= 1, 'and those without')
+  t.ok(measured['parley_pool_connections']! >= 1)
+  t.equal(measured['parley_pool_waiting'], 0)
+  t.ok(measured['parley_pool_idle']! <= measured['parley_pool_connections']!)
+  t.ok(measured['nodejs_eventloop_lag_p99_seconds']! > 0)
+  t.ok(measured['process_resident_memory_bytes']! > 1e7)
+})
+
+t.test('each app has its own', { buffered: true }, async t => {
+  const [one, other] = [await startApp(t), await startApp(t)]
+  await one.anyone.get('/api/test')
+  const route = 'parley_http_request_seconds_count{method="GET",route="/api/test",status="200"}'
+  t.equal((await scrape(one))[route], 1)
+  t.equal((await scrape(other))[route], undefined)
+})
+
+t.test('what is open: sessions, sockets, streams, replies that are being written', { buffered: true }, async t => {
+  const server = await startLive(t)
+  server.bots.takeOver()
+  const ann = await server.as('ann')
+  const conversation = await server.slowChat(ann)
+  const open = async () => {
+    const measured = await scrape(server)
+    return ['parley_sessions{state="cookie"}', 'parley_sessions{state="guest"}', 'parley_sockets', 'parley_streams', 'parley_generations'].map(name => measured[name])
+  }
+  t.same(await open(), [1, 0, 0, 0, 0])
+
+  const sockets = [await connect(t, server.url, { auth: { token: tokenOf(ann) } }), await connect(t, server.url, { auth: { token: tokenOf(ann) } })]
+  const { leave } = await listen(t, `${server.url}/api/conversations/${conversation}/events`, ann.headers)
+  const answered = ann.post(`/api/conversations/${conversation}/messages`, { text: 'Hi' })
+  const call = await server.bots.call()
+  t.same(await open(), [1, 0, 2, 1, 1], 'who waits for a reply reads no stream')
+
+  call.say('Hello')
+  call.end()
+  await answered
+  leave()
+  sockets[0]!.close()
+  await until(async () => String(await open()) === '1,0,1,0,0')
+  await ann.post('/api/logout')
+  t.equal((await open())[0], 0, 'a session that has ended is not open')
+  const measured = await scrape(server)
+  t.equal(measured['parley_http_request_seconds_count{method="GET",route="/api/conversations/:id/events",status="200"}'], 1)
+  t.ok(measured['parley_http_request_seconds_sum{method="GET",route="/api/conversations/:id/events",status="200"}']! < 1, 'until the stream began')
+})
+
+t.test('replies by bot, by how they ended, with tokens and the time to the first one', { buffered: true }, async t => {
+  const server = await startApp(t)
+  const ann = await server.as('ann')
+  const { id: plain } = (await ann.post('/api/conversations', { name: 'Plain' })).json()
+  await ann.post(`/api/conversations/${plain}/messages`, { text: 'Hi' })
+  await server.anyone.post('/chat', { user_phone: '1111', user_message: 'hello' })
+  const conversation = await server.slowChat(ann)
+  await ann.post(`/api/conversations/${conversation}/messages`, { text: 'Hi' })
+  server.bots.takeOver()
+  let asked = 0
+  const ask = async () => {
+    const answered = ann.post(`/api/conversations/${conversation}/messages`, { text: 'And?' })
+    return { answered, call: await server.bots.call(++asked) }
+  }
+
+  const failing = await ask()
+  failing.call.fail(Object.assign(new Error('too many'), { failure: 'BOT_OVERLOADED' }))
+  await failing.answered
+  const breaking = await ask()
+  breaking.call.fail(new Error('nobody knows'))
+  await breaking.answered
+  const stopping = await ask()
+  stopping.call.say('Well')
+  await ann.post(`/api/conversations/${conversation}/stop`)
+  await stopping.answered
+  const endless = await ask()
+  endless.call.say('x'.repeat(100_001))
+  await endless.answered
+
+  const measured = await scrape(server)
+  const replies = Object.entries(measured).filter(([name]) => name.startsWith('parley_replies_total'))
+  t.same(Object.fromEntries(replies), {
+    'parley_replies_total{bot="simulated",outcome="complete",error=""}': 1,
+    'parley_replies_total{bot="favorite-song",outcome="complete",error=""}': 1,
+    'parley_replies_total{bot="slow",outcome="complete",error=""}': 1,
+    'parley_replies_total{bot="slow",outcome="failed",error="BOT_OVERLOADED"}': 1,
+    'parley_replies_total{bot="slow",outcome="failed",error="BOT_BROKE_OFF"}': 1,
+    'parley_replies_total{bot="slow",outcome="failed",error="BOT_NONSENSE"}': 1,
+    'parley_replies_total{bot="slow",outcome="stopped",error=""}': 1
+  })
+  t.equal(measured['parley_reply_tokens_total{bot="slow",kind="prompt"}'], 3)
+  t.equal(measured['parley_reply_tokens_total{bot="slow",kind="completion"}'], 2)
+  t.equal(measured['parley_reply_first_token_seconds_count{bot="slow"}'], 3, 'of those that began to speak')
+})
+
+t.test('jobs by state with the age of the oldest, and deliveries by state', { buffered: true }, async t => {
+  const server = await startApp(t)
+  const { query } = server
+  await query('DELETE FROM graphile_worker._private_jobs')
+  const job = "SELECT graphile_worker.add_job('tidy', run_at => now()"
+  await query(`${job} - interval '90 seconds')`)
+  await query(`${job} - interval '20 seconds')`)
+  await query(`${job} + interval '1 hour')`)
+  await query(`${job} - interval '1 hour', max_attempts => 1, job_key => 'failed')`)
+  await query("UPDATE graphile_worker._private_jobs SET attempts = 1 WHERE key = 'failed'")
+  await query(`${job} + interval '1 minute', job_key => 'retried')`)
+  await query("UPDATE graphile_worker._private_jobs SET attempts = 1 WHERE key = 'retried'")
+  await query(`${job} - interval '1 hour', job_key => 'held')`)
+  await query("UPDATE graphile_worker._private_jobs SET locked_at = now(), locked_by = 'a worker' WHERE key = 'held'")
+
+  const ann = await server.as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
+  await ann.post(`/api/conversations/${id}/messages`, { text: 'Hi' })
+  const deliver = (part: number, state: string, age: string) => query(`
+    INSERT INTO whatsapp_deliveries (conversation_id, message_id, part, contact, state, created_at)
+    VALUES ($1, 2, $2, '491701', '${state}', now() - interval '${age}')`, [id, part])
+  await deliver(0, 'queued', '3 days')
+  await deliver(1, 'read', '3 days')
+  await deliver(2, 'read', '1 hour')
+  await deliver(3, 'failed', '2 hours')
+
+  const measured = await scrape(server)
+  const states = (name: string) => Object.fromEntries(Object.entries(measured).flatMap(([key, value]) => {
+    const [, state] = new RegExp(`^${name}{state="(.*)"}$`).exec(key) ?? []
+    return state === undefined ? [] : [[state, value]]
+  }))
+  t.same(states('parley_jobs'), { waiting: 2, working: 1, scheduled: 1, retrying: 1, failed: 1 })
+  t.ok(measured['parley_job_oldest_seconds']! >= 90 && measured['parley_job_oldest_seconds']! < 150)
+  t.same(states('parley_whatsapp_deliveries'), { queued: 1, sent: 0, delivered: 0, read: 1, failed: 1, window_closed: 0 }, 'what is queued, and the last day')
+  t.equal(measured['parley_database_up'], 1)
+})
+
+t.test('while the database is away, or does not answer, it still tells what the process knows', { buffered: true }, async t => {
+  const cable = await layCable(t, await freshDatabase(t))
+  await cable.open()
+  const server = await startApp(t, {}, undefined, { connectionString: cable.url })
+  t.match(await scrape(server), { parley_database_up: 1, parley_job_oldest_seconds: 0 })
+
+  cable.mute()
+  const began = Date.now()
+  const [measured, again] = await Promise.all([scrape(server), scrape(server)])
+  const seconds = (Date.now() - began) / 1000
+  t.ok(seconds >= 1.9 && seconds < 5, `answered within ${seconds} s`)
+  for (const each of [measured, again]) {
+    t.equal(each['parley_database_up'], 0)
+    t.ok(each['process_resident_memory_bytes'])
+    for (const name of ['parley_job_oldest_seconds', 'parley_jobs{state="waiting"}', 'parley_sessions{state="cookie"}']) t.equal(each[name], undefined, `${name} is not known`)
+  }
+
+  await cable.close()
+  await until(async () => (await scrape(server))['parley_database_up'] === 0)
+  await cable.open()
+  await until(async () => (await scrape(server))['parley_database_up'] === 1)
+})
+
+t.test('it is for this machine, and for whoever has the token', { buffered: true }, async t => {
+  const TOKEN = 'a-token-for-tests-only'
+  const ask = async (changes: Partial<Config>, remoteAddress: string | undefined, headers: Headers = {}) => {
+    const { app } = await serverWith(t, changes)
+    const { statusCode, body } = await app.inject({ url: '/metrics', remoteAddress, headers })
+    return statusCode === 200 ? statusCode : `${statusCode} ${JSON.parse(body).code}`
+  }
+  for (const local of ['127.0.0.1', '127.8.8.8', '::1', '::ffff:127.0.0.1']) t.equal(await ask({}, local), 200, local)
+  for (const elsewhere of ['192.0.2.1', '::ffff:192.0.2.1', '2001:db8::1', '10.0.0.1']) t.equal(await ask({}, elsewhere), '404 NOT_FOUND', elsewhere)
+
+  const forwarded: Headers[] = [
+    { 'x-forwarded-for': '127.0.0.1' }, { 'x-forwarded-for': '192.0.2.1' }, { forwarded: 'for=127.0.0.1' }, { 'x-real-ip': '127.0.0.1' },
+    { 'x-forwarded-proto': 'https' }, { via: '1.1 proxy' }, { 'cf-connecting-ip': '127.0.0.1' }
+  ]
+  for (const headers of forwarded) {
+    const [name] = Object.keys(headers)
+    t.equal(await ask({}, '127.0.0.1', headers), '404 NOT_FOUND', `through a proxy here: ${name}`)
+    t.equal(await ask({ TRUST_PROXY: 'loopback' }, '127.0.0.1', headers), '404 NOT_FOUND', `and through a trusted one: ${name}`)
+  }
+
+  const METRICS_TOKEN = TOKEN
+  const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
+  t.equal(await ask({ METRICS_TOKEN }, '192.0.2.1', bearer(TOKEN)), 200)
+  t.equal(await ask({ METRICS_TOKEN }, '127.0.0.1', { ...bearer(TOKEN), 'x-forwarded-for': '192.0.2.1' }), 200)
+  t.equal(await ask({ METRICS_TOKEN }, '127.0.0.1'), 200, 'this machine needs none')
+  for (const headers of [{}, bearer(`${TOKEN}!`), bearer(TOKEN.slice(0, -1)), bearer(''), { authorization: `Basic ${TOKEN}` }]) {
+    t.equal(await ask({ METRICS_TOKEN }, '192.0.2.1', headers), '401 INVALID_TOKEN', JSON.stringify(headers))
+  }
+  t.equal(await ask({}, '192.0.2.1', bearer(TOKEN)), '404 NOT_FOUND', 'a token that nobody has set')
+})
+
+const servers = new Map<string, ReturnType<typeof startApp>>()
+
+/** One for each settings. */
+async function serverWith (t: Test, changes: Partial<Config>) {
+  const key = JSON.stringify(changes)
+  if (!servers.has(key)) servers.set(key, startApp(t, changes))
+  return await servers.get(key)!
+}
