@@ -53,6 +53,7 @@ import { healthRoutes, refuseWhenClosing } from './http/health.js'
 import { limits } from './http/limits.js'
 import { countRequests, metricsRoutes } from './http/metrics.js'
 import { openapi } from './http/openapi.js'
+import { pressure } from './http/pressure.js'
 import { security } from './http/security.js'
 import { createMetrics } from './metrics/metrics.js'
 import { createMetricsStore } from './metrics/metrics-store.js'
@@ -112,7 +113,7 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
   const metrics = createMetrics({
     db,
     store: createMetricsStore(db),
-    open: { sockets: () => app.countSockets(), streams: () => streams.count(), generations: () => generation.count() }
+    open: { sockets: () => app.countSockets(), streams: () => streams.count(), generations: () => generation.count(), busy: () => Number(app.isUnderPressure()) }
   })
   const directory = watchReplies(changeBots(createDirectory(engines)), metrics)
   const generation = createGeneration({ store: createGenerationStore(db), directory, events, listener, log: app.log, most: config.MAX_GENERATIONS })
@@ -129,6 +130,7 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
   refuseWhenClosing(app)
   acceptBodies(app)
   await app.register(security, { config, cookieName: cookie.name })
+  await app.register(pressure, { config })
   await app.register(limits, { config })
   await app.register(openapi, { cookieName: cookie.name })
   await app.register(authentication, { sessions, secret, cookie })

@@ -91,6 +91,9 @@ export const ConfigSchema = Type.Object({
     description: 'The Bearer token, of at least 16 characters, with which other machines read /metrics. Unset: only this machine does'
   })),
   MAX_GENERATIONS: Type.Integer({ default: 500, minimum: 1, description: 'Replies of bots that take their time, at once, on one instance; more wait' }),
+  MAX_EVENT_LOOP_DELAY: Type.Number({ default: 1, minimum: 0, maximum: 1000, description: 'Seconds that the event loop may be late, on average over a second, before requests are refused; 0 for no limit' }),
+  MAX_HEAP: Type.Integer({ default: 0, minimum: 0, description: 'MiB of heap before requests are refused; 0 for no limit' }),
+  MAX_MEMORY: Type.Integer({ default: 0, minimum: 0, description: 'MiB of memory of the process before requests are refused; 0 for no limit' }),
   BCRYPT_COST: Type.Integer({ default: 12, minimum: 10, maximum: 16, description: 'Work per password hash, as a power of two' }),
   LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info', description: 'What is logged: trace, debug, info, warn, error, fatal or silent' })
 })

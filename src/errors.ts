@@ -51,6 +51,7 @@ export const TOO_MANY_REQUESTS = createError('TOO_MANY_REQUESTS', 'Too many requ
 export const TOO_MANY_REPLIES = createError('TOO_MANY_REPLIES', 'Three replies to you are under way, please wait for one', 429)
 export const BOT_FAILED = createError('BOT_FAILED', 'The bot cannot answer right now, please try again', 503)
 export const INTERNAL = createError('INTERNAL', 'Something went wrong on our side', 500)
+export const SERVER_BUSY = createError('SERVER_BUSY', 'The server has too much to do right now, please try again', 503)
 export const UNAVAILABLE = createError('UNAVAILABLE', 'The service is not available right now, please try again', 503)
 
 /** What stops the process from starting; its sentence says what to do. Never sent to a client. */

@@ -27,9 +27,9 @@ export const silent = { debug () {}, info () {}, warn () {}, error () {} }
 export const SECRET = 'a secret for tests, longer than 32 bytes'
 export const API_KEY = 'a-key-for-tests-only'
 
-/** The settings as they are out of the box, except that a password costs little and nobody is limited. */
+/** The settings as they are out of the box, except that a password costs little, nobody is limited, and a slow machine is not too busy. */
 export function settings (changes: Partial<Config> = {}): Config {
-  return { ...Value.Create(ConfigSchema), BCRYPT_COST: 4, RATE_LIMITS: 'off', API_KEYS: `another-key-for-tests, ${API_KEY}`, META_APP_SECRET: APP_SECRET, META_VERIFY_TOKEN: VERIFY_TOKEN, ...changes }
+  return { ...Value.Create(ConfigSchema), BCRYPT_COST: 4, RATE_LIMITS: 'off', MAX_EVENT_LOOP_DELAY: 0, API_KEYS: `another-key-for-tests, ${API_KEY}`, META_APP_SECRET: APP_SECRET, META_VERIFY_TOKEN: VERIFY_TOKEN, ...changes }
 }
 
 /** A database of the test's own, as migrations leave it. */

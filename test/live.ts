@@ -29,8 +29,8 @@ export type Server = Awaited<ReturnType<typeof startLive>>
 export const tokenOf = ({ headers }: Pick<Client, 'headers'>) => headers['cookie']!.split('=')[1]!
 
 /** An app that listens, since sockets and streams need a port. */
-export async function startLive (t: Test, changes: Partial<Config> = {}, database?: pg.PoolConfig) {
-  const server = await startApp(t, changes, undefined, database)
+export async function startLive (t: Test, changes: Partial<Config> = {}, database?: pg.PoolConfig, logger?: Parameters<typeof startApp>[2]) {
+  const server = await startApp(t, changes, logger, database)
   await server.app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = server.app.server.address() as AddressInfo
   const url = `http://127.0.0.1:${port}`

@@ -66,7 +66,7 @@ export async function openPlace (t: Test) {
   })
 
   function run (file: string, args: string[] = [], settings: Settings = {}) {
-    const program = launch(file, args, folder, { HOST: '127.0.0.1', PORT: '0', DATA_DIR: dataDir, BCRYPT_COST: '10', RATE_LIMITS: 'off', ...settings })
+    const program = launch(file, args, folder, { HOST: '127.0.0.1', PORT: '0', DATA_DIR: dataDir, BCRYPT_COST: '10', RATE_LIMITS: 'off', MAX_EVENT_LOOP_DELAY: '0', ...settings })
     programs.push(program)
     return program
   }

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import pino from 'pino'
 import type { Config } from '../src/config.js'
 import { freshDatabase, startApp, type Headers } from './helper.js'
 import { connect, listen, startLive, tokenOf, type Server } from './live.js'
@@ -232,4 +233,65 @@ async function serverWith (t: Test, changes: Partial<Config>) {
   const key = JSON.stringify(changes)
   if (!servers.has(key)) servers.set(key, startApp(t, changes))
   return await servers.get(key)!
+}
+
+/** Gives the event loop turns that take so many milliseconds each, until it is released. */
+function blockTheLoop (milliseconds: number) {
+  let isReleased = false
+  function turn () {
+    const end = performance.now() + milliseconds
+    while (performance.now() < end); // as a computation that takes too long
+    if (!isReleased) setImmediate(turn)
+  }
+  setImmediate(turn)
+  return () => { isReleased = true }
+}
+
+t.test('a server that has too much to do says so, before it falls over, and takes requests again when it is over', async t => {
+  const log = keepLog()
+  const server = await startLive(t, { MAX_EVENT_LOOP_DELAY: 0.1 }, undefined, log.logger)
+  const ann = await server.as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
+  const socket = await connect(t, server.url, { auth: { token: tokenOf(ann) } })
+  const emit = async () => await socket.emitWithAck('send_message', { chat_session_id: id, text: 'Hi' })
+  const send = async () => await ann.post(`/api/conversations/${id}/messages`, { text: 'Hi' }, { origin: 'http://localhost:3000' })
+  t.equal((await send()).statusCode, 201)
+  t.equal((await scrape(server))['parley_busy'], 0)
+
+  const release = blockTheLoop(200)
+  t.teardown(release)
+  const refusal = await until(async () => {
+    const answer = await send()
+    return answer.statusCode === 503 ? answer : undefined
+  })
+  t.same(refusal.json(), { statusCode: 503, code: 'SERVER_BUSY', error: 'The server has too much to do right now, please try again' })
+  t.match(refusal.headers, { 'retry-after': /^[1-9]\d*$/, 'access-control-allow-origin': 'http://localhost:3000' }, 'also to a front end')
+  t.equal((await send()).statusCode, 503)
+  t.match(await emit(), { code: 'SERVER_BUSY' })
+  t.equal((await server.anyone.get('/health/live')).statusCode, 200)
+  t.equal((await server.anyone.get('/health/ready')).statusCode, 200, 'who balances loads does not move this one to the next server')
+  const measured = await scrape(server)
+  t.equal(measured['parley_busy'], 1)
+  t.ok(measured['parley_http_request_seconds_count{method="POST",route="/api/conversations/:id/messages",status="503"}']! >= 2)
+
+  release()
+  await until(async () => (await send()).statusCode === 201)
+  t.match(await emit(), { messages: [{ text: 'Hi' }, {}] })
+  const said = log.lines.filter(({ level }) => level >= 40)
+  t.match(said, [{ level: 40, limit: 'eventLoopDelay', msg: 'the server is too busy, and refuses requests' }], 'the log says it once, and not for each request')
+  t.equal(said.length, 1)
+})
+
+t.test('memory may be limited, too', { buffered: true }, async t => {
+  for (const changes of [{ MAX_MEMORY: 1 }, { MAX_HEAP: 1 }]) {
+    const { anyone } = await startApp(t, changes)
+    await until(async () => (await anyone.get('/api/test')).statusCode === 503)
+    t.match((await anyone.get('/api/test')).json(), { code: 'SERVER_BUSY' }, JSON.stringify(changes))
+  }
+})
+
+/** A log that is kept, as the server writes it. */
+function keepLog () {
+  const lines: Array<{ level: number, msg: string, [key: string]: unknown }> = []
+  return { lines, logger: pino({ level: 'warn' }, { write: (line: string) => { lines.push(JSON.parse(line)) } }) }
 }

@@ -28,7 +28,7 @@ export function createErrorHandler (isUnavailable: (error: unknown) => boolean, 
 /** What a client is told of an error, by whichever way it came. */
 export function describeError (error: FastifyError, isUnavailable: (error: unknown) => boolean, log: Pick<FastifyBaseLogger, 'info' | 'error'>): ErrorBody {
   const { statusCode = 500, code, message } = translate(error, isUnavailable)
-  if (statusCode >= 500) log.error({ err: error }, message)
+  if (statusCode >= 500 && code !== 'SERVER_BUSY') log.error({ err: error }, message)
   else log.info({ code }, message)
   const body: ErrorBody = { statusCode, code, error: message }
   if (error.validation !== undefined) body.details = error.validation.filter(({ keyword }) => keyword !== 'if').slice(0, MOST_DETAILS).map(detail)

@@ -31,5 +31,6 @@ export function refuseWhenClosing (app: FastifyInstance) {
 
 const Running = { schema: { summary: 'Says that the server is running', tags: ['operation'], response: answers({ 200: MessageOnlySchema }) } }
 const StatusSchema = Type.Object({ status: Type.String() })
-const Live = { config: { limit: false as const }, logLevel: 'warn' as const, schema: { summary: 'Says that the process lives', tags: ['operation'], response: answers({ 200: StatusSchema }) } }
-const Ready = { config: { limit: false as const }, logLevel: 'warn' as const, schema: { summary: 'Says that the database answers and that jobs are done', tags: ['operation'], response: answers({ 200: StatusSchema }) } }
+const ALWAYS = { limit: false, pressure: false } as const
+const Live = { config: ALWAYS, logLevel: 'warn' as const, schema: { summary: 'Says that the process lives', tags: ['operation'], response: answers({ 200: StatusSchema }) } }
+const Ready = { config: ALWAYS, logLevel: 'warn' as const, schema: { summary: 'Says that the database answers and that jobs are done', tags: ['operation'], response: answers({ 200: StatusSchema }) } }

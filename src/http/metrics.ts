@@ -56,7 +56,7 @@ function digest (token: string) {
 }
 
 const Scrape = {
-  config: { limit: false as const },
+  config: { limit: false, pressure: false } as const,
   logLevel: 'warn' as const,
   exposeHeadRoute: false,
   schema: {

@@ -46,10 +46,10 @@ export type Responses = Record<number, TSchema & { description?: string }>
 
 /**
  * A route's answers: those that succeed, and a response for each status that its errors have. Every route may answer
- * that the request is invalid, that there were too many, that something broke, or that the database is away.
+ * that the request is invalid, that there were too many, that something broke, that the database is away, or that the server is too busy.
  */
 export function answers<R extends Record<number, TSchema>> (responses: R, failures: ErrorClass[] = [], schema: TSchema = ErrorSchema): R {
-  return { ...refuse({}, [errors.INVALID_REQUEST, ...failures, errors.TOO_MANY_REQUESTS, errors.INTERNAL, errors.UNAVAILABLE], schema), ...responses }
+  return { ...refuse({}, [errors.INVALID_REQUEST, ...failures, errors.TOO_MANY_REQUESTS, errors.INTERNAL, errors.UNAVAILABLE, errors.SERVER_BUSY], schema), ...responses }
 }
 
 /** Adds to documented responses the errors that are not among them yet. */

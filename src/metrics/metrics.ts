@@ -19,8 +19,8 @@ export type Metrics = ReturnType<typeof createMetrics>
 /** A reply of a bot, as it ended; `error` is the code of what went wrong. */
 export interface Ended { bot: string, outcome: 'complete' | 'stopped' | 'interrupted' | 'failed', error?: string | undefined }
 
-/** What an instance has open at this moment, by the name of its metric. */
-type Open = Record<'sockets' | 'streams' | 'generations', () => number>
+/** What an instance has open at this moment, by the name of its metric; `busy` is 1 while it refuses requests. */
+type Open = Record<'sockets' | 'streams' | 'generations' | 'busy', () => number>
 
 /**
  * What can be seen from outside, for Prometheus: each app has its own. Labels are names out of the code, statuses, and
@@ -45,6 +45,7 @@ export function createMetrics ({ db, store, open }: { db: Db, store: MetricsStor
   gauge('parley_sockets', 'Sockets that are connected', open.sockets)
   gauge('parley_streams', 'Readers of server-sent events', open.streams)
   gauge('parley_generations', 'Replies that this instance writes', open.generations)
+  gauge('parley_busy', 'Whether requests are refused, since there is too much to do', open.busy)
 
   const isUp = new Gauge({ name: 'parley_database_up', help: 'Whether the database answered this scrape; if not, what is asked of it is left out', registers })
   const oldest = new Gauge({ name: 'parley_job_oldest_seconds', help: 'How long the oldest job that waits has been due', registers })
@@ -78,8 +79,6 @@ export function createMetrics ({ db, store, open }: { db: Db, store: MetricsStor
 
   return {
     contentType: registry.contentType,
-
-    gauge,
 
     /** All of it, as Prometheus reads it; within a little more than two seconds, whatever the database does. */
     async scrape (): Promise<string> {

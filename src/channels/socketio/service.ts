@@ -8,7 +8,7 @@ import type { Converse } from '../../conversations/converse.js'
 import type { Events, Follower } from '../../conversations/events.js'
 import { heardIn, type Change, type FeedStore } from '../../conversations/feed-store.js'
 import type { ConversationStore } from '../../conversations/store.js'
-import { INVALID_TOKEN, NOT_FOR_GUESTS, TOO_MANY_REQUESTS } from '../../errors.js'
+import { INVALID_TOKEN, NOT_FOR_GUESTS, SERVER_BUSY, TOO_MANY_REQUESTS } from '../../errors.js'
 import type { ErrorBody } from '../../http/schema.js'
 import { JoinChat, SendMessage, StartChat, type ClientToServer, type LiveMessage, type LiveSocket } from './events.js'
 import { createPace } from './pace.js'
@@ -94,6 +94,7 @@ export function createSocketService ({ app, config, sessions, conversations, fee
           const user = await sessions.userOf(sessionId)
           if (user === undefined) throw new INVALID_TOKEN()
           if (!mayAsk(userId)) throw new TOO_MANY_REQUESTS()
+          if (app.isUnderPressure()) throw new SERVER_BUSY()
           const input = checks[event](args[0] ?? {}) as ReturnType<typeof checks[Event]>
           const answer = await work(user, input)
           acknowledge?.(answer)

@@ -1,0 +1,39 @@
+import fp from 'fastify-plugin'
+import underPressure from '@fastify/under-pressure'
+import type { FastifyRequest } from 'fastify'
+import type { Config } from '../config.js'
+import { SERVER_BUSY } from '../errors.js'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** false: answered also when the server is too busy. */
+    pressure?: false
+  }
+}
+
+const MIB = 1024 * 1024
+
+/** How often at most the log says that requests are refused, in milliseconds. */
+const TELL_EVERY = 10_000
+
+/**
+ * Refuses requests while the process has more to do than it can, before those that it has taken fail. It looks once a
+ * second; registered after `security`, so that a front end may read the refusal.
+ */
+export const pressure = fp<{ config: Config }>(async function pressure (app, { config }) {
+  let told = -Infinity
+
+  await app.register(underPressure, {
+    maxEventLoopDelay: config.MAX_EVENT_LOOP_DELAY * 1000,
+    maxHeapUsedBytes: config.MAX_HEAP * MIB,
+    maxRssBytes: config.MAX_MEMORY * MIB,
+    async pressureHandler ({ routeOptions }: FastifyRequest, _reply, limit, value) {
+      if (routeOptions.config.pressure === false) return
+      if (performance.now() - told > TELL_EVERY) {
+        app.log.warn({ limit, value }, 'the server is too busy, and refuses requests')
+        told = performance.now()
+      }
+      throw new SERVER_BUSY()
+    }
+  })
+})
