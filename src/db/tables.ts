@@ -193,6 +193,7 @@ export const whatsappInbox = pgTable('whatsapp_inbox', {
   handledAt: time()
 }, table => [
   index('whatsapp_inbox_waiting').on(table.contact, table.sentAt, table.id).where(sql`${table.handledAt} IS NULL`),
+  index('whatsapp_inbox_received').on(table.receivedAt),
   index('whatsapp_inbox_statuses').on(table.contact, table.sentAt).where(sql`${table.kind} = 'status'`)
 ])
 
@@ -224,6 +225,7 @@ export const whatsappDeliveries = pgTable('whatsapp_deliveries', {
     columns: [table.conversationId, table.messageId],
     foreignColumns: [messages.conversationId, messages.id]
   }).onDelete('cascade'),
+  index('whatsapp_deliveries_created').on(table.createdAt),
   index('whatsapp_deliveries_contact').on(table.contact, table.id),
   index('whatsapp_deliveries_queued').on(table.contact, table.id).where(sql`${table.state} = 'queued'`)
 ])

@@ -1,0 +1,1 @@
+DROP INDEX whatsapp_inbox_received, whatsapp_deliveries_created;

@@ -1,0 +1,2 @@
+CREATE INDEX "whatsapp_deliveries_created" ON "whatsapp_deliveries" USING btree ("created_at");--> statement-breakpoint
+CREATE INDEX "whatsapp_inbox_received" ON "whatsapp_inbox" USING btree ("received_at");
