@@ -8,7 +8,7 @@ import { readConfig } from '../src/config.js'
 
 const PATIENCE = 15_000
 
-const { PORT, META_APP_SECRET = '', META_API_URL } = readConfig()
+const { PORT, META_APP_SECRET = '', META_PHONE_NUMBER_ID, META_API_URL } = readConfig()
 const say = (line: string) => { process.stdout.write(`${line}\n`) }
 const body = process.argv.slice(2).join(' ') || 'hello'
 const api = new URL(META_API_URL)
@@ -49,7 +49,7 @@ meta.listen(Number(api.port), api.hostname, async () => {
 })
 
 async function deliver (value: object) {
-  const metadata = { display_phone_number: '15550783881', phone_number_id: '106540352242922' }
+  const metadata = { display_phone_number: '15550783881', phone_number_id: META_PHONE_NUMBER_ID }
   const webhook = JSON.stringify({
     object: 'whatsapp_business_account',
     entry: [{ id: '102290129340398', changes: [{ field: 'messages', value: { messaging_product: 'whatsapp', metadata, ...value } }] }]

@@ -46,6 +46,8 @@ export const BOT_BUSY = createError('BOT_BUSY', 'The bot still answers, please w
 export const NOT_THE_LAST_REPLY = createError('NOT_THE_LAST_REPLY', 'Only the last reply of a bot that takes its time can be asked for again', 409)
 export const IDEMPOTENCY_MISMATCH = createError('IDEMPOTENCY_MISMATCH', 'This client id was used for another message', 409)
 export const BODY_TOO_LARGE = createError('BODY_TOO_LARGE', 'The body is larger than 64 KiB', 413)
+/** The webhook's, which takes more. */
+export const WEBHOOK_TOO_LARGE = createError('BODY_TOO_LARGE', 'The body is larger than 4 MiB', 413)
 export const UNSUPPORTED_MEDIA_TYPE = createError('UNSUPPORTED_MEDIA_TYPE', 'Content-Type must be application/json', 415)
 export const TOO_MANY_REQUESTS = createError('TOO_MANY_REQUESTS', 'Too many requests, please wait a little', 429)
 export const TOO_MANY_REPLIES = createError('TOO_MANY_REPLIES', 'Three replies to you are under way, please wait for one', 429)

@@ -52,14 +52,14 @@ export function answers<R extends Record<number, TSchema>> (responses: R, failur
   return { ...refuse({}, [errors.INVALID_REQUEST, ...failures, errors.TOO_MANY_REQUESTS, errors.INTERNAL, errors.UNAVAILABLE, errors.SERVER_BUSY], schema), ...responses }
 }
 
-/** Adds to documented responses the errors that are not among them yet. */
+/** Adds to documented responses the errors that are not among them yet, in the same words or in others. */
 export function refuse (responses: Responses, failures: ErrorClass[], schema: TSchema = ErrorSchema): Responses {
   const byStatus = { ...responses }
   for (const Failure of failures) {
     const { statusCode, code, message } = new Failure()
     const sentence = `${code}: ${message.replace('%s', 'the rule that was broken')}`
     const known = byStatus[statusCode!]?.description
-    if (known?.split('; ').includes(sentence)) continue
+    if (known?.split('; ').some(one => one.startsWith(`${code}: `))) continue
     byStatus[statusCode!] = { ...schema, description: known === undefined ? sentence : `${known}; ${sentence}` }
   }
   return byStatus

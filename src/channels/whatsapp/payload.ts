@@ -20,28 +20,37 @@ export interface Piece {
 export interface Contact { userId: string | undefined, phone: string | undefined }
 
 type Json = Record<string, unknown>
-interface Found { kind: Piece['kind'], item: Json, contact: Json, webhook: Json }
+interface Found { kind: Piece['kind'], item: Json, contact: Json, webhook: Json, number: unknown }
 
 /** Of Meta's ids, so that they are client ids of ours, and a status may stand behind one with a space between. */
 const ID = /^[\x21-\x7e]{1,200}$/
 const ADDRESS = /^[\w.+-]{1,150}$/
 const STATUS = /^[a-z_]{1,30}$/
 
-/** Every piece of a webhook, each on its own: one that cannot be understood holds up no other. */
-export function piecesOf (raw: Buffer): Piece[] {
+/**
+ * Every piece of a webhook, each on its own: one that cannot be understood holds up no other. What is about another of
+ * the app's phone numbers than `ours` is not ours to answer; without one all are.
+ */
+export function piecesOf (raw: Buffer, ours?: string): Piece[] {
+  const found = readable(raw, () => [...walk(JSON.parse(raw.toString()))])
+  if (!Array.isArray(found)) return [found]
+  if (found.length === 0) return [unknown(raw, 'holds no messages and no statuses')]
+  return found.map(one => readable(raw, () => describe(one, ours, found.length === 1 ? raw : Buffer.from(JSON.stringify(one.webhook)))))
+}
+
+/** What cannot be read (it is no JSON, or nested too deep) was signed, and stays for whoever wants to know what came. */
+function readable<T> (raw: Buffer, read: () => T): T | Piece {
   try {
-    const found = [...walk(JSON.parse(raw.toString()))]
-    if (found.length === 0) return [unknown(raw, 'holds no messages and no statuses')]
-    return found.map(one => describe(one, found.length === 1 ? raw : Buffer.from(JSON.stringify(one.webhook))))
+    return read()
   } catch (error) {
-    // Whatever JSON it is not: it was signed, and stays for whoever wants to know what came.
-    return [unknown(raw, `cannot be read: ${(error as Error).message.slice(0, 200)}`)]
+    return unknown(raw, `cannot be read: ${(error as Error).message.slice(0, 200).replaceAll('\0', '')}`)
   }
 }
 
-function describe ({ kind, item, contact, webhook }: Found, body: Buffer): Piece {
+function describe ({ kind, item, contact, webhook, number }: Found, ours: string | undefined, body: Buffer): Piece {
   // What came around it may be in any order: the piece itself tells a repeat.
   if (kind === 'unknown') return unknown(body, 'is neither a message nor a status', JSON.stringify(webhook))
+  if (ours !== undefined && number !== undefined && number !== ours) return unknown(body, `is a ${kind} of another phone number`, JSON.stringify(webhook))
   const id = text(item['id'])
   const { userId, phone } = kind === 'message' ? senderOf(item, contact) : recipientOf(item, contact)
   const address = userId ?? phone
@@ -66,25 +75,29 @@ function * walk (webhook: unknown): Generator<Found> {
       const { field, value } = record(change)
       const { messaging_product, metadata, contacts, messages, statuses } = record(value)
       const alone = (part: Json) => ({ object, entry: [{ id, changes: [{ field, value: { messaging_product, metadata, ...part } }] }] })
+      const number = record(metadata)['phone_number_id']
+      const contactOf = contactsIn(list(contacts))
       for (const item of list(messages).map(record)) {
-        const contact = itsContact(senderOf(item), list(contacts), list(messages))
-        yield { kind: 'message', item, contact, webhook: alone({ contacts: [contact], messages: [item] }) }
+        const contact = contactOf(senderOf(item), list(messages))
+        yield { kind: 'message', item, contact, number, webhook: alone({ contacts: [contact], messages: [item] }) }
       }
       for (const item of list(statuses).map(record)) {
-        const contact = itsContact(recipientOf(item), list(contacts), list(statuses))
-        yield { kind: 'status', item, contact, webhook: alone({ contacts: [contact], statuses: [item] }) }
+        const contact = contactOf(recipientOf(item), list(statuses))
+        yield { kind: 'status', item, contact, number, webhook: alone({ contacts: [contact], statuses: [item] }) }
       }
       if (list(messages).length + list(statuses).length > 0) continue
-      yield { kind: 'unknown', item: {}, contact: {}, webhook: { object, entry: [{ id, changes: [change] }] } }
+      yield { kind: 'unknown', item: {}, contact: {}, number, webhook: { object, entry: [{ id, changes: [change] }] } }
     }
   }
 }
 
 /** A webhook's items and their contacts are two lists. Of one each they belong together, however a number is written. */
-function itsContact ({ userId, phone }: Contact, contacts: unknown[], items: unknown[]): Json {
+function contactsIn (contacts: unknown[]) {
   const all = contacts.map(record)
-  const its = all.find(({ user_id: id }) => id !== undefined && id === userId) ?? all.find(({ wa_id: id }) => id !== undefined && id === phone)
-  return its ?? (all.length === 1 && items.length === 1 ? all[0]! : {})
+  const byUserId = new Map(all.map(contact => [contact['user_id'], contact]))
+  const byPhone = new Map(all.map(contact => [contact['wa_id'], contact]))
+  return ({ userId, phone }: Contact, items: unknown[]): Json =>
+    (userId !== undefined && byUserId.get(userId)) || (phone !== undefined && byPhone.get(phone)) || (all.length === 1 && items.length === 1 && all[0]) || {}
 }
 
 export function senderOf (message: Json, contact: Json = {}): Contact {
