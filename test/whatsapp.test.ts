@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { once } from 'node:events'
 import net from 'node:net'
 import type { Config } from '../src/config.js'
+import { addJob } from '../src/db/jobs.js'
 import { startApp, type Headers } from './helper.js'
 import { contact, from, secondsAgo, signed, startMeta, status, text, VERIFY_TOKEN, webhook, type Sent } from './meta.js'
 import { until } from './process.js'
@@ -27,7 +28,7 @@ async function start (t: Test, { onSent, bot = 'favorite-song', changes = {}, wo
     meta,
     /** What Meta gets for a webhook. */
     async deliver (body: object | string, path = '/chat/whatsapp') {
-      const raw = typeof body === 'string' ? body : JSON.stringify(body)
+      const raw = typeof body === 'string' || body instanceof Buffer ? body : JSON.stringify(body)
       const answer = await anyone.post(path, raw, signed(raw))
       return answer.statusCode
     },
@@ -115,6 +116,10 @@ t.test('the webhook is verified, and every body is signed over its bytes', { buf
   t.equal(Buffer.byteLength(most), 4 * 1024 * 1024)
   t.equal(await deliver(most), 200, '4 MiB')
   t.equal(await deliver(`${most} `), 413, '4 MiB and a byte')
+  const tooLarge = await post(`${most} `, signed(`${most} `))
+  t.match(JSON.parse(tooLarge.body), { code: 'BODY_TOO_LARGE', error: '413 Payload Too Large: The body is larger than 4 MiB' })
+  const { paths } = (await anyone.get('/openapi.json')).json()
+  t.equal(paths['/chat/whatsapp'].post.responses['413'].description, 'BODY_TOO_LARGE: The body is larger than 4 MiB')
 
   const app = await startApp(t, { META_APP_SECRET: undefined, META_VERIFY_TOKEN: undefined })
   const { statusCode, body: nowhere } = await app.anyone.post('/chat/whatsapp', body, signed(body))
@@ -210,6 +215,94 @@ t.test('what has no text, and what nobody knows', { buffered: true }, async t =>
     const bodies = (await query('SELECT body FROM whatsapp_inbox')).map(({ body }) => String(body))
     for (const raw of raws.slice(1)) t.ok(bodies.includes(raw), 'byte for byte')
   })
+})
+
+t.test('payloads that nobody would send', { buffered: true }, async t => {
+  const { deliver, meta, query, allDone, said } = await start(t, { bot: 'simulated' })
+  const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`
+  const odd = (more: object) => text(ANN, 'odd', { type: 'text', ...more })
+  const good = (n: number) => text(BOB, `good ${n}`)
+  /** The deepest that there is, where a text says so: nothing could write it from an object. */
+  const rawOf = (...messages: object[]) => JSON.stringify(webhook({ contacts: [contact(ANN), contact(BOB)], messages })).replaceAll('"DEEP"', deep)
+  const problems = async () => (await query('SELECT problem FROM whatsapp_inbox WHERE problem IS NOT NULL ORDER BY id')).map(({ problem }) => problem.slice(0, 30))
+
+  for (const raw of [deep, deep.slice(1), '\0', '\0{}', `{"entry":${deep}}`, rawOf(odd({ timestamp: 'DEEP' })), rawOf(odd({ from: 'DEEP', from_user_id: 'DEEP' })), Buffer.from([0xff, 0xfe, 0])]) {
+    t.equal(await deliver(raw), 200)
+  }
+  t.same((await problems()).sort(), [
+    'cannot be read: Maximum call s', 'cannot be read: Maximum call s', 'cannot be read: Unexpected non', 'cannot be read: Unexpected tok', 'cannot be read: Unexpected tok',
+    'cannot be read: Unexpected tok', 'holds no messages and no statu', 'holds no messages and no statu'
+  ])
+
+  const messages = [
+    good(1), odd({ text: { body: 'DEEP' } }), odd({ type: 'DEEP' }), odd({ id: 'DEEP' }), good(2), odd({ type: 'constructor' }), odd({ type: '__proto__' }),
+    odd({ id: 'x'.repeat(201) }), odd({ id: 'wamid.\ud800' }), odd({ id: 'wamid.\0' }), odd({ id: 7 }), odd({ from: `${ANN}\0` }), odd({ from: 'x'.repeat(151) }),
+    odd({ text: 'no object' }), odd({ text: { body: ['no', 'text'] } }), good(3)
+  ]
+  t.equal(await deliver(rawOf(...messages)), 200)
+  t.equal(await deliver(rawOf(odd({ type: 'DEEP' }))), 200, 'alone')
+  const times = ['-1', '0', '1e400', 'soon', '99999999999999', '0.0000001', ''].map((timestamp, n) => text(BOB, `time ${n}`, { timestamp }))
+  t.equal(await deliver(webhook({ contacts: [contact(BOB)], messages: times })), 200)
+  t.equal(await deliver(webhook({ contacts: [{ ...contact(ANN), profile: { name: 'A\0n\ud800n' } }], messages: [text(ANN, 'hi')] })), 200)
+  const statuses = ['constructor', 'tostring', '__proto__', 'deleted'].map(is => status('wamid.0001=', BOB, is))
+  t.equal(await deliver(webhook({ statuses: [...statuses, status('wamid.of nobody', BOB, 'read'), status('wamid.nobody=', BOB, 'read'), status('wamid.0001=', BOB, 'failed', { errors: [{ code: 1e300, title: 'a\0\ud800' }] })] })), 200)
+  await allDone()
+  t.same((await said(BOB)).filter(line => line.startsWith('user: good')), ['user: good 1', 'user: good 2', 'user: good 3'], 'what is well beside it is answered')
+  t.equal((await said(BOB)).filter(line => line.startsWith('user: time')).length, 7, 'a time that is none is now')
+  t.same(await said(ANN), ['user: hi', 'bot: You said: hi'])
+  t.same(await query('SELECT name FROM users u JOIN identities i ON i.user_id = u.id WHERE i.address = $1', [ANN]), [{ name: 'An\ufffdn' }])
+  t.same(await query('SELECT count(*)::int AS count FROM whatsapp_inbox WHERE handled_at IS NULL'), [{ count: 0 }])
+
+  const twice = text(ANN, 'one id')
+  t.equal(await deliver(webhook({ messages: [twice, { ...twice, from: BOB }] })), 200)
+  await allDone()
+  t.same((await said()).filter(line => line === 'user: one id').length, 1, 'one id is one message, whoever it is from')
+  t.equal(meta.sent.at(-1)!.to, ANN)
+})
+
+t.test('messages of another number of the same app are kept, and not answered here', { buffered: true }, async t => {
+  const { deliver, meta, query, allDone, said } = await start(t, { bot: 'simulated' })
+  const to = (phone_number_id: unknown, body: object) => JSON.parse(JSON.stringify(body).replaceAll(`"${meta.settings.META_PHONE_NUMBER_ID}"`, JSON.stringify(phone_number_id))) as { entry: object[] }
+  const others = to('27681414235104944', webhook({ contacts: [contact(ANN)], messages: [text(ANN, 'Not to you')], statuses: [status('wamid.0001=', ANN, 'read')] }))
+  const ours = from(ANN, 'To you')
+  for (let time = 0; time < 2; time++) t.equal(await deliver({ ...ours, entry: [...others.entry, ...ours.entry, ...to(7, from(ANN, 'Nor this')).entry.slice(time)] }), 200)
+  await allDone()
+  t.same(await said(), ['user: To you', 'bot: You said: To you'])
+  t.equal(meta.asked, 1)
+  t.match(await query('SELECT kind, contact, problem FROM whatsapp_inbox WHERE problem IS NOT NULL ORDER BY problem, id'), [
+    { kind: 'unknown', contact: null, problem: 'is a message of another phone number' }, { problem: 'is a message of another phone number' }, { problem: 'is a status of another phone number' }
+  ])
+  t.match(await query('SELECT state FROM whatsapp_deliveries'), [{ state: 'sent' }], 'and what became of its replies changes nothing of ours')
+})
+
+t.test('a month after it was worked off, what came and went is forgotten', { buffered: true }, async t => {
+  const { deliver, meta, query, allDone, ledgerIs, db, said } = await start(t, { bot: 'simulated' })
+  const age = (days: number) => query(`
+    UPDATE whatsapp_inbox SET received_at = received_at - make_interval(days => ${days}), handled_at = handled_at - make_interval(days => ${days});
+    UPDATE whatsapp_deliveries SET created_at = created_at - make_interval(days => ${days}), updated_at = updated_at - make_interval(days => ${days})`)
+  const tidy = async () => {
+    await addJob(db, 'tidy', {}, { key: 'tidy' })
+    await until(async () => (await query("SELECT FROM graphile_worker.jobs WHERE key = 'tidy' AND run_at > now() + interval '23 hours'")).length === 1)
+    await query("SELECT graphile_worker.remove_job('tidy')")
+    return [(await query('SELECT FROM whatsapp_inbox')).length, (await query('SELECT FROM whatsapp_deliveries')).length]
+  }
+  const hello = from(ANN, 'one')
+  await deliver(hello)
+  await deliver('no JSON')
+  await ledgerIs([{ state: 'sent' }])
+  await allDone()
+  meta.plan({ status: 503, headers: { 'retry-after': '1000' } })
+  await deliver(from(BOB, 'two'))
+  await ledgerIs([{ state: 'sent' }, { state: 'queued', attempts: 1 }])
+  await query(`INSERT INTO whatsapp_inbox (whatsapp_id, kind, contact, body, sent_at) VALUES ('wamid.waits', 'message', 'nobody works', '{}', now());
+    INSERT INTO whatsapp_inbox (whatsapp_id, kind, body, sent_at, handled_at) SELECT 'many ' || n, 'unknown', '', now(), now() FROM generate_series(1, 10000) n`)
+  await age(29)
+  t.same(await tidy(), [10_004, 2])
+  await age(2)
+  t.same(await tidy(), [1, 1], 'but never what still waits')
+  t.match(await query('SELECT whatsapp_id FROM whatsapp_inbox'), [{ whatsapp_id: 'wamid.waits' }])
+  t.match(await query('SELECT state FROM whatsapp_deliveries'), [{ state: 'queued' }])
+  t.same((await said(ANN)), ['user: one', 'bot: You said: one'], 'the conversation stays')
 })
 
 t.test('who a contact is', { buffered: true }, async t => {
@@ -445,9 +538,13 @@ t.test('admins see what became of replies, and send again what failed', { buffer
   t.same((await list('?limit=1&state=sent&before=3')).map(({ id }) => id), [1])
 
   const retry = async (id: number) => (await ann.post(`/api/admin/deliveries/${id}/retry`)).json()
+  const bob = await as('bob')
+  t.match((await bob.post('/api/admin/deliveries/2/retry')).json(), { statusCode: 403, code: 'NOT_AN_ADMIN' })
   t.match(await retry(1), { statusCode: 409, code: 'NOT_TO_RETRY' })
   t.match(await retry(99), { statusCode: 404, code: 'DELIVERY_NOT_FOUND' })
-  t.match(await retry(2), { id: 2, state: 'queued', attempts: 0, error: null })
+  const [first, second] = (await Promise.all([retry(2), retry(2)])).sort((a, b) => Number('code' in a) - Number('code' in b))
+  t.match(first, { id: 2, state: 'queued', attempts: 0, error: null })
+  t.match(second, { statusCode: 409, code: 'NOT_TO_RETRY' }, 'two who ask at once send it once')
   await ledgerIs([{}, { state: 'sent', attempts: 1, whatsapp_id: 'wamid.0003=' }, {}])
   t.equal(meta.sent.at(-1)!.text, 'You said: two')
 
@@ -505,4 +602,19 @@ t.test('a bot that thinks answers what comes together once, together', { buffere
   t.same((await said()).filter(line => line.startsWith('user')), ['user: 0\n1\n2', 'user: [image] Look\n3', 'user: 4'])
   t.equal(meta.read.length, 3, 'typing is shown once in a while')
   t.equal((await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NULL')).length, 0)
+})
+
+t.test('what was asked together stays together, also when another bot answers by then', { buffered: true }, async t => {
+  const first = await start(t, { bot: 'slow' })
+  await first.query("INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook')")
+  first.bots.takeOver()
+  await first.deliver(from(ANN, 'one', 'two'))
+  const call = await first.bots.call(1)
+  call.say('Hm')
+  await first.query("UPDATE chatbots SET engine = 'simulated'")
+  await first.deliver(from(ANN, 'three'))
+  call.end()
+  await first.meta.has(2)
+  await first.allDone()
+  t.same(first.meta.sent.map(({ text }) => text), ['Hm', 'You said: three'])
 })

@@ -43,8 +43,11 @@ export function createInbox ({ inbox, deliveries, identities, turns, converse, r
 
   /** A bot that thinks is asked once for what came within two seconds, or while it was busy or we were away. */
   async function answerInTurn (contact: string, waiting: Waiting) {
-    if (!await inbox.isThinker(bot)) return await answer(contact, waiting, [waiting])
-    if (waiting.togetherWith === null && waiting.secondsHere < TOGETHER) return false
+    // What was begun together stays together, whichever bot answers by now: it is one message of the log.
+    if (waiting.togetherWith === null) {
+      if (!await inbox.isThinker(bot)) return await answer(contact, waiting, [waiting])
+      if (waiting.secondsHere < TOGETHER) return false
+    }
     const all = await inbox.gather(contact, waiting)
     return await answer(contact, all.find(({ id }) => id === waiting.togetherWith) ?? waiting, all)
   }

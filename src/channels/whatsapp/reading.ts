@@ -12,28 +12,29 @@ export interface Said extends Contact {
 }
 
 /** What has no text, as the log shows it. */
-const WITHOUT_TEXT: Record<string, string> = {
+const WITHOUT_TEXT = new Map(Object.entries({
   image: 'image', audio: 'voice message', video: 'video', sticker: 'sticker', document: 'document', location: 'location', contacts: 'contact'
-}
+}))
 
 /** A message in the inbox, as the log and the bot get it. */
 export function readMessage (body: Buffer): Said {
   const { item, contact } = onlyPiece(body)
-  const { type, button, interactive } = item
+  const { button, interactive } = item
+  const type = text(item['type']) ?? ''
   const reply = record(interactive)
   const written: unknown = type === 'text'
     ? record(item['text'])['body']
     : type === 'button' ? record(button)['text'] : record(reply['button_reply'] ?? reply['list_reply'])['title']
   const said = { ...senderOf(item, contact), name: clean(record(contact['profile'])['name'], 100) }
-  const kind = WITHOUT_TEXT[String(type)]
+  const kind = WITHOUT_TEXT.get(type)
   if (kind === undefined) return { ...said, text: clean(written, 8000), isText: true }
-  return { ...said, text: clean(`[${kind}] ${text(record(item[String(type)])['caption']) ?? ''}`, 8000), isText: false }
+  return { ...said, text: clean(`[${kind}] ${text(record(item[type])['caption']) ?? ''}`, 8000), isText: false }
 }
 
 /** What a status says has become of a message: in the ledger's words, and Meta's error. */
 export interface Fate { whatsappId: string, state: 'sent' | 'delivered' | 'read' | 'failed' | 'window_closed' | undefined, errorCode: number | null, error: string | null }
 
-const STATES: Record<string, Fate['state']> = { sent: 'sent', delivered: 'delivered', read: 'read', played: 'read', failed: 'failed' }
+const STATES = new Map(Object.entries({ sent: 'sent', delivered: 'delivered', read: 'read', played: 'read', failed: 'failed' } as const))
 
 /** Meta's code for a message that came when the contact had been silent for 24 hours. */
 export const WINDOW_CLOSED = 131047
@@ -42,7 +43,7 @@ export const WINDOW_CLOSED = 131047
 export function readStatus (body: Buffer): Fate {
   const { item } = onlyPiece(body)
   const problem = readError(list(item['errors'])[0])
-  const state = problem.errorCode === WINDOW_CLOSED ? 'window_closed' : STATES[String(item['status'])]
+  const state = problem.errorCode === WINDOW_CLOSED ? 'window_closed' : STATES.get(String(item['status']))
   return { whatsappId: String(item['id']), state, ...problem }
 }
 
