@@ -218,7 +218,7 @@ t.test('what has no text, and what nobody knows', { buffered: true }, async t =>
 })
 
 t.test('payloads that nobody would send', { buffered: true }, async t => {
-  const { deliver, meta, query, allDone, said } = await start(t, { bot: 'simulated' })
+  const { deliver, meta, query, db, allDone, said, work } = await start(t, { bot: 'simulated', works: false })
   const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`
   const odd = (more: object) => text(ANN, 'odd', { type: 'text', ...more })
   const good = (n: number) => text(BOB, `good ${n}`)
@@ -234,11 +234,24 @@ t.test('payloads that nobody would send', { buffered: true }, async t => {
     'cannot be read: Unexpected tok', 'holds no messages and no statu', 'holds no messages and no statu'
   ])
 
+  const many = Array.from({ length: 16_000 }, (_, n) => ({ id: `wamid.many${n}`, from: `4930${n}`, timestamp: secondsAgo(), type: 'reaction', reaction: {} }))
+  const statements: string[] = []
+  const ask = db.$client.query.bind(db.$client) as (...asked: unknown[]) => unknown
+  db.$client.query = ((...asked: unknown[]) => {
+    statements.push(JSON.stringify(asked).slice(0, 1_000))
+    return ask(...asked)
+  }) as typeof db.$client.query
+  t.equal(await deliver(webhook({ contacts: many.map(({ from }) => contact(from)), messages: many })), 200, '16,000 messages of as many contacts')
+  t.equal(statements.filter(statement => statement.includes('whatsapp')).length, 1, 'are one statement')
+  t.same(await query("SELECT count(DISTINCT payload ->> 'contact')::int AS contacts FROM graphile_worker._private_jobs WHERE payload ->> 'contact' LIKE '4930%'"), [{ contacts: 16_000 }], 'and as many jobs')
+  await query("DELETE FROM graphile_worker._private_jobs WHERE payload ->> 'contact' LIKE '4930%'; DELETE FROM whatsapp_inbox WHERE contact LIKE '4930%'")
+
   const messages = [
     good(1), odd({ text: { body: 'DEEP' } }), odd({ type: 'DEEP' }), odd({ id: 'DEEP' }), good(2), odd({ type: 'constructor' }), odd({ type: '__proto__' }),
     odd({ id: 'x'.repeat(201) }), odd({ id: 'wamid.\ud800' }), odd({ id: 'wamid.\0' }), odd({ id: 7 }), odd({ from: `${ANN}\0` }), odd({ from: 'x'.repeat(151) }),
     odd({ text: 'no object' }), odd({ text: { body: ['no', 'text'] } }), good(3)
   ]
+  await work()
   t.equal(await deliver(rawOf(...messages)), 200)
   t.equal(await deliver(rawOf(odd({ type: 'DEEP' }))), 200, 'alone')
   const times = ['-1', '0', '1e400', 'soon', '99999999999999', '0.0000001', ''].map((timestamp, n) => text(BOB, `time ${n}`, { timestamp }))
@@ -564,9 +577,10 @@ t.test('before it may send, and before anybody listens, replies wait', { buffere
   await once(nobody, 'listening')
   const { port } = nobody.address() as net.AddressInfo
   nobody.close()
-  const closed = await start(t, { bot: 'simulated', changes: { META_API_URL: `http://127.0.0.1:${port}/`, WHATSAPP_BOT: undefined } })
+  const closed = await start(t, { bot: 'simulated', changes: { META_API_URL: `http://127.0.0.1:${port}/`, WHATSAPP_BOT: undefined, GUEST_BOT: 'favorite-song' } })
   await closed.deliver(from(ANN, 'Hi'))
   await closed.ledgerIs([{ state: 'queued', attempts: 1, error: `connect ECONNREFUSED 127.0.0.1:${port}` }])
+  t.same(await closed.said(), ['user: Hi', 'bot: Invalid initial input, please say hello.'], 'by the bot that answers guests')
   t.match(await closed.query('SELECT attempted_at, extract(epoch FROM try_at - updated_at)::int AS pause FROM whatsapp_deliveries'), [{ attempted_at: null, pause: 1 }], 'what never left is in no doubt')
 })
 

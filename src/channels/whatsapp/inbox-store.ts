@@ -117,10 +117,13 @@ const KEEP = `
     ORDER BY id, place
     ON CONFLICT DO NOTHING
     RETURNING contact
-  ), contacts AS (
-    SELECT DISTINCT contact FROM kept WHERE contact IS NOT NULL ORDER BY contact
+  ), jobs AS (
+    SELECT array_agg(json_populate_record(NULL::graphile_worker.job_spec,
+      json_build_object('identifier', 'whatsapp-inbox', 'payload', json_build_object('contact', contact)))) AS specs
+    FROM (SELECT DISTINCT contact FROM kept WHERE contact IS NOT NULL) contacts
+    HAVING count(*) > 0
   )
-  SELECT count(graphile_worker.add_job('whatsapp-inbox', json_build_object('contact', contact))) FROM contacts`
+  SELECT count(*) FROM jobs, graphile_worker.add_jobs(jobs.specs)`
 
 const ANSWERED = `
   WITH queued AS (
