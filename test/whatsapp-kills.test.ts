@@ -97,6 +97,7 @@ async function killInTurn (t: Test, isEarly: boolean) {
 
   const complaints: string[] = []
   const counts = { killed: 0, unknown: 0 }
+  let through = 0
   server = await serve()
   for (let n = FIRST; ; n += STEP) {
     const to = `4900${n}`
@@ -125,14 +126,15 @@ async function killInTurn (t: Test, isEarly: boolean) {
     }
     await Promise.all(told.values())
     if (answers().join() !== expected.join()) complaints.push(`killed at ${n}: ${answers().length} answers instead of ${expected.length}: ${answers().join()}`)
-    if (isOver) {
+    // A way may be some exchanges shorter than the one before it: they come from several connections.
+    if (isOver && ++through === 3) {
       t.ok(n > 100, `there are ${counted} exchanges`)
       break
     }
   }
   t.same(complaints, [], `killed ${counts.killed} times, of which Meta's answer was on its way ${counts.unknown} times`)
   const inLog = 'SELECT count(*)::int AS said, count(DISTINCT client_id)::int AS heard FROM messages GROUP BY sender ORDER BY sender'
-  const each = counts.killed + 1
+  const each = counts.killed + through
   t.same(await run(database, inLog), [{ said: each, heard: each }, { said: each, heard: 0 }], 'what each said is in the log once, and so is the answer')
 }
 
