@@ -9,7 +9,7 @@ import { connect, layCable, openPlace, until } from './process.js'
 t.jobs = 2 // for tests that are `buffered`
 
 /** Every exchange takes minutes (`npm run test:kills`); a run of all tests takes some of them, each day others. */
-const STEP = Number(process.env['KILL_EVERY'] ?? 16)
+const STEP = Number(process.env['KILL_EVERY'] ?? 20)
 const FIRST = 1 + Math.floor(Date.now() / 86_400_000) % STEP
 
 /** Posts a webhook until it is taken, as Meta does. */
