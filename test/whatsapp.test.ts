@@ -153,10 +153,11 @@ t.test('what has no text, and what nobody knows', { buffered: true }, async t =>
   const { deliver, meta, query, allDone, said } = await start(t, { bot: 'simulated' })
   const media = { mime_type: 'image/jpeg', sha256: 'SfInY0gGKTsJlUWbwxC1k+FAD0FZHvzwfpvO0zX0GUI=', id: '1003383421387256' }
   const say = (type: string, content: object | undefined, more: object = {}) => text(ANN, '', { type, text: undefined, [type]: content, ...more })
+  /** As Meta documents them. @see https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/ */
   const messages = [
     say('text', { body: ' Hi \u0000 \ud800 there ' }),
     say('button', { payload: 'yes-1', text: 'Yes' }, { context: { from: '15550783881', id: 'wamid.gBGGFlA5FpafAgkOuJbRq54qwbM=' } }),
-    say('interactive', { type: 'button_reply', button_reply: { id: 'change', title: 'Change' } }),
+    say('interactive', { type: 'button_reply', button_reply: { id: 'change', title: 'Change' } }, { context: { from: '15550783881', id: 'wamid.gBGGFlA5FpafAgkOuJbRq54qwbM=' } }),
     say('interactive', { type: 'list_reply', list_reply: { id: 'priority', title: 'Priority Mail', description: '1–3 days' } }),
     say('image', { ...media, caption: 'My cat' }),
     say('audio', { ...media, voice: true }),
@@ -166,7 +167,10 @@ t.test('what has no text, and what nobody knows', { buffered: true }, async t =>
     say('location', { latitude: 37.4847, longitude: -122.1477, name: 'Meta' }),
     say('contacts', [{ name: { formatted_name: 'Barbara J. Johnson' } }] as object),
     say('reaction', { message_id: 'wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQ1QUQ2QzIzMTFCMDI2ODdBRjQwRgA=', emoji: '👍' }),
-    say('unsupported', undefined, { errors: [{ code: 131051, title: 'Unsupported message type', error_data: { details: 'Message type is not currently supported' } }] }),
+    say('reaction', { message_id: 'wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQ1QUQ2QzIzMTFCMDI2ODdBRjQwRgA=' }), // taken back
+    say('unsupported', { type: 'poll_update' }, {
+      errors: [{ code: 131051, title: 'Message type unknown', message: 'Message type unknown', error_data: { details: 'Message type is currently not supported.' } }]
+    }),
     say('interactive', { type: 'nfm_reply', nfm_reply: { name: 'flow', response_json: '{}' } }),
     say('order', { catalog_id: '1', product_items: [] }),
     say('text', { body: ' \u0000 ' }),
@@ -477,9 +481,12 @@ t.test('statuses move a reply forward only, in whatever order they come', { buff
   await ledgerIs([{ state: 'delivered', whatsapp_id: 'wamid.0001=' }])
   await allDone()
   t.match(await tell('sent'), { state: 'delivered' })
-  t.match(await tell('failed', { errors: [{ code: 131026, title: 'Message undeliverable' }] }), { state: 'delivered', error_code: null })
+  const undeliverable = { code: 131026, title: 'Message undeliverable', message: 'Message undeliverable', error_data: { details: 'Message Undeliverable.' }, href: 'https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/' }
+  t.match(await tell('failed', { errors: [undeliverable] }), { state: 'delivered', error_code: null })
   t.match(await tell('read'), { state: 'read' })
-  t.match(await tell('delivered', { pricing: { billable: true } }), { state: 'read' })
+  t.match(await tell('delivered', {
+    conversation: { id: 'bf53b1a1a0f5c2a8', origin: { type: 'service' } }, pricing: { billable: false, pricing_model: 'PMP', type: 'free_customer_service', category: 'service' }
+  }), { state: 'read' }, 'told again')
   t.match(await tell('played'), { state: 'read' })
 
   await query("UPDATE whatsapp_deliveries SET state = 'sent'; DELETE FROM whatsapp_inbox WHERE kind = 'status'")
