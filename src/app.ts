@@ -55,6 +55,7 @@ import { countRequests, metricsRoutes } from './http/metrics.js'
 import { openapi } from './http/openapi.js'
 import { pressure } from './http/pressure.js'
 import { security } from './http/security.js'
+import { ignoreUpgrades } from './http/upgrades.js'
 import { createMetrics } from './metrics/metrics.js'
 import { createMetricsStore } from './metrics/metrics-store.js'
 import { watchReplies } from './metrics/replies.js'
@@ -129,6 +130,7 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
   countRequests(app, metrics)
   refuseWhenClosing(app)
   acceptBodies(app)
+  ignoreUpgrades(app)
   await app.register(security, { config, cookieName: cookie.name })
   await app.register(pressure, { config })
   await app.register(limits, { config })

@@ -228,14 +228,6 @@ t.test('a cookie that browsers would drop is told at start', { buffered: true },
   t.match(stdout, /"level":30,.*PUBLIC_URL is https/)
 })
 
-t.test('WhatsApp that is set up in part only is told at start', { buffered: true }, async t => {
-  const place = await openPlace(t)
-  const server = await place.serve({ DATABASE_URL: urlOf(await freshDatabase(t)), META_VERIFY_TOKEN: 'verify', META_PHONE_NUMBER_ID: '123' })
-  server.kill('SIGTERM')
-  const { stdout } = await server.ended
-  t.match(stdout, /"level":40,.*WhatsApp is set up in part only, and does not work without META_APP_SECRET and META_ACCESS_TOKEN"/)
-})
-
 t.test('on a terminal the log is for people', async t => {
   t.match(loggerOptions({ LOG_LEVEL: 'warn' }, true), { level: 'warn', transport: { target: 'pino-pretty' } })
 })

@@ -7,7 +7,6 @@ import { Server as Engine } from 'engine.io'
 import { Server } from 'socket.io'
 import { INVALID_TOKEN } from '../../errors.js'
 import type { ErrorBody } from '../../http/schema.js'
-import { ignoreUpgrade } from '../../http/upgrades.js'
 import type { LiveServer, LiveSocket } from './events.js'
 import { createSocketService, type SocketServiceOptions } from './service.js'
 
@@ -80,7 +79,7 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { cook
   let isClosing = false
   const upgraded = new Set<Duplex>()
   app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    if (request.headers.upgrade?.toLowerCase() !== 'websocket') return ignoreUpgrade(app.server, request, socket, head)
+    if (request.headers.upgrade?.toLowerCase() !== 'websocket') return
     upgraded.add(socket)
     socket.once('close', () => upgraded.delete(socket))
     if (!isClosing && request.url?.startsWith(PATH)) return engine.handleUpgrade(request, socket, head)
