@@ -12,8 +12,8 @@ export const APP_SECRET = 'an app secret for tests'
 export const VERIFY_TOKEN = 'a verify token for tests'
 const PHONE_NUMBER_ID = '106540352242922'
 
-/** What becomes of a request: an answer, after it was taken or instead; or a cut, before Meta has understood or after. */
-export interface Plan { status?: number, error?: object, headers?: Record<string, string>, cut?: 'before' | 'after', hold?: Promise<void> }
+/** What becomes of a request: an answer, after it was taken or instead, perhaps twice; or a cut, before Meta has understood or after. */
+export interface Plan { status?: number, error?: object, headers?: Record<string, string>, cut?: 'before' | 'after', hold?: Promise<void>, twice?: boolean }
 
 export interface Sent { id: string, to: string, text: string, body: Record<string, unknown>, headers: http.IncomingHttpHeaders, path: string }
 
@@ -40,7 +40,7 @@ export async function startMeta (t: Test, onSent: (sent: Sent) => Promise<void> 
       return response.end('{"success":true}')
     }
     asked++
-    const { status = 200, error, headers = {}, cut, hold } = plans.shift() ?? {}
+    const { status = 200, error, headers = {}, cut, hold, twice } = plans.shift() ?? {}
     await hold
     if (cut === 'before') return request.socket.destroy()
     if (status !== 200) return response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(error === undefined ? '<html>' : JSON.stringify({ error }))
@@ -50,7 +50,9 @@ export async function startMeta (t: Test, onSent: (sent: Sent) => Promise<void> 
     await onSent(message)
     if (cut === 'after') return request.socket.destroy()
     const contact = body.to === undefined ? { input: body.recipient, user_id: body.recipient } : { input: body.to, wa_id: body.to }
-    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ messaging_product: 'whatsapp', contacts: [contact], messages: [{ id }] }))
+    const answer = JSON.stringify({ messaging_product: 'whatsapp', contacts: [contact], messages: [{ id }] })
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': answer.length }).end(answer)
+    if (twice) request.socket.write(`HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${answer.length}\r\n\r\n${answer}`)
   })
   await once(server.listen(0, '127.0.0.1'), 'listening')
   t.teardown(() => { server.closeAllConnections(); server.close() })

@@ -421,6 +421,12 @@ t.test('what Meta refuses, delays or cuts', { buffered: true }, async t => {
   t.same(meta.sent.slice(1).map(({ text }) => text), ['You said: one', 'You said: two', 'You said: three'], 'in order')
 
   await query('TRUNCATE whatsapp_deliveries')
+  meta.plan({ twice: true }, { twice: true })
+  await deliver(from(ANN, 'four', 'five', 'six'))
+  await ledgerIs([{ state: 'sent', attempts: 1, whatsapp_id: 'wamid.0005=' }, { state: 'sent', attempts: 1, whatsapp_id: 'wamid.0006=' }, { state: 'sent', attempts: 1, whatsapp_id: 'wamid.0007=' }])
+  t.same(meta.sent.slice(4).map(({ text }) => text), ['You said: four', 'You said: five', 'You said: six'], 'an answer that comes twice is not taken for that to the next message')
+
+  await query('TRUNCATE whatsapp_deliveries')
   meta.plan({ status: 400, error: { code: 130429, message: 'Rate limit hit' }, headers: { 'retry-after': '100' } })
   await deliver(from(ANN, 'many'))
   await ledgerIs([{ state: 'queued', error_code: 130429 }])
@@ -428,7 +434,7 @@ t.test('what Meta refuses, delays or cuts', { buffered: true }, async t => {
   await query("UPDATE whatsapp_deliveries SET queued_at = queued_at - interval '24 hours'")
   await hurry()
   await ledgerIs([{ state: 'failed', error_code: 130429, attempts: 1 }])
-  t.equal(meta.asked, 11, 'for a day')
+  t.equal(meta.asked, 14, 'for a day')
 })
 
 t.test('an answer that got lost: the statuses tell whether it was sent', { buffered: true }, async t => {
