@@ -12,7 +12,7 @@ INSTALLED = node_modules/.package-lock.json
 BUILT = dist/server.js
 
 # Folders count too: theirs is the time that changes when a file goes.
-SOURCES = $(shell find src -type d -o -type f -name '*.ts')
+SOURCES = $(shell find src web scripts/api-types.ts -type d -o -type f)
 
 NEW_ENOUGH = $(shell node -e 'var v = process.versions.node.split("."); if (v[0] > 20 || v[0] == 20 && v[1] >= 19) console.log("yes")' 2>/dev/null)
 

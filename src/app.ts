@@ -53,7 +53,11 @@ import { healthRoutes, refuseWhenClosing } from './http/health.js'
 import { limits } from './http/limits.js'
 import { countRequests, metricsRoutes } from './http/metrics.js'
 import { openapi } from './http/openapi.js'
+<<<<<<< HEAD
 import { pressure } from './http/pressure.js'
+=======
+import { page } from './http/page.js'
+>>>>>>> ada8ff2 (feat(web): the page, to chat in a browser)
 import { security } from './http/security.js'
 import { ignoreUpgrades } from './http/upgrades.js'
 import { createMetrics } from './metrics/metrics.js'
@@ -140,6 +144,7 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
   const describe = (error: FastifyError) => describeError(error, isUnavailable, app.log)
   await app.register(socketio, { config, cookieName: cookie.name, sessions, conversations, feeds, events, converse, describe })
 
+  await app.register(page)
   await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`) })
   await app.register(metricsRoutes, { config, metrics })
   for (const prefix of ['', '/api']) {

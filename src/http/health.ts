@@ -7,7 +7,6 @@ import { answers, MessageOnlySchema } from './schema.js'
 /** Whether the process lives, and whether it can do its work: asked by people, containers and load balancers. */
 export const healthRoutes: FastifyPluginAsyncTypebox<{ isReady: () => Promise<unknown>, isWorking?: (() => boolean) | undefined }> =
   async function healthRoutes (app, { isReady, isWorking }) {
-    app.get('/', Running, async () => ({ message: 'Server is running' }))
     app.get('/api/test', Running, async () => ({ message: 'Server is running' }))
     app.get('/health/live', Live, async () => ({ status: 'ok' }))
     app.get('/health/ready', Ready, async () => {

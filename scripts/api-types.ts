@@ -1,0 +1,20 @@
+import { writeFile } from 'node:fs/promises'
+import openapiTS, { astToString } from 'openapi-typescript'
+import { Value } from 'typebox/value'
+import { buildApp } from '../src/app.js'
+import { ConfigSchema } from '../src/config.js'
+import { createDb } from '../src/db/client.js'
+
+// Writes the API's types for the page, from the description that the server itself makes: it needs no database for that.
+
+const FILE = 'web/src/api/types.ts'
+const silent = { debug () {}, info () {}, warn () {}, error () {} }
+
+const app = await buildApp({
+  config: Value.Create(ConfigSchema),
+  secret: 'nothing is signed with this secret',
+  db: createDb({ host: '/nowhere' }, silent)
+})
+const description = JSON.parse((await app.inject('/openapi.json')).body)
+await app.close()
+await writeFile(FILE, `// Made by \`npm run api-types\`.\n\n${astToString(await openapiTS(description))}`)

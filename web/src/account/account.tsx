@@ -1,0 +1,149 @@
+import { useMutation } from '@tanstack/react-query'
+import { API_URL, api, ask } from '../api/client.js'
+import type { Profile, Session } from '../api/shapes.js'
+import { forgetUser, queries, useSessions } from '../api/queries.js'
+import { pathTo } from '../route.js'
+import { checks, Field, Form } from '../ui/form.js'
+import { Icon } from '../ui/icon.js'
+import { momentOf } from '../ui/time.js'
+import { words } from '../words.js'
+import { deviceOf } from './device.js'
+
+/** One's own account. */
+export function AccountPage ({ me }: { me: Profile }) {
+  return (
+    <main className='chat account'>
+      <header className='chat-head'>
+        <a className='icon-button back' href={pathTo.home} aria-label={words.back}><Icon name='back' /></a>
+        <h1>{words.account.title}</h1>
+      </header>
+      <div className='account-body'>
+        <ProfileForm me={me} />
+        <SignInForm me={me} />
+        <PasswordForm />
+        <Sessions />
+        <Data />
+      </div>
+    </main>
+  )
+}
+
+/** An empty field takes away what was there. */
+const orNull = (text: string | undefined) => text === undefined || text.trim() === '' ? null : text
+
+type Changes = NonNullable<Parameters<typeof patch>[0]>
+async function patch (body: { name?: string | null, phone_number?: string | null, email?: string | null, username?: string, password?: string, current_password?: string }) {
+  queries.setQueryData(['me'], await ask(api.PATCH('/api/me', { body })))
+}
+
+function ProfileForm ({ me }: { me: Profile }) {
+  return (
+    <section className='card'>
+      <h2>{words.account.profile}</h2>
+      <Form submit={words.save} done={words.saved} action={({ name, phone_number: phone }) => patch({ name: orNull(name), phone_number: orNull(phone) })}>
+        <Field name='name' label={words.account.displayName} defaultValue={me.name ?? ''} autoComplete='name' maxLength={100} />
+        <Field name='phone_number' type='tel' label={words.account.phone} hint={words.account.phoneHint} defaultValue={me.phone_number ?? ''} autoComplete='tel' />
+      </Form>
+    </section>
+  )
+}
+
+function SignInForm ({ me }: { me: Profile }) {
+  const resend = useMutation({ mutationFn: () => ask(api.POST('/api/email/resend')) })
+  async function change ({ username, email, current_password: password }: Record<string, string>) {
+    const changes: Changes = { current_password: password! }
+    if (username!.trim() !== me.username) changes.username = username!
+    if (orNull(email) !== me.email) changes.email = orNull(email)
+    await patch(changes)
+  }
+  return (
+    <section className='card'>
+      <h2>{words.account.signIn}</h2>
+      <Form
+        submit={words.save} done={words.saved} action={change}
+        checks={{ username: checks.username, email: checks.optional(checks.email), current_password: checks.required }}
+      >
+        <Field name='username' label={words.account.username} defaultValue={me.username ?? ''} autoComplete='username' autoCapitalize='none' spellCheck={false} />
+        <Field
+          name='email' type='email' label={words.account.email} defaultValue={me.email ?? ''} autoComplete='email'
+          hint={me.email === null ? words.start.emailHint : me.is_email_verified ? words.account.verified : words.account.unverified}
+        />
+        <Field name='current_password' type='password' label={words.account.current} autoComplete='current-password' />
+      </Form>
+      {me.email !== null && !me.is_email_verified && (
+        <p className='aside' role='status'>{resend.isSuccess ? words.account.resent : <button className='text-button' onClick={() => resend.mutate()}>{words.account.resend}</button>} {resend.error?.message}</p>
+      )}
+    </section>
+  )
+}
+
+function PasswordForm () {
+  return (
+    <section className='card'>
+      <h2>{words.account.password}</h2>
+      <p>{words.account.passwordText}</p>
+      <Form
+        submit={words.account.changePassword} done={words.account.passwordChanged} checks={{ current_password: checks.required, password: checks.password }}
+        action={({ current_password, password }) => patch({ current_password: current_password!, password: password! })}
+      >
+        <Field name='current_password' type='password' label={words.account.current} autoComplete='current-password' />
+        <Field name='password' type='password' label={words.account.newPassword} hint={words.start.passwordHint} autoComplete='new-password' />
+      </Form>
+    </section>
+  )
+}
+
+function Sessions () {
+  const { data: sessions, error } = useSessions()
+  const end = useMutation({
+    mutationFn: (id: number) => ask(api.DELETE('/api/me/sessions/{id}', { params: { path: { id } } })),
+    onSettled: () => queries.invalidateQueries({ queryKey: ['sessions'] })
+  })
+  return (
+    <section className='card'>
+      <h2>{words.account.sessions}</h2>
+      {(error ?? end.error) !== null && <p className='problem' role='alert'>{(error ?? end.error)!.message}</p>}
+      <ul className='rows'>
+        {sessions?.map(session => (
+          <li key={session.id}>
+            <Device session={session} />
+            {session.is_current
+              ? <span className='badge'>{words.account.thisOne}</span>
+              : <button className='text-button' onClick={() => end.mutate(session.id)}>{words.account.endSession}</button>}
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+function Device ({ session: { user_agent: agent, ip, last_used_at: used } }: { session: Session }) {
+  return (
+    <span className='device'>
+      <span title={agent ?? undefined}>{deviceOf(agent) ?? words.account.unknownDevice}</span>
+      <span className='hint'>{[ip, words.account.lastUsed(momentOf(used))].filter(Boolean).join(' · ')}</span>
+    </span>
+  )
+}
+
+function Data () {
+  return (
+    <section className='card'>
+      <h2>{words.account.data}</h2>
+      <p>{words.account.exportText}</p>
+      <p><a className='button' href={`${API_URL}/api/me/export`} download>{words.account.export}</a></p>
+      <h3>{words.account.delete}</h3>
+      <p>{words.account.deleteText}</p>
+      <Form
+        submit={words.account.deleteNow} isDanger checks={{ password: checks.required }}
+        action={async ({ password }) => {
+          await ask(api.DELETE('/api/me', { body: { password: password! } }))
+          forgetUser()
+          queries.removeQueries({ queryKey: ['was logged out'] })
+        }}
+      >
+        <Field name='password' type='password' label={words.account.current} autoComplete='current-password' />
+      </Form>
+    </section>
+  )
+}

@@ -1,0 +1,61 @@
+import { useEffect, type ReactNode } from 'react'
+import { useMutation } from '@tanstack/react-query'
+import { api, ask } from '../api/client.js'
+import { forgetUser, queries } from '../api/queries.js'
+import { pathTo } from '../route.js'
+import { checks, Field, Form } from '../ui/form.js'
+import { words } from '../words.js'
+
+// Where the links in mails lead, and what asks for them.
+
+export function Forgot () {
+  return (
+    <Page title={words.recovery.forgotTitle}>
+      <p>{words.recovery.forgotText}</p>
+      <Form submit={words.recovery.send} done={words.recovery.sent} checks={{ email: checks.email }} action={({ email }) => ask(api.POST('/api/password/forgot', { body: { email: email! } }))}>
+        <Field name='email' type='email' autoComplete='email' label={words.recovery.email} />
+      </Form>
+      <p className='aside'><a href={pathTo.home}>{words.recovery.toStart}</a></p>
+    </Page>
+  )
+}
+
+export function ResetPassword ({ token }: { token: string }) {
+  const reset = async ({ password }: Record<string, string>) => {
+    await ask(api.POST('/api/password/reset', { body: { token, password: password! } }))
+    forgetUser() // all sessions have ended
+  }
+  return (
+    <Page title={words.recovery.resetTitle}>
+      <Form submit={words.recovery.reset} done={words.recovery.resetDone} checks={{ password: checks.password }} action={reset}>
+        <Field name='password' type='password' autoComplete='new-password' label={words.start.newPassword} hint={words.start.passwordHint} />
+      </Form>
+      <p className='aside'><a href={pathTo.home}>{words.start.logIn}</a> · <a href={pathTo.forgot}>{words.recovery.newLink}</a></p>
+    </Page>
+  )
+}
+
+export function VerifyEmail ({ token }: { token: string }) {
+  const { mutate, isSuccess, error } = useMutation({
+    mutationFn: () => ask(api.POST('/api/email/verify', { body: { token } })),
+    onSuccess: () => queries.invalidateQueries({ queryKey: ['me'] })
+  })
+  useEffect(() => mutate(), [mutate])
+  return (
+    <Page title={isSuccess ? words.recovery.verified : words.recovery.verifyTitle}>
+      {error !== null && <p className='problem' role='alert'>{error.message}</p>}
+      <p className='aside'>{error === null ? <a href={pathTo.home}>{words.recovery.goOn}</a> : <a href={pathTo.account}>{words.recovery.newMail}</a>}</p>
+    </Page>
+  )
+}
+
+function Page ({ title, children }: { title: string, children: ReactNode }) {
+  return (
+    <main className='welcome narrow'>
+      <section className='card'>
+        <h1>{title}</h1>
+        {children}
+      </section>
+    </main>
+  )
+}

@@ -1,0 +1,35 @@
+import react from '@vitejs/plugin-react'
+import { brotliCompressSync, gzipSync } from 'node:zlib'
+import { defineConfig, type Plugin } from 'vite'
+
+/** Beside each file its compressed forms, so that the server need not compress the same again for everybody. */
+function precompress (): Plugin {
+  return {
+    name: 'precompress',
+    apply: 'build',
+    generateBundle: {
+      order: 'post',
+      handler (_options, bundle) {
+        for (const [fileName, file] of Object.entries(bundle)) {
+          const source = file.type === 'chunk' ? file.code : file.source
+          this.emitFile({ type: 'asset', fileName: `${fileName}.gz`, source: gzipSync(source, { level: 9 }) })
+          this.emitFile({ type: 'asset', fileName: `${fileName}.br`, source: brotliCompressSync(source) })
+        }
+      }
+    }
+  }
+}
+
+export default defineConfig({
+  root: import.meta.dirname,
+  plugins: [react(), precompress()],
+  server: { port: 5173, strictPort: true },
+  build: {
+    outDir: '../dist/web',
+    emptyOutDir: true,
+    assetsInlineLimit: 0, // the Content-Security-Policy has no data: addresses
+    modulePreload: { polyfill: false },
+    rolldownOptions: { checks: { pluginTimings: false } }, // nobody is surprised that compressing takes the most
+    target: 'baseline-widely-available'
+  }
+})
