@@ -9,7 +9,7 @@ export default [
   },
   {
     // A function that is handed on is named for what it does.
-    files: ['web/**/*.tsx'],
+    files: ['{web,docs}/**/*.tsx'],
     rules: { 'react/jsx-handler-names': 'off' }
   },
   {

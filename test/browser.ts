@@ -9,8 +9,8 @@ import { startApp } from './helper.js'
 
 // The page as people have it: in a real browser.
 
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
-const FLAGS = [
+export const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
+export const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'
 ]
 
@@ -34,7 +34,7 @@ export async function openBrowser (t: Test) {
       await context.addInitScript({ content: axe.source })
       const page = await context.newPage()
       page.on('pageerror', error => { t.fail(error.message) })
-      page.on('console', message => { if (/Content Security Policy|Trusted|React/.test(message.text())) t.fail(message.text()) })
+      page.on('console', message => { if (/Content Security Policy|Trusted ?Type|React error/.test(message.text())) t.fail(message.text()) })
       return { page, context }
     }
   }
@@ -57,7 +57,7 @@ export async function isTooWide (page: Page) {
   return await page.evaluate('document.documentElement.scrollWidth > document.documentElement.clientWidth') as boolean
 }
 
-async function freePort () {
+export async function freePort () {
   const server = net.createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo

@@ -60,7 +60,7 @@ function SignInForm ({ me }: { me: Profile }) {
     <section className='card'>
       <h2>{words.account.signIn}</h2>
       <Form
-        submit={words.save} done={words.saved} action={change}
+        submit={words.save} done={words.saved} clears={['current_password']} action={change}
         checks={{ username: checks.username, email: checks.optional(checks.email), current_password: checks.required }}
       >
         <Field name='username' label={words.account.username} defaultValue={me.username ?? ''} autoComplete='username' autoCapitalize='none' spellCheck={false} />
@@ -83,7 +83,8 @@ function PasswordForm () {
       <h2>{words.account.password}</h2>
       <p>{words.account.passwordText}</p>
       <Form
-        submit={words.account.changePassword} done={words.account.passwordChanged} checks={{ current_password: checks.required, password: checks.password }}
+        submit={words.account.changePassword} done={words.account.passwordChanged} clears={['current_password', 'password']}
+        checks={{ current_password: checks.required, password: checks.password }}
         action={({ current_password, password }) => patch({ current_password: current_password!, password: password! })}
       >
         <Field name='current_password' type='password' label={words.account.current} autoComplete='current-password' />

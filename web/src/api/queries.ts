@@ -24,10 +24,10 @@ export const queries = new QueryClient({
 
 /** Nobody is logged in any more, and nothing of theirs is kept. */
 export function forgetUser () {
-  const known = queries.getQueryData<Profile | null>(['me'])
+  if (!queries.getQueryData<Profile | null>(['me'])) return
   queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'me' })
   queries.setQueryData(['me'], null)
-  if (known) queries.setQueryData(['was logged out'], true)
+  queries.setQueryData(['was logged out'], true)
 }
 
 /** Whose page it is; null where nobody is logged in. */

@@ -49,7 +49,7 @@ export function Details ({ conversation: { id, name }, me, onClose }: { conversa
         </ul>
         {isOwner && (
           <Form
-            className='in-line' submit={words.details.add} checks={{ username: checks.required }}
+            className='in-line' submit={words.details.add} checks={{ username: checks.required }} clears={['username']}
             action={async ({ username }) => {
               await ask(api.POST('/api/conversations/{id}/users', { params: { path }, body: { username: username! } }))
               await refresh()

@@ -10,7 +10,9 @@ import { words } from '../words.js'
 import type { Chat, ChatView } from './chat.js'
 import { EditMessage } from './edit-message.js'
 
-const Markdown = lazy(() => import('./markdown.js'))
+/** Fetched before there is anything to show; where that fails, what bots say is shown as it is written. */
+const markdown = import('./markdown.js').catch(() => ({ default: Plain }))
+const Markdown = lazy(() => markdown)
 
 const MOST_READ_OUT = 500
 
@@ -40,7 +42,7 @@ export function MessageList ({ view, chat, me, label }: MessageListProps) {
             note={message.state === 'sending'
               ? <span className='quiet'>{words.chat.sending}</span>
               : <Unsent problem={message.problem ?? words.chat.unsent} onAgain={() => chat.sendAgain(message)} onDiscard={() => chat.discard(message)} />}
-          ><p className='plain'>{message.text}</p>
+          ><Plain text={message.text} />
           </Bubble>
         ))}
       </Scroller>
@@ -76,11 +78,15 @@ const Row = memo(function Row ({ message, chat, isMine, day, isMyLast, isLastRep
         actions={actions}
       >
         {isEditing && <EditMessage text={text} onClose={() => setIsEditing(false)} onSave={changed => chat.edit(id, changed)} />}
-        {!isEditing && (isBot ? <Suspense fallback={<p className='plain'>{text}</p>}><Markdown text={text} /></Suspense> : <p className='plain'>{text}</p>)}
+        {!isEditing && (isBot ? <Suspense fallback={<Plain text={text} />}><Markdown text={text} /></Suspense> : <Plain text={text} />)}
       </Bubble>
     </div>
   )
 })
+
+function Plain ({ text }: { text: string }) {
+  return <p className='plain'>{text}</p>
+}
 
 function nameOf ({ username }: Message) {
   return username ?? words.chat.someone

@@ -38,8 +38,8 @@ export function PhoneChat ({ phone, onLeave }: { phone: string, onLeave: () => v
   return (
     <main className='chat phone-chat'>
       <header className='chat-head'>
+        <button className='icon-button' aria-label={words.phone.leave} title={words.phone.leave} onClick={onLeave}><Icon name='back' /></button>
         <h1>{words.phone.title(phone)}</h1>
-        <button className='text-button' onClick={onLeave}><Icon name='phone' />{words.phone.leave}</button>
       </header>
       <Scroller label={words.phone.title(phone)}>
         {exchanges.length === 0 && <p className='empty'>{words.phone.intro}</p>}

@@ -9,6 +9,7 @@ type Values = Record<string, string>
 
 async function logIn ({ username, password }: Values) {
   await ask(api.POST('/api/login', { body: { username: username!, password: password! } }))
+  queries.removeQueries({ queryKey: ['was logged out'] })
   await queries.refetchQueries({ queryKey: ['me'] })
 }
 

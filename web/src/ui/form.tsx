@@ -17,16 +17,24 @@ interface FormProps {
   submit: string
   /** What is said when it is done. */
   done?: string
+  /** The fields that are empty again when it is done. */
+  clears?: string[]
   isDanger?: boolean
   className?: string
   children: ReactNode
 }
 
-export function Form ({ action, checks = {}, submit, done, isDanger, className = '', children }: FormProps) {
+export function Form ({ action, checks = {}, submit, done, clears = [], isDanger, className = '', children }: FormProps) {
   const form = useRef<HTMLFormElement>(null)
   const [problems, setProblems] = useState<Values>({})
   const work = useMutation({
     mutationFn: action,
+    onSuccess () {
+      for (const name of clears) {
+        const field = form.current?.elements.namedItem(name)
+        if (field instanceof HTMLInputElement) field.value = ''
+      }
+    },
     onError (error) {
       if (isRefusal(error) && isField(error.field)) show({ [error.field]: sentenceFor(error.field) ?? error.message })
     }

@@ -9,8 +9,7 @@ const PATHS = {
   person: 'M12 11.5a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4.5 20.5c0-4 3.4-6.5 7.5-6.5s7.5 2.5 7.5 6.5',
   edit: 'M4 20l1-4L16 5l3 3L8 19l-4 1z',
   again: 'M19 12a7 7 0 1 1-2.1-5M19 3v4.5h-4.5',
-  copy: 'M9 9h10v11H9zM5 15V4h10',
-  phone: 'M7 3h10v18H7zM11 18h2'
+  copy: 'M9 9h10v11H9zM5 15V4h10'
 }
 
 /** Says nothing by itself: what it is on has a name. */
