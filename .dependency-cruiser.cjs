@@ -1,6 +1,6 @@
 // Who may import whom. A folder may import what stands below it, never what stands above.
 const downward = [
-  ['server', '^src/(server|admin)[.]ts$'],
+  ['server', '^src/(server|admin|tracing)[.]ts$'],
   ['app', '^src/app[.]ts$'],
   ['metrics', '^src/metrics/'],
   ['jobs', '^src/jobs/'],
@@ -56,6 +56,13 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/', pathNot: ['^src/http/', ...assembly] },
       to: { path: '^src/http/', pathNot: '^src/http/(schema|paging)[.]ts$', ...real }
+    },
+    {
+      name: 'tracing-is-asked-for',
+      comment: 'Nothing of OpenTelemetry is loaded unless its variables ask for traces.',
+      severity: 'error',
+      from: { pathNot: '^src/tracing[.]ts$' },
+      to: { path: 'node_modules/@opentelemetry/', ...real }
     },
     {
       name: 'db-knows-no-http',

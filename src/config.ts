@@ -105,10 +105,9 @@ export type Config = Static<typeof ConfigSchema>
  */
 export function readConfig (environment: NodeJS.ProcessEnv = process.env): Config {
   try {
-    const file = existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {}
     return envSchema<Config>({
       schema: ConfigSchema,
-      data: { ...withoutEmpty(file), ...withoutEmpty(environment) },
+      data: { ...withoutEmpty(readFile()), ...withoutEmpty(environment) },
       env: false,
       ajv: { customOptions: ajv => ajv.addFormat('url', text => URL.canParse(text)).addFormat('urls', areUrls).addFormat('proxies', areProxies).addFormat('hosts', areHosts) }
     })
@@ -117,11 +116,26 @@ export function readConfig (environment: NodeJS.ProcessEnv = process.env): Confi
   }
 }
 
+/**
+ * Whether traces are asked for, by OpenTelemetry's own variables. Its SDK reads the environment by itself, where those of
+ * `.env` are put for it.
+ */
+export function wantsTraces (environment: NodeJS.ProcessEnv = process.env): boolean {
+  for (const [name, value] of Object.entries(readFile())) if (name.startsWith('OTEL_')) environment[name] ??= value
+  const { OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = environment
+  if (OTEL_SDK_DISABLED?.toLowerCase() === 'true' || OTEL_TRACES_EXPORTER === 'none') return false
+  return Boolean(OTEL_TRACES_EXPORTER ?? OTEL_EXPORTER_OTLP_ENDPOINT ?? OTEL_EXPORTER_OTLP_TRACES_ENDPOINT)
+}
+
 /** What WhatsApp lacks, where some of it is set. */
 export function missingForWhatsApp (config: Config): string[] {
   const needed = ['META_VERIFY_TOKEN', 'META_APP_SECRET', 'META_ACCESS_TOKEN', 'META_PHONE_NUMBER_ID'] as const
   const missing = needed.filter(name => config[name] === undefined)
   return missing.length < needed.length ? missing : []
+}
+
+function readFile (): NodeJS.Dict<string> {
+  return existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {}
 }
 
 function withoutEmpty (variables: NodeJS.Dict<string>) {

@@ -5,7 +5,7 @@ import { cookieWarnings } from './accounts/cookie.js'
 import { readOrMakeSecret } from './accounts/secret.js'
 import { createTidyStore } from './accounts/tidy-store.js'
 import { buildApp } from './app.js'
-import { DEFAULT_ORIGINS, missingForWhatsApp, readConfig, type Config } from './config.js'
+import { DEFAULT_ORIGINS, missingForWhatsApp, readConfig, wantsTraces, type Config } from './config.js'
 import { createDb, reachDatabase } from './db/client.js'
 import { migrateUp } from './db/migrate.js'
 import { CANNOT_START } from './errors.js'
@@ -32,6 +32,10 @@ async function serve (config: Config) {
     await closeAll()
   })
 
+  if (wantsTraces()) {
+    const { startTracing } = await import('./tracing.js')
+    opened.push(startTracing())
+  }
   const reaching = reachDatabase(config, log)
   // Also when a signal comes while it starts: an embedded database must not go on running alone.
   if (config.DATABASE_URL === undefined) opened.push(() => reaching.then(({ leave }) => leave(), () => {}))

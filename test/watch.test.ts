@@ -1,9 +1,15 @@
 import t, { type Test } from 'tap'
+import { LLMock } from '@copilotkit/aimock'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import path from 'node:path'
 import pino from 'pino'
 import type { Config } from '../src/config.js'
 import { freshDatabase, startApp, type Headers } from './helper.js'
 import { connect, listen, startLive, tokenOf, type Server } from './live.js'
-import { layCable, until } from './process.js'
+import { layCable, openPlace, until, urlOf, type Place, type Settings } from './process.js'
 
 // What can be seen of a server from outside.
 
@@ -295,3 +301,102 @@ function keepLog () {
   const lines: Array<{ level: number, msg: string, [key: string]: unknown }> = []
   return { lines, logger: pino({ level: 'warn' }, { write: (line: string) => { lines.push(JSON.parse(line)) } }) }
 }
+
+// --- traces ---
+
+interface Span { traceId: string, spanId: string, parentSpanId?: string, name: string, kind: number, attributes: Array<{ key: string, value: Record<string, unknown> }> }
+
+/** What takes traces, as OpenTelemetry's collector does, in JSON. */
+async function startCollector (t: Test) {
+  const spans: Array<Span & { service: unknown }> = []
+  const bodies: string[] = []
+  const server = http.createServer(async (request, response) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk as Buffer)
+    const body = Buffer.concat(chunks).toString()
+    bodies.push(`${request.url} ${body}`)
+    for (const { resource, scopeSpans } of JSON.parse(body).resourceSpans) {
+      const service = resource.attributes.find(({ key }: { key: string }) => key === 'service.name').value.stringValue
+      for (const { spans: some } of scopeSpans) spans.push(...some.map((span: Span) => ({ ...span, service })))
+    }
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => { server.closeAllConnections(); server.close() })
+  return { spans, bodies, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
+}
+
+/** Has a server say at its end what of OpenTelemetry it had loaded. */
+const TELL_LOADED = `data:text/javascript,${encodeURIComponent(`
+  import Module from 'node:module'
+  process.on('exit', () => console.log('loaded ' + JSON.stringify(Object.keys(Module._cache).flatMap(file => /@opentelemetry.([\\w-]+)/.exec(file)?.[1] ?? []))))`)}`
+
+async function loadedBy (place: Place, settings: Settings) {
+  const server = await place.serve({ ...settings, NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --import=${TELL_LOADED}` })
+  await server.get('/api/conversations')
+  server.kill('SIGTERM')
+  const { code, stdout } = await server.ended
+  t.equal(code, 0)
+  return [...new Set(JSON.parse(/^loaded (.*)$/m.exec(stdout)![1]!))]
+}
+
+t.test('without its variables nothing of OpenTelemetry is loaded', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const DATABASE_URL = urlOf(await freshDatabase(t))
+  const API = ['api'] // which does nothing, and which prom-client loads for itself
+  t.same(await loadedBy(place, { DATABASE_URL }), API)
+  t.same(await loadedBy(place, { DATABASE_URL, OTEL_SERVICE_NAME: 'chat' }), API, 'a name alone asks for nothing')
+  t.same(await loadedBy(place, { DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_TRACES_EXPORTER: 'none' }), API)
+  t.same(await loadedBy(place, { DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_SDK_DISABLED: 'true' }), API)
+  const loaded = await loadedBy(place, { DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' })
+  t.ok(loaded.includes('sdk-node') && loaded.includes('instrumentation-pg'), 'also where nobody takes the traces, and the server ends all the same')
+})
+
+t.test('a trace goes from the door to the database and the provider, and holds nothing that was said', { buffered: true }, async t => {
+  const collector = await startCollector(t)
+  const mock = new LLMock({ port: 0 })
+  await mock.start()
+  t.teardown(() => mock.stop())
+  mock.onMessage('s3cret question', { content: 'A s3cret answer' })
+  const place = await openPlace(t)
+  await writeFile(path.join(place.folder, '.env'), 'OTEL_SERVICE_NAME=chat\n')
+  const server = await place.serve({
+    DATABASE_URL: urlOf(await freshDatabase(t)),
+    OPENAI_API_KEY: 's3cret-key',
+    OPENAI_BASE_URL: `${mock.url}/v1`,
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
+    OTEL_BSP_SCHEDULE_DELAY: '50'
+  })
+  const ann = await server.join('ann', 's3cret horse')
+  const { body: { id } } = await ann.post('/api/conversations', { name: 's3cret plans' })
+  const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+  const parent = '00f067aa0ba902b7'
+  const { body } = await ann.post(`/api/conversations/${id}/messages?token=s3cret`, { text: 's3cret question' }, { traceparent: `00-${traceId}-${parent}-01` })
+  t.match(body, [{ text: 's3cret question' }, { text: 'A s3cret answer' }])
+
+  const door = await until(() => collector.spans.find(({ parentSpanId }) => parentSpanId === parent))
+  const attributesOf = ({ attributes }: Span) => Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]))
+  t.match(door, { traceId, name: 'POST /api/conversations/:id/messages', kind: 2, service: 'chat' }, 'the caller\'s trace goes on')
+  t.match(attributesOf(door), { 'http.route': '/api/conversations/:id/messages', 'http.response.status_code': 201 })
+  t.notOk('url.query' in attributesOf(door))
+
+  const inside = collector.spans.filter(span => span.traceId === traceId)
+  const plans = inside.map(span => attributesOf(span)['db.postgresql.plan'])
+  for (const name of ['sessions', 'setting', 'append', 'turns']) t.ok(plans.includes(name), `the query ${name}`)
+  const provider = inside.find(({ kind, attributes }) => kind === 3 && attributes.some(({ key }) => key === 'url.full'))!
+  t.match(attributesOf(provider), { 'url.full': mock.url, 'http.request.method': 'POST', 'http.response.status_code': 200 })
+  t.equal(mock.getLastRequest()!.headers['traceparent'], `00-${traceId}-${provider.spanId}-01`, 'and on to the provider')
+  const known = new Set([parent, ...inside.map(({ spanId }) => spanId)])
+  t.ok(inside.every(({ parentSpanId }) => known.has(parentSpanId!)), 'all of it in one tree')
+
+  await server.get('/health/ready')
+  await server.get('/metrics').catch(() => { /* it is no JSON */ })
+  server.kill('SIGTERM')
+  t.equal((await server.ended).code, 0)
+  t.ok(collector.bodies.every(body => body.startsWith('/v1/traces ')), 'traces, and nothing else')
+  t.notMatch(collector.bodies.join('\n'), /s3cret/)
+  t.notOk(collector.spans.some(span => /health|metrics/.test(JSON.stringify(attributesOf(span)['url.path'] ?? ''))), 'who looks after the server is not in the way')
+  const alone = collector.spans.filter(({ parentSpanId }) => !parentSpanId)
+  t.ok(alone.every(({ kind }) => kind === 2), 'what the server does now and then is no trace')
+})

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import type { Listener } from '../db/listener.js'
 
 const CHANNEL = 'sessions'
@@ -13,6 +14,7 @@ const EVERY = 500
 export function createWatch (listener: Pick<Listener, 'publish' | 'subscribe'>, findAlive: (ids: number[]) => Promise<number[]>) {
   const open = new Map<number, Set<() => void>>()
   let timer: NodeJS.Timeout | undefined
+  const lookForAll = AsyncResource.bind(lookNowAndThen) // it is no part of the request that happened to begin it
 
   listener.subscribe(CHANNEL, look)
 
@@ -26,7 +28,7 @@ export function createWatch (listener: Pick<Listener, 'publish' | 'subscribe'>, 
 
   async function lookNowAndThen () {
     await look([...open.keys()])
-    timer = open.size === 0 ? undefined : setTimeout(lookNowAndThen, EVERY).unref()
+    timer = open.size === 0 ? undefined : setTimeout(lookForAll, EVERY).unref()
   }
 
   return {
@@ -34,7 +36,7 @@ export function createWatch (listener: Pick<Listener, 'publish' | 'subscribe'>, 
     watch (sessionId: number, end: () => void) {
       const ends = open.get(sessionId) ?? new Set()
       open.set(sessionId, ends.add(end))
-      timer ??= setTimeout(lookNowAndThen, EVERY).unref()
+      timer ??= setTimeout(lookForAll, EVERY).unref()
       return function forget () {
         ends.delete(end)
         if (ends.size === 0 && open.get(sessionId) === ends) open.delete(sessionId)

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listener } from '../db/listener.js'
@@ -39,6 +40,7 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
   let reading: Promise<void> | undefined
   let saying: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
+  const lookForAll = AsyncResource.bind(lookNowAndThen) // it is no part of the request that happened to begin it
 
   listener.subscribe(CHANNEL, look)
 
@@ -130,7 +132,7 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
     const places = [...followed.keys()].map(placeOf)
     const who = places.flatMap(({ conversation, followers }) => followers.map(({ user }) => ({ conversation, user })))
     look(await feeds.stale(places, who).catch(() => []))
-    timer = followed.size === 0 ? undefined : setTimeout(lookNowAndThen, EVERY).unref()
+    timer = followed.size === 0 ? undefined : setTimeout(lookForAll, EVERY).unref()
   }
 
   return {
@@ -165,7 +167,7 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
       if (follower.grow !== undefined) follower.heard ??= new Map()
       followed.set(conversation, followers.add(follower))
       look([conversation])
-      timer ??= setTimeout(lookNowAndThen, EVERY).unref()
+      timer ??= setTimeout(lookForAll, EVERY).unref()
       return () => forget(conversation, follower)
     },
 

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
@@ -68,6 +69,7 @@ export function createGeneration ({ store, directory, events, listener, log, mos
   let isFlushing = false
   let flushing: NodeJS.Timeout | undefined
   let sweeping: NodeJS.Timeout | undefined
+  const flushForAll = AsyncResource.bind(flush) // it is no part of the request that happened to begin it
 
   listener.subscribe(CHANNEL, hurry)
 
@@ -104,7 +106,7 @@ export function createGeneration ({ store, directory, events, listener, log, mos
     writing.set(owner, reply)
     if (isOver) breakOff(reply, 'interrupted')
     track(generate(reply))
-    if (!isFlushing) flushing ??= setTimeout(flush, FLUSH)
+    if (!isFlushing) flushing ??= setTimeout(flushForAll, FLUSH)
   }
 
   async function generate (reply: Writing) {
@@ -180,7 +182,7 @@ export function createGeneration ({ store, directory, events, listener, log, mos
 
   function flushIn (time: number) {
     clearTimeout(flushing)
-    flushing = setTimeout(flush, time)
+    flushing = setTimeout(flushForAll, time)
   }
 
   async function storeAll (due: Writing[]) {
