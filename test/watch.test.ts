@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { LLMock } from '@copilotkit/aimock'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
@@ -301,6 +301,46 @@ function keepLog () {
   const lines: Array<{ level: number, msg: string, [key: string]: unknown }> = []
   return { lines, logger: pino({ level: 'warn' }, { write: (line: string) => { lines.push(JSON.parse(line)) } }) }
 }
+
+// --- the dashboard ---
+
+/** What a PromQL expression names beside functions, labels and variables, and the labels that it asks for. */
+function namesIn (expr: string) {
+  const names = [...expr.matchAll(/\b(?:parley|nodejs|process)_\w+/g)].map(([name]) => name)
+  const labels = [...expr.matchAll(/(\w+)=~?"/g), ...expr.matchAll(/by \(([\w, ]+)\)/g)].flatMap(([, some]) => some!.split(', '))
+  return { names, labels }
+}
+
+t.test('every panel of the dashboard shows what is measured', { buffered: true }, async t => {
+  const server = await startApp(t)
+  const ann = await server.as('ann')
+  const conversation = await server.slowChat(ann)
+  await ann.post(`/api/conversations/${conversation}/messages`, { text: 'Hi' })
+  const measured = Object.keys(await scrape(server))
+  const names = new Set(measured.map(name => name.split('{')[0]!))
+  const labels = new Set([...measured.flatMap(name => [...name.matchAll(/[{,](\w+)="/g)].map(([, label]) => label)), 'job', 'instance'])
+
+  const { panels, templating } = JSON.parse(await readFile('docs/grafana.json', 'utf8')) as {
+    panels: Array<{ title: string, targets: Array<{ expr: string }> }>, templating: { list: Array<{ query: string }> }
+  }
+  t.ok(panels.length >= 20)
+  for (const { title, targets } of panels) {
+    for (const { expr } of targets) {
+      const asked = namesIn(expr)
+      t.ok(asked.names.length > 0 || expr.includes('up{'), title)
+      t.same(asked.names.filter(name => !names.has(name)), [], `${title}: ${expr}`)
+      t.same(asked.labels.filter(label => !labels.has(label)), [], `${title}: labels`)
+      t.equal(expr.split('(').length, expr.split(')').length, `${title}: brackets`)
+    }
+  }
+  const ours = [...names].filter(name => name.startsWith('parley_')).map(name => name.replace(/_(bucket|sum|count)$/, ''))
+  const shown = JSON.stringify(panels)
+  t.same([...new Set(ours)].filter(name => !shown.includes(name)), [], 'and all of ours is shown')
+  const docs = await readFile('docs/watch.md', 'utf8')
+  t.same([...new Set(ours)].filter(name => !docs.includes(`\`${name}\``)), [], 'and described')
+  t.same(namesIn(docs).names.map(name => name.replace(/_(bucket|sum|count)$/, '')).filter(name => !ours.includes(name) && !names.has(name)), [], 'and nothing else is')
+  t.ok(templating.list.every(({ query }) => namesIn(query).names.every(name => names.has(name))))
+})
 
 // --- traces ---
 
