@@ -1,6 +1,6 @@
 // Who may import whom. A folder may import what stands below it, never what stands above.
 const downward = [
-  ['server', '^src/(server|admin|tracing)[.]ts$'],
+  ['server', '^src/(server|admin|doctor|tracing)[.]ts$'],
   ['app', '^src/app[.]ts$'],
   ['metrics', '^src/metrics/'],
   ['jobs', '^src/jobs/'],
@@ -81,7 +81,7 @@ module.exports = {
       name: 'config-is-handed-in',
       comment: 'The entries read the settings; all others get them, and know the type.',
       severity: 'error',
-      from: { path: '^src/', pathNot: ['^src/(server|admin)[.]ts$', '^src/db/command[.]ts$'] },
+      from: { path: '^src/', pathNot: ['^src/(server|admin|doctor)[.]ts$', '^src/db/command[.]ts$'] },
       to: { path: '^src/config[.]ts$', ...real }
     },
     {

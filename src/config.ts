@@ -105,15 +105,36 @@ export type Config = Static<typeof ConfigSchema>
  */
 export function readConfig (environment: NodeJS.ProcessEnv = process.env): Config {
   try {
-    return envSchema<Config>({
-      schema: ConfigSchema,
-      data: { ...withoutEmpty(readFile()), ...withoutEmpty(environment) },
-      env: false,
-      ajv: { customOptions: ajv => ajv.addFormat('url', text => URL.canParse(text)).addFormat('urls', areUrls).addFormat('proxies', areProxies).addFormat('hosts', areHosts) }
-    })
+    return check(variables(environment))
   } catch (error) {
     throw new CANNOT_START(`Please check the settings (.env.example explains each): ${(error as Error).message}.`, { cause: error })
   }
+}
+
+/** The settings, and a sentence for each that is wrong, which then counts as unset. */
+export function examineConfig (environment: NodeJS.ProcessEnv = process.env) {
+  const given = variables(environment)
+  try {
+    return { config: check(given), faults: [] }
+  } catch (error) {
+    const said = new Map<keyof Config, string>()
+    for (const { instancePath, message } of (error as { errors: Array<{ instancePath: string, message: string }> }).errors) {
+      const setting = instancePath.slice(1) as keyof Config
+      const { description } = ConfigSchema.properties[setting] as { description?: string }
+      said.set(setting, `${setting} ${message.replace(/(pattern|format) .*/, 'its form')}: ${description}.`)
+    }
+    const right = Object.entries(given).filter(([name]) => !said.has(name as keyof Config))
+    return { config: check(Object.fromEntries(right)), faults: [...said].map(([setting, sentence]) => ({ setting, sentence })) }
+  }
+}
+
+function check (data: NodeJS.Dict<string>) {
+  return envSchema<Config>({
+    schema: ConfigSchema,
+    data,
+    env: false,
+    ajv: { customOptions: ajv => ajv.addFormat('url', text => URL.canParse(text)).addFormat('urls', areUrls).addFormat('proxies', areProxies).addFormat('hosts', areHosts) }
+  })
 }
 
 /**
@@ -132,6 +153,10 @@ export function missingForWhatsApp (config: Config): string[] {
   const needed = ['META_VERIFY_TOKEN', 'META_APP_SECRET', 'META_ACCESS_TOKEN', 'META_PHONE_NUMBER_ID'] as const
   const missing = needed.filter(name => config[name] === undefined)
   return missing.length < needed.length ? missing : []
+}
+
+function variables (environment: NodeJS.ProcessEnv) {
+  return { ...withoutEmpty(readFile()), ...withoutEmpty(environment) }
 }
 
 function readFile (): NodeJS.Dict<string> {

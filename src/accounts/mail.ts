@@ -46,6 +46,13 @@ export function createMailer ({ SMTP_URL, MAIL_FROM, DATA_DIR }: Pick<Config, 'S
   }
 }
 
+/** Looks whether the server would take mail from us; without one, files will do. @throws what it says */
+export async function reachMailServer ({ SMTP_URL }: Pick<Config, 'SMTP_URL'>): Promise<void> {
+  if (SMTP_URL === undefined) return
+  const smtp = createTransport({ url: SMTP_URL, ...PATIENCE })
+  await smtp.verify().finally(() => { smtp.close() })
+}
+
 /** The body as it is meant and not quoted, so that a link can be copied from the file. */
 function readable (message: Buffer) {
   const end = message.indexOf('\r\n\r\n')

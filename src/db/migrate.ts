@@ -71,12 +71,17 @@ export async function appliedMigrations (client: pg.Client): Promise<Array<{ whe
   const { rows: [known] } = await client.query("SELECT to_regclass('drizzle.__drizzle_migrations') AS journal")
   if (known.journal === null) return []
   const { rows } = await client.query('SELECT created_at FROM drizzle.__drizzle_migrations ORDER BY created_at')
-  const { entries } = JSON.parse(await readFile(`${folder}/meta/_journal.json`, 'utf8')) as { entries: Array<{ when: number, tag: string }> }
+  const entries = await knownMigrations()
   return rows.map(({ created_at: when }) => {
     const entry = entries.find(entry => entry.when === Number(when))
     if (entry === undefined) throw new CANNOT_START('The newest migration of this database comes from another version of Parley: please do this with that one.')
     return entry
   })
+}
+
+/** The migrations that there are, oldest first. */
+export async function knownMigrations (): Promise<Array<{ when: number, tag: string }>> {
+  return JSON.parse(await readFile(`${folder}/meta/_journal.json`, 'utf8')).entries
 }
 
 /** The SQL that makes the tables, and those of the job queue, as the migrations that were applied made them here. */

@@ -1,0 +1,154 @@
+import t, { type Test } from 'tap'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import http from 'node:http'
+import net, { type AddressInfo } from 'node:net'
+import path from 'node:path'
+import { SMTPServer } from 'smtp-server'
+import { freshDatabase, run } from './helper.js'
+import { layCable, openPlace, urlOf, type Place, type Settings } from './process.js'
+
+// What `npm run doctor` finds, before somebody finds it at night.
+
+t.jobs = 4 // for tests that are `buffered`
+
+const WELL = { code: 0, stdout: 'All well.\n', stderr: '' }
+const examine = async (place: Place, settings: Settings = {}) => await place.run('doctor.js', [], settings).ended
+
+/** It finds these faults, a line each, and nothing else. */
+async function finds (t: Test, place: Place, settings: Settings, ...lines: RegExp[]) {
+  const { code, stdout, stderr } = await examine(place, settings)
+  const said = stdout.trimEnd().split('\n')
+  t.equal(code, 1, `exit code: ${lines[0]!.source}`)
+  t.equal(stderr, '')
+  t.equal(said.length, lines.length, stdout)
+  for (const [nth, line] of lines.entries()) t.match(said[nth], line)
+  t.notMatch(stdout, /s3cret/, 'no secret is said')
+}
+
+async function portOf (t: Test, server: net.Server) {
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => server.close())
+  return (server.address() as AddressInfo).port
+}
+
+t.test('all is well out of the box, and nothing is made', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  t.match(await examine(place), WELL)
+  t.notOk(existsSync(place.dataDir), 'not even the folder')
+})
+
+t.test('while a server runs, and when it has ended', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const server = await place.serve()
+  const { port } = new URL(server.url)
+  const running = await place.runningPostgres()
+  t.match(await examine(place, { PORT: port }), WELL, 'that its port is in use is right')
+  t.same(await place.runningPostgres(), running, 'its Postgres goes on')
+  t.equal((await server.get('/health/ready')).status, 200)
+  const everywhere = await place.serve({ HOST: '0.0.0.0' })
+  t.match(await examine(place, { PORT: new URL(everywhere.url).port, HOST: '0.0.0.0' }), WELL)
+  for (const { kill, ended } of [server, everywhere]) {
+    kill('SIGTERM')
+    await ended
+  }
+  t.match(await examine(place, { PORT: port }), WELL)
+  t.equal(await place.runningPostgres(), undefined, 'what was started for a look is down again')
+})
+
+t.test('settings that cannot be, all of them at once, and what is wrong beside them', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  await writeFile(path.join(place.folder, '.env'), 'LOG_LEVEL=loud\n')
+  await finds(t, place, {
+    CORS_ORIGINS: 'http://localhost:3000/',
+    JWT_SECRET: 's3cret',
+    METRICS_TOKEN: 's3cret',
+    DATABASE_URL: 'mysql://s3cret@localhost/chat',
+    SMTP_URL: 'smtps://s3cret@[',
+    PORT: 'abc',
+    META_APP_SECRET: 's3cret'
+  },
+  /^PORT must be integer: Port to listen on\.$/,
+  /^DATABASE_URL must match its form: .*postgres:\/\/user:password@host:5432\/name/,
+  /^JWT_SECRET must NOT have fewer than 32 characters: /,
+  /^CORS_ORIGINS must match its form: .*without a slash at the end\.$/,
+  /^SMTP_URL must match its form: /,
+  /^METRICS_TOKEN must match its form: .*at least 16 characters/,
+  /^LOG_LEVEL must be equal to one of the allowed values: /,
+  /^WhatsApp is set up in part only: please set META_VERIFY_TOKEN and META_ACCESS_TOKEN and META_PHONE_NUMBER_ID, or none of it\.$/)
+})
+
+t.test('a cookie that browsers would drop', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  await finds(t, place, { COOKIE_SAMESITE: 'none' }, /^Browsers drop the session cookie: COOKIE_SAMESITE=none makes it Secure, and PUBLIC_URL is not https\./)
+  await finds(t, place, { PUBLIC_URL: 'http://chat.example.com', CORS_ORIGINS: 'https://elsewhere.example' }, /^Browsers drop the session cookie at https:\/\/elsewhere\.example/)
+  const { code, stdout } = await examine(place, { PUBLIC_URL: 'https://chat.example.com' })
+  t.equal(code, 0)
+  t.match(stdout, /^Note: PUBLIC_URL is https, and the session cookie Secure: .*\nAll well\.\n$/)
+})
+
+t.test('a database that is away, refuses us, or lacks what it needs', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const { url } = await layCable(t, await freshDatabase(t))
+  await finds(t, place, { DATABASE_URL: url }, /^No database answers at 127\.0\.0\.1:\d+: connect ECONNREFUSED .*Please start it, or check DATABASE_URL\.$/)
+  const database = await freshDatabase(t)
+  await finds(t, place, { DATABASE_URL: urlOf({ ...database, database: 'nowhere' }) }, /^The database at .* refuses us: database "nowhere" does not exist\./)
+  await finds(t, place, { DATABASE_URL: 'postgres://s3cret@localhost:port/chat' }, /^DATABASE_URL cannot be read/)
+
+  t.match(await examine(place, { DATABASE_URL: urlOf(database) }), WELL)
+  await run(database, 'DELETE FROM drizzle.__drizzle_migrations WHERE id = (SELECT max(id) FROM drizzle.__drizzle_migrations)')
+  await finds(t, place, { DATABASE_URL: urlOf(database) }, new RegExp(`^In database ${database.database} at .*: 1 of \\d+ migrations are missing: npm run db:migrate applies them`))
+  await run(database, "INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES ('x', 9999999999999)")
+  await finds(t, place, { DATABASE_URL: urlOf(database) }, /comes from another version of Parley: please do this with that one\.$/)
+  const empty = await freshDatabase(t, 'template0')
+  await finds(t, place, { DATABASE_URL: urlOf(empty) }, /: (\d+) of \1 migrations are missing/)
+  t.equal((await run(empty, "SELECT FROM pg_tables WHERE schemaname = 'public'")).length, 0, 'nothing was made')
+  await run(empty, 'CREATE SCHEMA drizzle; CREATE TABLE drizzle.__drizzle_migrations (other text)')
+  await finds(t, place, { DATABASE_URL: urlOf(empty) }, /^In database .*: column "created_at" does not exist\.$/)
+})
+
+t.test('a data folder that is none', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const file = path.join(place.folder, 'file')
+  await writeFile(file, '')
+  await finds(t, place, { DATA_DIR: path.join(file, 'data') }, /^DATA_DIR, .*, cannot be used: .*file is no folder that we may write to\.$/)
+})
+
+t.test('mail that cannot be sent', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const smtp = new SMTPServer({ disabledCommands: ['STARTTLS'], allowInsecureAuth: true, disableReverseLookup: true, onAuth: ({ password }, _session, done) => { password === 'right' ? done(null, { user: 'ann' }) : done(new Error('no')) } })
+  smtp.on('error', () => { /* whoever is refused goes */ })
+  const port = await portOf(t, smtp.server)
+  t.match(await examine(place, { SMTP_URL: `smtp://ann:right@127.0.0.1:${port}` }), WELL)
+  await finds(t, place, { SMTP_URL: `smtp://ann:s3cret@127.0.0.1:${port}` }, /^Mail cannot be sent: Invalid login.*Please check SMTP_URL\.$/)
+  await finds(t, place, { SMTP_URL: 'smtp://127.0.0.1:1' }, /^Mail cannot be sent: connect ECONNREFUSED/)
+})
+
+t.test('a port that another program uses, an address that is not ours', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const port = await portOf(t, http.createServer((_request, response) => { response.end('something else') }))
+  await finds(t, place, { PORT: String(port) }, new RegExp(`^Port ${port} is in use by another program: stop it, or choose another port with PORT\\.$`))
+  const deaf = await portOf(t, net.createServer(socket => { socket.destroy() }))
+  await finds(t, place, { PORT: String(deaf) }, /^Port \d+ is in use by another program/)
+  await finds(t, place, { HOST: '192.0.2.1' }, /^Cannot listen on 192\.0\.2\.1, port 0: .*Please check HOST and PORT\.$/)
+})
+
+t.test('a provider that refuses the key, or is not there', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const asked: string[] = []
+  const port = await portOf(t, http.createServer(({ url, headers }, response) => {
+    asked.push(url!)
+    const key = headers.authorization ?? headers['api-key']
+    response.writeHead(url!.startsWith('/other') ? 404 : String(key).endsWith('right') ? 200 : 401).end('{}')
+  }))
+  const settings = (OPENAI_API_KEY: string, path: string) => ({ OPENAI_API_KEY, OPENAI_BASE_URL: `http://127.0.0.1:${port}${path}` })
+  t.match(await examine(place, settings('right', '/v1')), WELL)
+  t.match(await examine(place, settings('right', '/openai/?api-version=2024-10-21')), WELL)
+  t.match(await examine(place, settings('wrong', '/other')), WELL, 'one who does not know the question')
+  t.same(asked, ['/v1/models', '/openai/models?api-version=2024-10-21', '/other/models'])
+  await finds(t, place, settings('s3cret', '/v1'), new RegExp(`^The language models at 127\\.0\\.0\\.1:${port} refuse OPENAI_API_KEY, with status 401\\.$`))
+  const deaf = await portOf(t, net.createServer(() => { /* it says nothing */ }))
+  await finds(t, place, { OPENAI_API_KEY: 's3cret', OPENAI_BASE_URL: `http://127.0.0.1:${deaf}/v1` }, /cannot be reached: no answer within 5 s\. Please check OPENAI_BASE_URL\.$/)
+  await finds(t, place, { OPENAI_API_KEY: 's3cret', OPENAI_BASE_URL: 'http://127.0.0.1:1/v1' }, /^The language models at 127\.0\.0\.1:1 cannot be reached: .*Please check OPENAI_BASE_URL\.$/)
+})
