@@ -57,8 +57,12 @@ async function serve (config: Config) {
   // Its jobs end beside the requests that are under way, and need the pool as these do.
   app.addHook('preClose', async () => { stop() })
   app.addHook('onClose', stop)
+  let hasClosed: Promise<unknown> | undefined
+  app.addHook('onClose', async () => { await hasClosed })
   opened.push(() => {
     app.server.keepAliveTimeout = 1 // or who kept a connection for its next request would be waited for
+    // Before anything else, so that a proxy goes to another instance at once, whatever is still under way here.
+    hasClosed = new Promise(resolve => app.server.close(resolve))
     return Promise.race([app.close(), sleep(GRACE.requests)])
   })
   await app.listen({ host: config.HOST, port: config.PORT }).catch(explain)

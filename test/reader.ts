@@ -8,6 +8,7 @@ import type { Client, startApp } from './helper.js'
 
 // Who reads a conversation live, as a front end does: over an event stream or a socket.
 
+type Who = Pick<Client, 'headers'>
 type App = Awaited<ReturnType<typeof startApp>>
 type Shown = Pick<Message, 'id' | 'rev' | 'text' | 'status' | 'username'>
 export interface Delta { id: number, offset: number, text: string }
@@ -52,7 +53,7 @@ export type Screen = ReturnType<typeof createScreen>
 interface HowToRead { lastEventId?: number | undefined, body?: object, screen?: Screen }
 
 /** Reads an event stream onto a screen until it ends, or the reader leaves. */
-export async function openStream (t: Test, url: string, client: Client, { lastEventId, body, screen = createScreen(t) }: HowToRead = {}) {
+export async function openStream (t: Test, url: string, client: Who, { lastEventId, body, screen = createScreen(t) }: HowToRead = {}) {
   const { answer, leave } = await openAnswer(t, url, client, { lastEventId, body })
   answer.setEncoding('utf8')
   const stream = {
@@ -99,7 +100,7 @@ export async function openStream (t: Test, url: string, client: Client, { lastEv
 }
 
 /** An event stream that nobody reads yet. */
-export async function openAnswer (t: Test, url: string, client: Client, { lastEventId, body }: HowToRead = {}) {
+export async function openAnswer (t: Test, url: string, client: Who, { lastEventId, body }: HowToRead = {}) {
   const headers = {
     ...client.headers,
     accept: 'text/event-stream',
@@ -116,7 +117,7 @@ export async function openAnswer (t: Test, url: string, client: Client, { lastEv
 }
 
 /** A socket, and what it hears of a conversation on a screen. */
-export async function openSocket (t: Test, url: string, { headers }: Client, screen = createScreen(t)) {
+export async function openSocket (t: Test, url: string, { headers }: Who, screen = createScreen(t)) {
   const socket = io(url, { forceNew: true, reconnection: false, auth: { token: headers['cookie']!.split('=')[1] }, transports: ['websocket'] })
   t.teardown(() => socket.close())
   const events: Array<{ event: string, data: Shown & Delta }> = []

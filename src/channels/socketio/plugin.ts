@@ -89,8 +89,7 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { cook
 
   app.addHook('preClose', async () => {
     isClosing = true
-    io.disconnectSockets(true)
-    engine.close()
+    engine.close() // not `io.disconnectSockets`: whom that tells does not come back by itself, to another instance
     setTimeout(() => { for (const socket of upgraded) socket.destroy() }, LAST_WORDS).unref()
   })
 })

@@ -1,0 +1,117 @@
+import t from 'tap'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { freshDatabase, run } from './helper.js'
+import { connect as dial, follow } from './live.js'
+import { startPostgres } from './postgres.js'
+import { connect, isWaiting, openPlace, until, urlOf, type Answer } from './process.js'
+
+// A database that goes away, or has no time, under a server that is busy.
+
+t.jobs = 2 // for tests that are `buffered`
+
+const STOPPED = 30_000
+
+t.test('Postgres is stopped for 30 seconds under load', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const postgres = await startPostgres(t)
+  const server = await place.serve({ DATABASE_URL: urlOf(postgres.connection) })
+  const ann = await server.join('ann')
+  const ids = await Promise.all([1, 2, 3, 4].map(async n => (await ann.post('/api/conversations', { name: `Talk ${n}` })).body.id as number))
+  const socket = await dial(t, server.url, { auth: { token: ann.cookie.split('=')[1] }, reconnection: true })
+  const room = follow(socket)
+  await room.join(ids[0]!)
+
+  const over = new AbortController()
+  let state: 'up' | 'down' | 'between' | 'back' = 'up'
+  let slowest = 0
+  const seen = { up: new Set<number>(), down: new Set<number>(), between: new Set<number>(), back: new Set<number>() }
+
+  async function ask (send: () => Promise<Answer>) {
+    const before = state
+    const began = performance.now()
+    const answer = await send()
+    slowest = Math.max(slowest, performance.now() - began)
+    if (before === state) seen[state].add(answer.status)
+    if (answer.status === 503 && !(answer.headers.has('retry-after') && answer.body.code === 'UNAVAILABLE')) t.fail(JSON.stringify(answer.body))
+    return answer
+  }
+
+  /** What was answered, one after the other, each asked for until it was. */
+  const load = ids.map(async (id, nth) => {
+    let sent = 0
+    for (; !over.signal.aborted; sent++) {
+      const message = { text: `Message ${sent}`, client_id: `${nth}-${sent}` }
+      while ((await ask(() => ann.post(`/api/conversations/${id}/messages`, message))).status !== 201) await sleep(100)
+      await ask(() => ann.get('/api/conversations'))
+      await ask(() => server.post('/chat', { user_phone: `111${nth}`, user_message: 'hello' }))
+      await sleep(20)
+    }
+    return sent
+  })
+
+  await sleep(1_000)
+  state = 'between'
+  await postgres.stop()
+  await until(async () => (await server.get('/health/ready')).status === 503)
+  state = 'down'
+  await sleep(STOPPED)
+  t.equal((await server.get('/health/live')).status, 200, 'the server has not ended')
+  t.equal((await server.get('/health/ready')).status, 503)
+  state = 'between'
+  await postgres.start()
+  const began = performance.now()
+  await until(async () => (await server.get('/health/ready')).status === 200 || sleep(50).then(() => false))
+  const took = Math.round(performance.now() - began)
+  state = 'back'
+  await sleep(2_000)
+  over.abort()
+  const sent = await Promise.all(load)
+
+  t.same(seen.up, new Set([200, 201]))
+  t.same(seen.down, new Set([503]), 'meanwhile')
+  t.same(seen.back, new Set([200, 201]), 'and nothing but that, once it is back')
+  t.ok(took < 10_000, `ready ${took} ms after Postgres`)
+  t.ok(slowest < 15_000, `nobody waited longer than ${Math.round(slowest)} ms`)
+  for (const [nth, id] of ids.entries()) {
+    const texts = await run(postgres.connection, "SELECT text FROM messages WHERE conversation_id = $1 AND sender = 'user' ORDER BY id", [id])
+    t.same(texts.map(({ text }) => text), Array.from({ length: sent[nth]! }, (_, n) => `Message ${n}`), 'each message once')
+  }
+  await room.join(ids[0]!)
+  await until(() => room.heard.some(({ text }) => text === `Message ${sent[0]! - 1}`))
+  await ann.post(`/api/conversations/${ids[0]}/messages`, { text: 'Live again' })
+  await until(() => room.heard.some(({ text }) => text === 'Live again'))
+  t.equal(new Set(room.heard.map(({ id, rev }) => `${id} ${rev}`)).size, room.heard.length)
+  socket.close()
+  server.kill('SIGTERM')
+  t.equal((await server.ended).code, 0)
+})
+
+t.test('the only connection waits for a slow query: others are told soon', { buffered: true }, async t => {
+  const database = await freshDatabase(t)
+  const place = await openPlace(t)
+  const server = await place.serve({ DATABASE_URL: urlOf(database), DATABASE_POOL: '1' })
+  const ann = await server.join('ann')
+  const { body: { id } } = await ann.post('/api/conversations', { name: 'Talk' })
+  const postgres = await connect(t, database)
+  await postgres.query('BEGIN; LOCK TABLE conversations')
+  const timed = async (asked: Promise<Answer>) => {
+    const began = performance.now()
+    const { status, headers, body } = await asked
+    return { status, retryAfter: headers.get('retry-after'), body, took: performance.now() - began }
+  }
+  const stuck = timed(ann.post(`/api/conversations/${id}/messages`, { text: 'Stuck' }))
+  await isWaiting(postgres)
+  const others = await Promise.all([
+    ann.get('/api/me'), ann.get('/api/conversations'), server.post('/chat', { user_phone: '111', user_message: 'hello' }), server.get('/health/ready'),
+    server.post('/api/login', { username: 'ann', password: 'correct horse' })
+  ].map(timed))
+  for (const { status, retryAfter, body, took } of [...others, await stuck]) {
+    t.match({ status, retryAfter, body }, { status: 503, retryAfter: /^\d+$/, body: { code: 'UNAVAILABLE' } })
+    t.ok(took < 15_000, `after ${Math.round(took)} ms`)
+  }
+  t.equal((await server.get('/health/live')).status, 200)
+  await postgres.query('ROLLBACK')
+  await until(async () => (await server.get('/health/ready')).status === 200)
+  t.equal((await ann.post(`/api/conversations/${id}/messages`, { text: 'Free again' })).status, 201)
+  t.same(await run(database, 'SELECT text FROM messages ORDER BY id'), [{ text: 'Free again' }, { text: 'You said: Free again' }], 'what was refused was not stored')
+})
