@@ -1,6 +1,6 @@
-import DataLoader from 'dataloader'
 import { and, desc, eq, isNull, lt, sql, type SQL } from 'drizzle-orm'
 import type { Db, Transaction } from '../db/client.js'
+import { createCoalescer } from '../db/coalesce.js'
 import type { Listener } from '../db/listener.js'
 import { sessions, users } from '../db/tables.js'
 import { INVALID_CREDENTIALS } from '../errors.js'
@@ -50,14 +50,14 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
     .prepare('sessions')
   const findAlive = db.select({ id: sessions.id }).from(sessions).where(and(isOneOf, isAlive)).prepare('sessions_alive')
 
-  /** All requests that arrive in one turn of the event loop ask together. Nothing is remembered. */
-  const loader = new DataLoader(async (ids: readonly number[]) => {
+  /** Requests that come while one question is under way ask together. Nothing is remembered. */
+  const findUser = createCoalescer(async (ids: number[]) => {
     const found = await find.execute({ ids })
     const quiet = found.filter(({ wasQuiet }) => wasQuiet).map(({ sessionId }) => sessionId)
     if (quiet.length > 0) await touch(quiet)
     const byId = new Map(found.map(({ wasQuiet, ...user }) => [user.sessionId, user]))
     return ids.map(id => byId.get(id))
-  }, { cache: false, batchScheduleFn: callback => { setImmediate(callback) } })
+  }, { most: 1000 })
 
   /** Two instances may touch the same sessions at once: whichever row the other one holds, it touches. */
   async function touch (ids: number[]) {
@@ -82,7 +82,7 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
     },
 
     /** Whose session this is; undefined when there is none, or none any more. */
-    userOf: (sessionId: number) => loader.load(sessionId),
+    userOf: (sessionId: number) => findUser(sessionId),
 
     /** A page of the user's sessions that are alive, newest first. */
     async list (userId: number, { limit, before = Number.MAX_SAFE_INTEGER }: { limit: number, before: number | undefined }) {

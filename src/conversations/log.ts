@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import type pg from 'pg'
 import type { Answer, BotRow } from '../bots/bot.js'
+import { createCoalescer } from '../db/coalesce.js'
 import { reasonOf, violates, type Db } from '../db/client.js'
 import { BOT_BUSY, BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, IDEMPOTENCY_MISMATCH, TOO_MANY_REPLIES } from '../errors.js'
+import { createAppendStore, type Addition } from './append-store.js'
 import type { Message } from './schema.js'
 
 export type Log = ReturnType<typeof createLog>
@@ -36,6 +37,19 @@ export interface Said { conversation: number, messages: Message[] }
 
 /** The log itself: what is said goes in here, in order, once. */
 export function createLog (db: Db) {
+  const store = createAppendStore(db)
+  const settings = readTogether<[author: number, clientId: string | null, conversation: number]>({ name: 'setting', text: SETTING })
+  const newestSettings = readTogether<[author: number, clientId: string | null, origin: string, bot: string]>({ name: 'newest_setting', text: NEWEST_SETTING })
+
+  /** A query that takes an array for each of these values, and gives a row, or none, for each place in them, by its number. */
+  function readTogether<Values extends unknown[]> (query: { name: string, text: string }) {
+    return createCoalescer(async (items: Values[]) => {
+      const { rows } = await db.$client.query<Setting & First & { nth: number }>({ ...query, values: items[0]!.map((_, column) => items.map(item => item[column])) })
+      const found = new Map(rows.map(row => [row.nth, row]))
+      return items.map((_, index) => found.get(index + 1))
+    }, { most: 64 })
+  }
+
   return {
     /**
      * What the bots need to know to answer, in one query; or the answer that this client id has had already.
@@ -43,10 +57,9 @@ export function createLog (db: Db) {
      */
     async read (incoming: Incoming): Promise<{ setting: Setting } | { answered: Said }> {
       const { author, to, clientId = null } = incoming
-      const query: pg.QueryConfig = 'conversation' in to
-        ? { name: 'setting', text: SETTING, values: [author.id, clientId, to.conversation] }
-        : { name: 'newest_setting', text: NEWEST_SETTING, values: [author.id, clientId, to.newestOf, to.bot] }
-      const { rows: [row] } = await db.$client.query<Setting & First>(query)
+      const row = await ('conversation' in to
+        ? settings([author.id, clientId, to.conversation])
+        : newestSettings([author.id, clientId, to.newestOf, to.bot]))
       if (row === undefined) throw new CONVERSATION_NOT_FOUND()
       if (row.firstMessage !== null) return { answered: await repeat(incoming, row) }
       if (row.bots === null) throw new BOT_NOT_FOUND()
@@ -64,15 +77,20 @@ export function createLog (db: Db) {
       for (const { bot, answer } of replies) if (answer?.state !== undefined) state[bot.id] = answer.state
       const scripts = replies.flatMap(({ answer }) => answer?.isFinished ?? [])
       const isFinished = scripts.length === 0 ? setting.isFinished : scripts.includes(true)
-      const appended = [
-        author.id, text, clientId, clientId && hashOf(text),
-        replies.map(({ bot }) => bot.id), replies.map(({ answer }) => answer?.text ?? null),
-        JSON.stringify(setting.state), JSON.stringify(state), isFinished, owner
-      ]
-      const query: pg.QueryConfig = setting.id !== null || 'conversation' in to
-        ? { name: 'append', text: APPEND, values: [...appended, setting.id] }
-        : { name: 'begin', text: BEGIN, values: [...appended, to.newestOf, to.bot, setting.bots[0]!.id] }
-      const { rows: [stored] } = await db.$client.query<Stored>(query).catch(unlessRefused)
+      const addition: Addition = {
+        author: author.id,
+        text,
+        clientId: clientId ?? null,
+        textHash: clientId === undefined ? null : hashOf(text),
+        replies: replies.map(({ bot, answer }) => ({ bot: bot.id, text: answer?.text ?? null })),
+        oldState: JSON.stringify(setting.state),
+        newState: JSON.stringify(state),
+        isFinished,
+        owner
+      }
+      const stored = await (setting.id === null && 'newestOf' in to
+        ? store.begin({ newestOf: to.newestOf, bot: setting.bots[0]! }, addition)
+        : store.append(setting.id!, addition)).catch(unlessRefused)
       if (stored === undefined) return undefined
       const { conversation, id, created_at, statuses } = stored
       const question: Message = { id, rev: id, sender: 'user', username: author.username, text, status: 'complete', created_at }
@@ -93,13 +111,11 @@ export function createLog (db: Db) {
   }
 }
 
-interface Stored { conversation: number, id: number, created_at: Date, statuses: Array<Message['status']> }
-
 interface First { firstConversation: number | null, firstMessage: number | null, firstHash: string | null }
 
 /** Raced by a request with the same client id: nothing was stored, and the next reading finds what the other one did. */
-function unlessRefused (error: unknown): { rows: [] } {
-  if (violates(error, 'messages_client_id')) return { rows: [] }
+function unlessRefused (error: unknown): undefined {
+  if (violates(error, 'messages_client_id')) return undefined
   const { code } = reasonOf(error)
   if (code === 'PB001') throw new BOT_BUSY()
   if (code === 'PB002') throw new TOO_MANY_REPLIES()
@@ -120,33 +136,26 @@ const BOTS = `coalesce(
    FROM conversation_bots cb JOIN chatbots b ON b.id = cb.chatbot_id WHERE cb.conversation_id = c.id), '[]') AS bots`
 
 const SETTING = `
-  SELECT c.id, c.state, c.is_finished AS "isFinished", ${BOTS}, ${FIRST}
-  FROM conversation_users cu
+  SELECT asked.nth::integer, c.id, c.state, c.is_finished AS "isFinished", ${BOTS}, ${FIRST}
+  FROM unnest($1::bigint[], $2::text[], $3::bigint[]) WITH ORDINALITY AS asked (author, client_id, conversation, nth)
+  JOIN conversation_users cu ON cu.user_id = asked.author AND cu.conversation_id = asked.conversation
   JOIN conversations c ON c.id = cu.conversation_id
-  LEFT JOIN messages first ON first.user_id = $1 AND first.client_id = $2::text
-  WHERE cu.user_id = $1 AND cu.conversation_id = $3`
+  LEFT JOIN messages first ON first.user_id = asked.author AND first.client_id = asked.client_id`
 
 /**
  * The bot comes from the conversation, or is the one that would begin it. On WhatsApp a conversation that was quiet for
  * 12 hours is over: the next one is begun as if it were not there, by `begin_conversation`, which finishes it.
  */
 const NEWEST_SETTING = `
-  SELECT c.id, coalesce(c.state, '{}') AS state, coalesce(c.is_finished, false) AS "isFinished", ${FIRST},
-    (SELECT json_agg(${BOT}) FROM chatbots b WHERE b.name = $4) AS bots
-  FROM (VALUES (1)) one
+  SELECT asked.nth::integer, c.id, coalesce(c.state, '{}') AS state, coalesce(c.is_finished, false) AS "isFinished", ${FIRST},
+    (SELECT json_agg(${BOT}) FROM chatbots b WHERE b.name = asked.bot) AS bots
+  FROM unnest($1::bigint[], $2::text[], $3::origin[], $4::text[]) WITH ORDINALITY AS asked (author, client_id, origin, bot, nth)
   LEFT JOIN LATERAL (
     SELECT * FROM conversations
-    WHERE owner_id = $1 AND origin = $3::origin AND (origin <> 'whatsapp' OR last_updated > now() - interval '12 hours')
+    WHERE owner_id = asked.author AND origin = asked.origin AND (origin <> 'whatsapp' OR last_updated > now() - interval '12 hours')
     ORDER BY id DESC LIMIT 1
   ) c ON true
-  LEFT JOIN messages first ON first.user_id = $1 AND first.client_id = $2::text`
-
-const APPEND = 'SELECT $11::bigint AS conversation, id, created_at, statuses FROM append_message($11, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)'
-
-const BEGIN = `
-  SELECT begun.id AS conversation, a.id, a.created_at, a.statuses
-  FROM begin_conversation($1, $11, $12, $13) AS begun (id),
-    append_message(begun.id, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) a`
+  LEFT JOIN messages first ON first.user_id = asked.author AND first.client_id = asked.client_id`
 
 /** A message as everybody sees it, of `messages m`. */
 export const MESSAGE = 'm.id, m.rev, m.sender, coalesce(u.username, b.name) AS username, m.text, m.status, m.created_at'

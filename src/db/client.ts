@@ -100,6 +100,12 @@ export function isUnavailable (error: unknown): boolean {
   return code === undefined ? TIMED_OUT.test(message) : AWAY.test(code) || RACED.test(code)
 }
 
+/** Whether the database refused a statement for what is in it, or was raced by another, so that nothing of it was done. */
+export function wasRefused (error: unknown): boolean {
+  const { code } = reasonOf(error)
+  return code !== undefined && !AWAY.test(code)
+}
+
 /** Whether the database refused this because the named unique constraint or index stands against it. */
 export function violates (error: unknown, constraint: string): boolean {
   const reason = reasonOf(error)
