@@ -191,3 +191,30 @@ t.test('conversations: last used first, with their newest messages, page by page
   t.same([first, second, third].map(names), [['b', 'e'], ['d', 'c'], ['a']])
   t.equal(third.headers.link, undefined)
 })
+
+t.test('the list of conversations is in order to the millisecond, whoever uses them, and page by page', async t => {
+  const { as, query } = await startApp(t)
+  const [ann, bob] = [await as('ann'), await as('bob')]
+  const places: number[] = []
+  for (let n = 0; n < 12; n++) places.push((await ann.post('/api/conversations', { name: `Chat ${n}`, bots: n % 2 === 0 ? ['simulated'] : [] })).json().id)
+  // Two hours ago, several in one minute and two at the same moment.
+  await query("UPDATE conversations SET last_updated = now() - interval '2 hours' - make_interval(secs => (id * 7 % 5) * 20)")
+  for (const id of places.slice(0, 3)) await ann.post(`/api/conversations/${id}/users`, { username: 'bob' })
+  await bob.post(`/api/conversations/${places[1]}/messages`, { text: 'to all' })
+  await ann.post(`/api/conversations/${places[8]}/messages`, { text: 'hello' })
+
+  for (const [client, user] of [[ann, 'ann'], [bob, 'bob']] as const) {
+    const expected = await query(`SELECT c.id::int FROM conversations c JOIN conversation_users cu ON cu.conversation_id = c.id JOIN users u ON u.id = cu.user_id
+      WHERE u.username = '${user}' ORDER BY c.last_updated DESC, c.id DESC`)
+    const found: number[] = []
+    let url: string | undefined = '/api/conversations?limit=2&messages=1'
+    while (url !== undefined) {
+      const answer = await client.get(url)
+      found.push(...answer.json().map(({ id }: { id: number }) => id))
+      url = /<(.*)>/.exec(String(answer.headers['link'] ?? ''))?.[1]
+    }
+    t.same(found, expected.map(({ id }) => id), user)
+    t.equal(found.length, user === 'ann' ? 12 : 3)
+  }
+  t.same(await query("SELECT FROM conversation_users cu JOIN conversations c ON c.id = cu.conversation_id WHERE cu.used_in <> date_bin('1 minute', c.last_updated, 'epoch')"), [])
+})

@@ -1,4 +1,4 @@
-import { and, desc, eq, exists, lt, ne, sql } from 'drizzle-orm'
+import { and, eq, exists, ne, sql } from 'drizzle-orm'
 import type { Db } from '../db/client.js'
 import { chatbots, conversations, conversationUsers, messages, users } from '../db/tables.js'
 import { CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR } from '../errors.js'
@@ -33,11 +33,6 @@ export function createMessageStore (db: Db, changed: (conversation: number) => v
     .leftJoin(users, eq(users.id, messages.userId))
     .leftJoin(chatbots, eq(chatbots.id, messages.chatbotId))
 
-  const selectPage = select()
-    .where(and(inConversation, lt(messages.id, sql.placeholder('before')), isThere, asMember))
-    .orderBy(desc(messages.id)).limit(sql.placeholder('limit'))
-    .prepare('messages_page')
-
   const selectOne = select()
     .where(and(inConversation, eq(messages.id, sql.placeholder('message')), isThere, asMember))
     .prepare('message')
@@ -45,7 +40,8 @@ export function createMessageStore (db: Db, changed: (conversation: number) => v
   return {
     /** A page of messages, oldest first, that ends before the given one; without one the newest page. */
     async page (user: number, conversation: number, { limit, before = Number.MAX_SAFE_INTEGER }: { limit: number, before?: number }) {
-      const { page, hasMore } = cutPage(await selectPage.execute({ user, conversation, before, limit: limit + 1 }), limit)
+      const { rows } = await db.$client.query<Message>({ name: 'messages_page', text: PAGE, values: [conversation, before, user, limit + 1] })
+      const { page, hasMore } = cutPage(rows, limit)
       if (page.length === 0) await this.mustBeMember(user, conversation)
       return { page: page.reverse(), hasMore }
     },
@@ -114,7 +110,13 @@ export function createMessageStore (db: Db, changed: (conversation: number) => v
   }
 }
 
-const NEWEST = `
+export const PAGE = `
+  SELECT ${MESSAGE} ${FROM_MESSAGES}
+  WHERE m.conversation_id = $1 AND m.id < $2 AND m.status <> 'deleted'
+    AND EXISTS (SELECT FROM conversation_users cu WHERE cu.conversation_id = $1 AND cu.user_id = $3)
+  ORDER BY m.id DESC LIMIT $4`
+
+export const NEWEST = `
   SELECT c.id AS conversation, m.*
   FROM unnest($1::bigint[]) AS c (id)
   CROSS JOIN LATERAL (

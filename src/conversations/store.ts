@@ -17,16 +17,11 @@ export function createConversationStore (db: Db, messageStore: MessageStore, def
 
   return {
     /** A page of the user's conversations, last used first, each with its newest messages. */
-    async list (userId: number, page: { limit: number, after: Cursor | undefined, messages: number }) {
-      const place = page.after && sql`(${conversations.lastUpdated}, ${conversations.id}) < (${page.after.time.toISOString()}::timestamptz, ${page.after.id})`
-      const rows = await db.select(summary).from(conversations)
-        .innerJoin(conversationUsers, and(eq(conversationUsers.conversationId, conversations.id), eq(conversationUsers.userId, userId)))
-        .where(place)
-        .orderBy(desc(conversations.lastUpdated), desc(conversations.id))
-        .limit(page.limit + 1)
-      const { page: found, hasMore } = cutPage(rows, page.limit)
-      const newest = await messageStore.newest(found.map(({ id }) => id), page.messages)
-      return { page: found.map(row => ({ ...row, messages: newest.get(row.id) ?? [] })), hasMore }
+    async list (userId: number, { limit, after = BEGINNING, messages }: { limit: number, after: Cursor | undefined, messages: number }) {
+      const { rows } = await db.$client.query<Summary>({ name: 'conversations_page', text: PAGE, values: [userId, after.time, after.id, limit + 1] })
+      const { page, hasMore } = cutPage(rows, limit)
+      const newest = await messageStore.newest(page.map(({ id }) => id), messages)
+      return { page: page.map(row => ({ ...row, messages: newest.get(row.id) ?? [] })), hasMore }
     },
 
     /** @throws CONVERSATION_NOT_FOUND */
@@ -96,6 +91,19 @@ export function createConversationStore (db: Db, messageStore: MessageStore, def
     }
   }
 }
+
+interface Summary { id: number, name: string, is_finished: boolean, last_updated: Date }
+
+/** Where a list begins: behind every time that a cursor may have. */
+const BEGINNING: Cursor = { time: new Date('5138-12-31'), id: Number.MAX_SAFE_INTEGER }
+
+/** By index from the cursor's minute on; within a minute it is sorted. */
+export const PAGE = `
+  SELECT c.id, c.name, c.is_finished, c.last_updated
+  FROM conversation_users cu JOIN conversations c ON c.id = cu.conversation_id
+  WHERE cu.user_id = $1 AND cu.used_in <= date_bin('1 minute', $2::timestamptz, 'epoch') AND (c.last_updated, c.id) < ($2::timestamptz, $3)
+  ORDER BY cu.used_in DESC, c.last_updated DESC, c.id DESC
+  LIMIT $4`
 
 function orNotFound<T> (row: T | undefined): T {
   if (row === undefined) throw new CONVERSATION_NOT_FOUND()

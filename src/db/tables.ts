@@ -95,13 +95,18 @@ export const conversations = pgTable('conversations', {
     .where(sql`${table.origin} IN ('phone', 'whatsapp') AND NOT ${table.isFinished}`)
 ])
 
+/**
+ * `usedIn` is the minute of the conversation's `lastUpdated`, kept by triggers, by which a user's are found in order: a
+ * message costs each member a write once a minute and no more.
+ */
 export const conversationUsers = pgTable('conversation_users', {
   conversationId: reference().notNull().references(() => conversations.id, { onDelete: 'cascade' }),
   userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' }),
-  joinedAt: createdAt()
+  joinedAt: createdAt(),
+  usedIn: time().notNull().defaultNow()
 }, table => [
   primaryKey({ columns: [table.conversationId, table.userId] }),
-  index('conversation_users_user').on(table.userId)
+  index('conversation_users_used').on(table.userId, table.usedIn)
 ])
 
 export const conversationBots = pgTable('conversation_bots', {
