@@ -1,0 +1,45 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const execute = promisify(execFile)
+
+/** How many ask at once. */
+export const CLIENTS = 64
+
+/** One request; its body is JSON. */
+export interface Call { method: 'GET' | 'POST', path: string, token?: string, body?: object }
+
+/** What a load generator prints, as JSON. */
+interface Counted { requests: number, seconds: number, failed: number }
+
+const WRK = fileURLToPath(new URL('wrk.lua', import.meta.url))
+const AUTOCANNON = fileURLToPath(new URL('autocannon.ts', import.meta.url))
+
+/**
+ * Sends these again and again for some seconds, 64 at once, from a process of its own: wrk where it is installed, else
+ * autocannon. Gives how many were answered a second; all must succeed.
+ */
+export async function drive (url: string, calls: Call[], seconds: number): Promise<number> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'parley-load-'))
+  const file = path.join(folder, 'calls')
+  try {
+    await writeFile(file, calls.map(({ method, path, token = '', body }) => [method, path, token, body === undefined ? '' : JSON.stringify(body)].join('\t')).join('\n'))
+    const { stdout } = await isInstalled('wrk')
+      ? await execute('wrk', ['-t1', `-c${CLIENTS}`, `-d${seconds}s`, '--timeout', '10s', '-s', WRK, url, '--', file])
+      : await execute(process.execPath, ['--import', 'tsx', AUTOCANNON, url, `${CLIENTS}`, `${seconds}`, file])
+    const counted = JSON.parse(stdout.trim().split('\n').at(-1)!) as Counted
+    if (counted.failed > 0) throw new Error(`${counted.failed} of ${counted.requests} requests failed, such as ${calls[0]!.method} ${calls[0]!.path}`)
+    return counted.requests / counted.seconds
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}
+
+/** Whether there is such a program. */
+export async function isInstalled (program: string): Promise<boolean> {
+  return await execute(program, ['--version']).then(() => true, error => error.code !== 'ENOENT')
+}

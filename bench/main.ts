@@ -1,0 +1,52 @@
+import { writeFile } from 'node:fs/promises'
+import os from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { isInstalled } from './load.js'
+import { measure as messages } from './messages.js'
+import { hasPgbench, HOW_TO_GET_PGBENCH } from './pgbench.js'
+import type { Measure, Row } from './row.js'
+
+// Everything that is measured, one after the other, as one table; docs/performance.md says what each row means. With
+// `--quick` it shows in a minute that all of it works, and the figures mean little.
+
+const MEASURES: Measure[] = [messages]
+const RESULTS = fileURLToPath(new URL('results.json', import.meta.url))
+
+const isQuick = process.argv.includes('--quick')
+const said = (text: string) => process.stdout.write(`${text}\n`)
+
+const [cpu] = os.cpus()
+const machine = {
+  processor: `${os.availableParallelism()} × ${cpu?.model}`,
+  memory: `${Math.round(os.totalmem() / 2 ** 30)} GB`,
+  node: process.version,
+  generator: await isInstalled('wrk') ? 'wrk' : 'autocannon',
+  yardstick: await hasPgbench() ? 'pgbench' : 'none'
+}
+said(Object.entries(machine).map(([name, value]) => `${name} ${value}`).join(', '))
+if (machine.yardstick === 'none') said(HOW_TO_GET_PGBENCH)
+
+const HEADS = ['', 'measured', 'yardstick', 'ratio', 'spread', 'target', '']
+const WIDTHS = [46, 20, 20, 8, 15, 8, 14]
+const line = (cells: string[]) => cells.map((cell, column) => column === 0 ? cell.padEnd(WIDTHS[0]!) : cell.padStart(WIDTHS[column]!)).join('')
+said(line(HEADS))
+
+const rows: Row[] = []
+for (const measure of MEASURES) {
+  for (const row of await measure({ isQuick })) {
+    rows.push(row)
+    said(describe(row))
+  }
+}
+if (!isQuick) await writeFile(RESULTS, `${JSON.stringify({ at: new Date(), machine, rows }, null, 2)}\n`)
+process.exit()
+
+function describe ({ what, measured, unit, yardstick, ratio, spread, target, isReached }: Row) {
+  const figure = (value: number | undefined, unit = '') => value === undefined || Number.isNaN(value) ? '–' : `${short(value)}${unit}`
+  const verdict = Number.isNaN(ratio) ? 'no yardstick' : isReached ? 'reached' : 'not reached'
+  return line([what, figure(measured, ` ${unit}`), figure(yardstick, ` ${unit}`), figure(ratio), `${figure(spread[0])} – ${figure(spread[1])}`, target, verdict])
+}
+
+function short (value: number) {
+  return value.toLocaleString('en', value < 100 ? { maximumFractionDigits: 2, minimumFractionDigits: 2 } : { maximumFractionDigits: 0 })
+}

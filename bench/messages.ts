@@ -1,0 +1,119 @@
+import { PAGE as MESSAGES_PAGE, NEWEST } from '../src/conversations/message-store.js'
+import { PAGE as CONVERSATIONS_PAGE } from '../src/conversations/store.js'
+import { encodeCursor } from '../src/http/paging.js'
+import { openBench, run, tokenOf, type Filled, type Size } from './database.js'
+import { drive, type Call } from './load.js'
+import { hasPgbench, pgbench } from './pgbench.js'
+import { inTurns, rowOf, type Contest } from './rounds.js'
+import type { Measure } from './row.js'
+
+/** The small one has 10,000 messages; the large one 200,000 conversations, 10,000,000 messages, and one of 1,000,000 more. */
+const FULL = { users: 1_900, conversations: 100, messages: 50, rich: 10_000, longest: 1_000_000 }
+const QUICK = { users: 10, conversations: 100, messages: 50, rich: 1_000, longest: 10_000 }
+const SMALL: Size = { users: 2, conversations: 100, messages: 50, rich: 0, longest: 0 }
+
+const TEXT = 'What is to be said, and is it much?'
+const PAGE = 50
+
+/** Sending and reading: over HTTP against the statements by themselves, and with much in the database against little. */
+export const measure: Measure = async ({ isQuick }) => {
+  const [rounds, seconds] = isQuick ? [1, 2] : [5, 3]
+  const bench = await openBench()
+  try {
+    const small = await bench.fill('small', SMALL)
+    const large = await bench.fill('large', isQuick ? QUICK : FULL)
+    const canCompare = await hasPgbench()
+    const operations = [
+      { what: 'newest 50 messages', callsOf: readsOf, script: NEWEST_50, share: 0.6 },
+      { what: 'list of conversations', callsOf: listsOf, script: await listScript(small), share: 0.5 },
+      { what: 'send a message', callsOf: sendsOf, script: APPEND, share: 1.0 },
+      { what: 'guided chat by phone', callsOf: phonesOf, script: APPEND, share: 0.8 }
+    ]
+
+    const rows = []
+    for (const { what, callsOf, script, share } of operations) {
+      const contest: Contest = {
+        small: () => drive(small.url, callsOf(small), seconds),
+        ...canCompare && { yardstick: () => pgbench(small.connection, script, seconds) },
+        large: () => drive(large.url, callsOf(large), seconds)
+      }
+      const { small: measured, large: scaled, yardstick = [] } = await inTurns(contest, rounds)
+      rows.push(rowOf(what, measured!, yardstick, { share }))
+      rows.push(rowOf(`${what}, ${millions(large.size)} messages`, scaled!, measured!, { cost: 1.2 }))
+    }
+
+    const { size: { users, conversations, rich } } = large
+    for (const [which, offset] of [['first', 0], ['last', Infinity]] as const) {
+      const few = await pageOf(large, 1, Math.min(offset, conversations - PAGE))
+      const many = await pageOf(large, users + 1, Math.min(offset, rich - PAGE))
+      const { measured, yardstick } = await inTurns({
+        measured: () => drive(large.url, [many], seconds),
+        yardstick: () => drive(large.url, [few], seconds)
+      }, rounds)
+      rows.push(rowOf(`${which} page of ${rich.toLocaleString('en')} conversations`, measured, yardstick, { cost: 2 }))
+    }
+    return rows
+  } finally {
+    await bench.close()
+  }
+}
+
+const millions = ({ users, conversations, messages, rich, longest }: Size) =>
+  ((users * conversations + rich) * messages + longest).toLocaleString('en')
+
+/** So many different conversations as the small database has, from all over the database, and the longest one. */
+function placesOf ({ size: { users, conversations, rich, longest } }: Filled) {
+  const most = users * conversations
+  const places = Array.from({ length: SMALL.users * SMALL.conversations }, (_, n) => Math.floor(n * most / (SMALL.users * SMALL.conversations)) + 1)
+    .map(conversation => ({ conversation, user: Math.ceil(conversation / conversations) }))
+  return longest === 0 ? places : [...places.slice(1), { conversation: most + rich + 1, user: 1 }]
+}
+
+const messagesOf = (conversation: number) => `/api/conversations/${conversation}/messages`
+
+function readsOf (filled: Filled): Call[] {
+  return placesOf(filled).map(({ conversation, user }) => ({ method: 'GET', path: messagesOf(conversation), token: tokenOf(user) }))
+}
+
+function sendsOf (filled: Filled): Call[] {
+  return placesOf(filled).map(({ conversation, user }) => ({ method: 'POST', path: messagesOf(conversation), token: tokenOf(user), body: { text: TEXT } }))
+}
+
+/** The first user of the large database has one conversation more. */
+function listsOf ({ size: { users } }: Filled): Call[] {
+  return Array.from({ length: Math.min(users, 100) }, (_, n) => ({ method: 'GET', path: '/api/conversations', token: tokenOf(users - n) }))
+}
+
+/** Ten times as many phones as there are at once, so that two messages of one are never under way together. */
+function phonesOf (): Call[] {
+  return Array.from({ length: 640 }, (_, n) => ({ method: 'POST', path: '/chat', body: { user_phone: `+49 30 ${100_000 + n}`, user_message: 'hello' } }))
+}
+
+/** A page of a user's conversations, behind so many. */
+async function pageOf ({ connection }: Filled, user: number, offset: number): Promise<Call> {
+  const [before] = offset === 0
+    ? []
+    : await run(connection, `SELECT c.id, c.last_updated AS time FROM conversation_users cu JOIN conversations c ON c.id = cu.conversation_id
+      WHERE cu.user_id = ${user} ORDER BY c.last_updated DESC, c.id DESC OFFSET ${offset - 1} LIMIT 1`)
+  const query = before === undefined ? '' : `?cursor=${encodeCursor({ time: before.time, id: Number(before.id) })}`
+  return { method: 'GET', path: `/api/conversations${query}`, token: tokenOf(user) }
+}
+
+const filled = (sql: string, ...values: string[]) => sql.replace(/\$(\d+)/g, (_, nth) => values[nth - 1]!).trim()
+
+const SOMEBODY = `\\set conversation random(1, ${SMALL.users * SMALL.conversations})
+\\set user (:conversation - 1) / ${SMALL.conversations} + 1
+`
+
+/** What `append` comes down to for one message: the statement that stores it with its reply when nothing else waits. */
+const APPEND = `${SOMEBODY}SELECT :conversation::bigint AS conversation, id, created_at, statuses
+  FROM append_message(:conversation, :user, '${TEXT}', NULL, NULL, '{1}', '{"You said: ${TEXT}"}', '{}', '{}', false, NULL);`
+
+const NEWEST_50 = `${SOMEBODY}${filled(MESSAGES_PAGE, ':conversation', `${Number.MAX_SAFE_INTEGER}`, ':user', `${PAGE + 1}`)};`
+
+/** Both queries of the list, for one user: the conversations of the page, and the messages of these. */
+async function listScript ({ connection }: Filled) {
+  const page = filled(CONVERSATIONS_PAGE, '1', "'5138-12-31'", `${Number.MAX_SAFE_INTEGER}`, `${PAGE + 1}`)
+  const ids = (await run(connection, page)).slice(0, PAGE).map(({ id }) => id)
+  return `${page};\n${filled(NEWEST, `'{${ids}}'`, `${PAGE}`)};`
+}
