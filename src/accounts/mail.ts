@@ -1,7 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
-import { createTransport } from 'nodemailer'
 import type { Config } from '../config.js'
 
 export interface Mail {
@@ -31,14 +30,14 @@ export function createMailer ({ SMTP_URL, MAIL_FROM, DATA_DIR }: Pick<Config, 'S
   })
 
   if (SMTP_URL !== undefined) {
-    const smtp = createTransport({ url: SMTP_URL, ...PATIENCE })
-    return async mail => { await smtp.sendMail(compose(mail)) }
+    const smtp = onDemand(({ createTransport }) => createTransport({ url: SMTP_URL, ...PATIENCE }))
+    return async mail => { await (await smtp()).sendMail(compose(mail)) }
   }
 
   const folder = path.resolve(DATA_DIR, 'mail')
-  const composer = createTransport({ streamTransport: true, buffer: true })
+  const composer = onDemand(({ createTransport }) => createTransport({ streamTransport: true, buffer: true }))
   return async mail => {
-    const { message } = await composer.sendMail({ ...compose(mail), encoding: 'quoted-printable' })
+    const { message } = await (await composer()).sendMail({ ...compose(mail), encoding: 'quoted-printable' })
     const file = path.join(folder, `${mail.name}.eml`)
     await mkdir(folder, { recursive: true, mode: 0o700 })
     await writeFile(file, readable(message as Buffer), { mode: 0o600 })
@@ -49,8 +48,15 @@ export function createMailer ({ SMTP_URL, MAIL_FROM, DATA_DIR }: Pick<Config, 'S
 /** Looks whether the server would take mail from us; without one, files will do. @throws what it says */
 export async function reachMailServer ({ SMTP_URL }: Pick<Config, 'SMTP_URL'>): Promise<void> {
   if (SMTP_URL === undefined) return
+  const { createTransport } = await import('nodemailer')
   const smtp = createTransport({ url: SMTP_URL, ...PATIENCE })
   await smtp.verify().finally(() => { smtp.close() })
+}
+
+/** Made of nodemailer with the first mail, since many servers send none. */
+function onDemand<T> (make: (nodemailer: typeof import('nodemailer')) => T) {
+  let made: Promise<T> | undefined
+  return async () => await (made ??= import('nodemailer').then(make))
 }
 
 /** The body as it is meant and not quoted, so that a link can be copied from the file. */

@@ -1,12 +1,9 @@
 import { createHash } from 'node:crypto'
 import bcrypt from 'bcrypt'
 import pLimit from 'p-limit'
-import { dictionary } from '@zxcvbn-ts/language-common'
 import { INVALID_PASSWORD, TOO_MANY_REQUESTS } from '../errors.js'
 
 export type Passwords = ReturnType<typeof createPasswords>
-
-const common = new Set<string>(dictionary['passwords-common'])
 
 /**
  * How many may wait for their turn: at the default cost, about as many as are done in five seconds. Who comes after
@@ -25,9 +22,9 @@ export function createPasswords (cost: number, atOnce = 2) {
 
   return {
     /** @throws INVALID_PASSWORD for one of the commonest, whatever its case; TOO_MANY_REQUESTS */
-    hash (password: string): Promise<string> {
-      if (common.has(composed(password).toLowerCase())) throw new INVALID_PASSWORD('This password is among the first that are guessed, please choose another')
-      return inTurn(() => bcrypt.hash(digest(password), cost))
+    async hash (password: string): Promise<string> {
+      if ((await commonest()).has(composed(password).toLowerCase())) throw new INVALID_PASSWORD('This password is among the first that are guessed, please choose another')
+      return await inTurn(() => bcrypt.hash(digest(password), cost))
     },
 
     /**
@@ -44,6 +41,14 @@ export function createPasswords (cost: number, atOnce = 2) {
     if (queue.pendingCount >= WAITING) throw new TOO_MANY_REQUESTS()
     return queue(work)
   }
+}
+
+let common: Promise<Set<string>> | undefined
+
+/** 49,000 passwords, read with the first that is chosen. */
+async function commonest () {
+  common ??= import('@zxcvbn-ts/language-common').then(({ dictionary }) => new Set<string>(dictionary['passwords-common']))
+  return await common
 }
 
 /** bcrypt reads 72 bytes and stops at a NUL: it is given 44 characters that stand for the whole password. */

@@ -1,12 +1,13 @@
 import { Type } from 'typebox'
 import type { Config } from '../config.js'
-import type { Bot, Directory, Engines } from './bot.js'
+import type { Bot, Directory, Engines, StreamingBot } from './bot.js'
 import { createCall, type CallConfig } from './call.js'
 import { favoriteSong } from './guided/favorite-song.js'
 import { createGuidedBot, type Script } from './guided/flow.js'
-import { createOpenAi, OpenAiSettingsSchema, type OpenAiConfig } from './openai.js'
+import type { OpenAiConfig } from './openai.js'
+import { OpenAiSettingsSchema, WebhookSettingsSchema, type WebhookSettings } from './settings.js'
 import { simulated } from './simulated.js'
-import { createWebhook, WebhookSettingsSchema, type WebhookConfig, type WebhookSettings } from './webhook.js'
+import type { WebhookConfig } from './webhook.js'
 
 /** Bots in code, by the name that a bot's settings give. */
 const inCode: Record<string, Bot> = {
@@ -25,8 +26,9 @@ const only = { additionalProperties: false }
 /** All that can run a bot. */
 export function createEngines (config: CallConfig & OpenAiConfig & WebhookConfig): Engines {
   const call = createCall(config)
-  const openAi = createOpenAi(config, call)
-  const webhook = createWebhook(config, call)
+  const openAi = onDemand(async () => (await import('./openai.js')).createOpenAi(config, call))
+  const webhook = onDemand(async () => (await import('./webhook.js')).createWebhook(config, call))
+  if (config.OPENAI_API_KEY !== undefined) openAi.load() // or the first reply would wait for it
 
   return {
     simulated: {
@@ -39,14 +41,30 @@ export function createEngines (config: CallConfig & OpenAiConfig & WebhookConfig
     },
     openai: {
       settings: Type.Object({ ...OpenAiSettingsSchema.properties, greeting }, only),
-      createBot: (settings, name) => ({ kind: 'streaming', reply: openAi.createBot(settings, name) }),
+      createBot: (settings, name) => streaming(async () => (await openAi.load()).createBot(settings, name)),
       close: openAi.close
     },
     webhook: {
       settings: Type.Object({ ...WebhookSettingsSchema.properties, greeting }, only),
-      createBot: settings => ({ kind: 'streaming', reply: webhook.createBot(settings as WebhookSettings) }),
+      createBot: settings => streaming(async () => (await webhook.load()).createBot(settings as WebhookSettings)),
       close: webhook.close
     }
+  }
+}
+
+/** Made when it is asked for: with its libraries an engine takes 10 MB, for those who have such bots. */
+function onDemand<T extends { close: () => Promise<void> }> (make: () => Promise<T>) {
+  let made: Promise<T> | undefined
+  return {
+    load: async () => await (made ??= make()),
+    close: async () => (await made)?.close()
+  }
+}
+
+function streaming (load: () => Promise<StreamingBot>): Bot {
+  return {
+    kind: 'streaming',
+    async * reply (turns, signal) { yield * (await load())(turns, signal) }
   }
 }
 

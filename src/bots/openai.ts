@@ -1,5 +1,4 @@
 import { OpenAI } from 'openai'
-import { Type, type Static } from 'typebox'
 import { Agent, fetch } from 'undici'
 import type { Config } from '../config.js'
 import { failure, type Piece, type StreamingBot, type Turn } from './bot.js'
@@ -7,17 +6,9 @@ import type { Call } from './call.js'
 import { readPieces, type Said } from './event-stream.js'
 import { fit } from './history.js'
 import { refusal, unreachable } from './refusal.js'
+import type { OpenAiSettings } from './settings.js'
 
 export type OpenAiConfig = Pick<Config, 'OPENAI_API_KEY' | 'OPENAI_BASE_URL' | 'OPENAI_MODEL' | 'BOT_TIMEOUT_CONNECT'>
-
-export const OpenAiSettingsSchema = Type.Object({
-  model: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: 'Left out: OPENAI_MODEL' })),
-  prompt: Type.Optional(Type.String({ minLength: 1, maxLength: 32_000, 'x-trimmed': true, description: 'Who the bot is and what it is to do' })),
-  temperature: Type.Optional(Type.Number({ minimum: 0, maximum: 2, description: 'Left out: the model\'s own' })),
-  max_tokens: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Of an answer, at most. Left out: as many as the model likes' })),
-  history_tokens: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_000_000, description: 'How much of what was said the model gets to see. Left out: 8000' }))
-})
-export type OpenAiSettings = Static<typeof OpenAiSettingsSchema>
 
 type Body = OpenAI.ChatCompletionCreateParamsStreaming
 

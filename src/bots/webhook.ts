@@ -1,5 +1,4 @@
 import { createHmac } from 'node:crypto'
-import { Type, type Static } from 'typebox'
 import { Agent, fetch, type Response } from 'undici'
 import type { Config } from '../config.js'
 import { failure, type Piece, type StreamingBot } from './bot.js'
@@ -7,14 +6,9 @@ import type { Call } from './call.js'
 import { parse, readPieces, type Said } from './event-stream.js'
 import { createFencedConnector, type Lookup } from './fence.js'
 import { isFailure, refusal, unreachable } from './refusal.js'
+import type { WebhookSettings } from './settings.js'
 
 export type WebhookConfig = Pick<Config, 'WEBHOOK_ALLOW' | 'BOT_TIMEOUT_CONNECT'>
-
-export const WebhookSettingsSchema = Type.Object({
-  url: Type.String({ pattern: '^https?://[^/?#@\\s]+([/?][^#\\s]*)?$', maxLength: 2000, description: 'Where the turns are posted to' }),
-  secret: Type.String({ minLength: 16, maxLength: 1000, writeOnly: true, description: 'Signs what is posted; nobody gets to see it again' })
-})
-export type WebhookSettings = Static<typeof WebhookSettingsSchema>
 
 const MOST_BYTES = 1024 * 1024
 
