@@ -53,16 +53,14 @@ import { healthRoutes, refuseWhenClosing } from './http/health.js'
 import { limits } from './http/limits.js'
 import { countRequests, metricsRoutes } from './http/metrics.js'
 import { openapi } from './http/openapi.js'
-<<<<<<< HEAD
 import { pressure } from './http/pressure.js'
-=======
 import { page } from './http/page.js'
->>>>>>> ada8ff2 (feat(web): the page, to chat in a browser)
 import { security } from './http/security.js'
 import { ignoreUpgrades } from './http/upgrades.js'
 import { createMetrics } from './metrics/metrics.js'
 import { createMetricsStore } from './metrics/metrics-store.js'
 import { watchReplies } from './metrics/replies.js'
+import { serializeAlike } from './http/serializer.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -135,6 +133,7 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
   refuseWhenClosing(app)
   acceptBodies(app)
   ignoreUpgrades(app)
+  serializeAlike(app)
   await app.register(security, { config, cookieName: cookie.name })
   await app.register(pressure, { config })
   await app.register(limits, { config })
