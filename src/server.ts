@@ -1,3 +1,4 @@
+import { letGrow } from './young-generation.js'
 import closeWithGrace from 'close-with-grace'
 import pino from 'pino'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -66,6 +67,7 @@ async function serve (config: Config) {
     return Promise.race([app.close(), sleep(GRACE.requests)])
   })
   await app.listen({ host: config.HOST, port: config.PORT }).catch(explain)
+  letGrow()
 
   function explain (error: NodeJS.ErrnoException) {
     const { code, message } = error
