@@ -10,8 +10,8 @@ const LINE = 4
 /** The tokenizer's work grows with the square of a run of letters: 100,000 emoji in one piece would take it a minute. */
 const SLICE = 500
 
-/** How many UTF-16 units are counted, a few milliseconds, before others get their turn. */
-const BREATH = 10_000
+/** How many slices are counted, a few milliseconds, before others get their turn. */
+const BREATH = 20
 
 /**
  * What was said as a model takes it, as much of it as `budget` tokens reach, from the newest back: the turns that are
@@ -23,10 +23,11 @@ export async function fit (turns: Turn[], budget: number, me: string, count: typ
   const isGroup = new Set(turns.filter(turn => !isMine(turn)).map(({ name }) => name)).size > 1
   const kept: Line[] = []
   let left = budget
+  const breathe = createBreath()
   for (const turn of turns.toReversed()) {
     const { name, text } = turn
     const content = isGroup && !isMine(turn) && name !== null ? `${name}: ${text}` : text
-    left -= LINE + await tokensIn(content, left, count)
+    left -= LINE + await tokensIn(content, left, count, breathe)
     if (left < 0 && kept.length > 0) break
     kept.push({ role: isMine(turn) ? 'assistant' : 'user', content })
   }
@@ -34,13 +35,19 @@ export async function fit (turns: Turn[], budget: number, me: string, count: typ
 }
 
 /** Counts no further than `most`. A word that two slices share counts once more. */
-async function tokensIn (text: string, most: number, count: typeof countTokens) {
+async function tokensIn (text: string, most: number, count: typeof countTokens, breathe: () => Promise<void> | undefined) {
   let tokens = 0
   for (let at = 0; at < text.length && tokens <= most; at += SLICE) {
     tokens += count(text.slice(at, at + SLICE), AS_TEXT)
-    if (at % BREATH === 0) await pause()
+    await breathe()
   }
   return tokens
+}
+
+/** Lets others have their turn after every so many slices, and not before a short text is counted. */
+function createBreath () {
+  let slices = 0
+  return () => ++slices % BREATH === 0 ? pause() : undefined
 }
 
 /** `<|endoftext|>` in a message is what somebody wrote. */

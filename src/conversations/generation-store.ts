@@ -29,11 +29,8 @@ export function createGenerationStore (db: Db) {
   return {
     /** What was said before a reply, oldest first, and the bot that is to answer; undefined when one is gone. */
     async task ({ conversation, id }: Place): Promise<{ turns: Turn[], bot: BotRow } | undefined> {
-      const { rows: [bot] } = await db.$client.query<BotRow>(
-        'SELECT b.id, b.name, b.engine, b.settings FROM messages m JOIN chatbots b ON b.id = m.chatbot_id WHERE m.conversation_id = $1 AND m.id = $2', [conversation, id])
-      if (bot === undefined) return undefined
-      const { rows } = await db.$client.query<Turn>({ name: 'turns', text: TURNS, values: [conversation, id, MOST_TURNS] })
-      return { turns: rows.reverse(), bot }
+      const { rows: [task] } = await db.$client.query<{ bot: BotRow, turns: Turn[] }>({ name: 'task', text: TASK, values: [conversation, id, MOST_TURNS] })
+      return task
     },
 
     /** Stores what has come, renews the leases, in one statement; gives those that are still the owner's, and who is to stop. */
@@ -102,11 +99,18 @@ export function createGenerationStore (db: Db) {
   }
 }
 
-const TURNS = `
-  SELECT m.sender, coalesce(u.username, b.name) AS name, m.text
-  FROM messages m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id
-  WHERE m.conversation_id = $1 AND m.id < $2 AND m.text <> '' AND m.status NOT IN ('streaming', 'queued')
-  ORDER BY m.id DESC LIMIT $3`
+const TASK = `
+  SELECT json_build_object('id', bot.id, 'name', bot.name, 'engine', bot.engine, 'settings', bot.settings) AS bot,
+    (
+      SELECT coalesce(json_agg(json_build_object('sender', m.sender, 'name', coalesce(u.username, b.name), 'text', m.text) ORDER BY m.id), '[]')
+      FROM (
+        SELECT * FROM messages
+        WHERE conversation_id = $1 AND id < $2 AND text <> '' AND status NOT IN ('streaming', 'queued')
+        ORDER BY id DESC LIMIT $3
+      ) m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id
+    ) AS turns
+  FROM messages reply JOIN chatbots bot ON bot.id = reply.chatbot_id
+  WHERE reply.conversation_id = $1 AND reply.id = $2`
 
 const FLUSH = `
   UPDATE messages m

@@ -23,7 +23,7 @@ export interface Listening {
   conversation: number
   /** The rev from which on; left out: from now on. */
   after?: number | undefined
-  /** The replies after whose end the stream ends; left out: it goes on. */
+  /** What the stream begins with, and the replies after whose end it ends; left out: it goes on. */
   until?: Message[]
 }
 
@@ -42,7 +42,7 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
   return {
     /** @throws CONVERSATION_NOT_FOUND, before anything is sent */
     async send (reply: FastifyReply, { user, conversation, after: from = Number.MAX_SAFE_INTEGER, until }: Listening, log: FastifyBaseLogger) {
-      const first = await feeds.newsFor(user.id, conversation, from)
+      const first = newsIn(conversation, until) ?? await feeds.newsFor(user.id, conversation, from)
       if (isClosing) throw new UNAVAILABLE()
       const stream = new PassThrough()
       const awaited = new Set(until?.filter(isUnderWay).map(({ id }) => id))
@@ -157,6 +157,14 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
       for (const end of [...open, ...waiting]) end()
     }
   }
+}
+
+/** Of messages just stored, without a gap, nothing needs to be read before the first word can be sent. */
+function newsIn (conversation: number, messages: Message[] = []): News | undefined {
+  const revs = messages.map(({ rev }) => rev)
+  if (messages.length === 0 || revs.some((rev, nth) => rev !== revs[0]! + nth)) return undefined
+  const changes = messages.map(message => ({ ...message, author: null, clientId: null }))
+  return { conversation, lastRev: revs.at(-1)!, members: new Set(), changes, more: false, streaming: [] }
 }
 
 function withResolvers () {
