@@ -1,5 +1,5 @@
 import t from 'tap'
-import { startApp, type Client } from './helper.js'
+import { freshDatabase, startApp, type Client } from './helper.js'
 
 const begin = async (client: Client, name = 'Plans', more: object = {}): Promise<string> =>
   `/api/conversations/${(await client.post('/api/conversations', { name, ...more })).json().id}`
@@ -217,4 +217,15 @@ t.test('the list of conversations is in order to the millisecond, whoever uses t
     t.equal(found.length, user === 'ann' ? 12 : 3)
   }
   t.same(await query("SELECT FROM conversation_users cu JOIN conversations c ON c.id = cu.conversation_id WHERE cu.used_in <> date_bin('1 minute', c.last_updated, 'epoch')"), [])
+})
+
+t.test('times are the same, whatever time zone the database is in', async t => {
+  const connection = await freshDatabase(t)
+  const { as, clientOf } = await startApp(t, {}, undefined, connection)
+  const ann = await as('ann')
+  const url = await begin(ann)
+  const abroad = await startApp(t, {}, undefined, { ...connection, options: '-c TimeZone=Asia/Kolkata' })
+  const sent = (await ann.post(`${url}/messages`, { text: 'now' })).json()
+  t.ok(Math.abs(Date.parse(sent[0].created_at) - Date.now()) < 10_000)
+  for (const client of [clientOf(ann.headers), abroad.clientOf(ann.headers)]) t.same((await client.get(`${url}/messages`)).json(), sent)
 })

@@ -14,10 +14,18 @@ type Log = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
 /** What a server's connections are called in `pg_stat_activity`. */
 export const APPLICATION_NAME = 'parley'
 
+const { INT8, TIMESTAMPTZ } = pg.types.builtins
+const parseAnyTime = pg.types.getTypeParser(TIMESTAMPTZ)
+
+/** Times in UTC and of our millennia need no more than Node's own parser, which takes half as long as the driver's. */
+function parseTime (text: string) {
+  return text.endsWith('+00') && text[4] === '-' ? new Date(`${text.slice(0, 10)}T${text.slice(11, -3)}Z`) : parseAnyTime(text)
+}
+
 /** Ids and counts come as numbers: they stay far below 2^53. */
 const types: pg.CustomTypesConfig = {
   getTypeParser: ((oid: number, format?: 'text') =>
-    oid === pg.types.builtins.INT8 ? Number : pg.types.getTypeParser(oid, format)) as pg.CustomTypesConfig['getTypeParser']
+    oid === INT8 ? Number : oid === TIMESTAMPTZ ? parseTime : pg.types.getTypeParser(oid, format)) as pg.CustomTypesConfig['getTypeParser']
 }
 
 /**
