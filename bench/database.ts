@@ -47,7 +47,7 @@ export async function openBench () {
       const query = new URLSearchParams({ host: connection.host, port: `${connection.port}` })
       const server = await startServer({ DATABASE_URL: `postgres://postgres@/${name}?${query}`, JWT_SECRET: SECRET, ...settings })
       closing.push(server.stop)
-      return { name, size, connection: there, url: server.url }
+      return { name, size, connection: there, url: server.url, memory: server.memory }
     }
   }
 }

@@ -2,17 +2,22 @@ import { writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { isInstalled } from './load.js'
+import { measure as logins } from './logins.js'
 import { measure as messages } from './messages.js'
 import { hasPgbench, HOW_TO_GET_PGBENCH } from './pgbench.js'
 import type { Measure, Row } from './row.js'
+import { measure as sockets } from './sockets.js'
+import { measure as start } from './start.js'
+import { measure as streams } from './streams.js'
 
 // Everything that is measured, one after the other, as one table; docs/performance.md says what each row means. With
-// `--quick` it shows in a minute that all of it works, and the figures mean little.
+// `--quick` it shows in a minute that all of it works, and the figures mean little; with names of files, only these.
 
-const MEASURES: Measure[] = [messages]
+const MEASURES: Record<string, Measure> = { messages, start, logins, streams, sockets }
 const RESULTS = fileURLToPath(new URL('results.json', import.meta.url))
 
 const isQuick = process.argv.includes('--quick')
+const chosen = process.argv.slice(2).filter(name => name in MEASURES)
 const said = (text: string) => process.stdout.write(`${text}\n`)
 
 const [cpu] = os.cpus()
@@ -32,13 +37,13 @@ const line = (cells: string[]) => cells.map((cell, column) => column === 0 ? cel
 said(line(HEADS))
 
 const rows: Row[] = []
-for (const measure of MEASURES) {
-  for (const row of await measure({ isQuick })) {
+for (const name of chosen.length > 0 ? chosen : Object.keys(MEASURES)) {
+  for (const row of await MEASURES[name]!({ isQuick })) {
     rows.push(row)
     said(describe(row))
   }
 }
-if (!isQuick) await writeFile(RESULTS, `${JSON.stringify({ at: new Date(), machine, rows }, null, 2)}\n`)
+if (!isQuick && chosen.length === 0) await writeFile(RESULTS, `${JSON.stringify({ at: new Date(), machine, rows }, null, 2)}\n`)
 process.exit()
 
 function describe ({ what, measured, unit, yardstick, ratio, spread, target, isReached }: Row) {

@@ -1,30 +1,30 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-// A provider that speaks as OpenAI does: 50 tokens a second, as many as the last message says. A process of its own, which
-// tells its parent the port.
+// A provider that speaks as OpenAI does: as many words as the last message says, one every so many milliseconds. A process
+// of its own, which tells its parent the port.
 
-const TOKEN_EVERY = 20
+process.once('disconnect', () => process.exit()) // its parent is gone
 
 const server = createServer(async (request, response) => {
   let body = ''
   for await (const chunk of request) body += String(chunk)
   const { messages } = JSON.parse(body) as { messages: Array<{ content: string }> }
-  const tokens = Number(/\d+/.exec(messages.at(-1)!.content)![0])
+  const [, words, every] = /Say (\d+) words, one every (\d+) ms/.exec(messages.at(-1)!.content)!.map(Number) as [number, number, number]
   response.writeHead(200, { 'content-type': 'text/event-stream' })
   const say = (chunk: object) => response.write(`data: ${JSON.stringify({ id: 'x', object: 'chat.completion.chunk', created: 0, model: 'bench', ...chunk })}\n\n`)
   const begin = performance.now()
   let said = 0
   const timer = setInterval(() => {
     // Timers come late under load: what is due by now is said now.
-    const due = Math.min(tokens, Math.floor((performance.now() - begin) / TOKEN_EVERY) + 1)
+    const due = Math.min(words, Math.floor((performance.now() - begin) / every) + 1)
     for (; said < due; said++) say({ choices: [{ index: 0, delta: { content: `word${said} ` }, finish_reason: null }] })
-    if (said < tokens) return
+    if (said < words) return
     clearInterval(timer)
     say({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })
-    say({ choices: [], usage: { prompt_tokens: 5, completion_tokens: tokens, total_tokens: tokens + 5 } })
+    say({ choices: [], usage: { prompt_tokens: 5, completion_tokens: words, total_tokens: words + 5 } })
     response.end('data: [DONE]\n\n')
-  }, TOKEN_EVERY)
+  }, every)
   say({ choices: [{ index: 0, delta: { role: 'assistant', content: `word${said++} ` }, finish_reason: null }] })
   response.on('close', () => clearInterval(timer))
 })

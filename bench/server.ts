@@ -7,9 +7,12 @@ import { fileURLToPath } from 'node:url'
 
 const program = fileURLToPath(new URL('../dist/server.js', import.meta.url))
 
-/** The built server as a process of its own, on an empty embedded database, without limits; `stop` leaves nothing behind. */
-export async function startServer (settings: Record<string, string> = {}) {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'parley-bench-'))
+/**
+ * The built server as a process of its own, without limits, on an embedded database: an empty one that is gone when it
+ * stops, or that of a folder that was there before and stays.
+ */
+export async function startServer (settings: Record<string, string> = {}, place?: string) {
+  const folder = place ?? await mkdtemp(path.join(os.tmpdir(), 'parley-bench-'))
   const child = spawn(process.execPath, [program], {
     cwd: folder,
     env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', DATA_DIR: path.join(folder, 'data'), RATE_LIMITS: 'off', BCRYPT_COST: '10', LOG_LEVEL: 'info', ...settings },
@@ -42,7 +45,7 @@ export async function startServer (settings: Record<string, string> = {}) {
       const ended = once(child, 'exit')
       child.kill('SIGTERM')
       await ended
-      await rm(folder, { recursive: true, maxRetries: 5 })
+      if (place === undefined) await rm(folder, { recursive: true, maxRetries: 5 })
     }
   }
 }

@@ -1,92 +1,123 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
+import http from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { percentile, startServer } from './server.js'
+import { openBench, tokenOf } from './database.js'
+import type { Measure, Row } from './row.js'
+import { percentile } from './server.js'
 
-// 300 replies at once on one server process, of 50 tokens a second each, for 20 seconds; and how much later than from the
-// provider itself the first token comes.
+// Replies of a language model, as they grow: how much later than from the model itself the first word comes, and what a
+// thousand of them at once cost.
 
-const USERS = 100
-const EACH = 3
-const TOKENS = 1_000
-const PROBES = 50
+/** A word of a reply every so many milliseconds. */
+const EVERY = 100
 
-const provider = fork(fileURLToPath(new URL('provider.ts', import.meta.url)), { execArgv: ['--import', 'tsx'] })
-const [port] = await once(provider, 'message') as [number]
-const providerUrl = `http://127.0.0.1:${port}/v1`
-const server = await startServer({ OPENAI_API_KEY: 'bench', OPENAI_BASE_URL: providerUrl })
+interface Said { firstWord: number, text: string }
 
-const rooms: Array<{ token: string, id: number }> = []
-for (let n = 0; n < USERS; n++) {
-  await server.post('/register', { id: `user-${n}`, passcode: 'correct horse' })
-  const token = String((await server.post('/login', { id: `user-${n}`, passcode: 'correct horse' }))['access_token'])
-  for (let room = 0; room < EACH; room++) {
-    const { id } = await server.post('/api/conversations', { name: `Room ${room}`, bots: ['assistant'] }, token)
-    rooms.push({ token, id: Number(id) })
+/** A streamed reply, and one that streams while many others do; and many at once. */
+export const measure: Measure = async function measure ({ isQuick }) {
+  const streams = isQuick ? 100 : 1_000
+  const words = isQuick ? 20 : 150
+  const provider = fork(fileURLToPath(new URL('provider.ts', import.meta.url)), { execArgv: ['--import', 'tsx'] })
+  const [port] = await once(provider, 'message') as [number]
+  const providerUrl = `http://127.0.0.1:${port}/v1`
+  const bench = await openBench()
+  try {
+    const server = await bench.fill('streams', { users: streams + 1, conversations: 0, messages: 0, rich: 0, longest: 0 }, {
+      OPENAI_API_KEY: 'bench', OPENAI_BASE_URL: providerUrl, MAX_GENERATIONS: '1100'
+    })
+    const rooms = await inTens(Array.from({ length: streams + 1 }, (_, n) => async () => await room(server.url, tokenOf(n + 1))))
+    const through = (n: number, words: number) => ask(...rooms[n]!, { text: say(words) })
+    const direct = () => ask(`${providerUrl}/chat/completions`, '', { stream: true, messages: [{ role: 'user', content: say(1) }] })
+
+    await Promise.all(rooms.slice(1).map((_, n) => through(n, 10))) // at rest is a server that has worked before
+    const idle = await firstWords('first word of a reply', direct, () => through(streams, 1), isQuick)
+    await sleep(isQuick ? 0 : 5_000)
+    const atRest = server.memory()
+    let most = 0
+    const watch = setInterval(() => { most = Math.max(most, server.memory()) }, 250)
+    const replies = Promise.all(rooms.slice(1).map((_, n) => through(n, words)))
+    await sleep(EVERY * words / 4)
+    const busy = await firstWords(`first word while ${streams} replies grow`, direct, () => through(streams, 1), isQuick)
+    const heard = await replies
+    clearInterval(watch)
+
+    const complete = heard.filter(({ text }) => isComplete(text, words)).length
+    const each = (most - atRest) / streams / 1024
+    return [idle, busy,
+      { what: 'complete of replies at once', measured: complete, unit: `of ${streams}`, ratio: complete, spread: [complete, complete], target: `= ${streams}`, isReached: complete === streams },
+      { what: `memory of each of ${streams} replies`, measured: each, unit: 'kB', ratio: each, spread: [each, each], target: '≤ 40', isReached: each <= 40 }
+    ]
+  } finally {
+    await bench.close()
+    provider.kill()
   }
 }
 
-/** Asks for a reply of so many tokens; gives when its first one came, in milliseconds, and all that came. */
-async function listen ({ token, id }: { token: string, id: number }, tokens: number) {
-  const begin = performance.now()
-  const answer = await fetch(`${server.url}/api/conversations/${id}/messages`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}`, accept: 'text/event-stream' },
-    body: JSON.stringify({ text: `Say ${tokens} words` })
-  })
-  return await readUntilTheEnd(answer, begin, /"word|: ?"word0 /)
+/** Asks both in turns, and gives how much later the first word comes through us. */
+async function firstWords (what: string, direct: () => Promise<Said>, through: () => Promise<Said>, isQuick: boolean): Promise<Row> {
+  const rounds: Array<[direct: number, through: number]> = []
+  for (let round = 0; round < (isQuick ? 2 : 5); round++) {
+    const times = { direct: [] as number[], through: [] as number[] }
+    for (let n = 0; n < 20; n++) {
+      times.direct.push((await direct()).firstWord)
+      times.through.push((await through()).firstWord)
+    }
+    rounds.push([percentile(times.direct, 50), percentile(times.through, 50)])
+  }
+  const more = rounds.map(([direct, through]) => through - direct)
+  const ratio = percentile(more, 50)
+  return {
+    what,
+    measured: percentile(rounds.map(([, through]) => through), 50),
+    yardstick: percentile(rounds.map(([direct]) => direct), 50),
+    unit: 'ms',
+    ratio,
+    spread: [Math.min(...more), Math.max(...more)],
+    target: '≤ 3',
+    isReached: ratio <= 3
+  }
 }
 
-async function askProvider () {
-  const begin = performance.now()
-  const answer = await fetch(`${providerUrl}/chat/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ stream: true, messages: [{ role: 'user', content: 'Say 1 words' }] })
-  })
-  return await readUntilTheEnd(answer, begin, /word0/)
-}
+const say = (words: number) => `Say ${words} words, one every ${EVERY} ms`
 
-async function readUntilTheEnd (answer: Response, begin: number, first: RegExp) {
+const agent = new http.Agent({ keepAlive: true })
+
+/** Posts JSON, and gives all that comes back with the milliseconds until the first word of it. */
+async function ask (url: string, token: string, body: object): Promise<Said> {
+  const begin = performance.now()
+  const request = http.request(url, {
+    agent,
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}`, accept: 'text/event-stream' }
+  })
+  request.end(JSON.stringify(body))
+  const [answer] = await once(request, 'response') as [http.IncomingMessage]
   let text = ''
-  let firstToken = NaN
-  const decoder = new TextDecoder()
-  for await (const chunk of answer.body!) {
-    text += decoder.decode(chunk as Uint8Array, { stream: true })
-    if (Number.isNaN(firstToken) && first.test(text)) firstToken = performance.now() - begin
+  let firstWord = NaN
+  for await (const chunk of answer.setEncoding('utf8')) {
+    text += chunk
+    if (Number.isNaN(firstWord) && text.includes('word0')) firstWord = performance.now() - begin
   }
-  return { firstToken, text }
+  return { firstWord, text }
 }
 
-const probe = rooms[0]!
-const direct: number[] = []
-const through: number[] = []
-for (let n = 0; n < PROBES; n++) {
-  direct.push((await askProvider()).firstToken)
-  through.push((await listen(probe, 1)).firstToken)
+/** A conversation of a user's with a language model: where messages to it go, and the user's token. */
+async function room (url: string, token: string): Promise<[url: string, token: string]> {
+  const { text } = await ask(`${url}/api/conversations`, token, { name: 'Room', bots: ['assistant'] })
+  return [`${url}/api/conversations/${JSON.parse(text).id}/messages`, token]
 }
 
-const memory = { before: server.memory(), during: 0 }
-const begin = performance.now()
-const replies = Promise.all(rooms.map(async room => await listen(room, TOKENS)))
-const watch = setInterval(() => { memory.during = Math.max(memory.during, server.memory()) }, 1000)
-const heard = await replies
-clearInterval(watch)
-const seconds = (performance.now() - begin) / 1000
-const expected = Array.from({ length: TOKENS }, (_, n) => `word${n} `).join('')
-const complete = heard.filter(({ text }) => text.includes(`"text":"${expected}","status":"complete"`)).length
-
-await server.stop()
-provider.kill()
-
-const rows = {
-  'first token, provider, median': `${percentile(direct, 50).toFixed(1)} ms`,
-  'first token, through us, median': `${percentile(through, 50).toFixed(1)} ms`,
-  'replies at once, complete': `${rooms.length}, ${complete}`,
-  'tokens a reply, seconds in all': `${TOKENS}, ${seconds.toFixed(1)}`,
-  'memory before': `${(memory.before / 1024 / 1024).toFixed(0)} MB`,
-  'memory at most': `${(memory.during / 1024 / 1024).toFixed(0)} MB`,
-  'memory a stream': `${((memory.during - memory.before) / rooms.length / 1024).toFixed(0)} kB`
+async function inTens<T> (work: Array<() => Promise<T>>): Promise<T[]> {
+  const done: T[] = []
+  for (let n = 0; n < work.length; n += 10) done.push(...await Promise.all(work.slice(n, n + 10).map(one => one())))
+  return done
 }
-for (const [name, value] of Object.entries(rows)) process.stdout.write(`${name.padEnd(34)} ${value}\n`)
-process.exit(complete === rooms.length ? 0 : 1)
+
+/** Whether the words came one after the other, and then the whole reply. */
+function isComplete (text: string, words: number) {
+  const whole = Array.from({ length: words }, (_, n) => `word${n} `).join('')
+  const parts = [...text.matchAll(/event: (?:delta\ndata: |message\ndata: (?=.*"status":"streaming"))(.*)/g)].map(([, data]) => JSON.parse(data!).text)
+  return parts.join('') === whole && text.includes(`"text":"${whole}","status":"complete"`)
+}

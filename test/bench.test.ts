@@ -8,7 +8,11 @@ const MEASURED = [
   'list of conversations', 'list of conversations, 110,000 messages',
   'send a message', 'send a message, 110,000 messages',
   'guided chat by phone', 'guided chat by phone, 110,000 messages',
-  'first page of 1,000 conversations', 'last page of 1,000 conversations'
+  'first page of 1,000 conversations', 'last page of 1,000 conversations',
+  'start to first answer', 'memory at rest',
+  'other routes beside 100 logins a second',
+  'first word of a reply', 'first word while 100 replies grow', 'complete of replies at once', 'memory of each of 100 replies',
+  'memory of each of 500 quiet sockets', 'message to a group of 100, 99th percentile'
 ]
 
 t.test('the quick form of the benchmark measures every row', async t => {

@@ -1,0 +1,82 @@
+import { once } from 'node:events'
+import http from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openBench, tokenOf } from './database.js'
+import type { Measure } from './row.js'
+import { percentile } from './server.js'
+
+/** Logins a second that are offered, whether they are answered or not, and requests of other routes. */
+const LOGINS = 100
+const OTHERS = 200
+
+/** What many logins at once, at the default cost of a password, do to who is logged in already. */
+export const measure: Measure = async function measure ({ isQuick }) {
+  const seconds = isQuick ? 1 : 8
+  const bench = await openBench()
+  try {
+    const { url } = await bench.fill('logins', { users: 20, conversations: 5, messages: 20, rich: 0, longest: 0 }, { BCRYPT_COST: '12' })
+    const account = { username: 'somebody', password: 'correct horse' }
+    if (await ask(url, 'POST', '/api/signup', '', account) !== 201) throw new Error('Nobody can sign up')
+    const answered = new Map<number, number>()
+
+    const logIn = async () => {
+      const status = await ask(url, 'POST', '/api/login', '', account)
+      answered.set(status, (answered.get(status) ?? 0) + 1)
+    }
+    const list = async (n: number) => {
+      if (await ask(url, 'GET', '/api/conversations', tokenOf(1 + n % 20)) !== 200) throw new Error('A list of conversations was refused')
+    }
+    await offer(seconds, [{ rate: OTHERS, work: list }]) // warm
+    const rounds: Array<[alone: number, beside: number]> = []
+    for (let round = 0; round < (isQuick ? 1 : 3); round++) {
+      const [alone] = await offer(seconds, [{ rate: OTHERS, work: list }])
+      const [beside] = await offer(seconds, [{ rate: OTHERS, work: list }, { rate: LOGINS, work: logIn }])
+      rounds.push([percentile(alone!, 99), percentile(beside!, 99)])
+    }
+    if (answered.get(200) === undefined || [...answered.keys()].some(status => status !== 200 && status !== 429)) {
+      throw new Error(`Logins were answered with ${[...answered.keys()].join(', ')}`)
+    }
+    const ratios = rounds.map(([alone, beside]) => beside / alone)
+    const ratio = percentile(ratios, 50)
+    return [{
+      what: `other routes beside ${LOGINS} logins a second`,
+      measured: percentile(rounds.map(([, beside]) => beside), 50),
+      yardstick: percentile(rounds.map(([alone]) => alone), 50),
+      unit: 'ms',
+      ratio,
+      spread: [Math.min(...ratios), Math.max(...ratios)],
+      target: '≤ 3',
+      isReached: ratio <= 3
+    }]
+  } finally {
+    await bench.close()
+  }
+}
+
+/**
+ * Begins work at these rates a second, however long it takes; gives how many milliseconds each took from the moment at
+ * which it was due.
+ */
+async function offer (seconds: number, works: Array<{ rate: number, work: (n: number) => Promise<unknown> }>): Promise<number[][]> {
+  const begin = performance.now()
+  return await Promise.all(works.map(async ({ rate, work }) => {
+    const all: Array<Promise<number>> = []
+    for (let n = 0; n < rate * seconds; n++) {
+      const due = begin + n * 1000 / rate
+      if (due > performance.now()) await sleep(due - performance.now())
+      all.push(work(n).then(() => performance.now() - due))
+    }
+    return await Promise.all(all)
+  }))
+}
+
+const agent = new http.Agent({ keepAlive: true })
+
+async function ask (url: string, method: string, path: string, token: string, body?: object): Promise<number> {
+  const request = http.request(url + path, { agent, method, headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` } })
+  request.end(body && JSON.stringify(body))
+  const [answer] = await once(request, 'response') as [http.IncomingMessage]
+  answer.resume()
+  await once(answer, 'end')
+  return answer.statusCode!
+}

@@ -1,0 +1,63 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { io, type Socket } from 'socket.io-client'
+
+// Holds sockets for `sockets.ts`, which asks for one thing after the other: connect these, begin a conversation, send
+// messages into it. A process of its own.
+
+interface Question {
+  connect?: { url: string, tokens: string[] }
+  group?: { names: string[] }
+  messages?: number
+}
+
+/** How many connect at once. */
+const AT_ONCE = 50
+/** Between two messages, in milliseconds. */
+const PAUSE = 50
+
+const sockets: Socket[] = []
+let conversation: number
+let others: Socket[] = []
+
+process.once('disconnect', () => process.exit()) // its parent is gone
+process.on('message', async ({ connect, group, messages }: Question) => {
+  if (connect !== undefined) await connectAll(connect.url, connect.tokens)
+  if (group !== undefined) await begin(group.names)
+  process.send!(messages === undefined ? [] : await sendAll(messages))
+})
+
+async function connectAll (url: string, tokens: string[]) {
+  for (let n = 0; n < tokens.length; n += AT_ONCE) {
+    sockets.push(...await Promise.all(tokens.slice(n, n + AT_ONCE).map(async token => {
+      const socket = io(url, { auth: { token }, forceNew: true, transports: ['websocket'], reconnection: false })
+      await once(socket as never, 'connect')
+      return socket
+    })))
+  }
+}
+
+/** The first socket begins a conversation with these, whose sockets are those that follow it. */
+async function begin (names: string[]) {
+  const { chat_session_id: id } = await sockets[0]!.emitWithAck('start_chat', { name: 'Group', bots: [], users: names })
+  conversation = id
+  others = sockets.slice(1, names.length + 1)
+  for (const socket of others) await socket.emitWithAck('join_chat', { chat_session_id: id })
+}
+
+/** How long each message took to each of the others, in milliseconds, within ten seconds after the last one. */
+async function sendAll (messages: number) {
+  const sentAt = new Map<string, number>()
+  const latencies: number[] = []
+  const hear = ({ text }: { text: string }) => { latencies.push(performance.now() - sentAt.get(text)!) }
+  for (const socket of others) socket.on('new_message', hear)
+  for (let n = 0; n < messages; n++) {
+    const text = `Message ${n} of ${performance.now()}`
+    sentAt.set(text, performance.now())
+    sockets[0]!.emit('send_message', { chat_session_id: conversation, text })
+    await sleep(PAUSE)
+  }
+  for (let wait = 0; wait < 200 && latencies.length < messages * others.length; wait++) await sleep(50)
+  for (const socket of others) socket.off('new_message', hear)
+  return latencies
+}
