@@ -106,7 +106,7 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
   const passwords = createPasswords(config.BCRYPT_COST)
   const signIn = createSignIn(accounts, passwords)
   const recoveries = createRecoveryStore(db)
-  const recovery = createRecovery(recoveries, createTokens(secret), passwords, sessions)
+  const recovery = createRecovery(recoveries, createTokens(secret, config.JWT_SECRET_PREVIOUS), passwords, sessions)
   const feeds = createFeedStore(db)
   const events = createEvents(listener, feeds, app.log)
   const messages = createMessageStore(db, events.changed)
@@ -138,7 +138,7 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
   await app.register(pressure, { config })
   await app.register(limits, { config })
   await app.register(openapi, { cookieName: cookie.name })
-  await app.register(authentication, { sessions, secret, cookie })
+  await app.register(authentication, { sessions, secret, formerSecret: config.JWT_SECRET_PREVIOUS, cookie })
 
   const describe = (error: FastifyError) => describeError(error, isUnavailable, app.log)
   await app.register(socketio, { config, cookieName: cookie.name, sessions, conversations, feeds, events, converse, describe })

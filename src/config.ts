@@ -31,6 +31,7 @@ export const ConfigSchema = Type.Object({
     minLength: 32,
     description: 'Signs the session tokens; at least 32 characters. Unset: one is made and kept in DATA_DIR; several instances must share one'
   })),
+  JWT_SECRET_PREVIOUS: Type.Optional(Type.String({ minLength: 32, description: 'The secret before this one, whose tokens are still good: so a new one logs nobody out' })),
   CORS_ORIGINS: Type.String({
     default: DEFAULT_ORIGINS,
     format: 'urls',

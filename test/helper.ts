@@ -75,10 +75,11 @@ export type Headers = Record<string, string>
 export async function startApp (t: Test, changes: Partial<Config> = {}, logger?: Deps['logger'], database?: pg.PoolConfig) {
   const connection = database ?? await freshDatabase(t)
   const config = settings(changes)
+  const secret = config.JWT_SECRET ?? SECRET
   const db = createDb(connection, silent)
   let worker: Worker | undefined
   const bots = createSlowBots()
-  const app = await buildApp({ config, db, secret: SECRET, isWorking: () => worker?.isWorking() ?? true, changeBots: bots.change, logger })
+  const app = await buildApp({ config, db, secret, isWorking: () => worker?.isWorking() ?? true, changeBots: bots.change, logger })
   t.teardown(() => app.close())
   const inject = async (request: InjectOptions) => await app.inject(request)
   const anyone = clientOf(inject, {})
@@ -103,7 +104,7 @@ export async function startApp (t: Test, changes: Partial<Config> = {}, logger?:
     /** Does the jobs that there are, and those that come, until the test ends. */
     async work () {
       const log = logger ?? silent
-      worker = await startWorker({ connection, tasks: createTasks({ config, db, secret: SECRET, app, log }), log })
+      worker = await startWorker({ connection, tasks: createTasks({ config, db, secret, app, log }), log })
       t.teardown(worker.stop)
       return worker
     },

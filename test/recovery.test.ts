@@ -6,7 +6,7 @@ import path from 'node:path'
 import { pino } from 'pino'
 import { SMTPServer } from 'smtp-server'
 import { loggerOptions } from '../src/http/logging.js'
-import { freshDatabase, run, startApp } from './helper.js'
+import { freshDatabase, run, SECRET, startApp } from './helper.js'
 import { layCable, openPlace, until, urlOf } from './process.js'
 
 // Forgotten passwords and addresses that are verified: by mail, through the jobs, whatever goes wrong on the way.
@@ -350,3 +350,25 @@ function tokenIn ({ text }: Pick<Mail, 'text'>) {
 async function allDone (query: (sql: string) => Promise<unknown[]>) {
   await until(async () => (await query('SELECT FROM graphile_worker.jobs WHERE task_identifier <> \'tidy\'')).length === 0)
 }
+
+t.test('a new secret logs nobody out, and leaves the links in mails good', async t => {
+  const mailServer = await startMailServer(t)
+  const first = await startApp(t, { SMTP_URL: mailServer.url })
+  await first.work()
+  const ann = await first.as('ann', PASSWORD)
+  await ann.patch('/api/me', { email: 'ann@example.com', current_password: PASSWORD })
+  const [mail] = await mailServer.received(1)
+  const [JWT_SECRET, other] = ['the new secret, longer than 32 bytes', 'quite another secret of 32 bytes']
+  const next = await startApp(t, { JWT_SECRET, JWT_SECRET_PREVIOUS: SECRET }, undefined, first.connection)
+  const without = await startApp(t, { JWT_SECRET }, undefined, first.connection)
+  const wrong = await startApp(t, { JWT_SECRET, JWT_SECRET_PREVIOUS: other }, undefined, first.connection)
+
+  t.equal((await next.clientOf(ann.headers).get('/api/me')).statusCode, 200)
+  for (const app of [without, wrong]) {
+    t.equal((await app.clientOf(ann.headers).get('/api/me')).statusCode, 401)
+    t.match((await app.anyone.post('/api/email/verify', { token: tokenIn(mail!) })).json(), { code: 'INVALID_LINK' })
+  }
+  t.equal((await next.anyone.post('/api/email/verify', { token: tokenIn(mail!) })).statusCode, 200)
+  const again = await next.as('ann', PASSWORD)
+  t.equal((await without.clientOf(again.headers).get('/api/me')).statusCode, 200, 'what is signed now is signed by the new one')
+})

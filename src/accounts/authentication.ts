@@ -37,14 +37,22 @@ interface Claims { sid: number, kind: SessionKind }
 const ISSUER = 'parley'
 const AUDIENCE = 'session'
 
-export interface AuthenticationOptions { sessions: Sessions, secret: string, cookie: ReturnType<typeof sessionCookie> }
+const VERIFY = { algorithms: ['HS256'] as ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['exp', 'sid', 'kind'] }
+
+export interface AuthenticationOptions {
+  sessions: Sessions
+  secret: string
+  /** Signed the tokens that are still about, where the secret was changed; new ones it does not sign. */
+  formerSecret: string | undefined
+  cookie: ReturnType<typeof sessionCookie>
+}
 
 /** A token names a row in `sessions`, which decides. It comes as Bearer, or in the cookie. */
-export const authentication = fp<AuthenticationOptions>(async function authentication (app, { sessions, secret, cookie }) {
+export const authentication = fp<AuthenticationOptions>(async function authentication (app, { sessions, secret, formerSecret, cookie }) {
   await app.register(jwt, {
     secret,
     sign: { algorithm: 'HS256', iss: ISSUER, aud: AUDIENCE },
-    verify: { algorithms: ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['exp', 'sid', 'kind'] }
+    verify: VERIFY
   })
 
   app.decorate('userOf', async token => {
@@ -89,8 +97,12 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
   })
 
   function claimsOf (token: string) {
+    return verified(token) ?? (formerSecret === undefined ? undefined : verified(token, { ...VERIFY, key: formerSecret }))
+  }
+
+  function verified (token: string, options?: typeof VERIFY & { key: string }) {
     try {
-      return app.jwt.verify<Claims>(token)
+      return app.jwt.verify<Claims>(token, options)
     } catch {
       // Whatever is wrong with a token (expired, forged, for another purpose), it is worth nothing.
     }

@@ -13,18 +13,18 @@ export type Recovery = ReturnType<typeof createRecovery>
  * A token is a row's id and an HMAC over what the row says: whoever reads the database cannot make one, and a mail that
  * is sent again carries the same.
  */
-export function createTokens (secret: string) {
-  const key = Buffer.from(hkdfSync('sha256', secret, '', 'one-time tokens', 32))
+export function createTokens (secret: string, formerSecret = secret) {
+  const [key, formerKey] = [secret, formerSecret].map(each => Buffer.from(hkdfSync('sha256', each, '', 'one-time tokens', 32))) as [Buffer, Buffer]
 
-  const proof = ({ id, purpose, userId, address, expiresAt }: Token) =>
-    createHmac('sha256', key).update(JSON.stringify([id, purpose, userId, address, expiresAt.toISOString()])).digest()
+  const proof = ({ id, purpose, userId, address, expiresAt }: Token, by = key) =>
+    createHmac('sha256', by).update(JSON.stringify([id, purpose, userId, address, expiresAt.toISOString()])).digest()
 
   return {
     of: (row: Token) => `${row.id}.${proof(row).toString('base64url')}`,
-    /** Whether this is the token of the row. */
+    /** Whether this is the token of the row, also one that was made before the secret was changed. */
     proves: (token: string, row: Token) => {
       const given = Buffer.from(token.slice(token.indexOf('.') + 1), 'base64url')
-      return given.length === 32 && timingSafeEqual(given, proof(row))
+      return given.length === 32 && [key, formerKey].some(by => timingSafeEqual(given, proof(row, by)))
     }
   }
 }
