@@ -19,7 +19,7 @@ NEW_ENOUGH = $(shell node -e 'var v = process.versions.node.split("."); if (v[0]
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run dev test bench lint stop restart build docker_tag init_db clean_db backup restore node
+.PHONY: help run dev test bench lint stop restart build docker_tag init_db clean_db backup restore soak node
 
 help:
 	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -101,6 +101,9 @@ backup: $(BUILT) ## Writes all that the database holds into DATA_DIR/backups, or
 
 restore: $(BUILT) ## Puts the backup FILE= in the place of what the database holds, after asking; FORCE=1 does not ask
 	@node dist/db/command.js restore $(if $(FILE),'$(FILE)') $(if $(filter 1,$(FORCE)),--force)
+
+soak: $(BUILT) ## Everything at once for 15 MINUTES, or as many as you say; prints what it holds and how late it is
+	@MINUTES='$(or $(MINUTES),15)' node_modules/.bin/tsx bench/soak.ts
 
 $(INSTALLED): package.json package-lock.json | node
 	npm ci --include=dev --no-audit --no-fund
