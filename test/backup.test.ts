@@ -36,7 +36,7 @@ const everything = (connection: pg.ClientConfig) => run(connection, ROWS)
 async function fill (place: Place, settings: Settings, connection: pg.ClientConfig) {
   const server = await place.serve(settings)
   const ann = await server.join('ann')
-  await ann.patch('/api/me', { email: 'ann@example.com', password: 'correct horse' })
+  await ann.patch('/api/me', { email: 'ann@example.com', current_password: 'correct horse' })
   await ann.post('/api/conversations', { name: 'Plans' })
   for (const text of TEXTS) await ann.post('/api/conversations/1/messages', { text })
   await ann.delete('/api/conversations/1/messages/1')
