@@ -20,17 +20,18 @@ const WRK = fileURLToPath(new URL('wrk.lua', import.meta.url))
 const AUTOCANNON = fileURLToPath(new URL('autocannon.ts', import.meta.url))
 
 /**
- * Sends these again and again for some seconds, 64 at once, from a process of its own: wrk where it is installed, else
- * autocannon. Gives how many were answered a second; all must succeed.
+ * Sends these again and again for some seconds, so many at once, from a process of its own: wrk where it is installed,
+ * else autocannon. Gives how many were answered a second; all must succeed.
  */
-export async function drive (url: string, calls: Call[], seconds: number): Promise<number> {
+export async function drive (url: string, calls: Call[], seconds: number, clients = CLIENTS): Promise<number> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'parley-load-'))
   const file = path.join(folder, 'calls')
   try {
     await writeFile(file, calls.map(({ method, path, token = '', body }) => [method, path, token, body === undefined ? '' : JSON.stringify(body)].join('\t')).join('\n'))
     const { stdout } = await isInstalled('wrk')
-      ? await execute('wrk', ['-t1', `-c${CLIENTS}`, `-d${seconds}s`, '--timeout', '10s', '-s', WRK, url, '--', file])
-      : await execute(process.execPath, ['--import', 'tsx', AUTOCANNON, url, `${CLIENTS}`, `${seconds}`, file])
+      ? await execute('wrk', ['-t1', `-c${clients}`, `-d${seconds}s`, '--timeout', '10s', '-s', WRK, url, '--', file])
+      : await execute(process.execPath, ['--import', 'tsx', AUTOCANNON, url, `${clients}`, `${seconds}`, file])
+    await fetch(`${url}/health/ready`) // behind what was left unanswered at the end, which is not to burden whoever is next
     const counted = JSON.parse(stdout.trim().split('\n').at(-1)!) as Counted
     if (counted.failed > 0) throw new Error(`${counted.failed} of ${counted.requests} requests failed, such as ${calls[0]!.method} ${calls[0]!.path}`)
     return counted.requests / counted.seconds

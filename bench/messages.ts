@@ -15,6 +15,9 @@ const SMALL: Size = { users: 2, conversations: 100, messages: 50, rich: 0, longe
 const TEXT = 'What is to be said, and is it much?'
 const PAGE = 50
 
+/** How many ask for a page of conversations at once where two such pages are compared. */
+const AT_ONCE = 4
+
 /** Sending and reading: over HTTP against the statements by themselves, and with much in the database against little. */
 export const measure: Measure = async ({ isQuick }) => {
   const [rounds, seconds] = isQuick ? [1, 2] : [5, 3]
@@ -47,8 +50,8 @@ export const measure: Measure = async ({ isQuick }) => {
       const few = await pageOf(large, 1, Math.min(offset, conversations - PAGE))
       const many = await pageOf(large, users + 1, Math.min(offset, rich - PAGE))
       const { measured, yardstick } = await inTurns({
-        measured: () => drive(large.url, [many], seconds),
-        yardstick: () => drive(large.url, [few], seconds)
+        measured: () => drive(large.url, [many], seconds, AT_ONCE),
+        yardstick: () => drive(large.url, [few], seconds, AT_ONCE)
       }, rounds)
       rows.push(rowOf(`${which} page of ${rich.toLocaleString('en')} conversations`, measured, yardstick, { cost: 2 }))
     }

@@ -112,13 +112,12 @@ t.test('what is refused is refused alone, and the others are stored once, in ord
     append(5, says('a')),
     append(5, says('b'))
   ])
-  t.same(outcomes.map(({ status }) => status), ['fulfilled', 'fulfilled', 'rejected', 'fulfilled', 'fulfilled', 'fulfilled'])
-  t.match(outcomes[2], { reason: { code: '23505', constraint: 'messages_client_id' } })
-  t.match(outcomes.slice(3), [{ value: undefined }, { value: { id: 1 } }, { value: { id: 3 } }])
-  t.same((await log()).map(({ place, id, text }) => [place, id, text]), [
-    [1, 1, 'first'], [1, 2, 'You said: first'],
-    [2, 1, 'once'], [2, 2, 'You said: once'],
-    [5, 1, 'a'], [5, 2, 'You said: a'], [5, 3, 'b'], [5, 4, 'You said: b']
+  const raced = outcomes.slice(1, 3)
+  t.same(raced.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+  t.match(raced.find(({ status }) => status === 'rejected'), { reason: { code: '23505', constraint: 'messages_client_id' } })
+  t.match([outcomes[0], ...outcomes.slice(3)], [{ value: { id: 1 } }, { value: undefined }, { value: { id: 1 } }, { value: { id: 3 } }])
+  t.same((await log()).map(({ id, text }) => [id, text]), [
+    [1, 'first'], [2, 'You said: first'], [1, 'once'], [2, 'You said: once'], [1, 'a'], [2, 'You said: a'], [3, 'b'], [4, 'You said: b']
   ])
 })
 
