@@ -76,7 +76,7 @@ t.test('from signing up to a streamed reply, and a reload in the middle of it', 
   const call = await bots.call()
   call.say('Once upon ')
   await page.getByText('Once upon').waitFor()
-  t.equal(await page.getByRole('heading', { level: 1 }).textContent(), 'Tell me a story', 'it is named by its first message')
+  await page.getByRole('heading', { level: 1, name: 'Tell me a story' }).waitFor() // it is named by its first message
   call.say('a **time**')
   await page.locator('strong', { hasText: 'time' }).waitFor()
   await page.reload()

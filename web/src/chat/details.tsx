@@ -74,7 +74,7 @@ export function Details ({ conversation: { id, name }, me, onClose }: { conversa
         {isOwner && absent.length > 0 && (
           <label className='field'>
             {words.details.addBot}
-            <select value='' onChange={({ target }) => change.mutate(() => ask(api.POST('/api/conversations/{id}/bots', { params: { path }, body: { name: target.value } })))}>
+            <select value='' onChange={({ target: { value: name } }) => change.mutate(() => ask(api.POST('/api/conversations/{id}/bots', { params: { path }, body: { name } })))}>
               <option value='' disabled>{words.details.chooseBot}</option>
               {absent.map(({ id, name }) => <option key={id}>{name}</option>)}
             </select>
