@@ -8,15 +8,21 @@ for tool in debootstrap chroot unshare; do
   command -v $tool > /dev/null || { echo "Skipped: there is no $tool (apt-get install debootstrap util-linux)."; exit 0; }
 done
 [ "$(id -u)" = 0 ] || { echo 'Skipped: only root can make a Debian tree.'; exit 0; }
-# Mounts are this process's own, and go with it.
+# The one mount, of /proc, is this process's own and goes with it. Nothing of the machine's is mounted into the tree, which is removed.
 [ "${1:-}" = inside ] || exec unshare --mount "$0" inside
 
 work=$(mktemp -d)
-base=node_modules/.cache/debian-bookworm
-trap 'umount -R "$work"/*/dev "$work"/*/proc 2> /dev/null || true; rm -rf "$work"' EXIT
+base=${XDG_CACHE_HOME:-$HOME/.cache}/parley/debian-bookworm
+server=
+clean () {
+  if [ -n "$server" ]; then kill "$server" 2> /dev/null || true; wait "$server" || true; fi
+  rm -rf --one-file-system "$work"
+}
+trap clean EXIT
 
 if [ ! -e "$base/done" ]; then
-  rm -rf "$base"
+  rm -rf --one-file-system "$base"
+  mkdir -p "$(dirname "$base")"
   debootstrap --variant=minbase --include=ca-certificates,libstdc++6,libatomic1,passwd bookworm "$base" > "$work/log" || { tail "$work/log"; exit 1; }
   chroot "$base" useradd --create-home --uid 1000 node
   touch "$base/done"
@@ -27,21 +33,21 @@ mkdir "$work/context"
 sed -n 's/^!//p' .dockerignore | while read -r name; do cp -a "$name" "$work/context/"; done
 
 stage= root= cwd=/ user=root command= health=
-declare -a environment=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "npm_config_registry=$(npm config get registry)")
+declare -a environment=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "npm_config_registry=$(npm config get registry 2> /dev/null)" NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt)
 
 begin () {
   stage=$1 root=$work/$1 cwd=/ user=root
   cp -a "$base" "$root"
   cp -L "$(command -v node)" "$root/usr/bin/node"
   mkdir -p "$root/usr/lib/node_modules"
-  cp -a "$(npm root --global)/npm" "$root/usr/lib/node_modules/"
+  cp -a "$(npm root --global 2> /dev/null)/npm" "$root/usr/lib/node_modules/"
   ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$root/usr/bin/npm"
   cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
   cp -L --remove-destination /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/" # whom this machine trusts
-  mount --rbind /dev "$root/dev"
-  mount --rbind /proc "$root/proc"
+  mount -t proc proc "$root/proc"
 }
-inside () { chroot --userspec="$user" "$root" env -i "HOME=/tmp" "${environment[@]}" sh -c "cd '$cwd' && exec \"\$@\"" sh "$@"; }
+enter () { exec chroot --userspec="$user" "$root" env -i HOME=/tmp "${environment[@]}" sh -c "cd '$cwd' && exec \"\$@\"" sh "$@"; }
+inside () { (enter "$@"); }
 copy () {
   local from=$work/context target
   [[ $1 == --from=* ]] && { from=$work/${1#--from=}; shift; }
@@ -49,7 +55,8 @@ copy () {
   [[ $target == /* ]] || target=$cwd/$target
   # Of one folder it takes the content, of files it makes entries of a folder.
   for source in "${@:1:$#-1}"; do
-    if [ -d "$from/$source" ]; then mkdir -p "$root$target"; cp -a "$from/$source/." "$root$target/"; else mkdir -p "$root$target"; cp -a "$from/$source" "$root$target/"; fi
+    mkdir -p "$root$target"
+    if [ -d "$from/$source" ]; then cp -a "$from/$source/." "$root$target/"; else cp -a "$from/$source" "$root$target/"; fi
   done
 }
 words () { node -p 'JSON.parse(process.argv[1]).join("\n")' "$1"; }
@@ -74,15 +81,16 @@ environment+=("PORT=$port")
 mapfile -t command < <(words "$command")
 mapfile -t health < <(words "$health")
 echo "-- as $user: ${command[*]}"
-inside "${command[@]}" > "$work/server.log" 2>&1 &
+enter "${command[@]}" > "$work/server.log" 2>&1 &
 server=$!
 for second in $(seq 60); do
   inside "${health[@]}" && break
   [ "$second" != 60 ] || { cat "$work/server.log"; echo 'It does not get healthy.'; exit 1; }
   sleep 1
 done
-answer=$(node -e "fetch('http://127.0.0.1:$port/chat', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{\"user_phone\":\"1\",\"user_message\":\"hello\"}' }).then(a => a.text()).then(console.log)")
-[ "$answer" = '{"user_phone":"1","bot_message":"What is your name?"}' ] || { cat "$work/server.log"; echo "It answers $answer."; exit 1; }
-kill -TERM "$(pgrep --parent "$server" -f 'dist/server.js' || echo "$server")"
-wait "$server" || { cat "$work/server.log"; echo 'It did not end well.'; exit 1; }
+answer=$(node -e "fetch('http://127.0.0.1:$port/chat', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{\"user_phone\":\"111\",\"user_message\":\"hello\"}' }).then(a => a.text()).then(console.log)")
+[ "$answer" = '{"user_phone":"111","bot_message":"What is your name?"}' ] || { cat "$work/server.log"; echo "It answers $answer."; exit 1; }
+kill -TERM "$server"
+wait "$server" || { server=; cat "$work/server.log"; echo 'It did not end well.'; exit 1; }
+server=
 echo 'Every step of the Dockerfile works, the server chats as its user, and ends on SIGTERM.'
