@@ -18,7 +18,7 @@ const PATIENCE = 5_000
 /** Before what is only worth knowing. */
 const NOTE = 'Note: '
 
-const silent = { info () {}, warn () {}, error () {} }
+const silent = { info: String, warn: String, error: String }
 
 /** What is wrong, by the settings that it needs to be right: what those say of themselves is enough. */
 const checks: Array<[needs: Setting[], examine: (config: Config) => Promise<string[]> | string[]]> = [
@@ -84,8 +84,7 @@ async function port ({ HOST, PORT }: Config) {
 }
 
 async function isOurs (host: string, port: number) {
-  const everywhere = ['0.0.0.0', '::'].includes(host)
-  const answer = await ask(`http://${everywhere ? 'localhost' : net.isIPv6(host) ? `[${host}]` : host}:${port}/health/live`).catch(() => undefined)
+  const answer = await ask(`http://${host.replace(/^.*:.*$/, '[$&]')}:${port}/health/live`).catch(() => undefined)
   return answer?.text === '{"status":"ok"}'
 }
 
