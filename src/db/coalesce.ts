@@ -7,7 +7,8 @@ interface Waiting<Item, Result> {
 /**
  * Makes one piece of work of many that come at about the same time: what comes while work is under way waits, and goes
  * into the next, in the order in which it came. What comes when nothing is under way goes at once. `work` gives the
- * items' results in their order, or throws for all of them; a result that is a promise is waited for by its item alone.
+ * items' results in their order, or throws for all of them and for what waits, so that nobody waits for two failures;
+ * a result that is a promise is waited for by its item alone.
  * @param most how many items go together at most
  */
 export function createCoalescer<Item, Result> (
@@ -23,7 +24,7 @@ export function createCoalescer<Item, Result> (
         const results = await work(together.map(({ item }) => item))
         for (const [nth, { resolve }] of together.entries()) resolve(results[nth]!)
       } catch (error) {
-        for (const { reject } of together) reject(error)
+        for (const { reject } of [...together, ...waiting.splice(0)]) reject(error)
       }
     }
     working = undefined
