@@ -723,7 +723,7 @@ t.test('who leaves while it is answered is followed no more', { buffered: true }
   }
   await gone(() => socket.close())
   t.equal(await isFollowed(id), false)
-  for (const [event, input, name] of [['send_message', { chat_session_id: id, text: 'Hi' }, 'append'], ['join_chat', { chat_session_id: id }, 'news']] as const) {
+  for (const [event, input, name] of [['send_message', { chat_session_id: id, text: 'Hi' }, 'append_messages'], ['join_chat', { chat_session_id: id }, 'news']] as const) {
     const { socket } = await enter(t, server, ann)
     const { asked, release } = server.hold(name)
     socket.emit(event, input)
@@ -806,9 +806,9 @@ t.test('a message that is in the log though its sender was told otherwise', { bu
   const query = pool.query.bind(pool)
   pool.query = (async (...args: [{ name?: string }]) => {
     const answer = await (query as (...args: unknown[]) => Promise<unknown>)(...args)
-    if (args[0].name !== 'append') return answer
+    if (args[0].name !== 'append_messages') return answer
     await until(() => heard.some(({ rev }) => rev === 4))
-    throw new UNAVAILABLE()
+    throw new Error('Connection terminated unexpectedly')
   }) as never
   t.match(await socket.emitWithAck('send_message', { chat_session_id: id, text: 'Second', client_id: 'c2' }), { code: 'UNAVAILABLE' })
   pool.query = query as never

@@ -49,7 +49,7 @@ t.test('requests are counted by route and status, never by address', async t => 
   const seconds = measured['parley_http_request_seconds_sum{method="POST",route="/api/signup",status="201"}']!
   t.ok(seconds > 0.0005 && seconds < 30, `a signup took ${seconds} s, by the clock`)
 
-  t.ok(measured['parley_query_seconds_count{query="append"}']! >= 1, 'queries by name')
+  t.ok(measured['parley_query_seconds_count{query="append_messages"}']! >= 1, 'queries by name')
   t.ok(measured['parley_query_seconds_count{query="unnamed"}']! >= 1, 'and those without')
   t.ok(measured['parley_pool_connections']! >= 1)
   t.equal(measured['parley_pool_waiting'], 0)
@@ -423,7 +423,7 @@ t.test('a trace goes from the door to the database and the provider, and holds n
 
   const inside = collector.spans.filter(span => span.traceId === traceId)
   const plans = inside.map(span => attributesOf(span)['db.postgresql.plan'])
-  for (const name of ['sessions', 'setting', 'append', 'turns']) t.ok(plans.includes(name), `the query ${name}`)
+  for (const name of ['sessions', 'setting', 'append', 'task']) t.ok(plans.includes(name), `the query ${name}`)
   const provider = inside.find(({ kind, attributes }) => kind === 3 && attributes.some(({ key }) => key === 'url.full'))!
   t.match(attributesOf(provider), { 'url.full': mock.url, 'http.request.method': 'POST', 'http.response.status_code': 200 })
   t.equal(mock.getLastRequest()!.headers['traceparent'], `00-${traceId}-${provider.spanId}-01`, 'and on to the provider')

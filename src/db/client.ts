@@ -110,8 +110,8 @@ export function isUnavailable (error: unknown): boolean {
 
 /** Whether the database refused a statement for what is in it, or was raced by another, so that nothing of it was done. */
 export function wasRefused (error: unknown): boolean {
-  const { code } = reasonOf(error)
-  return code !== undefined && !AWAY.test(code)
+  const reason = reasonOf(error)
+  return reason instanceof pg.DatabaseError && !AWAY.test(reason.code!)
 }
 
 /** Whether the database refused this because the named unique constraint or index stands against it. */
