@@ -1,8 +1,8 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-// A provider that speaks as OpenAI does: as many words as the last message says, one every so many milliseconds. A process
-// of its own, which tells its parent the port.
+// A provider that speaks as OpenAI does: as many words as the last message says, one every so many milliseconds, or every
+// 20. A process of its own, which tells its parent the port.
 
 process.once('disconnect', () => process.exit()) // its parent is gone
 
@@ -10,21 +10,22 @@ const server = createServer(async (request, response) => {
   let body = ''
   for await (const chunk of request) body += String(chunk)
   const { messages } = JSON.parse(body) as { messages: Array<{ content: string }> }
-  const [, words, every] = /Say (\d+) words, one every (\d+) ms/.exec(messages.at(-1)!.content)!.map(Number) as [number, number, number]
+  const { words, every } = /Say (?<words>\d+) words(, one every (?<every>\d+) ms)?/.exec(messages.at(-1)!.content)!.groups as { words: string, every?: string }
+  const [most, pause] = [Number(words), Number(every ?? 20)]
   response.writeHead(200, { 'content-type': 'text/event-stream' })
   const say = (chunk: object) => response.write(`data: ${JSON.stringify({ id: 'x', object: 'chat.completion.chunk', created: 0, model: 'bench', ...chunk })}\n\n`)
   const begin = performance.now()
   let said = 0
   const timer = setInterval(() => {
     // Timers come late under load: what is due by now is said now.
-    const due = Math.min(words, Math.floor((performance.now() - begin) / every) + 1)
+    const due = Math.min(most, Math.floor((performance.now() - begin) / pause) + 1)
     for (; said < due; said++) say({ choices: [{ index: 0, delta: { content: `word${said} ` }, finish_reason: null }] })
-    if (said < words) return
+    if (said < most) return
     clearInterval(timer)
     say({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })
-    say({ choices: [], usage: { prompt_tokens: 5, completion_tokens: words, total_tokens: words + 5 } })
+    say({ choices: [], usage: { prompt_tokens: 5, completion_tokens: most, total_tokens: most + 5 } })
     response.end('data: [DONE]\n\n')
-  }, every)
+  }, pause)
   say({ choices: [{ index: 0, delta: { role: 'assistant', content: `word${said++} ` }, finish_reason: null }] })
   response.on('close', () => clearInterval(timer))
 })
