@@ -1,6 +1,8 @@
 import t from 'tap'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { freshDatabase, run } from './helper.js'
+import { migrateUp } from '../src/db/migrate.js'
+import { startWorker } from '../src/jobs/worker.js'
+import { freshDatabase, run, silent } from './helper.js'
 import { connect as dial, follow } from './live.js'
 import { startPostgres } from './postgres.js'
 import { connect, isWaiting, openPlace, until, urlOf, type Answer } from './process.js'
@@ -114,4 +116,34 @@ t.test('the only connection waits for a slow query: others are told soon', { buf
   await until(async () => (await server.get('/health/ready')).status === 200)
   t.equal((await ann.post(`/api/conversations/${id}/messages`, { text: 'Free again' })).status, 201)
   t.same(await run(database, 'SELECT text FROM messages ORDER BY id'), [{ text: 'Free again' }, { text: 'You said: Free again' }], 'what was refused was not stored')
+})
+
+t.test('jobs that end one after the other while the database is away are done again, and so are others', { buffered: true }, async t => {
+  const postgres = await startPostgres(t)
+  await migrateUp(postgres.connection)
+  const add = (n: number) => run(postgres.connection, "SELECT graphile_worker.add_job('wait', json_build_object('n', $1::int))", [n])
+  for (const n of [1, 2, 3, 4]) await add(n)
+  const begun: number[] = []
+  const ends: Array<() => void> = []
+  const tasks = {
+    async wait (payload: unknown) {
+      begun.push((payload as { n: number }).n)
+      if (begun.length <= 4) await new Promise<void>(resolve => ends.push(resolve))
+    }
+  }
+  const worker = await startWorker({ connection: postgres.connection, tasks, log: silent })
+  await until(() => ends.length === 4 || sleep(20).then(() => false))
+  await postgres.stop()
+  for (const end of ends) {
+    end()
+    await sleep(100)
+  }
+  await postgres.start()
+  await add(5)
+  await until(() => begun.length === 9 || sleep(50).then(() => false))
+  t.same(begun.toSorted(), [1, 1, 2, 2, 3, 3, 4, 4, 5])
+  t.ok(worker.isWorking())
+  await worker.stop()
+  t.same(await run(postgres.connection, 'SELECT task_identifier, attempts FROM graphile_worker.jobs'), [], 'and all of it is noted')
+  t.same(await run(postgres.connection, "SELECT FROM pg_stat_activity WHERE application_name = 'parley-jobs'"), [])
 })

@@ -1,5 +1,6 @@
-import { EventEmitter } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Logger, runTaskList, type Job, type TaskList, type WorkerEvents, type WorkerPool } from 'graphile-worker'
 import type pg from 'pg'
 import { createDb } from '../db/client.js'
@@ -8,6 +9,9 @@ import { createWorkerStore } from './worker-store.js'
 /** In seconds: how often a worker says that it lives, and after which silence it counts as dead. */
 const HEARTBEAT = 3
 const DEAD = 10
+
+/** In milliseconds: how long what a worker has done may take to be noted, once it is over. */
+const LAST_NOTES = 1_000
 
 const JOBS_AT_ONCE = 4
 
@@ -27,7 +31,7 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
   const db = createDb({ ...connection, application_name: 'parley-jobs', max: JOBS_AT_ONCE + 1 }, log)
   const workers = createWorkerStore(db)
   const logger = describeTo(log)
-  let pool: WorkerPool | undefined
+  let pool: Pick<WorkerPool, 'id'> & { end: () => Promise<void> } | undefined
   let stopping: Promise<void> | undefined
   let isOver = false
   let timer: NodeJS.Timeout | undefined
@@ -61,15 +65,16 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
     events.once('worker:getJob:error', giveUp)
     for (const event of ['worker:getJob:empty', 'job:start'] as const) events.once(event, () => events.off('worker:getJob:error', giveUp))
 
-    begun.promise.catch(err => log.warn({ err }, 'the worker broke off, and begins anew')).then(() => { pool = undefined })
-    return begun
+    const over = whenOver(events)
+    Promise.race([begun.promise, over]).catch(err => log.warn({ err }, 'the worker broke off, and begins anew')).then(() => { pool = undefined })
+    return { id: begun.id, end: async () => await Promise.race([begun.gracefulShutdown(), over]) }
   }
 
   /** Lets the jobs that are under way end; their heartbeat goes on meanwhile. */
   async function end () {
     const last = pool
     try {
-      await last?.gracefulShutdown()
+      await last?.end()
       if (last !== undefined) await workers.isGone(last.id)
     } catch (err) {
       log.warn({ err }, 'the worker did not end cleanly: what it left is taken up by another')
@@ -89,6 +94,20 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
       return stopping
     }
   }
+}
+
+/**
+ * All its jobs have ended, and had time to be noted. The queue's own promise may never tell: of several jobs in turn that
+ * cannot be noted it loses count (graphile-worker 0.17.3), and keeps the connection that listens.
+ */
+async function whenOver (events: WorkerEvents) {
+  let listening: pg.PoolClient | undefined
+  events.on('pool:listen:success', ({ client }) => { listening = client })
+  events.on('pool:listen:release', () => { listening = undefined })
+  await Promise.race((['pool:gracefulShutdown:complete', 'pool:forcefulShutdown:complete', 'pool:forcefulShutdown:error'] as const)
+    .map(async event => await once(events as EventEmitter, event)))
+  await sleep(LAST_NOTES, undefined, { ref: false })
+  listening?.release(true)
 }
 
 /** graphile-worker's chatter is for debugging. Its errors are told without the job's payload, which may be private. */
