@@ -19,7 +19,7 @@ t.test('the quick form of the benchmark measures every row', async t => {
   t.setTimeout(300_000)
   const { stdout } = await promisify(execFile)('node_modules/.bin/tsx', ['bench/main.ts', '--quick'], {
     cwd: fileURLToPath(new URL('..', import.meta.url)),
-    env: { ...process.env, NODE_V8_COVERAGE: '' } // tsx compiles src/ otherwise than tap does, and the two cannot be added up
+    env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' } // tsx compiles src/ otherwise than tap does, and the two cannot be added up
   })
   const lines = stdout.split('\n')
   for (const what of MEASURED) t.match(lines.find(line => line.startsWith(`${what}  `)), /^.* [\d.,]+ .*(reached|no yardstick)$/, what)

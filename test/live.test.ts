@@ -862,6 +862,25 @@ t.test('a follower that leaves while others are read does not keep them from hea
   t.same(asked[0], [1])
 })
 
+t.test('who does not know yet what is being written reads it when it is stored', async t => {
+  const read: number[][] = []
+  const nothing = { lastRev: 0, members: new Set([1]), changes: [], more: false, streaming: [] }
+  const feeds = {
+    news: async (places: Array<{ conversation: number }>) => {
+      read.push(places.map(({ conversation }) => conversation))
+      return places.map(({ conversation }) => ({ ...nothing, conversation }))
+    },
+    stale: async () => []
+  }
+  const events = createEvents({ publish: async () => {}, subscribe () {} }, feeds, silent)
+  const leave = events.follow(1, { user: 1, after: 0, hear () {}, grow () {}, leave () {} })
+  await events.settle()
+  events.stored([{ conversation: 1, id: 2, length: 10 }, { conversation: 2, id: 2, length: 10 }])
+  await events.settle()
+  t.same(read, [[1], [1]])
+  leave()
+})
+
 t.test('who leaves while its session is looked at is not ended any more', async t => {
   let hear = (_ids: number[]) => {}
   const { watch } = createWatch({ publish: async () => {}, subscribe (_channel, listener) { hear = listener } }, async () => [])
