@@ -35,6 +35,25 @@ t.test('a conversation: begin, read, rename, delete', async t => {
   t.same(await query('SELECT FROM messages'), [], 'its messages go with it')
 })
 
+t.test('what was said reads the same wherever it is read, with whatever is in it, at whatever time', async t => {
+  const { as, query } = await startApp(t)
+  const ann = await as('ann')
+  const url = await begin(ann, 'With "quotes", \\, \u2028 and more')
+  for (const text of ['"quotes" and \\n', 'two\nlines\tand \u0001', '\u2028 </script> é 👩‍👩‍👧 \ufffe']) await ann.post(`${url}/messages`, { text })
+  for (const [id, time] of [[1, '2026-01-02 03:04:05.000001+00'], [2, '2026-01-02 03:04:05.9999+00'], [3, '2026-11-21 23:59:59.12-05'], [4, '0001-01-01 00:00:00+00']] as const) {
+    await query(`UPDATE messages SET created_at = '${time}' WHERE id = ${id}`)
+  }
+  const messages = (await ann.get(`${url}/messages`)).json()
+  t.same(messages, (await Promise.all([1, 2, 3, 4, 5, 6].map(id => ann.get(`${url}/messages/${id}`)))).map(one => one.json()))
+  t.same(messages, (await ann.get(`${url}/messages?after=0`)).json())
+  t.match(messages[2], { created_at: '2026-11-22T04:59:59.120Z' })
+  const [listed] = (await ann.get('/api/conversations')).json()
+  t.match(listed, { name: 'With "quotes", \\, \u2028 and more', last_updated: ISO })
+  t.same(listed.messages, messages)
+  t.same((await ann.get(url)).json(), listed)
+  t.match((await ann.get(`${url}/messages`)).headers, { 'content-type': 'application/json; charset=utf-8' })
+})
+
 t.test('sending a message answers with it and the reply', async t => {
   const { as, query } = await startApp(t)
   const ann = await as('ann')

@@ -114,7 +114,7 @@ export function createMemberStore (db: Db, { mustBeMember }: Pick<MessageStore, 
 export const without = (botId: number) => sql`${conversations.state} - ${String(botId)}::text`
 
 /** For a WHERE: whether the user is in the conversation of that id. */
-export const isMember = (from: Pick<Db, 'select'>, userId: number, conversationId: PgColumn) => exists(from.select({ one: sql`1` }).from(conversationUsers)
+const isMember = (from: Pick<Db, 'select'>, userId: number, conversationId: PgColumn) => exists(from.select({ one: sql`1` }).from(conversationUsers)
   .where(and(eq(conversationUsers.conversationId, conversationId), eq(conversationUsers.userId, userId))))
 
 /**

@@ -3,7 +3,7 @@ import type { Db } from '../db/client.js'
 import { chatbots, conversations, conversationUsers, messages, users } from '../db/tables.js'
 import { CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR } from '../errors.js'
 import { cutPage } from '../http/paging.js'
-import { FROM_MESSAGES, MESSAGE } from './log.js'
+import { FROM_MESSAGES, MESSAGE_FOR_JSON } from './log.js'
 import type { Message } from './schema.js'
 
 export type MessageStore = ReturnType<typeof createMessageStore>
@@ -38,9 +38,9 @@ export function createMessageStore (db: Db, changed: (conversation: number) => v
     .prepare('message')
 
   return {
-    /** A page of messages, oldest first, that ends before the given one; without one the newest page. */
+    /** A page of messages as JSON, oldest first, that ends before the given one; without one the newest page. */
     async page (user: number, conversation: number, { limit, before = Number.MAX_SAFE_INTEGER }: { limit: number, before?: number }) {
-      const { rows } = await db.$client.query<Message>({ name: 'messages_page', text: PAGE, values: [conversation, before, user, limit + 1] })
+      const { rows } = await db.$client.query<{ id: number, json: string }>({ name: 'messages_page', text: PAGE, values: [conversation, before, user, limit + 1] })
       const { page, hasMore } = cutPage(rows, limit)
       if (page.length === 0) await this.mustBeMember(user, conversation)
       return { page: page.reverse(), hasMore }
@@ -51,18 +51,6 @@ export function createMessageStore (db: Db, changed: (conversation: number) => v
       const [found] = await selectOne.execute({ user, conversation, message: id })
       if (found === undefined) await this.mustBeMember(user, conversation)
       return orNotFound(found)
-    },
-
-    /** The newest `limit` messages of each of these conversations, oldest first, whoever asks. */
-    async newest (conversations: number[], limit: number): Promise<Map<number, Message[]>> {
-      const { rows } = await db.$client.query<Message & { conversation: number }>({ name: 'messages_newest', text: NEWEST, values: [conversations, limit] })
-      const byConversation = new Map<number, Message[]>()
-      for (const { conversation, ...row } of rows) {
-        const known = byConversation.get(conversation)
-        if (known === undefined) byConversation.set(conversation, [row])
-        else known.push(row)
-      }
-      return byConversation
     },
 
     /** @throws CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR */
@@ -111,20 +99,12 @@ export function createMessageStore (db: Db, changed: (conversation: number) => v
 }
 
 export const PAGE = `
-  SELECT ${MESSAGE} ${FROM_MESSAGES}
-  WHERE m.conversation_id = $1 AND m.id < $2 AND m.status <> 'deleted'
-    AND EXISTS (SELECT FROM conversation_users cu WHERE cu.conversation_id = $1 AND cu.user_id = $3)
-  ORDER BY m.id DESC LIMIT $4`
-
-export const NEWEST = `
-  SELECT c.id AS conversation, m.*
-  FROM unnest($1::bigint[]) AS c (id)
-  CROSS JOIN LATERAL (
-    SELECT ${MESSAGE} ${FROM_MESSAGES}
-    WHERE m.conversation_id = c.id AND m.status <> 'deleted'
-    ORDER BY m.id DESC LIMIT $2
-  ) m
-  ORDER BY c.id, m.id`
+  SELECT m.id, row_to_json(m)::text AS json FROM (
+    SELECT ${MESSAGE_FOR_JSON} ${FROM_MESSAGES}
+    WHERE m.conversation_id = $1 AND m.id < $2 AND m.status <> 'deleted'
+      AND EXISTS (SELECT FROM conversation_users cu WHERE cu.conversation_id = $1 AND cu.user_id = $3)
+    ORDER BY m.id DESC LIMIT $4
+  ) m`
 
 function orNotFound (found: Message | undefined): Message {
   if (found === undefined) throw new MESSAGE_NOT_FOUND()

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, INVALID_CURSOR, NOT_THE_OWNER, UNAUTHORIZED } from '../errors.js'
-import { decodeCursor, encodeCursor, linkNext } from '../http/paging.js'
+import { decodeCursor, encodeCursor, linkNext, sendJson } from '../http/paging.js'
 import { answers, LOGGED_IN } from '../http/schema.js'
 import {
   ConversationChangesSchema, ConversationNameSchema, ConversationParams, ConversationQuery, ConversationSchema, ConversationSettingsSchema,
@@ -18,14 +18,14 @@ export const conversationRoutes: FastifyPluginAsyncTypebox<{ conversations: Conv
       const { page, hasMore } = await conversations.list(user.id, { limit, after, messages })
       const last = page.at(-1)
       if (hasMore) linkNext(request, reply, { cursor: encodeCursor({ time: last!.last_updated, id: last!.id }) })
-      return page
+      return sendJson(reply, `[${page.map(({ json }) => json)}]`)
     })
 
     app.post('/', Create, async ({ user, body }, reply) =>
       reply.code(201).send(await conversations.create(user.id, body)))
 
-    app.get('/:id', Get, async ({ user, params, query }) =>
-      conversations.get(user.id, params.id, query.messages))
+    app.get('/:id', Get, async ({ user, params, query }, reply) =>
+      sendJson(reply, await conversations.get(user.id, params.id, query.messages)))
 
     app.put('/:id', Rename, async ({ user, params, body }) =>
       conversations.change(user.id, params.id, body))

@@ -1,35 +1,30 @@
 import { and, desc, eq, inArray, sql } from 'drizzle-orm'
 import { keyOf } from '../accounts/store.js'
-import type { Db, Transaction } from '../db/client.js'
+import { jsonTime, type Db, type Transaction } from '../db/client.js'
 import { chatbots, conversationBots, conversations, conversationUsers, messages, users } from '../db/tables.js'
 import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, NOT_THE_OWNER, USER_NOT_FOUND } from '../errors.js'
 import { cutPage, type Cursor } from '../http/paging.js'
-import { isMember, lockAsMember } from './member-store.js'
-import type { MessageStore } from './message-store.js'
+import { FROM_MESSAGES, MESSAGE_FOR_JSON } from './log.js'
+import { lockAsMember } from './member-store.js'
 import type { ConversationChanges, NewConversation } from './schema.js'
 
 export type ConversationStore = ReturnType<typeof createConversationStore>
 
 /** Conversations and who is in them; `defaultBot` where nobody says which bots. To a stranger a conversation is not there. */
-export function createConversationStore (db: Db, messageStore: MessageStore, defaultBot: string) {
+export function createConversationStore (db: Db, defaultBot: string) {
   const title = { id: conversations.id, name: conversations.name }
-  const summary = { ...title, is_finished: conversations.isFinished, last_updated: conversations.lastUpdated }
 
   return {
-    /** A page of the user's conversations, last used first, each with its newest messages. */
+    /** A page of the user's conversations as JSON, last used first, each with its newest messages. */
     async list (userId: number, { limit, after = BEGINNING, messages }: { limit: number, after: Cursor | undefined, messages: number }) {
-      const { rows } = await db.$client.query<Summary>({ name: 'conversations_page', text: PAGE, values: [userId, after.time, after.id, limit + 1] })
-      const { page, hasMore } = cutPage(rows, limit)
-      const newest = await messageStore.newest(page.map(({ id }) => id), messages)
-      return { page: page.map(row => ({ ...row, messages: newest.get(row.id) ?? [] })), hasMore }
+      const { rows } = await db.$client.query<Listed>({ name: 'conversations_page', text: PAGE, values: [userId, messages, after.time, after.id, limit + 1] })
+      return cutPage(rows, limit)
     },
 
-    /** @throws CONVERSATION_NOT_FOUND */
-    async get (userId: number, id: number, limit: number) {
-      const [row] = await db.select(summary).from(conversations)
-        .where(and(eq(conversations.id, id), isMember(db, userId, conversations.id)))
-      const found = orNotFound(row)
-      return { ...found, messages: (await messageStore.newest([id], limit)).get(id) ?? [] }
+    /** A conversation as JSON, with so many of its newest messages. @throws CONVERSATION_NOT_FOUND */
+    async get (userId: number, id: number, messages: number): Promise<string> {
+      const { rows } = await db.$client.query<Listed>({ name: 'conversation', text: ONE, values: [userId, messages, id] })
+      return orNotFound(rows[0]).json
     },
 
     /** @throws BOT_NOT_FOUND, USER_NOT_FOUND */
@@ -92,18 +87,38 @@ export function createConversationStore (db: Db, messageStore: MessageStore, def
   }
 }
 
-interface Summary { id: number, name: string, is_finished: boolean, last_updated: Date }
+interface Listed { id: number, last_updated: Date, json: string }
 
 /** Where a list begins: behind every time that a cursor may have. */
 const BEGINNING: Cursor = { time: new Date('5138-12-31'), id: Number.MAX_SAFE_INTEGER }
 
-/** By index from the cursor's minute on; within a minute it is sorted. */
+/** `conversations c` as JSON, as the wire has it, with its $2 newest messages, oldest first. */
+const CONVERSATION_JSON = `json_build_object(
+  'id', c.id, 'name', c.name, 'is_finished', c.is_finished, 'last_updated', ${jsonTime('c.last_updated')},
+  'messages', (
+    SELECT coalesce(json_agg(newest ORDER BY newest.id), '[]') FROM (
+      SELECT ${MESSAGE_FOR_JSON} ${FROM_MESSAGES}
+      WHERE m.conversation_id = c.id AND m.status <> 'deleted'
+      ORDER BY m.id DESC LIMIT $2
+    ) newest
+  ))::text AS json`
+
+/** By index from the cursor's minute on; within a minute it is sorted. Messages are read only of what is on the page. */
 export const PAGE = `
-  SELECT c.id, c.name, c.is_finished, c.last_updated
+  SELECT c.id, c.last_updated, ${CONVERSATION_JSON}
+  FROM (
+    SELECT c.id, c.name, c.is_finished, c.last_updated
+    FROM conversation_users cu JOIN conversations c ON c.id = cu.conversation_id
+    WHERE cu.user_id = $1 AND cu.used_in <= date_bin('1 minute', $3::timestamptz, 'epoch') AND (c.last_updated, c.id) < ($3::timestamptz, $4)
+    ORDER BY cu.used_in DESC, c.last_updated DESC, c.id DESC
+    LIMIT $5
+  ) c
+  ORDER BY c.last_updated DESC, c.id DESC`
+
+const ONE = `
+  SELECT c.id, c.last_updated, ${CONVERSATION_JSON}
   FROM conversation_users cu JOIN conversations c ON c.id = cu.conversation_id
-  WHERE cu.user_id = $1 AND cu.used_in <= date_bin('1 minute', $2::timestamptz, 'epoch') AND (c.last_updated, c.id) < ($2::timestamptz, $3)
-  ORDER BY cu.used_in DESC, c.last_updated DESC, c.id DESC
-  LIMIT $4`
+  WHERE cu.user_id = $1 AND c.id = $3`
 
 function orNotFound<T> (row: T | undefined): T {
   if (row === undefined) throw new CONVERSATION_NOT_FOUND()

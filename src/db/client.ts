@@ -96,6 +96,11 @@ async function untilItAnswers (connection: pg.ClientConfig, address: string, log
   }
 }
 
+/** The SQL of a `timestamptz` as JSON has it everywhere: `Date.toJSON()`. */
+export function jsonTime (column: string): string {
+  return `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24":"MI":"SS.MS"Z"')`
+}
+
 /** SQLSTATE classes 08, 53 and 57P, a statement that took too long, and what Node says of a socket. @see https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const AWAY = /^(08|53|57P|57014)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOENT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/
 /** Raced by another change: a deadlock, or what a new row refers to was deleted just before. */

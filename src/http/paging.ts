@@ -25,6 +25,11 @@ export function cutPage<T> (rows: T[], limit: number): { page: T[], hasMore: boo
   return { page: rows.slice(0, limit), hasMore: rows.length > limit }
 }
 
+/** Answers with what is JSON already. */
+export function sendJson (reply: FastifyReply, json: string) {
+  return reply.type('application/json; charset=utf-8').send(json)
+}
+
 /** Points to the next page: this address with some of its query changed. @see RFC 8288 */
 export function linkNext (request: FastifyRequest, reply: FastifyReply, change: Record<string, string | number>) {
   const query = new URLSearchParams({ ...request.query as Record<string, string>, ...change as Record<string, string> })
