@@ -40,7 +40,7 @@ t.test('what was said reads the same wherever it is read, with whatever is in it
   const ann = await as('ann')
   const url = await begin(ann, 'With "quotes", \\, \u2028 and more')
   for (const text of ['"quotes" and \\n', 'two\nlines\tand \u0001', '\u2028 </script> é 👩‍👩‍👧 \ufffe']) await ann.post(`${url}/messages`, { text })
-  for (const [id, time] of [[1, '2026-01-02 03:04:05.000001+00'], [2, '2026-01-02 03:04:05.9999+00'], [3, '2026-11-21 23:59:59.12-05'], [4, '0001-01-01 00:00:00+00']] as const) {
+  for (const [id, time] of [[1, '2026-01-02 03:04:05.000001+00'], [2, '2026-01-02 03:04:05.9999+00'], [3, '2026-11-21 23:59:59.12-05'], [4, '1999-12-31 23:59:59.9996+00']] as const) {
     await query(`UPDATE messages SET created_at = '${time}' WHERE id = ${id}`)
   }
   const messages = (await ann.get(`${url}/messages`)).json()
