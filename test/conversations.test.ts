@@ -36,7 +36,7 @@ t.test('a conversation: begin, read, rename, delete', async t => {
 })
 
 t.test('what was said reads the same wherever it is read, with whatever is in it, at whatever time', async t => {
-  const { as, query } = await startApp(t)
+  const { as, db, query } = await startApp(t)
   const ann = await as('ann')
   const url = await begin(ann, 'With "quotes", \\, \u2028 and more')
   for (const text of ['"quotes" and \\n', 'two\nlines\tand \u0001', '\u2028 </script> é 👩‍👩‍👧 \ufffe']) await ann.post(`${url}/messages`, { text })
@@ -51,6 +51,7 @@ t.test('what was said reads the same wherever it is read, with whatever is in it
   t.match(listed, { name: 'With "quotes", \\, \u2028 and more', last_updated: ISO })
   t.same(listed.messages, messages)
   t.same((await ann.get(url)).json(), listed)
+  t.same((await db.$client.query("SELECT '12026-01-02 03:04:05.678+00'::timestamptz AS time")).rows, [{ time: new Date('+012026-01-02T03:04:05.678Z') }])
   t.match((await ann.get(`${url}/messages`)).headers, { 'content-type': 'application/json; charset=utf-8' })
 })
 

@@ -56,4 +56,6 @@ t.test('a server says at its start what WhatsApp lacks', { buffered: true }, asy
   await server.hasSaid(/"level":40[^\n]*WhatsApp is set up in part only, and does not work without META_ACCESS_TOKEN and META_PHONE_NUMBER_ID/)
   const complete = await place.serve({ DATABASE_URL: urlOf(database), META_APP_SECRET: 's', META_VERIFY_TOKEN: 't', META_ACCESS_TOKEN: 't', META_PHONE_NUMBER_ID: '1' })
   t.notMatch(complete.said.stdout, /WhatsApp/)
+  server.kill('SIGTERM')
+  t.match(await server.ended, { code: 0 })
 })

@@ -82,7 +82,8 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
     isOver = true
     clearTimeout(timer)
     await beating
-    await db.$client.end()
+    // A connection that a queue which lost count has kept is not waited for: it goes with the process.
+    await Promise.race([db.$client.end(), sleep(LAST_NOTES, undefined, { ref: false })])
   }
 
   await beating
@@ -98,16 +99,12 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
 
 /**
  * All its jobs have ended, and had time to be noted. The queue's own promise may never tell: of several jobs in turn that
- * cannot be noted it loses count (graphile-worker 0.17.3), and keeps the connection that listens.
+ * cannot be noted it loses count (graphile-worker 0.17.3).
  */
 async function whenOver (events: WorkerEvents) {
-  let listening: pg.PoolClient | undefined
-  events.on('pool:listen:success', ({ client }) => { listening = client })
-  events.on('pool:listen:release', () => { listening = undefined })
   await Promise.race((['pool:gracefulShutdown:complete', 'pool:forcefulShutdown:complete', 'pool:forcefulShutdown:error'] as const)
     .map(async event => await once(events as EventEmitter, event)))
   await sleep(LAST_NOTES, undefined, { ref: false })
-  listening?.release(true)
 }
 
 /** graphile-worker's chatter is for debugging. Its errors are told without the job's payload, which may be private. */
