@@ -1,6 +1,8 @@
 import t from 'tap'
 import { readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { Language, Parser } from 'web-tree-sitter'
 import { ConfigSchema } from '../src/config.js'
 
 // What runs elsewhere, as far as it can be checked here: the files by which others run us.
@@ -19,7 +21,36 @@ t.test('the workflows are as GitHub wants them', async t => {
   t.match(await runLint(wrong, '.github/workflows/wrong.yml'), [{ message: /property "configure" is not defined/ }], 'and what is wrong is seen')
 })
 
-// There is no linter for Bicep outside of .NET: this looks only at what breaks when a file changes and others do not.
+// There is no linter for Bicep outside of .NET, but a grammar. What follows looks at its form, and at what breaks when one
+// thing changes and others do not.
+
+t.test('infra/ is Bicep, and uses the names that it declares', async t => {
+  await Parser.init()
+  const parser = new Parser().setLanguage(await Language.load(fileURLToPath(import.meta.resolve('tree-sitter-bicep/tree-sitter-bicep.wasm'))))
+  const bicep = files('infra', '.bicep')
+  t.equal(bicep.length, 6)
+  for (const { name, text } of bicep) {
+    t.same(look(text), { isBicep: true, unknown: [], unused: [] }, name)
+    t.equal(look(text.replace(/^( *)name: /m, '$1name ')).isBicep, false, 'a line without its colon is seen')
+    t.same(look(text.replace(/\blocation: location\b/, 'location: locatoin')).unknown, ['locatoin'], 'and a name that is not there')
+  }
+
+  function look (text: string) {
+    const { rootNode } = parser.parse(text)!
+    const names = rootNode.descendantsOfType('identifier').map(node => {
+      const { type, firstNamedChild } = node.parent!
+      return { name: node.text, of: node.equals(firstNamedChild!) ? type : 'what follows' }
+    })
+    const declared = names.filter(({ of }) => of.endsWith('_declaration'))
+    const used = names.filter(({ of }) => !/_declaration$|^object_property$|^call_expression$/.test(of)).map(({ name }) => name)
+    return {
+      isBicep: !rootNode.hasError,
+      unknown: used.filter(name => !declared.some(one => one.name === name)),
+      unused: declared.filter(({ name, of }) => /^(parameter|variable)_/.test(of) && !used.includes(name)).map(({ name }) => name)
+    }
+  }
+})
+
 t.test('the modules of infra/ get the parameters that they want, and give the outputs that are used', async t => {
   const modules = new Map(files('infra', '.bicep').map(({ name, text }) => [name, text]))
   const main = modules.get('main.bicep')!
