@@ -16,6 +16,7 @@ base=${XDG_CACHE_HOME:-$HOME/.cache}/parley/debian-bookworm
 server=
 clean () {
   if [ -n "$server" ]; then kill "$server" 2> /dev/null || true; wait "$server" || true; fi
+  umount "$work"/*/proc 2> /dev/null || true
   rm -rf --one-file-system "$work"
 }
 trap clean EXIT
