@@ -137,7 +137,7 @@ while (performance.now() < end) {
   await sample(minute).catch(note('metrics'))
   if (minute > printed + 1) report(++printed)
 }
-report(MINUTES)
+if (printed < MINUTES) report(MINUTES)
 await Promise.all(loads)
 await sleep(5_000)
 for (const { socket } of sockets) socket.close()
