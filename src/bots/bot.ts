@@ -22,7 +22,7 @@ export type Piece = { text: string } | { usage: { promptTokens: number, completi
  * A bot that takes its time. The turns are those before its reply, oldest first; the last one is what it answers. It
  * ends when the signal aborts, and frees what it holds. What keeps it from going on it throws as a `failure`.
  */
-export type StreamingBot = (turns: Turn[], signal: AbortSignal) => AsyncIterable<Piece>
+export type StreamingBot = (turns: Turn[], signal: AbortSignal) => AsyncIterable<Piece> | Promise<AsyncIterable<Piece>>
 
 /** Why a bot could not go on, for users to see; never in the words of whoever runs it. */
 export type FailureCode = 'BOT_UNREACHABLE' | 'BOT_OVERLOADED' | 'BOT_REFUSED' | 'BOT_SILENT' | 'BOT_BROKE_OFF' | 'BOT_NONSENSE' | 'BOT_NOT_CONFIGURED'

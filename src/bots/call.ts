@@ -7,7 +7,7 @@ import { tidy } from './pieces.js'
 import { isFailure, mayPass } from './refusal.js'
 
 /** Asks a provider once. Whatever it opens it closes when the signal aborts. */
-export type Ask = (signal: AbortSignal) => AsyncIterable<Piece>
+export type Ask = (signal: AbortSignal) => Promise<AsyncIterable<Piece> | Iterable<Piece>>
 
 export type CallConfig = Pick<Config,
   'BOT_TIMEOUT_FIRST' | 'BOT_TIMEOUT_SILENCE' | 'BOT_TIMEOUT' | 'BOT_BREAKER_FAILURES' | 'BOT_BREAKER_PAUSE'>
@@ -63,8 +63,8 @@ export function createCall (config: CallConfig) {
 /** Up to the first token, which may be the second or third attempt's. */
 async function begin (ask: Ask, clock: ReturnType<typeof createClock>, retries = RETRIES): Promise<Begun> {
   const { signal, firstBy } = clock
-  const rest = tidy(ask(signal))
   try {
+    const rest = tidy(await ask(signal))
     return { first: await rest.next(), rest }
   } catch (error) {
     signal.throwIfAborted()

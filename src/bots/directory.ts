@@ -64,7 +64,7 @@ function onDemand<T extends { close: () => Promise<void> }> (make: () => Promise
 function streaming (load: () => Promise<StreamingBot>): Bot {
   return {
     kind: 'streaming',
-    async * reply (turns, signal) { yield * (await load())(turns, signal) }
+    reply: async (turns, signal) => (await load())(turns, signal)
   }
 }
 

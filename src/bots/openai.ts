@@ -1,10 +1,11 @@
 import { OpenAI } from 'openai'
-import { Agent, fetch } from 'undici'
+import { Agent } from 'undici'
 import type { Config } from '../config.js'
 import { failure, type Piece, type StreamingBot, type Turn } from './bot.js'
 import type { Call } from './call.js'
 import { readPieces, type Said } from './event-stream.js'
 import { fit } from './history.js'
+import { post, type Posted } from './post.js'
 import { refusal, unreachable } from './refusal.js'
 import type { OpenAiSettings } from './settings.js'
 
@@ -29,9 +30,9 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
   return {
     close,
     createBot ({ prompt, history_tokens: budget = 8000, model = defaultModel, temperature, max_tokens: maxTokens }: OpenAiSettings, name: string): StreamingBot {
-      return async function * reply (turns, signal) {
+      return async function reply (turns, signal) {
         const messages = await messagesOf(turns, budget, name, prompt)
-        yield * call(address, signal => ask({
+        return call(address, signal => ask({
           model, messages, temperature, max_tokens: maxTokens, stream: true, stream_options: { include_usage: true }
         }, signal), signal)
       }
@@ -44,19 +45,18 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
     return prompt === undefined ? lines : [{ role: 'system', content: prompt }, ...lines]
   }
 
-  async function * ask (body: Body, signal: AbortSignal): AsyncGenerator<Piece, void> {
-    const response = await post(body, signal)
+  async function ask (body: Body, signal: AbortSignal): Promise<AsyncIterable<Piece>> {
+    const response = await complete(body, signal)
     let isCompletion = false
-    const isOver = yield * readPieces(response.body ?? [], event => {
+    return readPieces(response.body!, event => {
       const { error, choices, usage } = (event ?? {}) as Partial<Chunk>
       if (error !== undefined) throw failure('BOT_BROKE_OFF', words(new Error(JSON.stringify(error))))
       isCompletion ||= Array.isArray(choices)
       return said(choices?.[0], usage)
-    })
-    if (!isOver) throw failure(isCompletion ? 'BOT_BROKE_OFF' : 'BOT_NONSENSE', new Error('The answer came to no end'))
+    }, () => failure(isCompletion ? 'BOT_BROKE_OFF' : 'BOT_NONSENSE', new Error('The answer came to no end')))
   }
 
-  async function post (body: Body, signal: AbortSignal): Promise<Response> {
+  async function complete (body: Body, signal: AbortSignal): Promise<Response> {
     try {
       return await client.chat.completions.create(adapted(body), { signal }).asResponse()
     } catch (error) {
@@ -64,7 +64,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
       const option = error.status < 500 && OPTIONS.find(name => error.message.includes(name) && !refused.has(`${body.model} ${name}`))
       if (!option) throw refusal(error.status, error.headers!, words(error))
       refused.add(`${body.model} ${option}`)
-      return await post(body, signal)
+      return await complete(body, signal)
     }
   }
 
@@ -116,8 +116,10 @@ function createClient (key: string, address: string, dispatcher: Agent) {
     logLevel: 'off',
     maxRetries: 0,
     timeout: 2 ** 31 - 1,
-    fetchOptions: { redirect: 'manual' },
-    fetch: (input, init) => fetch(input as string, { ...init, dispatcher } as Parameters<typeof fetch>[1]) as unknown as Promise<Response>
+    async fetch (input, init) {
+      const answer = await post(input as string, { ...init as Pick<Posted, 'headers' | 'body' | 'signal'>, dispatcher })
+      return { ...answer, text: async () => await answer.body.text() } as unknown as Response
+    }
   })
 }
 

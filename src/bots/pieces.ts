@@ -7,7 +7,7 @@ const MOST_CODE_POINTS = 100_000
  * 100,000 code points it ends. Gives texts first and the costs last, so that the first piece is the first token.
  * @throws BOT_NONSENSE when there is no text at all
  */
-export async function * tidy (pieces: AsyncIterable<Piece>): AsyncGenerator<Piece, void> {
+export async function * tidy (pieces: AsyncIterable<Piece> | Iterable<Piece>): AsyncGenerator<Piece, void> {
   let usage: Piece | undefined
   let half = ''
   let left = MOST_CODE_POINTS

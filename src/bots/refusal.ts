@@ -10,8 +10,7 @@ export const mayPass = (error: unknown): error is PassingFailure => isFailure(er
 
 /** Nobody answered at all. What forbade the connection tells so itself. */
 export function unreachable (error: unknown): Failure {
-  const { cause } = error as Error
-  return isFailure(cause) ? cause : passing('BOT_UNREACHABLE', error)
+  return isFailure(error) ? error : passing('BOT_UNREACHABLE', error)
 }
 
 /** What an answer's status says, when it is no success. @see RFC 9110, section 15 */

@@ -1,10 +1,11 @@
 import { createHmac } from 'node:crypto'
-import { Agent, fetch, type Response } from 'undici'
+import { Agent } from 'undici'
 import type { Config } from '../config.js'
 import { failure, type Piece, type StreamingBot } from './bot.js'
 import type { Call } from './call.js'
 import { parse, readPieces, type Said } from './event-stream.js'
 import { createFencedConnector, type Lookup } from './fence.js'
+import { post } from './post.js'
 import { isFailure, refusal, unreachable } from './refusal.js'
 import type { WebhookSettings } from './settings.js'
 
@@ -24,30 +25,22 @@ export function createWebhook ({ WEBHOOK_ALLOW: allow = '', BOT_TIMEOUT_CONNECT:
     }
   }
 
-  async function * ask (url: string, secret: string, body: string, signal: AbortSignal): AsyncGenerator<Piece, void> {
-    const response = await post(url, secret, body, signal)
-    const { ok, status, headers } = response
+  async function ask (url: string, secret: string, text: string, signal: AbortSignal): Promise<AsyncIterable<Piece> | Piece[]> {
+    const { ok, status, headers, body } = await send(url, secret, text, signal)
     if (!ok) {
-      await response.body?.cancel()
+      body.destroy()
       throw refusal(status, headers, new Error(`The webhook answered with status ${status}`))
     }
-    const bytes = bounded(response)
-    if (headers.get('content-type')?.startsWith('text/event-stream')) yield * readPieces(bytes, said)
-    else yield * said(parse(await textOf(bytes))).pieces
+    const bytes = bounded(body)
+    return headers.get('content-type')?.startsWith('text/event-stream') ? readPieces(bytes, said) : said(parse(await textOf(bytes))).pieces
   }
 
-  async function post (url: string, secret: string, body: string, signal: AbortSignal) {
+  async function send (url: string, secret: string, body: string, signal: AbortSignal) {
     const time = String(Math.floor(Date.now() / 1000))
     const signature = createHmac('sha256', secret).update(`${time}.${body}`).digest('hex')
     try {
-      return await fetch(url, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'parley-time': time, 'parley-signature': `sha256=${signature}` },
-        body,
-        signal,
-        redirect: 'manual',
-        dispatcher: pool
-      })
+      const headers = { 'user-agent': 'parley', 'content-type': 'application/json', 'parley-time': time, 'parley-signature': `sha256=${signature}` }
+      return await post(url, { headers, body, signal, dispatcher: pool })
     } catch (error) {
       throw unreachable(error)
     }
@@ -62,10 +55,10 @@ function said (answer: unknown): Said {
 }
 
 /** @throws BOT_NONSENSE for more than 1 MiB, BOT_BROKE_OFF */
-async function * bounded ({ body }: Response): AsyncGenerator<Uint8Array, void> {
+async function * bounded (body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
   let left = MOST_BYTES
   try {
-    for await (const chunk of body ?? []) {
+    for await (const chunk of body) {
       left -= chunk.length
       if (left < 0) throw failure('BOT_NONSENSE', new Error('The webhook\'s answer is larger than 1 MiB'))
       yield chunk

@@ -142,13 +142,14 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
       say(conversation)
     },
 
-    /** A reply that is written here has grown: whoever follows it here gets at once what he has not. */
-    grew ({ conversation, id, text }: { conversation: number, id: number, text: string }) {
+    /** A reply that is written here has grown by this piece: whoever follows it here gets at once what he has not. */
+    grew ({ conversation, id, text }: { conversation: number, id: number, text: string }, piece: string) {
       for (const { heard, grow } of followed.get(conversation) ?? []) {
         const offset = heard?.get(id)
         if (offset === undefined || offset >= text.length) continue
         heard!.set(id, text.length)
-        grow!({ id, offset, text: text.slice(offset) })
+        // To cut it out of the whole would write all of the whole anew each time.
+        grow!({ id, offset, text: offset + piece.length === text.length ? piece : text.slice(offset) })
       }
     },
 

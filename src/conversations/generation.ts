@@ -128,7 +128,7 @@ export function createGeneration ({ store, directory, events, listener, log, mos
       const task = await store.task(reply)
       const bot = task && directory(task.bot)
       if (bot?.kind !== 'streaming') throw new Error('the bot is gone')
-      for await (const piece of bot.reply(task!.turns, signal)) {
+      for await (const piece of await bot.reply(task!.turns, signal)) {
         if (signal.aborted) return
         if ('usage' in piece) said.usage = piece.usage
         else take(reply, piece.text)
@@ -147,9 +147,10 @@ export function createGeneration ({ store, directory, events, listener, log, mos
     reply.half = /[\ud800-\udbff]$/.exec(came)?.[0] ?? ''
     const points = [...came.slice(0, came.length - reply.half.length).toWellFormed()]
     const room = LONGEST - reply.points
-    reply.text += points.slice(0, room).join('')
+    const whole = points.slice(0, room).join('')
+    reply.text += whole
     reply.points += points.length
-    events.grew(reply)
+    events.grew(reply, whole)
     if (points.length > room) throw Object.assign(new Error('a bot said too much'), { failure: 'BOT_NONSENSE' })
   }
 

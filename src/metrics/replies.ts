@@ -27,7 +27,7 @@ function watchStreaming (reply: StreamingBot, bot: string, metrics: Watched): St
     let isFirst = true
     let ended: Ended = { bot, outcome: 'failed', error: 'BOT_NONSENSE' } // whoever listens has had enough
     try {
-      for await (const piece of reply(turns, signal)) {
+      for await (const piece of await reply(turns, signal)) {
         if ('usage' in piece) metrics.cost(bot, piece.usage)
         else if (isFirst) metrics.firstToken(bot, (performance.now() - began) / 1000)
         isFirst = false
