@@ -6,7 +6,8 @@ import type { Directory } from '../bots/bot.js'
 import type { Listener } from '../db/listener.js'
 import { BOT_BUSY, CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES } from '../errors.js'
 import type { Events } from './events.js'
-import type { GenerationStore, Growth, Place } from './generation-store.js'
+import type { GenerationStore, Place } from './generation-store.js'
+import { createWriting, growthOf, isTooLong, noteStored, take, type Writing } from './writing.js'
 
 const CHANNEL = 'stops'
 
@@ -20,24 +21,6 @@ const RENEW = 500
 const SWEEP = 2_000
 /** How long replies may go on while the server closes. */
 const LAST_WORDS = 8_000
-
-/** How much a bot may say, in code points. */
-const LONGEST = 100_000
-
-/** A reply that this instance writes. */
-interface Writing extends Place {
-  /** Whose name its lease bears: a new one for each time that a reply is begun, so that nothing late gets into the next. */
-  owner: string
-  /** What has come so far, its length in code points, and half a surrogate pair whose other half has not come yet. */
-  text: string
-  points: number
-  half: string
-  /** How much of it is stored, in UTF-16 units as we count and in code points as Postgres does, and since when. */
-  stored: { length: number, at: number, time: number }
-  /** Whether it is to be looked at with the next flush, come something or not. */
-  isHurried: boolean
-  abort: AbortController
-}
 
 type Usage = { promptTokens: number, completionTokens: number }
 
@@ -100,9 +83,7 @@ export function createGeneration ({ store, directory, events, listener, log, mos
 
   /** Writes a reply whose lease bears this name. */
   function write (place: Place, owner: string) {
-    const reply: Writing = {
-      ...place, owner, text: '', points: 0, half: '', stored: { length: 0, at: 0, time: Date.now() }, isHurried: false, abort: new AbortController()
-    }
+    const reply = createWriting(place, owner)
     writing.set(owner, reply)
     if (isOver) breakOff(reply, 'interrupted')
     track(generate(reply))
@@ -131,7 +112,8 @@ export function createGeneration ({ store, directory, events, listener, log, mos
       for await (const piece of await bot.reply(task!.turns, signal)) {
         if (signal.aborted) return
         if ('usage' in piece) said.usage = piece.usage
-        else take(reply, piece.text)
+        else events.grew(reply, take(reply, piece.text))
+        if (isTooLong(reply)) throw Object.assign(new Error('a bot said too much'), { failure: 'BOT_NONSENSE' })
       }
     } catch (cause) {
       /* c8 ignore next -- nobody waits for one that is broken off, and a test may end before it throws */
@@ -139,19 +121,6 @@ export function createGeneration ({ store, directory, events, listener, log, mos
       said.error = (cause as { failure?: string }).failure ?? 'BOT_BROKE_OFF'
       log.warn({ err: cause, conversation, id }, 'a bot could not answer')
     }
-  }
-
-  /** Takes what came, as Postgres can store it and readers can show it: whole characters, and no NUL. */
-  function take (reply: Writing, piece: string) {
-    const came = reply.half + piece.replaceAll('\0', '')
-    reply.half = /[\ud800-\udbff]$/.exec(came)?.[0] ?? ''
-    const points = [...came.slice(0, came.length - reply.half.length).toWellFormed()]
-    const room = LONGEST - reply.points
-    const whole = points.slice(0, room).join('')
-    reply.text += whole
-    reply.points += points.length
-    events.grew(reply, whole)
-    if (points.length > room) throw Object.assign(new Error('a bot said too much'), { failure: 'BOT_NONSENSE' })
   }
 
   /** Tried as long as the lease lasts; then it is for another instance to say how it ended. */
@@ -192,7 +161,7 @@ export function createGeneration ({ store, directory, events, listener, log, mos
     for (const { reply, piece, length } of sent) {
       const row = ours.get(reply.owner)
       if (row === undefined) breakOff(reply, 'lost')
-      else reply.stored = { length, at: reply.stored.at + [...piece].length, time: Date.now() }
+      else noteStored(reply, { piece, length })
       if (row?.isToStop) breakOff(reply, 'stopped')
     }
     events.stored(sent.filter(({ piece }) => piece !== ''))
@@ -282,8 +251,6 @@ export function createGeneration ({ store, directory, events, listener, log, mos
     }
   }
 }
-
-const growthOf = ({ conversation, id, owner, text, stored: { length, at } }: Writing): Growth => ({ conversation, id, owner, at, piece: text.slice(length) })
 
 function unlessImpossible (error: unknown) {
   if (!(error instanceof BOT_BUSY || error instanceof NOT_THE_LAST_REPLY || error instanceof TOO_MANY_REPLIES)) throw error
