@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import {
   BOT_BUSY, CONVERSATION_NOT_FOUND, IDEMPOTENCY_MISMATCH, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR, TOO_MANY_REPLIES, UNAUTHORIZED
 } from '../errors.js'
-import { linkNext, sendJson } from '../http/paging.js'
+import { linkNext, sendPage } from '../http/paging.js'
 import { answers, ClientIdHeader, LOGGED_IN } from '../http/schema.js'
 import type { Converse } from './converse.js'
 import type { FeedStore } from './feed-store.js'
@@ -33,7 +33,7 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> =
       }
       const { page, hasMore } = await messages.page(user.id, params.id, { limit, before })
       if (hasMore) linkNext(request, reply, { before: page[0]!.id })
-      return sendJson(reply, `[${page.map(({ json }) => json)}]`)
+      return sendPage(reply, page)
     })
 
     app.post('/', Send, async ({ user, params, headers, body, log }, reply) => {

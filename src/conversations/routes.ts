@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, INVALID_CURSOR, NOT_THE_OWNER, UNAUTHORIZED } from '../errors.js'
-import { decodeCursor, encodeCursor, linkNext, sendJson } from '../http/paging.js'
+import { decodeCursor, encodeCursor, linkNext, sendJson, sendPage } from '../http/paging.js'
 import { answers, LOGGED_IN } from '../http/schema.js'
 import {
   ConversationChangesSchema, ConversationNameSchema, ConversationParams, ConversationQuery, ConversationSchema, ConversationSettingsSchema,
@@ -18,7 +18,7 @@ export const conversationRoutes: FastifyPluginAsyncTypebox<{ conversations: Conv
       const { page, hasMore } = await conversations.list(user.id, { limit, after, messages })
       const last = page.at(-1)
       if (hasMore) linkNext(request, reply, { cursor: encodeCursor({ time: last!.last_updated, id: last!.id }) })
-      return sendJson(reply, `[${page.map(({ json }) => json)}]`)
+      return sendPage(reply, page)
     })
 
     app.post('/', Create, async ({ user, body }, reply) =>

@@ -93,15 +93,18 @@ interface Listed { id: number, last_updated: Date, json: string }
 const BEGINNING: Cursor = { time: new Date('5138-12-31'), id: Number.MAX_SAFE_INTEGER }
 
 /** `conversations c` as JSON, as the wire has it, with its $2 newest messages, oldest first. */
-const CONVERSATION_JSON = `json_build_object(
-  'id', c.id, 'name', c.name, 'is_finished', c.is_finished, 'last_updated', ${jsonTime('c.last_updated')},
-  'messages', (
-    SELECT coalesce(json_agg(newest ORDER BY newest.id), '[]') FROM (
-      SELECT ${MESSAGE_FOR_JSON} ${FROM_MESSAGES}
-      WHERE m.conversation_id = c.id AND m.status <> 'deleted'
-      ORDER BY m.id DESC LIMIT $2
-    ) newest
-  ))::text AS json`
+const CONVERSATION_JSON = `(
+  SELECT row_to_json(one)::text FROM (
+    SELECT c.id, c.name, c.is_finished, ${jsonTime('c.last_updated')} AS last_updated, array_to_json(ARRAY(
+      SELECT newest FROM (
+        SELECT ${MESSAGE_FOR_JSON} ${FROM_MESSAGES}
+        WHERE m.conversation_id = c.id AND m.status <> 'deleted'
+        ORDER BY m.id DESC LIMIT $2
+      ) newest
+      ORDER BY newest.id
+    )) AS messages
+  ) one
+) AS json`
 
 /** By index from the cursor's minute on; within a minute it is sorted. Messages are read only of what is on the page. */
 export const PAGE = `

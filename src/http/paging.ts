@@ -30,6 +30,11 @@ export function sendJson (reply: FastifyReply, json: string) {
   return reply.type('application/json; charset=utf-8').send(json)
 }
 
+/** The same of a page, row by row. */
+export function sendPage (reply: FastifyReply, page: Array<{ json: string }>) {
+  return sendJson(reply, `[${page.map(({ json }) => json).join()}]`)
+}
+
 /** Points to the next page: this address with some of its query changed. @see RFC 8288 */
 export function linkNext (request: FastifyRequest, reply: FastifyReply, change: Record<string, string | number>) {
   const query = new URLSearchParams({ ...request.query as Record<string, string>, ...change as Record<string, string> })
