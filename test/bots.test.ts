@@ -394,6 +394,7 @@ t.test('a webhook gets what was said, signed, and answers as JSON or as a stream
   const event = (text: string) => `data: ${JSON.stringify({ text })}\n\n`
   const cases: Array<[string, (response: ServerResponse) => unknown, object]> = [
     ['a stream', response => stream(response, event('one '), event('two')).end(), { texts: ['one ', 'two'], failure: undefined }],
+    ['a stream whose last event nothing ends', response => stream(response, event('one '), event('two').trimEnd()).end(), { texts: ['one ', 'two'], failure: undefined }],
     ['a stream that says so', response => stream(response, event('one'), 'data: [DONE]\n\n').end(), { text: 'one', failure: undefined }],
     ['a stream that is cut', response => stream(response, event('one')).write(event('two'), () => setTimeout(() => response.destroy(), 50)), { text: 'onetwo', failure: 'BOT_BROKE_OFF' }],
     ['a stream of something else', response => stream(response, event('one'), 'data: {"word":"two"}\n\n').end(), { text: 'one', failure: 'BOT_NONSENSE' }],
@@ -407,6 +408,7 @@ t.test('a webhook gets what was said, signed, and answers as JSON or as a stream
     ['a stream of more than 1 MiB', response => stream(response, event('one'), `: ${'x'.repeat(1024 * 1024)}\n\n`).end(), { text: 'one', failure: 'BOT_NONSENSE' }],
     ['no', response => response.writeHead(403).end('no'), { failure: 'BOT_REFUSED', causes: /403/ }],
     ['an error', response => response.writeHead(500).end(), { failure: 'BOT_UNREACHABLE', causes: /500/ }],
+    ['an error that goes on', response => response.writeHead(403).write('no'), { failure: 'BOT_REFUSED', causes: /403/ }],
     ['silence', () => {}, { failure: 'BOT_SILENT' }],
     ['silence in the middle', response => stream(response, event('one')), { text: 'one', failure: 'BOT_SILENT' }],
     ['another address', response => response.writeHead(307, { location: url }).end(), { failure: 'BOT_REFUSED', causes: /307/ }]
