@@ -304,6 +304,8 @@ t.test('at 320 pixels, by keyboard alone, in light and dark, without motion', { 
     await page.keyboard.type('and a second')
     await page.keyboard.press('Enter')
     await page.locator('.bot').getByText('You said: A first line').waitFor()
+    await page.getByRole('button', { name: 'Edit' }).waitFor()
+    t.equal(await page.getByRole('button', { name: 'Ask again' }).count(), 0, 'who answers at once would say the same')
     await isUsable('a conversation')
     await tabTo('People, bots and name')
     await page.keyboard.press('Enter')

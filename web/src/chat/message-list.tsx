@@ -33,7 +33,7 @@ export function MessageList ({ view, chat, me, label }: MessageListProps) {
           <Row
             key={message.id} message={message} chat={chat} isMine={isMine(message)}
             day={separatorFor(message, messages[at - 1])}
-            isMyLast={message === myLast} isLastReply={message === lastReply && message === newest}
+            isMyLast={message === myLast} canAskAgain={message === lastReply && message === newest && tookItsTime(message, messages[at - 1])}
           />
         ))}
         {view.outgoing.map(message => (
@@ -53,9 +53,12 @@ export function MessageList ({ view, chat, me, label }: MessageListProps) {
   )
 }
 
-interface RowProps { message: Message, chat: Chat, isMine: boolean, day: string | undefined, isMyLast: boolean, isLastReply: boolean }
+/** An instant answer, which would be the same again, was stored whole with what it answers; another one has grown since. */
+const tookItsTime = (reply: Message, before: Message | undefined) => before !== undefined && reply.rev > before.rev + 1
 
-const Row = memo(function Row ({ message, chat, isMine, day, isMyLast, isLastReply }: RowProps) {
+interface RowProps { message: Message, chat: Chat, isMine: boolean, day: string | undefined, isMyLast: boolean, canAskAgain: boolean }
+
+const Row = memo(function Row ({ message, chat, isMine, day, isMyLast, canAskAgain }: RowProps) {
   const { id, sender, text, status, created_at: at } = message
   const [isEditing, setIsEditing] = useState(false)
   const regenerate = useMutation({ mutationFn: () => chat.regenerate(id) })
@@ -65,7 +68,7 @@ const Row = memo(function Row ({ message, chat, isMine, day, isMyLast, isLastRep
   const actions: ReactNode = (
     <span className='actions'>
       {isMyLast && !isEditing && <button className='text-button' onClick={() => setIsEditing(true)}><Icon name='edit' />{words.chat.edit}</button>}
-      {isLastReply && hasEnded && <button className='text-button' onClick={() => regenerate.mutate()}><Icon name='again' />{words.chat.regenerate}</button>}
+      {canAskAgain && hasEnded && <button className='text-button' onClick={() => regenerate.mutate()}><Icon name='again' />{words.chat.regenerate}</button>}
       {regenerate.error !== null && <span className='problem' role='alert'>{regenerate.error.message}</span>}
     </span>
   )
