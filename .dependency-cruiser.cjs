@@ -1,19 +1,21 @@
 // Who may import whom. A folder may import what stands below it, never what stands above.
 const downward = [
   ['server', '^src/(server|admin|doctor|tracing)[.]ts$'],
-  ['app', '^src/app[.]ts$'],
+  ['app', '^src/(app|parts|routes)[.]ts$'],
   ['metrics', '^src/metrics/'],
   ['jobs', '^src/jobs/'],
   ['channels', '^src/channels/'],
   ['conversations', '^src/conversations/'],
+  ['replies', '^src/replies/'],
+  ['log', '^src/log/'],
   ['accounts', '^src/accounts/'],
   ['db', '^src/db/']
 ]
 
 /** An `import type` leaves nothing behind in the program, so that it may go where a real one may not. */
 const real = { dependencyTypesNot: ['type-only'] }
-const assembly = ['^src/server[.]ts$', '^src/app[.]ts$']
-const shared = ['^src/errors[.]ts$']
+const assembly = ['^src/server[.]ts$', '^src/(app|parts|routes)[.]ts$']
+const shared = ['^src/errors[.]ts$', '^src/failures[.]ts$', '^src/text/']
 
 module.exports = {
   forbidden: [
@@ -25,11 +27,18 @@ module.exports = {
     },
     ...downward.slice(1).map(([name, path], above) => ({
       name: `${name}-only-downward`,
-      comment: 'server → app → metrics → jobs → channels → conversations → accounts → db',
+      comment: 'server → app → metrics → jobs → channels → conversations → replies → log → accounts → db',
       severity: 'error',
       from: { path },
       to: { path: downward.slice(0, above + 1).map(([, path]) => path) }
     })),
+    {
+      name: 'the-log-knows-no-accounts',
+      comment: 'What is said is stored and read by ids; who may log in, and how, is not the log\'s to know.',
+      severity: 'error',
+      from: { path: '^src/log/' },
+      to: { path: '^src/(accounts|bots|channels|conversations|replies)/', ...real }
+    },
     {
       name: 'bots-know-only-bots',
       comment: 'A bot is a function from what was said to what to say.',
@@ -39,9 +48,9 @@ module.exports = {
     },
     {
       name: 'bots-are-handed-in',
-      comment: 'Only what puts the program together imports a bot; all others know the types.',
+      comment: 'Only what puts the program together imports a bot, and the doctor, which asks a provider as a bot does; all others know the types.',
       severity: 'error',
-      from: { path: '^src/', pathNot: ['^src/bots/', ...assembly] },
+      from: { path: '^src/', pathNot: ['^src/bots/', ...assembly, '^src/doctor[.]ts$'] },
       to: { path: '^src/bots/', ...real }
     },
     {
@@ -52,10 +61,10 @@ module.exports = {
     },
     {
       name: 'http-is-registered-by-app',
-      comment: 'What all domains share of http/ is in schema.ts and paging.ts.',
+      comment: 'All domains share schema.ts, paging.ts, faults.ts and body-limits.ts of http/; channels with connections of their own share address.ts, limiter.ts, open-count.ts and raw-answer.ts.',
       severity: 'error',
       from: { path: '^src/', pathNot: ['^src/http/', ...assembly] },
-      to: { path: '^src/http/', pathNot: '^src/http/(schema|paging)[.]ts$', ...real }
+      to: { path: '^src/http/', pathNot: '^src/http/(schema|paging|faults|body-limits|address|limiter|open-count|raw-answer)[.]ts$', ...real }
     },
     {
       name: 'tracing-is-asked-for',
@@ -74,7 +83,7 @@ module.exports = {
       name: 'stores-know-tables',
       comment: 'Only stores, the log and db/ know how something is stored.',
       severity: 'error',
-      from: { path: '^src/', pathNot: ['^src/db/', 'store[.]ts$', '/log[.]ts$', '^src/accounts/sessions[.]ts$'] },
+      from: { path: '^src/', pathNot: ['^src/db/', 'store[.]ts$', '^src/log/(log|membership)[.]ts$', '^src/accounts/sessions[.]ts$'] },
       to: { path: '^src/db/tables[.]ts$' }
     },
     {
@@ -87,8 +96,15 @@ module.exports = {
     {
       name: 'errors-know-nobody',
       severity: 'error',
-      from: { path: shared },
+      from: { path: '^src/errors[.]ts$' },
       to: { path: '^src/' }
+    },
+    {
+      name: 'text-knows-nobody',
+      comment: 'What a text, a name or a phone number may be does not depend on who takes it in.',
+      severity: 'error',
+      from: { path: '^src/text/' },
+      to: { path: '^src/', pathNot: '^src/text/' }
     },
     {
       name: 'config-knows-only-errors',

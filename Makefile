@@ -1,4 +1,4 @@
-# Needs Node.js 20.19 or newer, npm and make; npm brings the rest. `make` lists the targets.
+# Needs npm and make; npm brings the rest. `make` lists the targets.
 
 # In the pid file's name, so that a second server runs beside the first: make run PORT=5001
 PORT ?= 5000
@@ -14,12 +14,19 @@ BUILT = dist/server.js
 # Folders count too: theirs is the time that changes when a file goes.
 SOURCES = $(shell find src web scripts/api-types.ts -type d -o -type f)
 
-NEW_ENOUGH = $(shell node -e 'var v = process.versions.node.split("."); if (v[0] > 20 || v[0] == 20 && v[1] >= 19) console.log("yes")' 2>/dev/null)
+# Parley runs on Node.js 22.18 or newer. Where the machine's own is older, one comes from npm into .node, and every
+# recipe here finds it first: npm's packages of Node.js are plain binaries for one operating system and processor each.
+NEW_ENOUGH := $(shell node -e 'var v = process.versions.node.split("."); if (v[0] > 22 || v[0] == 22 && v[1] >= 18) console.log("yes")' 2>/dev/null)
+ifneq ($(NEW_ENOUGH),yes)
+  NODE_PACKAGE := node-$(shell uname -s | tr A-Z a-z)-$(shell uname -m | sed 's/^x86_64$$/x64/; s/^aarch64$$/arm64/')
+  OWN_NODE := .node/node_modules/$(NODE_PACKAGE)/bin/node
+  export PATH := $(CURDIR)/$(dir $(OWN_NODE)):$(PATH)
+endif
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run dev test bench lint stop restart build docker_tag init_db clean_db backup restore soak node
+.PHONY: help run dev check test bench lint stop restart build docker_tag init_db clean_db admin backup restore soak
 
 help:
 	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -38,33 +45,39 @@ ours () { \
 }
 endef
 
-# `exec` makes the shell's pid the server's, and Ctrl-C its own to answer. Pids come again, after a restart of a container
-# even in the same order, so that a file that a server of another port left behind must not name this one.
+# `exec` makes the inner shell's pid the server's, which answers Ctrl-C itself. The outer shell stays until the server has ended
+# and then removes the pid file, unless another server has taken its place (make restart).
 run: $(BUILT) ## Serves at http://localhost:5000, or at another PORT=; Ctrl-C ends it
 	@$(ours); \
 	if ours; then \
 	  echo "Parley runs already on port $(PORT), as process $$pid: 'make restart' restarts it, 'make stop' stops it."; \
 	  exit 1; \
 	fi; \
-	rm -f $$(grep -lx "$$$$" .server-*.pid 2>/dev/null); \
-	echo "$$$$" > '$(PID_FILE)'; \
-	exec node "$$server"
+	trap : INT TERM; \
+	sh -c 'echo "$$$$" > "$$1"; exec node "$$2"' sh '$(PID_FILE)' "$$server"; \
+	code=$$?; \
+	$(ours); \
+	ours || rm -f '$(PID_FILE)'; \
+	exit $$code
 
-# tsx passes Ctrl-C on to the server. Job control keeps the terminal from sending it there too, since a second one
+# node --watch passes Ctrl-C on to the server. Job control keeps the terminal from sending it there too, since a second one
 # makes the server break off.
 dev: $(INSTALLED) ## Serves, and restarts on every change; Ctrl-C ends it
 	@set -m 2>/dev/null; \
-	node_modules/.bin/tsx watch --clear-screen=false src/server.ts < /dev/null & \
+	node --watch --watch-preserve-output src/server.ts < /dev/null & \
 	trap 'kill -INT $$!' INT TERM; \
 	wait $$!; \
 	wait $$!
+
+check: $(INSTALLED) ## Runs the tests that need no database, server or browser, in seconds
+	@npm run --silent test:quick
 
 test: $(INSTALLED) ## Lints, builds and runs all tests
 	npm run --silent lint
 	npm test --silent
 
 bench: $(BUILT) ## Measures how fast it is, in half an hour; QUICK=1 shows in a minute that it can, ROWS=streams measures those of one file
-	@node_modules/.bin/tsx bench/main.ts $(if $(filter 1,$(QUICK)),--quick) $(ROWS)
+	@node bench/main.ts $(if $(filter 1,$(QUICK)),--quick) $(ROWS)
 
 lint: $(INSTALLED) ## Checks style, types, imports and what nobody uses
 	npm run --silent lint
@@ -96,6 +109,9 @@ init_db: $(BUILT) ## Makes or updates the database's tables
 clean_db: $(BUILT) ## Deletes everything in the database, after asking; FORCE=1 does not ask
 	@node dist/db/command.js clean $(if $(filter 1,$(FORCE)),--force)
 
+admin: $(BUILT) ## Makes an admin of the account USER=, also while the server runs
+	$(if $(filter command line,$(origin USER)),@node dist/admin.js '$(USER)',@echo 'Please say whose account: make admin USER=ann'; exit 1)
+
 backup: $(BUILT) ## Writes all that the database holds into DATA_DIR/backups, or FILE=, also while the server runs
 	@node dist/db/command.js backup $(if $(FILE),'$(FILE)') $(if $(filter 1,$(PLAIN)),--plain)
 
@@ -103,13 +119,17 @@ restore: $(BUILT) ## Puts the backup FILE= in the place of what the database hol
 	@node dist/db/command.js restore $(if $(FILE),'$(FILE)') $(if $(filter 1,$(FORCE)),--force)
 
 soak: $(BUILT) ## Everything at once for 15 MINUTES, or as many as you say; prints what it holds and how late it is
-	@MINUTES='$(or $(MINUTES),15)' node_modules/.bin/tsx bench/soak.ts
+	@MINUTES='$(or $(MINUTES),15)' node bench/soak.ts
 
-$(INSTALLED): package.json package-lock.json | node
+$(INSTALLED): package.json package-lock.json | $(OWN_NODE)
 	npm ci --include=dev --no-audit --no-fund
 
 $(BUILT): $(SOURCES) tsconfig.json tsconfig.build.json $(INSTALLED)
-	npm run --silent build
+	@echo 'Building Parley. This takes about half a minute, and only after changes.'
+	@npm run --silent build
 
-node:
-	@$(if $(NEW_ENOUGH),:,$(error Parley needs Node.js 20.19 or newer, and this is $(or $(shell node -v 2>/dev/null),no Node.js at all)))
+ifdef OWN_NODE
+$(OWN_NODE):
+	@echo 'This machine has $(or $(shell node -v 2>/dev/null),no Node.js), and Parley needs Node.js 22.18 or newer: fetching one into .node.'
+	npm install --prefix .node --no-save --no-audit --no-fund --ignore-scripts --loglevel=error '$(NODE_PACKAGE)@24'
+endif

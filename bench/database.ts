@@ -3,20 +3,20 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import pg from 'pg'
-import { joinPostgres } from '../src/db/embedded.js'
-import { migrateUp } from '../src/db/migrate.js'
-import { startServer } from './server.js'
+import { joinPostgres } from '../src/db/embedded.ts'
+import { migrateUp } from '../src/db/migrate.ts'
+import { startServer } from './server.ts'
 
 const SECRET = 'only a benchmark, and 32 characters or more'
 
-/** How much there is: users with so many conversations each, all of them with so many messages. */
+/** What the database holds: a number of users, of conversations for each user, and of messages in each conversation. */
 export interface Size {
   users: number
   conversations: number
   messages: number
-  /** One user more, with so many conversations. */
+  /** The conversations of one more user. */
   rich: number
-  /** One conversation more, of the first user's, with so many messages. */
+  /** The messages in one more conversation of the first user. */
   longest: number
 }
 

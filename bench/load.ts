@@ -4,11 +4,9 @@ import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { CLIENTS, isInstalled } from './programs.ts'
 
 const execute = promisify(execFile)
-
-/** How many ask at once. */
-export const CLIENTS = 64
 
 /** One request; its body is JSON. */
 export interface Call { method: 'GET' | 'POST', path: string, token?: string, body?: object }
@@ -30,17 +28,12 @@ export async function drive (url: string, calls: Call[], seconds: number, client
     await writeFile(file, calls.map(({ method, path, token = '', body }) => [method, path, token, body === undefined ? '' : JSON.stringify(body)].join('\t')).join('\n'))
     const { stdout } = await isInstalled('wrk')
       ? await execute('wrk', ['-t1', `-c${clients}`, `-d${seconds}s`, '--timeout', '10s', '-s', WRK, url, '--', file])
-      : await execute(process.execPath, ['--import', 'tsx', AUTOCANNON, url, `${clients}`, `${seconds}`, file])
-    await fetch(`${url}/health/ready`) // behind what was left unanswered at the end, which is not to burden whoever is next
+      : await execute(process.execPath, [AUTOCANNON, url, `${clients}`, `${seconds}`, file])
+    await fetch(`${url}/health/ready`) // behind what was left unanswered at the end, so that it does not disturb the next measurement
     const counted = JSON.parse(stdout.trim().split('\n').at(-1)!) as Counted
     if (counted.failed > 0) throw new Error(`${counted.failed} of ${counted.requests} requests failed, such as ${calls[0]!.method} ${calls[0]!.path}`)
     return counted.requests / counted.seconds
   } finally {
     await rm(folder, { recursive: true })
   }
-}
-
-/** Whether there is such a program. */
-export async function isInstalled (program: string): Promise<boolean> {
-  return await execute(program, ['--version']).then(() => true, error => error.code !== 'ENOENT')
 }

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import http from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openBench, tokenOf } from './database.js'
-import type { Measure } from './row.js'
-import { percentile } from './server.js'
+import { openBench, tokenOf } from './database.ts'
+import type { Measure } from './row.ts'
+import { percentile } from './server.ts'
 
 /** Logins a second that are offered, whether they are answered or not, and requests of other routes. */
 const LOGINS = 100

@@ -1,19 +1,20 @@
 import { writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { isInstalled } from './load.js'
-import { measure as logins } from './logins.js'
-import { measure as messages } from './messages.js'
-import { hasPgbench, HOW_TO_GET_PGBENCH } from './pgbench.js'
-import type { Measure, Row } from './row.js'
-import { measure as sockets } from './sockets.js'
-import { measure as start } from './start.js'
-import { measure as streams } from './streams.js'
+import { isInstalled } from './programs.ts'
+import { measure as logins } from './logins.ts'
+import { measure as messages } from './messages.ts'
+import { hasPgbench, HOW_TO_GET_PGBENCH } from './pgbench.ts'
+import type { Measure, Row } from './row.ts'
+import { measure as shares } from './shares.ts'
+import { measure as sockets } from './sockets.ts'
+import { measure as start } from './start.ts'
+import { measure as streams } from './streams.ts'
 
 // Everything that is measured, one after the other, as one table; docs/performance.md says what each row means. With
 // `--quick` it shows in a minute that all of it works, and the figures mean little; with names of files, only these.
 
-const MEASURES: Record<string, Measure> = { messages, start, logins, streams, sockets }
+const MEASURES: Record<string, Measure> = { messages, start, logins, shares, streams, sockets }
 const RESULTS = fileURLToPath(new URL('results.json', import.meta.url))
 
 const isQuick = process.argv.includes('--quick')

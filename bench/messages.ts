@@ -1,11 +1,11 @@
-import { PAGE as MESSAGES_PAGE } from '../src/conversations/message-store.js'
-import { PAGE as CONVERSATIONS_PAGE } from '../src/conversations/store.js'
-import { encodeCursor } from '../src/http/paging.js'
-import { openBench, run, tokenOf, type Filled, type Size } from './database.js'
-import { drive, type Call } from './load.js'
-import { hasPgbench, pgbench } from './pgbench.js'
-import { inTurns, rowOf, type Contest } from './rounds.js'
-import type { Measure } from './row.js'
+import { MESSAGES_PAGE } from '../src/conversations/messages/store.ts'
+import { CONVERSATIONS_PAGE } from '../src/conversations/store.ts'
+import { encodeCursor } from '../src/http/paging.ts'
+import { openBench, run, tokenOf, type Filled, type Size } from './database.ts'
+import { drive, type Call } from './load.ts'
+import { hasPgbench, pgbench, type Length } from './pgbench.ts'
+import { inTurns, rowOf, type Contest } from './rounds.ts'
+import type { Measure } from './row.ts'
 
 /** The small one has 10,000 messages; the large one 200,000 conversations, 10,000,000 messages, and one of 1,000,000 more. */
 const FULL = { users: 1_900, conversations: 100, messages: 50, rich: 10_000, longest: 1_000_000 }
@@ -21,6 +21,7 @@ const AT_ONCE = 4
 /** Sending and reading: over HTTP against the statements by themselves, and with much in the database against little. */
 export const measure: Measure = async ({ isQuick }) => {
   const [rounds, seconds] = isQuick ? [1, 2] : [5, 3]
+  const length: Length = isQuick ? { each: 20 } : { seconds }
   const bench = await openBench()
   try {
     const small = await bench.fill('small', SMALL)
@@ -37,7 +38,7 @@ export const measure: Measure = async ({ isQuick }) => {
     for (const { what, callsOf, script, share } of operations) {
       const contest: Contest = {
         small: () => drive(small.url, callsOf(small), seconds),
-        ...canCompare && { yardstick: () => pgbench(small.connection, script, seconds) },
+        ...canCompare && { yardstick: () => pgbench(small.connection, script, length) },
         large: () => drive(large.url, callsOf(large), seconds)
       }
       const { small: measured, large: scaled, yardstick = [] } = await inTurns(contest, rounds)
@@ -92,7 +93,7 @@ function phonesOf (): Call[] {
   return Array.from({ length: 640 }, (_, n) => ({ method: 'POST', path: '/chat', body: { user_phone: `+49 30 ${100_000 + n}`, user_message: 'hello' } }))
 }
 
-/** A page of a user's conversations, behind so many. */
+/** A page of a user's conversations after the first n. */
 async function pageOf ({ connection }: Filled, user: number, offset: number): Promise<Call> {
   const [before] = offset === 0
     ? []

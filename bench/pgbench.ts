@@ -4,7 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import type pg from 'pg'
-import { CLIENTS, isInstalled } from './load.js'
+import { CLIENTS, isInstalled } from './programs.ts'
 
 const execute = promisify(execFile)
 
@@ -12,19 +12,27 @@ export const HOW_TO_GET_PGBENCH = 'pgbench is not installed, so that there is no
 
 export const hasPgbench = () => isInstalled('pgbench')
 
+/** How long the yardstick is measured: for a number of seconds, or until each client has run a number of statements. */
+export type Length = { seconds: number } | { each: number }
+
 /**
  * The yardstick: a statement by itself, prepared, from 64 clients, without HTTP. Gives how many were done a second.
+ *
+ * pgbench counts the seconds from before its clients connect, and prints no figure when they are over by then. A busy
+ * machine takes longer than two seconds for that, so a short run has to count statements.
  * @see https://www.postgresql.org/docs/current/pgbench.html for the language of the script
  */
-export async function pgbench ({ host, port, user, database }: pg.ClientConfig, script: string, seconds: number): Promise<number> {
+export async function pgbench ({ host, port, user, database }: pg.ClientConfig, script: string, length: Length): Promise<number> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'parley-pgbench-'))
   const file = path.join(folder, 'script.sql')
   try {
     await writeFile(file, script)
-    const { stdout } = await execute('pgbench', ['-h', host!, '-p', `${port}`, '-U', user!, '-n', '-M', 'prepared', '-c', `${CLIENTS}`, '-j', '1', '-T', `${seconds}`, '-f', file, database!])
-    const failed = /number of failed transactions: (\d+)/.exec(stdout)?.[1] ?? '0'
-    if (failed !== '0') throw new Error(`${failed} statements failed: ${script}`)
-    return Number(/tps = ([\d.]+)/.exec(stdout)![1])
+    const { stdout } = await execute('pgbench', ['-h', host!, '-p', `${port}`, '-U', user!, '-n', '-M', 'prepared', '-c', `${CLIENTS}`, '-j', '1', ...'seconds' in length ? ['-T', `${length.seconds}`] : ['-t', `${length.each}`], '-f', file, database!])
+    const failed = /number of failed transactions: ([1-9]\d*)/.exec(stdout)?.[1]
+    if (failed !== undefined) throw new Error(`${failed} statements failed: ${script}`)
+    const figure = /tps = ([\d.]+)/.exec(stdout)?.[1]
+    if (figure === undefined) throw new Error(`pgbench measured nothing: ${stdout}`)
+    return Number(figure)
   } finally {
     await rm(folder, { recursive: true })
   }

@@ -1,4 +1,4 @@
-import type { Row } from './row.js'
+import type { Row } from './row.ts'
 
 /** What is asked of each: the figure that it measures in one round. */
 export type Contest = Record<string, () => Promise<number>>

@@ -50,7 +50,7 @@ export async function startServer (settings: Record<string, string> = {}, place?
   }
 }
 
-/** The value that so many hundredths of the sorted values do not exceed. */
+/** The nth percentile of sorted values. */
 export function percentile (values: number[], hundredths: number) {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * hundredths / 100))] ?? NaN

@@ -5,8 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { io } from 'socket.io-client'
-import { APP_SECRET, from, signed, status, VERIFY_TOKEN, webhook, contact } from '../test/meta.js'
-import { percentile, startServer } from './server.js'
+import { APP_SECRET, from, signed, status, VERIFY_TOKEN, webhook, contact } from '../test/support/meta.ts'
+import { percentile, startServer } from './server.ts'
 
 // Everything at once, a little of each, for MINUTES: what the server holds, and how late its event loop is, after the first
 // minute and at the end. What goes wrong is counted, and ends it with exit code 1.
@@ -17,7 +17,7 @@ const USERS = 20
 const SOCKETS = 50
 const PHONES = 50
 
-const provider = fork(fileURLToPath(new URL('provider.ts', import.meta.url)), { execArgv: ['--import', 'tsx'] })
+const provider = fork(fileURLToPath(new URL('provider.ts', import.meta.url)))
 const [providerPort] = await once(provider, 'message') as [number]
 
 /** Meta's API: takes every reply, and tells soon after that it was delivered. */

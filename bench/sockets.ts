@@ -2,9 +2,9 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { openBench, tokenOf } from './database.js'
-import type { Measure } from './row.js'
-import { percentile } from './server.js'
+import { openBench, tokenOf } from './database.ts'
+import type { Measure } from './row.ts'
+import { percentile } from './server.ts'
 
 // Many sockets on one server, each of a user of its own, connected by several processes, and a conversation of a hundred
 // of these users, among whom messages go while all others are quiet.
@@ -19,7 +19,7 @@ export const measure: Measure = async function measure ({ isQuick }) {
   const clients: ChildProcess[] = []
   try {
     const { url, memory } = await bench.fill('sockets', { users: sockets, conversations: 0, messages: 0, rich: 0, longest: 0 })
-    for (let n = 0; n < (isQuick ? 1 : 4); n++) clients.push(fork(fileURLToPath(new URL('socket-client.ts', import.meta.url)), { execArgv: ['--import', 'tsx'] }))
+    for (let n = 0; n < (isQuick ? 1 : 4); n++) clients.push(fork(fileURLToPath(new URL('socket-client.ts', import.meta.url))))
     const [first] = clients as [ChildProcess]
     // The first hundred users are in the first process: there the clock is the same for who writes and who hears.
     const share = sockets / clients.length

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Measure } from './row.js'
-import { percentile, startServer } from './server.js'
+import type { Measure } from './row.ts'
+import { percentile, startServer } from './server.ts'
 
 /** How long a server is left alone before its memory is looked at, in milliseconds. */
 const REST = 3_000

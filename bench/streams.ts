@@ -3,14 +3,14 @@ import { once } from 'node:events'
 import http from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { openBench, tokenOf } from './database.js'
-import type { Measure, Row } from './row.js'
-import { percentile } from './server.js'
+import { openBench, tokenOf } from './database.ts'
+import type { Measure, Row } from './row.ts'
+import { percentile } from './server.ts'
 
 // Replies of a language model, as they grow: how much later than from the model itself the first word comes, and what a
 // thousand of them at once cost.
 
-/** A word of a reply every so many milliseconds. */
+/** The pause between two words of a reply, in milliseconds. */
 const EVERY = 100
 
 interface Said { firstWord: number, text: string }
@@ -19,7 +19,7 @@ interface Said { firstWord: number, text: string }
 export const measure: Measure = async function measure ({ isQuick }) {
   const streams = isQuick ? 100 : 1_000
   const words = isQuick ? 20 : 150
-  const provider = fork(fileURLToPath(new URL('provider.ts', import.meta.url)), { execArgv: ['--import', 'tsx'] })
+  const provider = fork(fileURLToPath(new URL('provider.ts', import.meta.url)))
   const [port] = await once(provider, 'message') as [number]
   const providerUrl = `http://127.0.0.1:${port}/v1`
   const bench = await openBench()

@@ -1,9 +1,9 @@
 import { writeFile } from 'node:fs/promises'
 import openapiTS, { astToString } from 'openapi-typescript'
 import { Value } from 'typebox/value'
-import { buildApp } from '../src/app.js'
-import { ConfigSchema } from '../src/config.js'
-import { createDb } from '../src/db/client.js'
+import { buildApp } from '../src/app.ts'
+import { ConfigSchema } from '../src/config.ts'
+import { createDb } from '../src/db/client.ts'
 
 // Writes the API's types for the page, from the description that the server itself makes: it needs no database for that.
 

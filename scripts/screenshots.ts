@@ -5,7 +5,8 @@ import os from 'node:os'
 import path from 'node:path'
 import { LLMock } from '@copilotkit/aimock'
 import { chromium, type BrowserContextOptions, type Page } from 'playwright-core'
-import { CHROMIUM, FLAGS, freePort } from '../test/browser.js'
+import { CHROMIUM, FLAGS } from '../test/support/browser.ts'
+import { freePort } from '../test/support/process.ts'
 
 // Makes the pictures in docs/: of the built server, on a database of its own, with a language model that says what we wish.
 
@@ -70,10 +71,10 @@ async function makeAll () {
   await page.keyboard.press('Enter')
   for (const [text] of TALK) {
     await page.getByRole('link', { name: 'New conversation' }).click()
-    await page.getByRole('heading', { name: 'What shall we talk about?' }).waitFor()
+    await page.getByRole('heading', { name: 'What would you like to talk about?' }).waitFor()
     await say(page, text)
     await page.getByRole('heading', { name: text }).waitFor()
-    await page.getByRole('button', { name: 'Ask again' }).waitFor()
+    await page.getByRole('button', { name: 'Regenerate' }).waitFor()
   }
   await page.locator('.bot strong').waitFor()
   await picture(page, 'page-chat')

@@ -1,7 +1,7 @@
 import http from 'node:http'
 import { randomBytes } from 'node:crypto'
-import { sign } from '../src/channels/whatsapp/signature.js'
-import { readConfig } from '../src/config.js'
+import { sign } from '../src/channels/whatsapp/signature.ts'
+import { readConfig } from '../src/config.ts'
 
 // npm run whatsapp:sample -- hello: tries WhatsApp without Meta. Signs a message and posts it to the server that runs here
 // with the same settings, and stands in for Meta's API, at a META_API_URL on this machine, until the reply has come.

@@ -1,177 +1,101 @@
 import { randomUUID } from 'node:crypto'
-import Fastify, { type FastifyBaseLogger, type FastifyError } from 'fastify'
+import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import { sql } from 'drizzle-orm'
-import { authentication } from './accounts/authentication.js'
-import { sessionCookie } from './accounts/cookie.js'
-import { createExportStore } from './accounts/export-store.js'
-import { exportRoute } from './accounts/export-route.js'
-import { passcodeRoutes } from './accounts/passcode-routes.js'
-import { createPasswords } from './accounts/passwords.js'
-import { profileRoutes } from './accounts/profile-routes.js'
-import { createProfileStore } from './accounts/profile-store.js'
-import { createRecovery, createTokens } from './accounts/recovery.js'
-import { recoveryRoutes } from './accounts/recovery-routes.js'
-import { createRecoveryStore } from './accounts/recovery-store.js'
-import { accountRoutes } from './accounts/routes.js'
-import { createSessions } from './accounts/sessions.js'
-import { createSignIn } from './accounts/sign-in.js'
-import { createAccountStore } from './accounts/store.js'
-import type { Directory } from './bots/bot.js'
-import { createDirectory, createEngines, defaultBot } from './bots/directory.js'
-import { chatRoutes } from './channels/chat/routes.js'
-import { socketio } from './channels/socketio/plugin.js'
-import { deliveryRoutes } from './channels/whatsapp/delivery-routes.js'
-import { createInboxStore } from './channels/whatsapp/inbox-store.js'
-import { createLedgerStore } from './channels/whatsapp/ledger-store.js'
-import { whatsappRoutes } from './channels/whatsapp/routes.js'
-import type { Config } from './config.js'
-import { adminBotRoutes, botRoutes } from './conversations/bot-routes.js'
-import { createBotStore } from './conversations/bot-store.js'
-import { createConverse, type Converse } from './conversations/converse.js'
-import { createEvents } from './conversations/events.js'
-import { createFeedStore } from './conversations/feed-store.js'
-import { createGeneration, type Generation } from './conversations/generation.js'
-import { createGenerationStore } from './conversations/generation-store.js'
-import { createLog } from './conversations/log.js'
-import { memberRoutes } from './conversations/member-routes.js'
-import { createMemberStore } from './conversations/member-store.js'
-import { messageRoutes } from './conversations/message-routes.js'
-import { createMessageStore } from './conversations/message-store.js'
-import { conversationRoutes } from './conversations/routes.js'
-import { createConversationStore } from './conversations/store.js'
-import { streamRoutes } from './conversations/stream-routes.js'
-import { createStreams } from './conversations/streams.js'
-import { usageRoutes } from './conversations/usage-routes.js'
-import { createUsageStore } from './conversations/usage-store.js'
-import { isUnavailable, type Db } from './db/client.js'
-import { createListener } from './db/listener.js'
-import { NOT_FOUND } from './errors.js'
-import { acceptBodies, BODY_LIMIT } from './http/body.js'
-import { answerMalformed, createErrorHandler, describeError, type Dialect } from './http/error-handler.js'
-import { healthRoutes, refuseWhenClosing } from './http/health.js'
-import { limits } from './http/limits.js'
-import { countRequests, metricsRoutes } from './http/metrics.js'
-import { openapi } from './http/openapi.js'
-import { pressure } from './http/pressure.js'
-import { page } from './http/page.js'
-import { security } from './http/security.js'
-import { ignoreUpgrades } from './http/upgrades.js'
-import { createMetrics } from './metrics/metrics.js'
-import { createMetricsStore } from './metrics/metrics-store.js'
-import { watchReplies } from './metrics/replies.js'
-import { serializeAlike } from './http/serializer.js'
+import { authentication } from './accounts/authentication.ts'
+import type { Sessions } from './accounts/sessions.ts'
+import { defaultBot } from './bots/directory.ts'
+import { socketio } from './channels/socketio/plugin.ts'
+import type { Config } from './config.ts'
+import { createAmend, type Amend } from './conversations/messages/amend.ts'
+import type { Converse } from './conversations/converse.ts'
+import type { Replies } from './replies/replies.ts'
+import type { Log } from './log/log.ts'
+import { isUnavailable } from './db/client.ts'
+import { refuseUnknown } from './http/allow.ts'
+import { answerBriefly } from './http/brief-answers.ts'
+import { acceptBodies } from './http/body.ts'
+import { BODY_LIMIT } from './http/body-limits.ts'
+import { answerMalformed, createErrorHandler, describeError, type Dialect } from './http/error-handler.ts'
+import { ignoreExpectations } from './http/expectations.ts'
+import { refuseWhenClosing } from './http/health.ts'
+import { limits } from './http/rate-limit.ts'
+import { ROUTER_PARAM_LENGTH, refuseMalformed, replaceMalformed } from './http/malformed.ts'
+import { countRequests } from './http/metrics.ts'
+import { openapi } from './http/openapi.ts'
+import { pressure } from './http/pressure.ts'
+import { security } from './http/security.ts'
+import { ignoreUpgrades } from './http/upgrades.ts'
+import { serializeAlike } from './http/serializer.ts'
+import { shares } from './http/shares.ts'
+import { createParts, type Deps, type Parts } from './parts.ts'
+import { registerRoutes } from './routes.ts'
+
+export type { Deps }
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** For what comes by another way than a request: the one way that a message takes. */
+    /** The one way that a message takes, for channels whose messages do not arrive as requests. */
     converse: Converse
-    regenerate: Generation['regenerate']
-    /** The bot that answers where nobody says which. */
+    /** Asks a bot again for a reply that was interrupted. */
+    regenerate: Replies['resume']
+    /** Whether the bot of this name streams its replies; false where there is none. */
+    isStreaming: (bot: string) => Promise<boolean>
+    sessions: Sessions
+    amend: Amend
+    recall: Log['recall']
+    /** The bot of conversations that name none. */
     defaultBot: string
+    /** The bot that answers on WhatsApp. */
+    whatsappBot: string
   }
 }
 
-export interface Deps {
-  config: Config
-  db: Db
-  /** Signs the session tokens; at least 32 characters. */
-  secret: string
-  /** Whether jobs are done. Left out: others do them. */
-  isWorking?: () => boolean
-  /** Puts other bots into the place of some that there are; left out: none. */
-  changeBots?: (directory: Directory) => Directory
-  /** Left out: nothing is logged. */
-  logger?: FastifyBaseLogger
-}
-
-/** The whole server, not yet listening: what exists, in order. Closing it closes the pool. */
-export async function buildApp ({ config, db, secret, isWorking, changeBots = directory => directory, logger }: Deps) {
+/** Builds the whole server, not yet listening. Closing it closes the database pool. */
+export async function buildApp (deps: Deps) {
+  const { config, db, secret, logger } = deps
   const handleErrors = (dialect?: Dialect) => createErrorHandler(isUnavailable, dialect)
   const app = Fastify({
     loggerInstance: logger,
     genReqId: () => randomUUID(),
     bodyLimit: BODY_LIMIT,
-    pluginTimeout: 30_000, // it counts for closing too, which lets replies end
+    pluginTimeout: 30_000, // also the limit for closing, which waits for replies to end
     trustProxy: config.TRUST_PROXY,
-    routerOptions: { maxParamLength: 500 },
+    requestTimeout: config.REQUEST_TIMEOUT * 1000,
+    // Node looks every 30 s by default, and takes the longer one of the two times for the whole request.
+    http: { headersTimeout: config.REQUEST_TIMEOUT * 1000, requestTimeout: config.REQUEST_TIMEOUT * 1000, connectionsCheckingInterval: Math.min(config.REQUEST_TIMEOUT * 100, 5_000) },
+    routerOptions: { maxParamLength: ROUTER_PARAM_LENGTH },
+    rewriteUrl: replaceMalformed,
     frameworkErrors: handleErrors(),
     clientErrorHandler: answerMalformed,
-    return503OnClosing: false // since `refuseWhenClosing` says it in the shape of all errors
+    return503OnClosing: false // `refuseWhenClosing` answers instead, in the usual error format
   }).withTypeProvider<TypeBoxTypeProvider>()
 
-  const listener = createListener(db, app.log)
-  const sessions = createSessions(db, listener)
-  const accounts = createAccountStore(db, sessions)
-  const passwords = createPasswords(config.BCRYPT_COST)
-  const signIn = createSignIn(accounts, passwords)
-  const recoveries = createRecoveryStore(db)
-  const recovery = createRecovery(recoveries, createTokens(secret, config.JWT_SECRET_PREVIOUS), passwords, sessions)
-  const feeds = createFeedStore(db)
-  const events = createEvents(listener, feeds, app.log)
-  const messages = createMessageStore(db, events.changed)
-  const conversations = createConversationStore(db, defaultBot(config))
-  const bots = createBotStore(db)
-  const engines = createEngines(config)
-  const metrics = createMetrics({
-    db,
-    store: createMetricsStore(db),
-    open: { sockets: () => app.countSockets(), streams: () => streams.count(), generations: () => generation.count(), busy: () => Number(app.isUnderPressure()) }
-  })
-  const directory = watchReplies(changeBots(createDirectory(engines)), metrics)
-  const generation = createGeneration({ store: createGenerationStore(db), directory, events, listener, log: app.log, most: config.MAX_GENERATIONS })
-  const converse = createConverse(createLog(db), directory, events, generation)
-  app.decorate('converse', converse)
-  app.decorate('regenerate', generation.regenerate)
-  app.decorate('defaultBot', defaultBot(config))
-  const streams = createStreams(sessions, events, feeds)
-  const cookie = sessionCookie(config)
+  const parts = createParts(deps, { sockets: () => app.countSockets(), isUnderPressure: () => app.isUnderPressure(), log: app.log })
+  const { listener, sessions, feeds, events, engines, metrics, conversations, generation, converse, streams, cookie } = parts
+  decorate(app, config, parts)
 
   app.setErrorHandler(handleErrors())
-  app.setNotFoundHandler(async () => { throw new NOT_FOUND() })
+  const refuse = refuseUnknown(app)
   countRequests(app, metrics)
   refuseWhenClosing(app)
   acceptBodies(app)
   ignoreUpgrades(app)
+  ignoreExpectations(app)
   serializeAlike(app)
   await app.register(security, { config, cookieName: cookie.name })
   await app.register(pressure, { config })
   await app.register(limits, { config })
+  await app.register(shares, { config })
+  refuseMalformed(app)
+  app.addHook('onRequest', refuse)
+  await app.register(answerBriefly)
   await app.register(openapi, { cookieName: cookie.name })
   await app.register(authentication, { sessions, secret, formerSecret: config.JWT_SECRET_PREVIOUS, cookie })
 
   const describe = (error: FastifyError) => describeError(error, isUnavailable, app.log)
   await app.register(socketio, { config, cookieName: cookie.name, sessions, conversations, feeds, events, converse, describe })
 
-  await app.register(page)
-  await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`) })
-  await app.register(metricsRoutes, { config, metrics })
-  for (const prefix of ['', '/api']) {
-    await app.register(chatRoutes, { prefix, config, accounts, conversations, converse, streams, handleErrors })
-    await app.register(whatsappRoutes, { prefix, config, inbox: createInboxStore(db), handleErrors })
-  }
-  await app.register(passcodeRoutes, { signIn, handleErrors })
-  await app.register(accountRoutes, { prefix: '/api', signIn })
-  await app.register(recoveryRoutes, { prefix: '/api', recovery, recoveries })
-  await app.register(async function authenticated (users) {
-    users.addHook('onRequest', users.authenticate)
-    await users.register(conversationRoutes, { prefix: '/api/conversations', conversations })
-    await users.register(messageRoutes, { prefix: '/api/conversations/:id/messages', messages, feeds, converse, generation, streams })
-    await users.register(streamRoutes, { prefix: '/api/conversations/:id', streams, generation, messages })
-    await users.register(async function signedUp (members) {
-      members.addHook('onRequest', members.refuseGuests)
-      await members.register(profileRoutes, { prefix: '/api/me', profiles: createProfileStore(db, sessions), sessions, passwords })
-      await members.register(usageRoutes, { prefix: '/api/me', usage: createUsageStore(db) })
-      await members.register(exportRoute, { prefix: '/api/me', exported: createExportStore(db) })
-      await members.register(memberRoutes, { prefix: '/api/conversations/:id', members: createMemberStore(db, messages, events.changed) })
-      await members.register(botRoutes, { prefix: '/api/bots', bots })
-      await members.register(async function administered (admins) {
-        admins.addHook('onRequest', admins.refuseNonAdmins)
-        await admins.register(adminBotRoutes, { prefix: '/api/admin/bots', bots, engines })
-        await admins.register(deliveryRoutes, { prefix: '/api/admin/deliveries', ledger: createLedgerStore(db) })
-      })
-    })
-  })
+  await registerRoutes(app, deps, parts, handleErrors)
 
   app.addHook('onReady', async () => {
     listener.start()
@@ -188,4 +112,19 @@ export async function buildApp ({ config, db, secret, isWorking, changeBots = di
     await db.$client.end()
   })
   return app
+}
+
+/** Decorators for plugins that other plugins register. */
+function decorate (app: FastifyInstance, config: Config, { sessions, messages, bots, directory, generation, log, converse }: Parts) {
+  app.decorate('converse', converse)
+  app.decorate('regenerate', generation.resume)
+  app.decorate('amend', createAmend(log, messages, generation))
+  app.decorate('recall', log.recall)
+  app.decorate('sessions', sessions)
+  app.decorate('defaultBot', defaultBot(config))
+  app.decorate('whatsappBot', config.WHATSAPP_BOT ?? config.GUEST_BOT ?? defaultBot(config))
+  app.decorate('isStreaming', async name => {
+    const row = await bots.named(name)
+    return row !== undefined && directory(row).kind === 'streaming'
+  })
 }

@@ -1,73 +1,131 @@
 import { existsSync } from 'node:fs'
-import { access, constants, stat } from 'node:fs/promises'
+import { access, constants, stat, statfs } from 'node:fs/promises'
 import net from 'node:net'
 import path from 'node:path'
-import { cookieWarnings } from './accounts/cookie.js'
-import { reachMailServer } from './accounts/mail.js'
-import { DEFAULT_ORIGINS, examineConfig, missingForWhatsApp, type Config } from './config.js'
-import { reachDatabase, reasonOf } from './db/client.js'
-import { examineDatabase } from './db/examine.js'
+import { Agent, request } from 'undici'
+import { cookieWarnings } from './accounts/cookie.ts'
+import { reachMailServer } from './accounts/mail.ts'
+import { providerRequest } from './bots/provider-address.ts'
+import { createFencedConnector } from './bots/ssrf-guard.ts'
+import { DEFAULT_ORIGINS, examineConfig, missingForWhatsApp, type Config } from './config.ts'
+import { reachDatabase, reasonOf } from './db/client.ts'
+import { examineDatabase, type ExaminedBot } from './db/examine.ts'
 
-// node dist/doctor.js: says what will not work, a line each, and changes nothing.
+// node dist/doctor.js: looks at everything that the server needs, prints a line for each, and changes nothing.
 
 type Setting = keyof Config
+type Check = (config: Config) => Promise<string[]> | string[]
 
-/** How long whoever is asked may take, in milliseconds. */
-const PATIENCE = 5_000
+/** How long any one answer may take, in milliseconds. */
+const ANSWER_TIMEOUT_MS = 5_000
 
-/** Before what is only worth knowing. */
-const NOTE = 'Note: '
+/** Less than this is too little for a database that grows. */
+const FEW_FREE_BYTES = 1024 ** 3
+
+/** How far our clock may be from the database's, in seconds. */
+const MAX_CLOCK_SKEW_SECONDS = 5
 
 const silent = { info: String, warn: String, error: String }
+const right = (text: string) => `✓ ${text}`
+const note = (text: string) => `! ${text}`
+const wrong = (text: string) => `✗ ${text}`
 
-/** What is wrong, by the settings that it needs to be right: what those say of themselves is enough. */
-const checks: Array<[needs: Setting[], examine: (config: Config) => Promise<string[]> | string[]]> = [
-  [['COOKIE_SAMESITE', 'CORS_ORIGINS', 'PORT', 'PUBLIC_URL'], config =>
-    cookieWarnings(config, DEFAULT_ORIGINS).map(({ level, sentence }) => level === 'warn' ? sentence : `${NOTE}${sentence}`)],
-  [['META_VERIFY_TOKEN', 'META_APP_SECRET', 'META_ACCESS_TOKEN', 'META_PHONE_NUMBER_ID'], config => {
-    const missing = missingForWhatsApp(config).join(' and ')
-    return missing === '' ? [] : [`WhatsApp is set up in part only: please set ${missing}, or none of it.`]
-  }],
-  [['DATABASE_URL', 'DATA_DIR'], database],
-  [['SMTP_URL', 'MAIL_FROM'], mail],
+/** The checks, each with the settings that must be valid for it: what is said of an invalid one is enough. */
+const checks: Array<[needs: Setting[], check: Check]> = [
+  [['COOKIE_SAMESITE', 'CORS_ORIGINS', 'PORT', 'PUBLIC_URL'], cookies],
   [['HOST', 'PORT'], port],
-  [['OPENAI_API_KEY', 'OPENAI_BASE_URL'], provider]
+  [['DATABASE_URL', 'DATA_DIR'], database],
+  [['DATA_DIR'], disk],
+  [['SMTP_URL', 'MAIL_FROM'], mail],
+  [['OPENAI_API_KEY', 'OPENAI_BASE_URL'], model],
+  [['META_VERIFY_TOKEN', 'META_APP_SECRET', 'META_ACCESS_TOKEN', 'META_PHONE_NUMBER_ID', 'META_API_URL', 'PUBLIC_URL'], whatsapp]
 ]
 
-const { config, faults } = examineConfig()
-const wrong = new Set(faults.map(({ setting }) => setting))
-const found = await Promise.all(checks.filter(([needs]) => !needs.some(name => wrong.has(name))).map(([, examine]) => examine(config)))
-const sentences = [...faults.map(({ sentence }) => sentence), ...found.flat()]
-const isWell = sentences.every(sentence => sentence.startsWith(NOTE))
-process.stdout.write([...sentences, ...isWell ? ['All well.'] : []].map(sentence => `${sentence}\n`).join(''))
-process.exitCode = isWell ? 0 : 1
+const { config, faults, notes } = examineConfig()
+const invalid = new Set(faults.map(({ setting }) => setting))
+const settings = [...faults.map(({ sentence }) => wrong(sentence)), ...notes.map(note)]
+const found = await Promise.all(checks.filter(([needs]) => !needs.some(name => invalid.has(name))).map(([, check]) => check(config)))
+const lines = [...settings.length === 0 ? [right('Settings: all of them are valid')] : settings, ...found.flat()]
+process.stdout.write(lines.map(line => `${line}\n`).join(''))
+process.exitCode = lines.some(line => line.startsWith('✗')) ? 1 : 0
+
+function cookies (config: Config) {
+  const warnings = cookieWarnings(config, DEFAULT_ORIGINS).map(({ level, sentence }) => level === 'warn' ? wrong(sentence) : note(sentence))
+  return warnings.length > 0 ? warnings : [right(`Front ends: browsers keep the session cookie at ${config.CORS_ORIGINS}`)]
+}
 
 /** An embedded database that is not there yet is not made. */
-async function database ({ DATABASE_URL, DATA_DIR }: Config) {
+async function database (config: Config) {
+  const { DATABASE_URL, DATA_DIR } = config
   if (DATABASE_URL === undefined && !existsSync(path.join(DATA_DIR, 'postgres'))) return await dataFolder(DATA_DIR)
   try {
     const { connection, title, leave } = await reachDatabase({ DATABASE_URL, DATA_DIR }, silent, 0)
     try {
-      const problem = await examineDatabase(connection)
-      return problem === undefined ? [] : [`In ${title}: ${problem}`]
+      const { problem, bots, clockSkewS } = await examineDatabase(connection)
+      if (problem !== undefined) return [wrong(`In ${title}: ${problem}`)]
+      return [right(`Database: ${title}, all migrations are applied`), clock(clockSkewS), ...namedBots(config, bots.map(({ name }) => name)), ...await webhooks(config, bots)]
     } finally {
       await leave()
     }
   } catch (error) {
-    return [(error as Error).message]
+    return [wrong((error as Error).message)]
   }
+}
+
+function clock (skewS: number) {
+  const text = `Clock: ${skewS} s from the database's`
+  return skewS <= MAX_CLOCK_SKEW_SECONDS ? right(text) : wrong(`${text}. Sessions and limits go by the clock: please have it set by NTP.`)
+}
+
+/** Messages to a bot that does not exist are refused as BOT_NOT_FOUND. */
+function namedBots (config: Config, names: string[]) {
+  return (['GUEST_BOT', 'PHONE_BOT', 'WHATSAPP_BOT'] as const).flatMap(setting => {
+    const name = config[setting]
+    if (name === undefined) return []
+    return names.includes(name) ? [right(`${setting}: the bot ${name} exists`)] : [wrong(`${setting} names a bot that does not exist: ${name}. The bots are ${names.join(', ')}.`)]
+  })
+}
+
+/** Whether each webhook can be reached. Any status counts, since only a message of a user is worth an answer. */
+async function webhooks ({ WEBHOOK_ALLOW = '' }: Config, bots: ExaminedBot[]) {
+  const dispatcher = new Agent({ connect: createFencedConnector(WEBHOOK_ALLOW, ANSWER_TIMEOUT_MS), headersTimeout: ANSWER_TIMEOUT_MS })
+  const lines = await Promise.all(bots.filter(({ url }) => url !== null).map(async ({ name, url }) => {
+    try {
+      const { statusCode, body } = await request(url!, { method: 'HEAD', dispatcher })
+      await body.dump()
+      return right(`Webhook bot ${name}: ${new URL(url!).host} answers, with status ${statusCode} to HEAD`)
+    } catch (error) {
+      return wrong(`Webhook bot ${name}: ${new URL(url!).host} cannot be reached: ${reasonOf(error).message}. If it is in your own network, list it in WEBHOOK_ALLOW.`)
+    }
+  }))
+  await dispatcher.destroy()
+  return lines
+}
+
+async function disk ({ DATA_DIR }: Config) {
+  const { bavail, bsize } = await statfs(nearestFolder(DATA_DIR))
+  const text = `Disk: ${(bavail * bsize / FEW_FREE_BYTES).toFixed(1)} GiB free for ${path.resolve(DATA_DIR)}`
+  return [bavail * bsize >= FEW_FREE_BYTES ? right(text) : note(`${text}. The database and backups need more.`)]
+}
+
+function nearestFolder (folder: string) {
+  let nearest = path.resolve(folder)
+  while (!existsSync(nearest)) nearest = path.dirname(nearest)
+  return nearest
 }
 
 /** It is made where it is missing, in the nearest folder that there is. */
 async function dataFolder (folder: string) {
-  let nearest = path.resolve(folder)
-  while (!existsSync(nearest)) nearest = path.dirname(nearest)
+  const nearest = nearestFolder(folder)
   const isUsable = (await stat(nearest)).isDirectory() && await access(nearest, constants.W_OK).then(() => true, () => false)
-  return isUsable ? [] : [`DATA_DIR, ${path.resolve(folder)}, cannot be used: ${nearest} is no folder that we may write to.`]
+  return isUsable ? [right(`Database: an embedded one will be made in ${path.resolve(folder)}`)] : [wrong(`DATA_DIR, ${path.resolve(folder)}, cannot be used: ${nearest} is no folder that we may write to.`)]
 }
 
-async function mail (config: Config) {
-  return await reachMailServer(config).then((): string[] => [], error => [`Mail cannot be sent: ${(error as Error).message}. Please check SMTP_URL.`])
+async function mail ({ SMTP_URL, DATA_DIR }: Config) {
+  if (SMTP_URL === undefined) return [note(`Mail: written to files in ${path.resolve(DATA_DIR, 'mail')}: nobody gets them. To send mail, set SMTP_URL.`)]
+  return await reachMailServer(SMTP_URL).then(
+    () => [right(`Mail: ${new URL(SMTP_URL).host} takes mail from us`)],
+    error => [wrong(`Mail cannot be sent: ${(error as Error).message}. Please check SMTP_URL.`)])
 }
 
 /** In use by a server of ours is as it should be. */
@@ -77,37 +135,65 @@ async function port ({ HOST, PORT }: Config) {
     server.once('error', resolve)
     server.listen({ host: HOST, port: PORT }, () => server.close(() => resolve(undefined)))
   })
-  if (error === undefined || (error.code === 'EADDRINUSE' && await isOurs(HOST, PORT))) return []
-  return [error.code === 'EADDRINUSE'
+  if (error === undefined || (error.code === 'EADDRINUSE' && await isOurs(HOST, PORT))) return [right(`Port: ${PORT} ${error === undefined ? 'is free' : 'is in use by Parley'}`)]
+  return [wrong(error.code === 'EADDRINUSE'
     ? `Port ${PORT} is in use by another program: stop it, or choose another port with PORT.`
-    : `Cannot listen on ${HOST}, port ${PORT}: ${error.message}. Please check HOST and PORT.`]
+    : `Cannot listen on ${HOST}, port ${PORT}: ${error.message}. Please check HOST and PORT.`)]
 }
 
 async function isOurs (host: string, port: number) {
-  const answer = await ask(`http://${host.replace(/^.*:.*$/, '[$&]')}:${port}/health/live`).catch(() => undefined)
+  const answer = await ask(`http://${host.replace(/^[^:]*:.*$/, '[$&]')}:${port}/health/live`).catch(() => undefined)
   return answer?.text === '{"status":"ok"}'
 }
 
-/** Whether the provider takes the key. Not all know this question: only a refusal counts. */
-async function provider ({ OPENAI_API_KEY: key, OPENAI_BASE_URL }: Config) {
-  if (key === undefined) return []
-  const url = new URL(OPENAI_BASE_URL)
-  url.pathname = `${url.pathname.replace(/\/$/, '')}/models`
-  const headers: Record<string, string> = url.searchParams.has('api-version') ? { 'api-key': key } : { authorization: `Bearer ${key}` }
+/** Asks the model for one token, as cheaply as can be. */
+async function model ({ OPENAI_API_KEY: key, OPENAI_BASE_URL, OPENAI_MODEL }: Config) {
+  if (key === undefined) return [note('Language model: none. To connect one, set OPENAI_API_KEY (docs/bots.md).')]
+  const { url, headers } = providerRequest(OPENAI_BASE_URL, '/chat/completions', key)
   try {
-    const { status } = await ask(url.href, headers)
-    return [401, 403].includes(status) ? [`The language models at ${url.host} refuse OPENAI_API_KEY, with status ${status}.`] : []
+    const body = { model: OPENAI_MODEL, messages: [{ role: 'user', content: 'Say hi.' }], max_tokens: 1 }
+    const { status, text } = await ask(url.href, { ...headers, 'content-type': 'application/json' }, JSON.stringify(body))
+    if ([401, 403].includes(status)) return [wrong(`The language models at ${url.host} refuse OPENAI_API_KEY, with status ${status}.`)]
+    if (status !== 200) return [wrong(`The language model ${OPENAI_MODEL} at ${url.host} answered with status ${status}: ${text.slice(0, 300)}. Please check OPENAI_MODEL and OPENAI_BASE_URL.`)]
+    return [right(`Language model: ${OPENAI_MODEL} at ${url.host} was asked for one token and answered: ${/"content": *"((?:[^"\\]|\\.)*)"/.exec(text)?.[1] ?? ''}`)]
   } catch (error) {
-    return [`The language models at ${url.host} cannot be reached: ${reasonOf(error).message}. Please check OPENAI_BASE_URL.`]
+    return [wrong(`The language models at ${url.host} cannot be reached: ${reasonOf(error).message}. Please check OPENAI_BASE_URL.`)]
   }
 }
 
-async function ask (url: string, headers: Record<string, string> = {}) {
-  const patience = new AbortController()
-  // For AbortSignal.timeout the process would not wait, and end without a word.
-  const timer = setTimeout(() => patience.abort(new Error(`no answer within ${PATIENCE / 1000} s`)), PATIENCE)
+/** The number and the token at Meta, and our own webhook where browsers and Meta reach us. */
+async function whatsapp (config: Config) {
+  const missing = missingForWhatsApp(config)
+  if (missing.length > 0) return [wrong(`WhatsApp is set up in part only: please set ${missing.join(' and ')}, or none of it.`)]
+  if (config.META_APP_SECRET === undefined) return [note('WhatsApp: not set up (docs/whatsapp.md)')]
+  return [await whatsappNumber(config), await whatsappWebhook(config)]
+}
+
+async function whatsappNumber ({ META_API_URL, META_PHONE_NUMBER_ID, META_ACCESS_TOKEN }: Config) {
   try {
-    const answer = await fetch(url, { headers, redirect: 'manual', signal: patience.signal })
+    const { status, text } = await ask(`${META_API_URL}/${META_PHONE_NUMBER_ID}?fields=display_phone_number,verified_name`, { authorization: `Bearer ${META_ACCESS_TOKEN}` })
+    if (status === 200) return right(`WhatsApp: Meta knows the token and the number: ${text.slice(0, 300)}`)
+    return wrong(`WhatsApp: Meta answered with status ${status}: ${text.slice(0, 300)}. Please check META_ACCESS_TOKEN and META_PHONE_NUMBER_ID.`)
+  } catch (error) {
+    return wrong(`WhatsApp: ${new URL(META_API_URL).host} cannot be reached: ${reasonOf(error).message}.`)
+  }
+}
+
+async function whatsappWebhook ({ PUBLIC_URL, META_VERIFY_TOKEN }: Config) {
+  if (PUBLIC_URL === undefined) return note('WhatsApp: set PUBLIC_URL to have the address of the webhook checked')
+  const address = `${PUBLIC_URL.replace(/\/$/, '')}/chat/whatsapp`
+  const query = new URLSearchParams({ 'hub.mode': 'subscribe', 'hub.verify_token': META_VERIFY_TOKEN!, 'hub.challenge': '1158201444' })
+  const answer = await ask(`${address}?${query.toString()}`).catch(error => ({ text: reasonOf(error).message }))
+  if (answer.text === '1158201444') return right(`WhatsApp: the webhook answers at ${address}`)
+  return wrong(`WhatsApp: the webhook at ${address} does not answer as Meta expects: ${answer.text.slice(0, 200)}. Is the server running, and reachable there?`)
+}
+
+async function ask (url: string, headers: Record<string, string> = {}, body?: string) {
+  const timeout = new AbortController()
+  // The process would not wait for AbortSignal.timeout, and would end without printing anything.
+  const timer = setTimeout(() => timeout.abort(new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1000} s`)), ANSWER_TIMEOUT_MS)
+  try {
+    const answer = await fetch(url, { headers, redirect: 'manual', signal: timeout.signal, ...body !== undefined && { method: 'POST', body } })
     return { status: answer.status, text: await answer.text() }
   } finally {
     clearTimeout(timer)

@@ -1,18 +1,21 @@
-import { letGrow } from './young-generation.js'
+import { letGrow } from './v8-flags.ts'
 import closeWithGrace from 'close-with-grace'
 import pino from 'pino'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { cookieWarnings } from './accounts/cookie.js'
-import { readOrMakeSecret } from './accounts/secret.js'
-import { createTidyStore } from './accounts/tidy-store.js'
-import { buildApp } from './app.js'
-import { DEFAULT_ORIGINS, missingForWhatsApp, readConfig, wantsTraces, type Config } from './config.js'
-import { createDb, reachDatabase } from './db/client.js'
-import { migrateUp } from './db/migrate.js'
-import { CANNOT_START } from './errors.js'
-import { loggerOptions } from './http/logging.js'
-import { createTasks } from './jobs/tasks.js'
-import { startWorker, type Worker } from './jobs/worker.js'
+import { hasAdmin } from './accounts/admin-store.ts'
+import { cookieWarnings } from './accounts/cookie.ts'
+import { readOrMakeSecret } from './accounts/secret.ts'
+import { createTidyStore } from './accounts/tidy-store.ts'
+import { buildApp } from './app.ts'
+import { DEFAULT_ORIGINS, examineConfig, missingForWhatsApp, readConfig, wantsTraces, type Config } from './config.ts'
+import { createBotStore } from './conversations/bots/store.ts'
+import { createDb, reachDatabase, type Db } from './db/client.ts'
+import { migrateUp } from './db/migrate.ts'
+import { CANNOT_START } from './errors.ts'
+import { loggerOptions } from './http/logging.ts'
+import { introduce } from './introduction.ts'
+import { createTasks } from './jobs/tasks.ts'
+import { startWorker, type Worker } from './jobs/worker.ts'
 
 /** How long closing may take in all, and of that the requests that are under way, in milliseconds. */
 const GRACE = { all: 15_000, requests: 12_000 }
@@ -29,29 +32,31 @@ async function serve (config: Config) {
   const log = pino(loggerOptions(config, process.stdout.isTTY))
   closeWithGrace({ delay: GRACE.all, logger: log }, async ({ err }) => {
     isClosing = true
-    if (err !== undefined) log.fatal({ err }, 'the server ends, since nobody caught this error')
+    if (err !== undefined) log.fatal({ err }, 'Uncaught error: the server stops')
     await closeAll()
   })
 
   if (wantsTraces()) {
-    const { startTracing } = await import('./tracing.js')
+    const { startTracing } = await import('./tracing.ts')
     opened.push(startTracing())
   }
   const reaching = reachDatabase(config, log)
   // Also when a signal comes while it starts: an embedded database must not go on running alone.
   if (config.DATABASE_URL === undefined) opened.push(() => reaching.then(({ leave }) => leave(), () => {}))
-  const { connection } = await reaching
+  const { connection, title } = await reaching
   await migrateUp(connection)
 
   if (config.DATABASE_URL !== undefined && config.JWT_SECRET === undefined) {
     log.warn('JWT_SECRET is not set: several instances on this database must share one, or their logins do not fit together')
   }
   if (missingForWhatsApp(config).length > 0) log.warn(`WhatsApp is set up in part only, and does not work without ${missingForWhatsApp(config).join(' and ')}`)
+  for (const note of examineConfig().notes) log.warn(note)
   for (const { level, sentence } of cookieWarnings(config, DEFAULT_ORIGINS)) log[level](sentence)
   const secret = config.JWT_SECRET ?? await readOrMakeSecret(config.DATA_DIR)
   const db = createDb({ ...connection, max: config.DATABASE_POOL }, log)
   await db.$client.query('SELECT 1') // the connection that shows others that this database is in use
   await createTidyStore(db).begin()
+  await warnOfMissingBots(config, db, log)
   let worker: Worker | undefined
   const app = await buildApp({ config, secret, logger: log, db, isWorking: () => worker!.isWorking() })
   const { stop } = worker = await startWorker({ connection, tasks: createTasks({ config, db, secret, app, log }), log })
@@ -66,14 +71,24 @@ async function serve (config: Config) {
     hasClosed = new Promise(resolve => app.server.close(resolve))
     return Promise.race([app.close(), sleep(GRACE.requests)])
   })
-  await app.listen({ host: config.HOST, port: config.PORT }).catch(explain)
+  const address = await app.listen({ host: config.HOST, port: config.PORT }).catch(explain)
+  introduce(config, { address, database: title, bot: app.defaultBot, hasAdmin: await hasAdmin(db) }, log, process.stdout)
   letGrow()
 
-  function explain (error: NodeJS.ErrnoException) {
+  function explain (error: NodeJS.ErrnoException): never {
     const { code, message } = error
     throw new CANNOT_START(code === 'EADDRINUSE'
       ? `Port ${config.PORT} is in use: stop what uses it, or choose another one with PORT.`
       : `Cannot listen on ${config.HOST}, port ${config.PORT}: ${message}. Please check HOST and PORT.`, { cause: error })
+  }
+}
+
+/** Their messages would be refused as BOT_NOT_FOUND. */
+async function warnOfMissingBots (config: Config, db: Db, log: pino.Logger) {
+  const settings = (['GUEST_BOT', 'PHONE_BOT', 'WHATSAPP_BOT'] as const).filter(name => config[name] !== undefined)
+  const missing = await createBotStore(db).missing(settings.map(name => config[name]!))
+  for (const setting of settings) {
+    if (missing.includes(config[setting]!)) log.warn(`${setting} names a bot that does not exist: ${config[setting]}`)
   }
 }
 

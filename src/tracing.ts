@@ -10,7 +10,7 @@ import { resourceFromAttributes } from '@opentelemetry/resources'
 import { NodeSDK } from '@opentelemetry/sdk-node'
 
 /** How long what is left may take to be sent while the server closes, in milliseconds. */
-const LAST_WORDS = 2_000
+const SHUTDOWN_TIMEOUT_MS = 2_000
 
 /**
  * Traces of requests, from the door to the database and to the providers, until the function that it gives is called.
@@ -37,11 +37,11 @@ export function startTracing (): () => Promise<void> {
   sdk.start()
   patch()
   subscribe('tracing:fastify.request.handler:start', nameByRoute)
-  return async () => { await Promise.race([sdk.shutdown().catch(() => { /* nobody is there to take it */ }), sleep(LAST_WORDS, undefined, { ref: false })]) }
+  return async () => { await Promise.race([sdk.shutdown().catch(() => { /* nobody is there to take it */ }), sleep(SHUTDOWN_TIMEOUT_MS, undefined, { ref: false })]) }
 }
 
 /**
- * Modules are patched when CommonJS asks for them. These are shared with whoever imported them, and patched in place, so
+ * Modules are patched when CommonJS asks for them. These are shared with the modules that imported them, and patched in place, so
  * that it is enough to ask once, and no hook into the loader is needed.
  */
 function patch () {

@@ -6,20 +6,21 @@ import http from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import path from 'node:path'
 import { SMTPServer } from 'smtp-server'
-import { freshDatabase, run } from './helper.js'
-import { layCable, openPlace, urlOf, type Place, type Settings } from './process.js'
+import { freshDatabase, run } from './support/helper.ts'
+import { layCable, openPlace, urlOf, type Place, type Settings } from './support/process.ts'
 
 // What `npm run doctor` finds, before somebody finds it at night.
 
 t.jobs = 4 // for tests that are `buffered`
 
-const WELL = { code: 0, stdout: 'All well.\n', stderr: '' }
-const examine = async (place: Place, settings: Settings = {}) => await place.run('doctor.js', [], settings).ended
+const WELL = { code: 0, stdout: /^(?:[✓!] .*\n)+$/, stderr: '' }
+const examine = async (place: Place, settings: Settings = {}) => await place.run('doctor.ts', [], settings).ended
 
-/** It finds these faults, a line each, and nothing else. */
+/** It finds these faults, a line with ✗ each, and no others. */
 async function finds (t: Test, place: Place, settings: Settings, ...lines: RegExp[]) {
   const { code, stdout, stderr } = await examine(place, settings)
-  const said = stdout.trimEnd().split('\n')
+  t.match(stdout, /^(?:[✓!✗] .*\n)+$/, 'a mark before each line')
+  const said = stdout.trimEnd().split('\n').filter(line => line.startsWith('✗')).map(line => line.slice(2))
   t.equal(code, 1, `exit code: ${lines[0]!.source}`)
   t.equal(stderr, '')
   t.equal(said.length, lines.length, stdout)
@@ -69,13 +70,13 @@ t.test('settings that cannot be, all of them at once, and what is wrong beside t
     PORT: 'abc',
     META_APP_SECRET: 's3cret'
   },
-  /^PORT must be integer: Port to listen on\.$/,
-  /^DATABASE_URL must match its form: .*postgres:\/\/user:password@host:5432\/name/,
-  /^JWT_SECRET must NOT have fewer than 32 characters: /,
-  /^CORS_ORIGINS must match its form: .*without a slash at the end\.$/,
-  /^SMTP_URL must match its form: /,
-  /^METRICS_TOKEN must match its form: .*at least 16 characters/,
-  /^LOG_LEVEL must be equal to one of the allowed values: /,
+  /^PORT is "abc"; it must be a whole number from 0 to 65535$/,
+  /^DATABASE_URL must begin with postgres:\/\/.*postgres:\/\/user:password@host:5432\/name/,
+  /^JWT_SECRET needs at least 32 characters$/,
+  /^CORS_ORIGINS: each origin needs .*no slash at the end/,
+  /^SMTP_URL must begin with smtp:\/\/ or smtps:/,
+  /^METRICS_TOKEN needs at least 16 characters/,
+  /^LOG_LEVEL is "loud"; it may be trace, debug/,
   /^WhatsApp is set up in part only: please set META_VERIFY_TOKEN and META_ACCESS_TOKEN and META_PHONE_NUMBER_ID, or none of it\.$/)
 })
 
@@ -85,7 +86,7 @@ t.test('a cookie that browsers would drop', { buffered: true }, async t => {
   await finds(t, place, { PUBLIC_URL: 'http://chat.example.com', CORS_ORIGINS: 'https://elsewhere.example' }, /^Browsers drop the session cookie at https:\/\/elsewhere\.example/)
   const { code, stdout } = await examine(place, { PUBLIC_URL: 'https://chat.example.com' })
   t.equal(code, 0)
-  t.match(stdout, /^Note: PUBLIC_URL is https, and the session cookie Secure: .*\nAll well\.\n$/)
+  t.match(stdout, /^! PUBLIC_URL is https, and the session cookie Secure: /m)
 })
 
 t.test('a database that is away, refuses us, or lacks what it needs', { buffered: true }, async t => {
@@ -97,6 +98,9 @@ t.test('a database that is away, refuses us, or lacks what it needs', { buffered
   await finds(t, place, { DATABASE_URL: 'postgres://s3cret@localhost:port/chat' }, /^DATABASE_URL cannot be read/)
 
   t.match(await examine(place, { DATABASE_URL: urlOf(database) }), WELL)
+  await run(database, "INSERT INTO whatsapp_holds (error_code, error, is_by_status, try_at) VALUES (190, 'Session has expired', false, now())")
+  await finds(t, place, { DATABASE_URL: urlOf(database) }, /^In database .*: WhatsApp takes none of our messages since \d{4}-\d\d-\d\d \d\d:\d\d UTC \(code 190, Session has expired\): they are held until it does, .*docs\/whatsapp\.md/)
+  await run(database, 'DELETE FROM whatsapp_holds')
   await run(database, 'DELETE FROM drizzle.__drizzle_migrations WHERE id = (SELECT max(id) FROM drizzle.__drizzle_migrations)')
   await finds(t, place, { DATABASE_URL: urlOf(database) }, new RegExp(`^In database ${database.database} at .*: 1 of \\d+ migrations are missing: npm run db:migrate applies them`))
   await run(database, "INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES ('x', 9999999999999)")
@@ -137,18 +141,64 @@ t.test('a port that another program uses, an address that is not ours', { buffer
 t.test('a provider that refuses the key, or is not there', { buffered: true }, async t => {
   const place = await openPlace(t)
   const asked: string[] = []
-  const port = await portOf(t, http.createServer(({ url, headers }, response) => {
-    asked.push(url!)
-    const key = headers.authorization ?? headers['api-key']
-    response.writeHead(url!.startsWith('/other') ? 404 : String(key).endsWith('right') ? 200 : 401).end('{}')
+  const port = await portOf(t, http.createServer(async (request, response) => {
+    const { model, max_tokens: most } = JSON.parse((await request.toArray()).join(''))
+    asked.push(`${request.url} ${model} ${most}`)
+    const key = request.headers.authorization ?? request.headers['api-key']
+    if (!String(key).endsWith('right')) response.writeHead(401).end('{}')
+    else if (model === 'unknown') response.writeHead(404).end('{"error": "no such model"}')
+    else response.end(JSON.stringify({ choices: model === 'silent' ? [] : [{ message: { role: 'assistant', content: 'Hi' } }] }))
   }))
   const settings = (OPENAI_API_KEY: string, path: string) => ({ OPENAI_API_KEY, OPENAI_BASE_URL: `http://127.0.0.1:${port}${path}` })
-  t.match(await examine(place, settings('right', '/v1')), WELL)
+  const well = await examine(place, settings('right', '/v1'))
+  t.match(well, WELL)
+  t.match(well.stdout, new RegExp(`^✓ Language model: gpt-4.1-mini at 127.0.0.1:${port} was asked for one token and answered: Hi$`, 'm'))
   t.match(await examine(place, settings('right', '/openai/?api-version=2024-10-21')), WELL)
-  t.match(await examine(place, settings('wrong', '/other')), WELL, 'one who does not know the question')
-  t.same(asked, ['/v1/models', '/openai/models?api-version=2024-10-21', '/other/models'])
+  t.match(await examine(place, { ...settings('right', '/v1'), OPENAI_MODEL: 'silent' }), WELL)
+  t.same(asked, ['/v1/chat/completions gpt-4.1-mini 1', '/openai/chat/completions?api-version=2024-10-21 gpt-4.1-mini 1', '/v1/chat/completions silent 1'])
+  await finds(t, place, { ...settings('right', '/v1'), OPENAI_MODEL: 'unknown' }, /^The language model unknown at .* answered with status 404: .*no such model.*Please check OPENAI_MODEL and OPENAI_BASE_URL\.$/)
   await finds(t, place, settings('s3cret', '/v1'), new RegExp(`^The language models at 127\\.0\\.0\\.1:${port} refuse OPENAI_API_KEY, with status 401\\.$`))
   const deaf = await portOf(t, net.createServer(() => { /* it says nothing */ }))
   await finds(t, place, { OPENAI_API_KEY: 's3cret', OPENAI_BASE_URL: `http://127.0.0.1:${deaf}/v1` }, /cannot be reached: no answer within 5 s\. Please check OPENAI_BASE_URL\.$/)
   await finds(t, place, { OPENAI_API_KEY: 's3cret', OPENAI_BASE_URL: 'http://127.0.0.1:1/v1' }, /^The language models at 127\.0\.0\.1:1 cannot be reached: .*Please check OPENAI_BASE_URL\.$/)
+})
+
+t.test('bots that settings name, and webhooks', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const database = await freshDatabase(t)
+  const settings = { DATABASE_URL: urlOf(database) }
+  await finds(t, place, { ...settings, GUEST_BOT: 'nobody', WHATSAPP_BOT: 'simulated' }, /^GUEST_BOT names a bot that does not exist: nobody\. The bots are .*simulated/)
+  const port = await portOf(t, http.createServer((_request, response) => { response.writeHead(405).end() }))
+  await run(database, `INSERT INTO chatbots (name, engine, settings) VALUES ('helper', 'webhook', '{"url": "http://127.0.0.1:${port}/", "secret": "s3cret"}')`)
+  t.match((await examine(place, { ...settings, WEBHOOK_ALLOW: '127.0.0.1' })).stdout, new RegExp(`^✓ Webhook bot helper: 127.0.0.1:${port} answers, with status 405 to HEAD$`, 'm'))
+  await finds(t, place, settings, /^Webhook bot helper: 127\.0\.0\.1:\d+ cannot be reached: .*list it in WEBHOOK_ALLOW\.$/)
+})
+
+t.test('a clock that is wrong, and a disk that is full', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const database = await freshDatabase(t)
+  await run(database, `CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT now() + interval '1 hour' $$;
+    ALTER DATABASE "${database.database}" SET search_path = public, pg_catalog`)
+  await finds(t, place, { DATABASE_URL: urlOf(database) }, /^Clock: 3(600|599|601) s from the database's\. .*NTP\.$/)
+  const { stdout } = await examine(place, { DATA_DIR: '/proc/nothing' })
+  t.match(stdout, /^! Disk: 0\.0 GiB free for \/proc\/nothing\. The database and backups need more\.$/m)
+})
+
+t.test('WhatsApp: the number, the token and our own webhook', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const port = await portOf(t, http.createServer(({ url, headers }, response) => {
+    const { pathname, searchParams } = new URL(url!, 'http://localhost')
+    if (pathname === '/chat/whatsapp') return response.end(searchParams.get('hub.challenge'))
+    if (headers.authorization === 'Bearer right') return response.end('{"display_phone_number": "+1 555 0100"}')
+    response.writeHead(401).end('{"error": "expired"}')
+  }))
+  const meta = (changes: Settings = {}) => ({
+    META_VERIFY_TOKEN: 'a word', META_APP_SECRET: 's3cret', META_ACCESS_TOKEN: 'right', META_PHONE_NUMBER_ID: '1', META_API_URL: `http://127.0.0.1:${port}/v25.0`, ...changes
+  })
+  const { stdout } = await examine(place, meta({ PUBLIC_URL: `http://127.0.0.1:${port}` }))
+  t.match(stdout, /^✓ WhatsApp: Meta knows the token and the number: .*\+1 555 0100/m)
+  t.match(stdout, /^✓ WhatsApp: the webhook answers at http:.*\/chat\/whatsapp$/m)
+  t.match((await examine(place, meta())).stdout, /^! WhatsApp: set PUBLIC_URL/m)
+  await finds(t, place, meta({ META_ACCESS_TOKEN: 'old' }), /^WhatsApp: Meta answered with status 401: .*expired.*Please check META_ACCESS_TOKEN/)
+  await finds(t, place, meta({ META_API_URL: 'http://127.0.0.1:1', PUBLIC_URL: 'http://127.0.0.1:1' }), /^WhatsApp: 127\.0\.0\.1:1 cannot be reached/, /^WhatsApp: the webhook at http:\/\/127\.0\.0\.1:1\/chat\/whatsapp does not answer/)
 })

@@ -2,43 +2,108 @@ import { useEffect, useRef, useState } from 'react'
 import { io, type Socket } from 'socket.io-client'
 
 const API = 'http://localhost:5000'
+
 interface Message { id: number, rev: number, username: string | null, text: string, status: string }
+type Messages = Record<number, Message>
 
 async function call (path: string, body?: object) {
-  const post = body && { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }
-  const answer = await fetch(API + path, { ...post, credentials: 'include' })
-  if (!answer.ok) throw new Error((await answer.json()).error)
-  return await answer.json()
+  const answer = await fetch(API + path, {
+    method: body === undefined ? 'GET' : 'POST',
+    headers: body === undefined ? {} : { 'Content-Type': 'application/json' },
+    body: body && JSON.stringify(body),
+    credentials: 'include' // sends the session cookie
+  })
+  const result = await answer.json()
+  if (!answer.ok) throw new Error(result.error)
+  return result
 }
 
 export function App () {
   const [list, setList] = useState<Array<{ id: number, name: string }>>()
   const [open, setOpen] = useState<number>()
-  const logIn = async (form: FormData) =>
-    await call('/api/login', Object.fromEntries(form)).then(async () => setList(await call('/api/conversations?messages=0')))
+
+  async function logIn (form: FormData) {
+    await call('/api/login', Object.fromEntries(form))
+    setList(await call('/api/conversations?messages=0'))
+  }
+
   if (open !== undefined) return <Conversation id={open} />
-  if (list !== undefined) return list.map(({ id, name }) => <button key={id} onClick={() => setOpen(id)}>{name}</button>)
-  return <form action={logIn}><input name='username' /><input name='password' type='password' /><button>Log in</button></form>
+  if (list !== undefined) {
+    return list.map(({ id, name }) => <button key={id} onClick={() => setOpen(id)}>{name}</button>)
+  }
+  return (
+    <form action={logIn}>
+      <input name='username' />
+      <input name='password' type='password' />
+      <button>Log in</button>
+    </form>
+  )
 }
 
-function Conversation ({ id: chat_session_id }: { id: number }) {
+function Conversation ({ id }: { id: number }) {
   const socket = useRef<Socket>(null)
-  const [messages, setMessages] = useState<Record<number, Message>>({})
-  const take = (news: Message[]) => setMessages(known => ({ ...known, ...Object.fromEntries(news.map(message => [message.id, message])) }))
+  const [messages, setMessages] = useState<Messages>({})
+
+  // A message comes again whenever it changes. The one with the higher rev is newer.
+  function merge (changed: Message[]) {
+    setMessages(known => {
+      const merged = { ...known }
+      for (const message of changed) {
+        if (message.rev >= (known[message.id]?.rev ?? 0)) merged[message.id] = message
+      }
+      return merged
+    })
+  }
+
+  // A delta is a piece of a growing reply. It says where it begins, so that applying it twice does no harm.
+  function grow ({ id, offset, text }: { id: number, offset: number, text: string }) {
+    setMessages(known => {
+      const reply = known[id]
+      return reply ? { ...known, [id]: { ...reply, text: reply.text.slice(0, offset) + text } } : known
+    })
+  }
+
   useEffect(() => {
-    let rev = 0 // all that changed up to here is there
+    let lastRev = 0
     const live = socket.current = io(API, { withCredentials: true })
-    live.on('connect', async () => { // the first time, and after each lost connection
-      for (let news = { messages: [] as Message[], more: true }; news.more; rev = news.messages.at(-1)?.rev ?? rev) {
-        take((news = await live.emitWithAck('join_chat', { chat_session_id, after: rev })).messages)
+
+    // Catch up: runs at the first connection and after each lost one. Ask for what changed after the last
+    // rev, page by page. From then on the server sends changes as events.
+    live.on('connect', async () => {
+      for (let more = true; more;) {
+        const page = await live.emitWithAck('join_chat', { chat_session_id: id, after: lastRev })
+        merge(page.messages)
+        lastRev = page.messages.at(-1)?.rev ?? lastRev
+        more = page.more
       }
     })
-    live.on('new_message', message => { take([message]); rev = Math.max(rev, message.rev) })
-    live.on('message_delta', ({ id, offset, text }) => setMessages(({ [id]: it, ...known }) => ({ ...known, [id]: { ...it!, text: it!.text.slice(0, offset) + text } })))
+    live.on('new_message', (message: Message) => {
+      merge([message])
+      lastRev = Math.max(lastRev, message.rev)
+    })
+    live.on('message_delta', grow)
     return () => { live.disconnect() }
-  }, [chat_session_id])
-  const send = async (form: FormData) => // sent again with the same client_id, it is stored once
-    take((await socket.current!.emitWithAck('send_message', { chat_session_id, text: form.get('text'), client_id: crypto.randomUUID() })).messages)
-  const shown = Object.values(messages).filter(({ status }) => status !== 'deleted').map(({ id, username, text }) => <p key={id}>{username}: {text}</p>)
-  return <>{shown}<form action={send}><input name='text' /><button>Send</button></form></>
+  }, [id])
+
+  // Retry: a connection can break after the server has stored the message and before it has answered.
+  // With the same client_id a message that is sent again is stored once.
+  async function send (form: FormData) {
+    const message = { chat_session_id: id, text: form.get('text'), client_id: crypto.randomUUID() }
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const { messages, error } = await socket.current!.timeout(10_000).emitWithAck('send_message', message)
+        return error ? alert(error) : merge(messages)
+      } catch (timeout) {
+        if (attempt === 3) throw timeout
+      }
+    }
+  }
+
+  const shown = Object.values(messages).filter(({ status }) => status !== 'deleted')
+  return (
+    <>
+      {shown.map(({ id, username, text }) => <p key={id}>{username}: {text}</p>)}
+      <form action={send}><input name='text' /><button>Send</button></form>
+    </>
+  )
 }

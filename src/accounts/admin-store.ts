@@ -1,10 +1,24 @@
 import { eq } from 'drizzle-orm'
-import type { Db } from '../db/client.js'
-import { users } from '../db/tables.js'
-import { keyOf } from './store.js'
+import type { Db } from '../db/client.ts'
+import { users } from '../db/tables.ts'
+import { logAction } from './admin-log-store.ts'
+import { isNamed, typedFirst } from './username-store.ts'
+
+/** The name under which the log of admin actions shows commands that were run on the server itself. */
+const COMMAND = { id: 0, username: 'npm run admin' }
+
+/** Whether any account is an admin. */
+export async function hasAdmin (db: Pick<Db, 'select'>): Promise<boolean> {
+  const [admin] = await db.select({ id: users.id }).from(users).where(eq(users.role, 'admin')).limit(1)
+  return admin !== undefined
+}
 
 /** Makes an admin of an account; false when there is none of this username. */
 export async function makeAdmin (db: Db, username: string): Promise<boolean> {
-  const admins = await db.update(users).set({ role: 'admin' }).where(eq(users.usernameKey, keyOf(username))).returning({ id: users.id })
-  return admins.length > 0
+  return await db.transaction(async tx => {
+    const named = tx.select({ id: users.id }).from(users).where(isNamed(username)).orderBy(typedFirst(username)).limit(1)
+    const [admin] = await tx.update(users).set({ role: 'admin' }).where(eq(users.id, named)).returning({ id: users.id })
+    if (admin !== undefined) await logAction(tx, COMMAND, 'admin.create', { userId: admin.id })
+    return admin !== undefined
+  })
 }

@@ -2,9 +2,9 @@ import fp from 'fastify-plugin'
 import jwt from '@fastify/jwt'
 import '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { NOT_AN_ADMIN, NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.js'
-import type { sessionCookie } from './cookie.js'
-import { LIFETIME, type SessionKind, type SessionUser, type Sessions } from './sessions.js'
+import { NOT_AN_ADMIN, NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.ts'
+import type { sessionCookie } from './cookie.ts'
+import { SESSION_LIFETIME_SECONDS, type SessionKind, type SessionUser, type Sessions } from './sessions.ts'
 
 declare module '@fastify/jwt' {
   interface FastifyJWT { payload: Claims, user: SessionUser }
@@ -24,12 +24,15 @@ declare module 'fastify' {
   interface FastifyReply {
     /** Begins a session of this kind, and gives its token; `provedHash` as `Sessions.open` takes it. */
     openSession: (userId: number, kind: SessionKind, provedHash?: string) => Promise<string>
-    /** Begins a session, and sends its token as cookie. */
+    /** Begins a session, sends its token as cookie, and ends the session that the request's cookie held. */
     logIn: (userId: number, provedHash: string) => Promise<void>
     /** Ends the sessions of this request, that of its cookie and that of its Bearer token, and clears the cookie. */
     logOut: () => Promise<void>
   }
 }
+
+/** How long a token may be: several times as long as those that we sign. */
+export const MAX_TOKEN_LENGTH = 4096
 
 /** What a token says: which session, and of which kind it is. */
 interface Claims { sid: number, kind: SessionKind }
@@ -37,7 +40,7 @@ interface Claims { sid: number, kind: SessionKind }
 const ISSUER = 'parley'
 const AUDIENCE = 'session'
 
-const VERIFY = { algorithms: ['HS256'] as ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['exp', 'sid', 'kind'] }
+const VERIFY = { algorithms: ['HS256'] as ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['exp', 'iss', 'aud', 'sid', 'kind'] }
 
 export interface AuthenticationOptions {
   sessions: Sessions
@@ -56,7 +59,7 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
   })
 
   app.decorate('userOf', async token => {
-    const claims = token === undefined ? undefined : claimsOf(token)
+    const claims = token === undefined || token.length > MAX_TOKEN_LENGTH ? undefined : claimsOf(token)
     if (claims === undefined) return undefined
     const user = await sessions.userOf(claims.sid)
     return user?.kind === claims.kind ? user : undefined
@@ -80,21 +83,25 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
     const { headers, ip } = this.request
     this.header('cache-control', 'no-store')
     const sid = await sessions.open({ userId, kind, userAgent: headers['user-agent'], ip, provedHash })
-    return app.jwt.sign({ sid, kind }, { expiresIn: LIFETIME[kind] })
+    return app.jwt.sign({ sid, kind }, { expiresIn: SESSION_LIFETIME_SECONDS[kind] })
   })
 
   app.decorateReply('logIn', async function logIn (this: FastifyReply, userId: number, provedHash: string) {
-    this.setCookie(cookie.name, await this.openSession(userId, 'cookie', provedHash), { ...cookie.options, maxAge: LIFETIME.cookie })
+    this.setCookie(cookie.name, await this.openSession(userId, 'cookie', provedHash), { ...cookie.options, maxAge: SESSION_LIFETIME_SECONDS.cookie })
+    // The browser forgets the old token with this answer: its session would stay open with nobody left to end it.
+    await endSessionOf(this.request.cookies[cookie.name])
   })
 
   app.decorateReply('logOut', async function logOut (this: FastifyReply) {
     const { bearer, cookies } = this.request
-    for (const token of [bearer, cookies[cookie.name]]) {
-      const user = await app.userOf(token)
-      if (user !== undefined) await sessions.end(user.id, user.sessionId)
-    }
+    for (const token of [bearer, cookies[cookie.name]]) await endSessionOf(token)
     this.clearCookie(cookie.name, cookie.options)
   })
+
+  async function endSessionOf (token: string | undefined) {
+    const user = await app.userOf(token)
+    if (user !== undefined) await sessions.end(user.id, user.sessionId)
+  }
 
   function claimsOf (token: string) {
     return verified(token) ?? (formerSecret === undefined ? undefined : verified(token, { ...VERIFY, key: formerSecret }))
@@ -102,7 +109,9 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
 
   function verified (token: string, options?: typeof VERIFY & { key: string }) {
     try {
-      return app.jwt.verify<Claims>(token, options)
+      const claims = app.jwt.verify<Claims>(token, options)
+      // Postgres would refuse anything but an integer as an id of a session, with an error of its own.
+      return Number.isSafeInteger(claims.sid) ? claims : undefined
     } catch {
       // Whatever is wrong with a token (expired, forged, for another purpose), it is worth nothing.
     }

@@ -1,5 +1,5 @@
 import { getDomain } from 'tldts'
-import type { Config } from '../config.js'
+import type { Config } from '../config.ts'
 
 type CookieConfig = Pick<Config, 'COOKIE_SAMESITE' | 'CORS_ORIGINS' | 'PORT' | 'PUBLIC_URL'>
 

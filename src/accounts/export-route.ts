@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.js'
-import { answers, LOGGED_IN } from '../http/schema.js'
-import type { ExportStore } from './export-store.js'
+import { NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.ts'
+import { answers, LOGGED_IN } from '../http/schema.ts'
+import type { ExportStore } from './export-store.ts'
 
 /** What is kept about a user, for the user to take away. */
 export const exportRoute: FastifyPluginAsyncTypebox<{ exported: ExportStore }> =
@@ -38,12 +38,12 @@ async function * list (items: AsyncIterable<unknown>) {
 }
 
 const Export = {
-  exposeHeadRoute: false, // it would read everything, for nobody
   schema: {
+    operationId: 'exportMyData',
     summary: 'All that is kept about this account',
     description: 'Profile, sessions, conversations and messages as one JSON document; of a conversation with others only one\'s own messages.',
     tags: ['profile'],
     security: LOGGED_IN,
-    response: answers({ 200: Type.Object({}, { additionalProperties: true }) }, [UNAUTHORIZED, NOT_FOR_GUESTS])
+    response: answers({ 200: Type.Object({}, { title: 'Export', additionalProperties: true }) }, [UNAUTHORIZED, NOT_FOR_GUESTS])
   }
 }

@@ -1,12 +1,13 @@
 import { and, asc, eq, gt, inArray, sql } from 'drizzle-orm'
-import type { Db } from '../db/client.js'
-import { chatbots, conversations, conversationUsers, identities, messages, oneTimeTokens, sessions, users } from '../db/tables.js'
-import { UNAUTHORIZED } from '../errors.js'
+import type { Db } from '../db/client.ts'
+import { chatbots, conversations, conversationUsers, identities, messages, oneTimeTokens, sessions, users } from '../db/tables.ts'
+import { UNAUTHORIZED } from '../errors.ts'
+import { failureCodeOf, LEFT_OUT } from '../failures.ts'
 
 export type ExportStore = ReturnType<typeof createExportStore>
 
 /** How many rows are in memory at once. */
-const AT_ONCE = 500
+const BATCH_SIZE = 500
 
 /** All that is kept about a user, a page at a time, so that nothing is held while a slow reader reads. */
 export function createExportStore (db: Db) {
@@ -54,10 +55,10 @@ export function createExportStore (db: Db) {
     /** The conversations that the user is in, or once wrote in; what bots remember of one only where it is the user's alone. */
     async * conversations (userId: number) {
       const isShared = isSharedFor(userId)
-      const { rows } = await db.$client.query<{ id: number }>(`
-        SELECT conversation_id AS id FROM conversation_users WHERE user_id = $1
-        UNION SELECT conversation_id FROM messages WHERE user_id = $1 ORDER BY id`, [userId])
-      for (let first = 0; first < rows.length; first += AT_ONCE) {
+      const rows = await db.select({ id: conversationUsers.conversationId }).from(conversationUsers).where(eq(conversationUsers.userId, userId))
+        .union(db.select({ id: messages.conversationId }).from(messages).where(eq(messages.userId, userId)))
+        .orderBy(sql`1`)
+      for (let first = 0; first < rows.length; first += BATCH_SIZE) {
         yield * await db.select({
           id: conversations.id,
           name: conversations.name,
@@ -71,7 +72,7 @@ export function createExportStore (db: Db) {
           remembered_by_bots: sql<unknown>`CASE WHEN NOT ${isShared} THEN ${conversations.state} END`
         }).from(conversations)
           .leftJoin(conversationUsers, and(eq(conversationUsers.conversationId, conversations.id), eq(conversationUsers.userId, userId)))
-          .where(inArray(conversations.id, rows.slice(first, first + AT_ONCE).map(({ id }) => id)))
+          .where(inArray(conversations.id, rows.slice(first, first + BATCH_SIZE).map(({ id }) => id)))
           .orderBy(asc(conversations.id))
       }
     },
@@ -87,16 +88,21 @@ export function createExportStore (db: Db) {
           text: messages.text,
           status: messages.status,
           client_id: messages.clientId,
-          created_at: messages.createdAt
+          created_at: messages.createdAt,
+          error: messages.error
         }).from(messages)
           .leftJoin(users, eq(users.id, messages.userId))
           .leftJoin(chatbots, eq(chatbots.id, messages.chatbotId))
           .where(and(
             eq(messages.conversationId, conversation.id), gt(messages.id, last),
             conversation.is_shared ? eq(messages.userId, userId) : undefined))
-          .orderBy(asc(messages.id)).limit(AT_ONCE)
-        yield * page
-        last = page[AT_ONCE - 1]?.id
+          .orderBy(asc(messages.id)).limit(BATCH_SIZE)
+        for (const { error, ...message } of page) {
+          const { status } = message
+          if (status === 'failed') yield { ...message, failure: failureCodeOf(error) }
+          else yield error === LEFT_OUT && status !== 'deleted' ? { ...message, failure: 'MESSAGE_REFUSED' } : message
+        }
+        last = page[BATCH_SIZE - 1]?.id
       }
     }
   }

@@ -1,11 +1,15 @@
-import { and, eq, sql } from 'drizzle-orm'
-import type { Db } from '../db/client.js'
-import { identities, users } from '../db/tables.js'
+import { and, eq, ne, notExists, sql } from 'drizzle-orm'
+import { alias } from 'drizzle-orm/pg-core'
+import type { Db } from '../db/client.ts'
+import { identities, users } from '../db/tables.ts'
 
 export type IdentityStore = ReturnType<typeof createIdentityStore>
 
-/** A contact that WhatsApp vouches for: by its user id, its phone number, or both, of which there is one at least. */
-export interface WhatsAppContact { userId: string | undefined, phone: string | undefined, name: string | undefined }
+/** Where WhatsApp reaches somebody: by a user id, a phone number, or both. */
+interface Address { userId: string | undefined, phone: string | undefined }
+
+/** A contact that WhatsApp vouches for, with one address at least. */
+export interface WhatsAppContact extends Address { name: string | undefined }
 
 const channel = 'whatsapp'
 
@@ -14,20 +18,20 @@ const channel = 'whatsapp'
  * may go to somebody else. Who was known by the number alone keeps its user when the user id comes along with it for
  * the first time; a number whose user has got a user id already is no proof any more.
  */
-export function createIdentityStore (db: Db) {
+export function createIdentityStore (db: Pick<Db, 'select' | 'insert' | 'update' | 'execute' | 'transaction'>) {
   const find = db.select({ userId: identities.userId }).from(identities)
     .where(and(eq(identities.channel, channel), eq(identities.address, sql.placeholder('address'))))
     .prepare('whatsapp_identity')
 
   /** Gives the user of the number the user id as well. */
   async function adopt (phone: string, userId: string) {
-    const { rows: [adopted] } = await db.execute<{ user_id: number }>(sql`
-      INSERT INTO identities (channel, address, user_id)
-      SELECT ${channel}, ${userId}, i.user_id FROM identities i
-      WHERE i.channel = ${channel} AND i.address = ${phone} AND NOT EXISTS
-        (SELECT FROM identities other WHERE other.user_id = i.user_id AND other.address <> i.address)
-      RETURNING user_id`)
-    return adopted?.user_id
+    const other = alias(identities, 'other')
+    const hasOther = db.select({ one: sql`1` }).from(other).where(and(eq(other.userId, identities.userId), ne(other.address, identities.address)))
+    const [adopted] = await db.insert(identities).select(
+      db.select({ channel: identities.channel, address: sql<string>`${userId}`.as('address'), userId: identities.userId }).from(identities)
+        .where(and(eq(identities.channel, channel), eq(identities.address, phone), notExists(hasOther)))
+    ).returning({ userId: identities.userId })
+    return adopted?.userId
   }
 
   async function make (address: string, phone: string | undefined) {
@@ -51,6 +55,15 @@ export function createIdentityStore (db: Db) {
         await make(address, phone)
       if (name !== undefined) await db.update(users).set({ name }).where(and(eq(users.id, id), sql`${users.name} IS DISTINCT FROM ${name}`))
       return id
+    },
+
+    /** Lets the user of a contact be known by a new address, too, as WhatsApp tells of it; an address that is somebody's stays so. */
+    async move (from: Address, to: Address): Promise<void> {
+      const addresses = [from.userId, from.phone].filter(address => address !== undefined)
+      const [known] = (await Promise.all(addresses.map(address => find.execute({ address })))).flat()
+      const address = to.userId ?? to.phone
+      if (known === undefined || address === undefined) return
+      await db.insert(identities).values({ channel, address, userId: known.userId }).onConflictDoNothing()
     }
   }
 }

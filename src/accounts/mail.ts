@@ -1,10 +1,10 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Config } from '../config.js'
+import type { Config } from '../config.ts'
 
 export interface Mail {
-  /** The same for a repeat, so that whoever gets both sees one. */
+  /** The same for a repeated mail, so that mail programs show one. */
   id: string
   /** Of the file, when there is no server to send it. */
   name: string
@@ -19,7 +19,7 @@ const PATIENCE = { connectionTimeout: 5_000, greetingTimeout: 5_000, socketTimeo
 
 /** Sends mail over SMTP, or into files that only their owner reads, since a mail opens an account. */
 export function createMailer ({ SMTP_URL, MAIL_FROM, DATA_DIR }: Pick<Config, 'SMTP_URL' | 'MAIL_FROM' | 'DATA_DIR'>, log: Pick<FastifyBaseLogger, 'info'>): SendMail {
-  const domain = MAIL_FROM.replace(/^.*@|>.*$/g, '').trim()
+  const domain = MAIL_FROM.slice(MAIL_FROM.lastIndexOf('@') + 1).replace(/^([^>]*)>.*$/, '$1').trim()
   const compose = ({ id, to, subject, text }: Mail) => ({
     from: MAIL_FROM,
     to: { name: '', address: to }, // one address, whatever characters are in it
@@ -41,15 +41,14 @@ export function createMailer ({ SMTP_URL, MAIL_FROM, DATA_DIR }: Pick<Config, 'S
     const file = path.join(folder, `${mail.name}.eml`)
     await mkdir(folder, { recursive: true, mode: 0o700 })
     await writeFile(file, readable(message as Buffer), { mode: 0o600 })
-    log.info({ file }, 'SMTP_URL is not set: the mail is in this file')
+    log.info({ file }, 'SMTP_URL is not set: this mail was written to a file')
   }
 }
 
-/** Looks whether the server would take mail from us; without one, files will do. @throws what it says */
-export async function reachMailServer ({ SMTP_URL }: Pick<Config, 'SMTP_URL'>): Promise<void> {
-  if (SMTP_URL === undefined) return
+/** Checks whether the mail server of this SMTP URL accepts mail from us. @throws what the server says */
+export async function reachMailServer (url: string): Promise<void> {
   const { createTransport } = await import('nodemailer')
-  const smtp = createTransport({ url: SMTP_URL, ...PATIENCE })
+  const smtp = createTransport({ url, ...PATIENCE })
   await smtp.verify().finally(() => { smtp.close() })
 }
 

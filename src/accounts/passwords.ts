@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import bcrypt from 'bcrypt'
 import pLimit from 'p-limit'
-import { INVALID_PASSWORD, TOO_MANY_REQUESTS } from '../errors.js'
+import { INVALID_PASSWORD, TOO_MANY_REQUESTS } from '../errors.ts'
 
 export type Passwords = ReturnType<typeof createPasswords>
 
@@ -9,7 +9,7 @@ export type Passwords = ReturnType<typeof createPasswords>
  * How many may wait for their turn: at the default cost, about as many as are done in five seconds. Who comes after
  * them is told so at once, since a queue without an end would let nobody in and keep every caller's request in memory.
  */
-const WAITING = 32
+const MAX_WAITING = 32
 
 /**
  * Hashes and checks passwords. bcrypt works on libuv's four threads, so that the event loop stays free; two at once
@@ -38,7 +38,7 @@ export function createPasswords (cost: number, atOnce = 2) {
   }
 
   function inTurn<T> (work: () => Promise<T>): Promise<T> {
-    if (queue.pendingCount >= WAITING) throw new TOO_MANY_REQUESTS()
+    if (queue.pendingCount >= MAX_WAITING) throw new TOO_MANY_REQUESTS()
     return queue(work)
   }
 }

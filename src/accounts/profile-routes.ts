@@ -2,15 +2,19 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import type { FastifyRequest } from 'fastify'
 import {
-  INVALID_CREDENTIALS, INVALID_PASSWORD, NOT_FOR_GUESTS, PASSWORD_REQUIRED, SESSION_NOT_FOUND, UNAUTHORIZED, USERNAME_TAKEN, WRONG_PASSWORD
-} from '../errors.js'
-import { linkNext } from '../http/paging.js'
-import { answers, Id, LOGGED_IN, PageQuery } from '../http/schema.js'
-import type { Passwords } from './passwords.js'
-import type { ProfileStore } from './profile-store.js'
-import { PasswordSchema, ProfileChangesSchema, ProfileSchema, SessionSchema } from './schema.js'
-import type { Sessions } from './sessions.js'
-import { keyOf } from './store.js'
+  INVALID_CREDENTIALS, INVALID_PASSWORD, INVALID_USERNAME, LAST_ADMIN, NOT_FOR_GUESTS, PASSWORD_REQUIRED, SESSION_NOT_FOUND, UNAUTHORIZED,
+  USERNAME_TAKEN, WRONG_PASSWORD
+} from '../errors.ts'
+import { invalidRequest } from '../http/faults.ts'
+import { linkNext } from '../http/paging.ts'
+import { answers, Id, LOGGED_IN, PageQuery } from '../http/schema.ts'
+import { readPhoneNumber } from '../text/phone-number.ts'
+import { keyOf } from '../text/username.ts'
+import type { Passwords } from './passwords.ts'
+import type { ProfileStore } from './profile-store.ts'
+import { PasswordSchema, ProfileChangesSchema, ProfileSchema, SessionSchema } from './schema.ts'
+import type { Sessions } from './sessions.ts'
+import { readUsername } from './username-store.ts'
 
 export interface ProfileRoutesOptions {
   profiles: ProfileStore
@@ -21,11 +25,15 @@ export interface ProfileRoutesOptions {
 /** One's own account. The scope that registers it has authenticated `user`, and refuses guests. */
 export const profileRoutes: FastifyPluginAsyncTypebox<ProfileRoutesOptions> =
   async function profileRoutes (app, { profiles, sessions, passwords }) {
+    const prove = createProof({ profiles, passwords })
+
     app.get('/', Get, async ({ user }) => profiles.get(user.id))
 
     app.patch('/', Change, async (request, reply) => {
       const { user, body, bearer } = request
       const { current_password, password, ...changes } = body
+      if (changes.username !== undefined) changes.username = readUsername(changes.username)
+      mustBePhoneNumber(changes.phone_number)
       const mustProve = password !== undefined || changes.email !== undefined || changes.username !== undefined
       const proved = mustProve ? await prove(request, current_password) : undefined
       const passwordHash = password === undefined ? undefined : await passwords.hash(password)
@@ -33,12 +41,6 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileRoutesOptions> =
       // All sessions have ended, this one too: who came by cookie goes on with a new one.
       if (passwordHash !== undefined && bearer === undefined) await reply.logIn(user.id, passwordHash)
       return profile
-    })
-
-    app.delete('/', Remove, async (request, reply) => {
-      await profiles.remove(request.user.id, await prove(request, request.body.password))
-      if (request.bearer === undefined) await reply.logOut()
-      return reply.code(204).send(null)
     })
 
     app.get('/sessions', ListSessions, async (request, reply) => {
@@ -52,48 +54,77 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileRoutesOptions> =
       if (!await sessions.end(user.id, params.id)) throw new SESSION_NOT_FOUND()
       return reply.code(204).send(null)
     })
-
-    /** Gives the hash of the password that was proved. Guesses count as those at the login do. */
-    async function prove (request: FastifyRequest, password: string | undefined) {
-      if (password === undefined) throw new PASSWORD_REQUIRED()
-      const { id, username } = request.user
-      await request.limitBy('account', keyOf(username!))
-      const hash = await profiles.passwordHash(id)
-      if (!await passwords.verify(password, hash)) throw new WRONG_PASSWORD()
-      return hash!
-    }
   }
+
+/** @throws INVALID_REQUEST that says what is wrong with the number */
+function mustBePhoneNumber (text: string | null | undefined) {
+  const problem = text == null ? undefined : readPhoneNumber(text).problem
+  if (problem === undefined) return
+  throw invalidRequest([{ path: 'phone_number', message: `cannot be read. ${problem}` }])
+}
+
+/** Lets users delete themselves. The scope that registers it has authenticated `user`, who may be a guest. */
+export const removalRoute: FastifyPluginAsyncTypebox<Omit<ProfileRoutesOptions, 'sessions'>> =
+  async function removalRoute (app, options) {
+    const prove = createProof(options)
+
+    app.delete('/', Remove, async (request, reply) => {
+      const { user, body, bearer } = request
+      await options.profiles.remove(user.id, user.isGuest ? undefined : await prove(request, body.password))
+      if (bearer === undefined) await reply.logOut()
+      return reply.code(204).send(null)
+    })
+  }
+
+function createProof ({ profiles, passwords }: Omit<ProfileRoutesOptions, 'sessions'>) {
+  /** Gives the hash of the password that was proved. Guesses count as those at the login do. */
+  return async function prove (request: FastifyRequest, password: string | undefined) {
+    if (password === undefined) throw new PASSWORD_REQUIRED()
+    const { id, username } = request.user
+    await request.limitBy('account', keyOf(username!))
+    const hash = await profiles.passwordHash(id)
+    if (!await passwords.verify(password, hash)) throw new WRONG_PASSWORD()
+    return hash!
+  }
+}
 
 const common = { tags: ['profile'], security: LOGGED_IN }
 const NOT_YOU = [UNAUTHORIZED, NOT_FOR_GUESTS]
 
 const Get = {
-  schema: { ...common, summary: 'The account that is logged in', response: answers({ 200: ProfileSchema }, NOT_YOU) }
+  schema: { ...common, operationId: 'getMe', summary: 'The account that is logged in', response: answers({ 200: ProfileSchema }, NOT_YOU) }
 }
 
 const Change = {
   schema: {
     ...common,
+    operationId: 'updateMe',
     summary: 'Changes the account',
     description: 'A new e-mail address, username or password needs `current_password`. A new password ends all sessions; who came by cookie gets a new one.',
     body: ProfileChangesSchema,
-    response: answers({ 200: ProfileSchema }, [...NOT_YOU, INVALID_CREDENTIALS, INVALID_PASSWORD, PASSWORD_REQUIRED, WRONG_PASSWORD, USERNAME_TAKEN])
+    response: answers({ 200: ProfileSchema }, [...NOT_YOU, INVALID_CREDENTIALS, INVALID_PASSWORD, INVALID_USERNAME, PASSWORD_REQUIRED, WRONG_PASSWORD, USERNAME_TAKEN])
   }
 }
 
 const Remove = {
+  /** A guest has no password, and sends no body. */
+  async preValidation (request: FastifyRequest) {
+    if (request.user.isGuest && Object.keys(request.body ?? {}).length === 0) request.body = { password: '' }
+  },
   schema: {
     ...common,
+    operationId: 'deleteMe',
     summary: 'Deletes the account, its conversations and messages',
-    description: 'A conversation with others goes to its oldest member; what was said there stays, without an author.',
+    description: 'A conversation with others goes to its oldest member; what was said there stays, without an author. A guest needs no password, and no body.',
     body: PasswordSchema,
-    response: answers({ 204: Type.Null() }, [...NOT_YOU, WRONG_PASSWORD])
+    response: answers({ 204: Type.Null() }, [UNAUTHORIZED, WRONG_PASSWORD, LAST_ADMIN])
   }
 }
 
 const ListSessions = {
   schema: {
     ...common,
+    operationId: 'listSessions',
     summary: 'Where this account is logged in, newest first',
     querystring: Type.Object({
       limit: PageQuery.properties.limit,
@@ -106,6 +137,7 @@ const ListSessions = {
 const EndSession = {
   schema: {
     ...common,
+    operationId: 'endSession',
     summary: 'Logs out there: ends a session of this account',
     params: Type.Object({ id: Id }),
     response: answers({ 204: Type.Null() }, [...NOT_YOU, SESSION_NOT_FOUND])

@@ -1,11 +1,15 @@
-import { and, eq, inArray, sql } from 'drizzle-orm'
-import type { Db } from '../db/client.js'
-import { conversations, conversationUsers, oneTimeTokens, users } from '../db/tables.js'
-import { UNAUTHORIZED, WRONG_PASSWORD } from '../errors.js'
-import { askToVerify } from './recovery-store.js'
-import type { Profile, ProfileChanges } from './schema.js'
-import { endSessionsOf, type Sessions } from './sessions.js'
-import { keyOf, unlessTaken } from './store.js'
+import { and, eq, sql } from 'drizzle-orm'
+import type { Db } from '../db/client.ts'
+import { oneTimeTokens, users } from '../db/tables.ts'
+import { UNAUTHORIZED, WRONG_PASSWORD } from '../errors.ts'
+import { keyOf } from '../text/username.ts'
+import { mailboxOf } from './address.ts'
+import { askToVerify, endLinksToOtherAddresses } from './recovery-store.ts'
+import { lockConversationsOf, mustNotBeLastAdmin, removeLocked } from './removal-store.ts'
+import type { Profile, ProfileChanges } from './schema.ts'
+import { endSessionsOf, type Sessions } from './sessions.ts'
+import { unlessTaken } from './store.ts'
+import { mustBeFree } from './username-store.ts'
 
 export type ProfileStore = ReturnType<typeof createProfileStore>
 
@@ -51,8 +55,10 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>
      * @throws USERNAME_TAKEN; WRONG_PASSWORD when it was changed meanwhile; UNAUTHORIZED when the account is gone
      */
     async change (userId: number, provedHash: string | undefined, changes: Changes): Promise<Profile> {
-      const { name, phone_number, email, username, passwordHash } = changes
+      const { name, phone_number, username, passwordHash } = changes
+      const email = changes.email && mailboxOf(changes.email)
       const done = await unlessTaken(db.transaction(async tx => {
+        if (username !== undefined) await mustBeFree(tx, username, userId)
         const [changed] = await tx.update(users).set({
           name,
           phoneNumber: phone_number,
@@ -62,11 +68,12 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>
           role: sql`${users.role}` // or nothing might be left to set
         }).where(isProved(userId, provedHash)).returning(profile)
         if (changed === undefined) return undefined
+        if (email !== undefined) await endLinksToOtherAddresses(tx, userId, email)
         if (email && !changed.is_email_verified) await askToVerify(tx, userId, email)
         if (passwordHash === undefined) return { ended: [], changed }
         await tx.update(oneTimeTokens).set({ usedAt: sql`now()` })
           .where(and(eq(oneTimeTokens.userId, userId), eq(oneTimeTokens.purpose, 'password_reset'), sql`${oneTimeTokens.usedAt} IS NULL`))
-        return { ended: await endSessionsOf(userId, tx), changed }
+        return { ended: await endSessionsOf([userId], tx), changed }
       }))
       if (done === undefined) return await refuse(userId)
       await sessions.announce(done.ended)
@@ -74,21 +81,16 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>
     },
 
     /**
-     * Deletes an account with all that is only its own. A conversation of several goes to its oldest member; what was
-     * said there stays, without an author. The locks keep others from joining a conversation that is about to go, and
-     * from handing one over to whoever is about to go.
-     * @throws WRONG_PASSWORD when it was changed meanwhile; UNAUTHORIZED when the account is gone
+     * Deletes an account, or a guest, who has no password to prove.
+     * @throws WRONG_PASSWORD when it was changed meanwhile; UNAUTHORIZED when the account is gone; LAST_ADMIN
      */
-    async remove (userId: number, provedHash: string) {
+    async remove (userId: number, provedHash?: string) {
       const ended = await db.transaction(async tx => {
-        const isIn = inArray(conversations.id, tx.select({ id: conversationUsers.conversationId }).from(conversationUsers).where(eq(conversationUsers.userId, userId)))
-        await tx.select({ id: conversations.id }).from(conversations).where(isIn).orderBy(conversations.id).for('update')
+        await mustNotBeLastAdmin(tx, userId)
+        await lockConversationsOf(tx, [userId])
         const [proved] = await tx.select({ id: users.id }).from(users).where(isProved(userId, provedHash)).for('update')
         if (proved === undefined) return undefined
-        const ended = await endSessionsOf(userId, tx)
-        await tx.execute(sql`SELECT hand_over(${userId})`)
-        await tx.delete(users).where(eq(users.id, userId))
-        return ended
+        return await removeLocked(tx, [userId])
       })
       if (ended === undefined) return await refuse(userId)
       await sessions.announce(ended)

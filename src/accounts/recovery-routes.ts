@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { EMAIL_TAKEN, INVALID_LINK, INVALID_PASSWORD, NOT_FOR_GUESTS, NOTHING_TO_VERIFY, UNAUTHORIZED } from '../errors.js'
-import { answers, LOGGED_IN, MessageOnlySchema } from '../http/schema.js'
-import type { RecoveryStore } from './recovery-store.js'
-import type { Recovery } from './recovery.js'
-import { Email, Password } from './schema.js'
+import { EMAIL_TAKEN, INVALID_LINK, INVALID_PASSWORD, NOT_FOR_GUESTS, NOTHING_TO_VERIFY, UNAUTHORIZED } from '../errors.ts'
+import { answers, LOGGED_IN, MessageOnlySchema } from '../http/schema.ts'
+import type { RecoveryStore } from './recovery-store.ts'
+import type { Recovery } from './recovery.ts'
+import { Email, Password } from './schema.ts'
 
 export interface RecoveryRoutesOptions { recovery: Recovery, recoveries: RecoveryStore }
 
@@ -32,11 +32,12 @@ export const recoveryRoutes: FastifyPluginAsyncTypebox<RecoveryRoutesOptions> =
   }
 
 /** From a mail's link, without what stands before it. */
-const Token = Type.String({ description: 'What follows = in the link of the mail' })
+const Token = Type.String({ maxLength: 100, description: 'What follows = in the link of the mail' })
 
 const Forgot = {
   config: { limit: 'entry' as const },
   schema: {
+    operationId: 'forgotPassword',
     summary: 'Mails a link to choose a new password, if somebody has verified this address',
     tags: ['accounts'],
     body: Type.Object({ email: Email }),
@@ -45,7 +46,9 @@ const Forgot = {
 }
 
 const Reset = {
+  config: { limit: 'entry' as const },
   schema: {
+    operationId: 'resetPassword',
     summary: 'Sets a new password and ends all sessions',
     tags: ['accounts'],
     body: Type.Object({ token: Token, password: Password }),
@@ -54,7 +57,9 @@ const Reset = {
 }
 
 const Verify = {
+  config: { limit: 'entry' as const },
   schema: {
+    operationId: 'verifyEmail',
     summary: 'Confirms that an e-mail address is the account’s',
     tags: ['accounts'],
     body: Type.Object({ token: Token }),
@@ -64,6 +69,7 @@ const Verify = {
 
 const Resend = {
   schema: {
+    operationId: 'resendVerification',
     summary: 'Mails the link that confirms the e-mail address once more, five times an hour at most',
     tags: ['accounts'],
     security: LOGGED_IN,

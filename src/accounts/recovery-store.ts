@@ -1,20 +1,25 @@
 import { createHash } from 'node:crypto'
-import { and, count, eq, gt, isNotNull, isNull, sql } from 'drizzle-orm'
-import { violates, type Db, type Transaction } from '../db/client.js'
-import { addJob } from '../db/jobs.js'
-import { oneTimeTokens, users } from '../db/tables.js'
-import { EMAIL_TAKEN, INVALID_LINK, NOTHING_TO_VERIFY, TOO_MANY_REQUESTS } from '../errors.js'
-import { endSessionsOf } from './sessions.js'
+import { and, desc, eq, gt, isNotNull, isNull, ne, sql, type SQL } from 'drizzle-orm'
+import type { PgColumn } from 'drizzle-orm/pg-core'
+import { violates, type Db, type Transaction } from '../db/client.ts'
+import { addJob } from '../db/jobs.ts'
+import { oneTimeTokens, users } from '../db/tables.ts'
+import { EMAIL_TAKEN, INVALID_LINK, NOTHING_TO_VERIFY, TOO_MANY_REQUESTS } from '../errors.ts'
+import { mailboxOf } from './address.ts'
+import { endSessionsOf } from './sessions.ts'
 
 export type RecoveryStore = ReturnType<typeof createRecoveryStore>
-export type Token = Pick<typeof oneTimeTokens.$inferSelect, 'id' | 'purpose' | 'userId' | 'address' | 'expiresAt'>
+export type Token = Pick<typeof oneTimeTokens.$inferSelect, 'id' | 'purpose' | 'address' | 'expiresAt'> & { userId: number }
 export type Purpose = Token['purpose']
 
 /** How long a link is good for, in seconds. */
-const LIFETIME: Record<Purpose, number> = { password_reset: 60 * 60, email_verification: 24 * 60 * 60 }
+const LINK_LIFETIME_SECONDS: Record<Purpose, number> = { password_reset: 60 * 60, email_verification: 24 * 60 * 60 }
 
-/** So many mails of one kind may somebody get in an hour, whoever asks for them. */
-const MAILS_AN_HOUR = 5
+/**
+ * Mails of one kind that an account may cause in an hour, and that an address may get in an hour, whichever accounts ask
+ * for them. The kinds are counted apart, so that confirmation mails to somebody's address use up no password resets.
+ */
+const MAX_MAILS_PER_HOUR = 5
 
 const isOpen = and(isNull(oneTimeTokens.usedAt), gt(oneTimeTokens.expiresAt, sql`now()`))
 
@@ -24,46 +29,77 @@ const isVerified = isNotNull(users.emailVerifiedAt)
 
 /**
  * Makes a token that proves who reads the mail to this address, and adds the mail, both in this transaction, which holds
- * the user's row.
- * @throws TOO_MANY_REQUESTS
+ * the user's row. An address that has had its mails in this hour gets none, and the change that asks for it is made all
+ * the same: otherwise an attacker who spends a stranger's five mails could keep the stranger from signing up.
+ * @throws TOO_MANY_REQUESTS when the account itself has caused five in this hour
  */
 export async function askToVerify (tx: Transaction, userId: number, address: string): Promise<void> {
-  if (await hasHadEnough(tx, 'email_verification', userId)) throw new TOO_MANY_REQUESTS()
-  await issue(tx, 'email_verification', userId, address)
+  const { byAccount, byAddress } = await secondsToWait(tx, 'email_verification', userId, address)
+  if (byAccount > 0) throw tooMany(byAccount)
+  if (byAddress === 0) await issue(tx, 'email_verification', userId, address)
 }
+
+/** Ends the links in all mails that went to an address which is no longer the user's. */
+export async function endLinksToOtherAddresses (tx: Transaction, userId: number, address: string | null): Promise<void> {
+  await tx.update(oneTimeTokens).set({ usedAt: sql`now()` }).where(and(
+    eq(oneTimeTokens.userId, userId), isNull(oneTimeTokens.usedAt),
+    address === null ? undefined : ne(sql`lower(${oneTimeTokens.address})`, sql`lower(${address})`)))
+}
+
+/** The key of the job that looks up whose address was given for a forgotten password. */
+export const forgotKey = (address: string) => `forgot ${createHash('sha256').update(address.toLowerCase()).digest('hex')}`
 
 async function issue (tx: Transaction, purpose: Purpose, userId: number, address: string) {
   const [row] = await tx.insert(oneTimeTokens)
-    .values({ purpose, userId, address, expiresAt: sql`now() + make_interval(secs => ${LIFETIME[purpose]})` })
+    .values({ purpose, userId, address, expiresAt: sql`now() + make_interval(secs => ${LINK_LIFETIME_SECONDS[purpose]})` })
     .returning({ id: oneTimeTokens.id })
   await addJob(tx, 'send-mail', { token: row!.id })
 }
 
-/** To be asked under the lock on the user's row, so that two who ask at once are counted. */
-async function hasHadEnough (tx: Transaction, purpose: Purpose, userId: number) {
-  const [recent] = await tx.select({ count: count() }).from(oneTimeTokens).where(and(
-    eq(oneTimeTokens.userId, userId),
-    eq(oneTimeTokens.purpose, purpose),
-    gt(oneTimeTokens.createdAt, sql`now() - interval '1 hour'`)
-  ))
-  return recent!.count >= MAILS_AN_HOUR
+/**
+ * Seconds until one more mail may be sent, by the account and by the address; 0: now. The caller holds the user's row,
+ * then this takes a lock on the address: several that ask at once for one account or one address are counted one after
+ * the other. A transaction locks one address only, and always after the user, so that no two wait for each other.
+ */
+async function secondsToWait (tx: Transaction, purpose: Purpose, userId: number, address: string) {
+  await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended('mail to ' || lower(${address}), 0))`)
+  const since = async (whose: SQL) => {
+    const [fifth] = await tx.select({ seconds: sql<number>`ceil(extract(epoch FROM ${oneTimeTokens.createdAt} + interval '1 hour' - now()))::integer` })
+      .from(oneTimeTokens)
+      .where(and(whose, eq(oneTimeTokens.purpose, purpose), gt(oneTimeTokens.createdAt, sql`now() - interval '1 hour'`)))
+      .orderBy(desc(oneTimeTokens.createdAt)).offset(MAX_MAILS_PER_HOUR - 1).limit(1)
+    return fifth === undefined ? 0 : Math.max(1, fifth.seconds)
+  }
+  return {
+    byAccount: await since(eq(oneTimeTokens.userId, userId)),
+    // A deleted account leaves a hash of its address: signing up and deleting in turn must not start the count anew.
+    byAddress: await since(sql`lower(${oneTimeTokens.address}) IN (lower(${address}), ${hashedAddress(sql`${address}`)})`)
+  }
+}
+
+/** What stands for an address in the rows of a deleted account. */
+export const hashedAddress = (address: SQL | PgColumn) => sql`encode(sha256(convert_to(lower(${address}), 'UTF8')), 'hex')`
+
+function tooMany (seconds: number) {
+  return Object.assign(new TOO_MANY_REQUESTS(), { retryAfter: seconds })
 }
 
 export function createRecoveryStore (db: Db) {
   return {
     /** Leaves the look-up to a job, so that asking takes the same time for an address that nobody has. */
     async forgot (address: string) {
-      const key = createHash('sha256').update(address.toLowerCase()).digest('hex')
-      await addJob(db, 'forgot', { address }, { key: `forgot ${key}` })
+      const mailbox = mailboxOf(address)
+      await addJob(db, 'forgot', { address: mailbox }, { key: forgotKey(mailbox) })
     },
 
-    /** What that job does: whoever has verified this address gets a link, at the address as the account has it. */
+    /** The job's work: sends a link to the account that has verified this address, at the address as stored there. */
     async beginReset (address: string) {
       await db.transaction(async tx => {
         const [user] = await tx.select({ id: users.id, email: users.email }).from(users)
           .where(and(hasAddress(address), isVerified)).for('no key update')
-        if (user === undefined || await hasHadEnough(tx, 'password_reset', user.id)) return
-        await issue(tx, 'password_reset', user.id, user.email!)
+        if (user === undefined) return
+        const { byAccount, byAddress } = await secondsToWait(tx, 'password_reset', user.id, user.email!)
+        if (byAccount === 0 && byAddress === 0) await issue(tx, 'password_reset', user.id, user.email!)
       })
     },
 
@@ -73,21 +109,28 @@ export function createRecoveryStore (db: Db) {
         const [user] = await tx.select({ email: users.email, verifiedAt: users.emailVerifiedAt }).from(users)
           .where(eq(users.id, userId)).for('no key update')
         if (!user?.email || user.verifiedAt !== null) throw new NOTHING_TO_VERIFY()
-        await askToVerify(tx, userId, user.email)
+        const { byAccount, byAddress } = await secondsToWait(tx, 'email_verification', userId, user.email)
+        if (byAccount > 0 || byAddress > 0) throw tooMany(Math.max(byAccount, byAddress))
+        await issue(tx, 'email_verification', userId, user.email)
       })
     },
 
-    /** What a token stands for; undefined when it is used, expired or gone. */
+    /**
+     * What a token stands for; undefined when it is used, expired or gone, or the user has another address now. One that
+     * resets a password is also gone while the address is not verified.
+     */
     async find (id: number) {
       const [row] = await db.select({
         id: oneTimeTokens.id,
         purpose: oneTimeTokens.purpose,
-        userId: oneTimeTokens.userId,
+        userId: users.id,
         address: oneTimeTokens.address,
         expiresAt: oneTimeTokens.expiresAt,
         username: sql<string>`coalesce(${users.username}, ${users.email})`
       }).from(oneTimeTokens).innerJoin(users, eq(users.id, oneTimeTokens.userId))
-        .where(and(eq(oneTimeTokens.id, id), isOpen))
+        .where(and(
+          eq(oneTimeTokens.id, id), isOpen, sql`lower(${users.email}) = lower(${oneTimeTokens.address})`,
+          sql`(${oneTimeTokens.purpose} <> 'password_reset' OR ${users.emailVerifiedAt} IS NOT NULL)`))
       return row
     },
 
@@ -104,7 +147,7 @@ export function createRecoveryStore (db: Db) {
           .where(and(eq(oneTimeTokens.userId, userId), eq(oneTimeTokens.purpose, 'password_reset'), isOpen))
           .returning({ id: oneTimeTokens.id })
         if (changed.length === 0 || !used.some(token => token.id === id)) throw new INVALID_LINK()
-        return await endSessionsOf(userId, tx)
+        return await endSessionsOf([userId], tx)
       })
     },
 

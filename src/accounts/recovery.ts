@@ -1,16 +1,17 @@
-import { createHash, createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
-import type { Config } from '../config.js'
-import { INVALID_LINK } from '../errors.js'
-import type { SendMail } from './mail.js'
-import type { Passwords } from './passwords.js'
-import type { Purpose, RecoveryStore, Token } from './recovery-store.js'
-import type { Sessions } from './sessions.js'
+import { createHash, createHmac, hkdfSync } from 'node:crypto'
+import type { Config } from '../config.ts'
+import { INVALID_LINK } from '../errors.ts'
+import { isSameSecret } from '../text/same-secret.ts'
+import type { SendMail } from './mail.ts'
+import type { Passwords } from './passwords.ts'
+import type { Purpose, RecoveryStore, Token } from './recovery-store.ts'
+import type { Sessions } from './sessions.ts'
 
 export type Tokens = ReturnType<typeof createTokens>
 export type Recovery = ReturnType<typeof createRecovery>
 
 /**
- * A token is a row's id and an HMAC over what the row says: whoever reads the database cannot make one, and a mail that
+ * A token is a row's id and an HMAC over what the row says: reading the database does not let anybody make one, and a mail that
  * is sent again carries the same.
  */
 export function createTokens (secret: string, formerSecret = secret) {
@@ -24,7 +25,7 @@ export function createTokens (secret: string, formerSecret = secret) {
     /** Whether this is the token of the row, also one that was made before the secret was changed. */
     proves: (token: string, row: Token) => {
       const given = Buffer.from(token.slice(token.indexOf('.') + 1), 'base64url')
-      return given.length === 32 && [key, formerKey].some(by => timingSafeEqual(given, proof(row, by)))
+      return [key, formerKey].some(by => isSameSecret(given, proof(row, by)))
     }
   }
 }
@@ -41,7 +42,7 @@ export function createRecovery (recovery: RecoveryStore, tokens: Tokens, passwor
   }
 
   return {
-    /** @throws INVALID_LINK; INVALID_PASSWORD, after which the link is still good */
+    /** The link is checked before the password is hashed. @throws INVALID_LINK; INVALID_PASSWORD, after which the link is still good */
     async resetPassword (token: string, password: string) {
       const row = await redeemable(token, 'password_reset')
       await sessions.announce(await recovery.resetPassword(row, await passwords.hash(password)))
@@ -56,7 +57,7 @@ export function createRecovery (recovery: RecoveryStore, tokens: Tokens, passwor
 
 /**
  * The token stands in the fragment, which browsers send to nobody: no log, proxy or `Referer` gets it. An address that is
- * not verified may be a stranger's: such a mail says nothing that whoever gave the address could choose.
+ * not verified may be a stranger's: such a mail contains nothing that the person who gave the address could choose.
  */
 const MAILS: Record<Purpose, { fragment: string, subject: string, text: (link: string, username: string) => string }> = {
   password_reset: {
@@ -79,9 +80,14 @@ If it was not you, there is nothing to do: the address stays unconfirmed.`
   }
 }
 
+/** Where browsers find the page, without a slash at the end. */
+export function originOf ({ PUBLIC_URL, PORT }: Pick<Config, 'PUBLIC_URL' | 'PORT'>): string {
+  return PUBLIC_URL?.replace(/\/$/, '') ?? `http://localhost:${PORT}`
+}
+
 /** Mails the link of a token, unless it would not be good any more. */
 export function createRecoveryMail (recovery: RecoveryStore, tokens: Tokens, send: SendMail, { PUBLIC_URL, PORT }: Pick<Config, 'PUBLIC_URL' | 'PORT'>) {
-  const origin = PUBLIC_URL?.replace(/\/$/, '') ?? `http://localhost:${PORT}`
+  const origin = originOf({ PUBLIC_URL, PORT })
 
   return async function sendRecoveryMail (tokenId: number) {
     const row = await recovery.find(tokenId)

@@ -1,9 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { INVALID_CREDENTIALS, CROSS_SITE, INVALID_PASSWORD, INVALID_TOKEN, USERNAME_TAKEN } from '../errors.js'
-import { answers, MessageOnlySchema } from '../http/schema.js'
-import { CredentialsSchema, NewAccountSchema, WelcomeSchema } from './schema.js'
-import type { SignIn } from './sign-in.js'
-import { keyOf } from './store.js'
+import { Type } from 'typebox'
+import {
+  ACCOUNT_LOCKED, CROSS_SITE, INVALID_CREDENTIALS, INVALID_INVITATION, INVALID_PASSWORD, INVALID_TOKEN, INVALID_USERNAME, INVITATION_REQUIRED,
+  SIGNUP_CLOSED, USERNAME_TAKEN
+} from '../errors.ts'
+import { answers, MessageOnlySchema } from '../http/schema.ts'
+import { keyOf } from '../text/username.ts'
+import { CredentialsSchema, NewAccountSchema, WelcomeSchema } from './schema.ts'
+import type { SignIn } from './sign-in.ts'
 
 export const accountRoutes: FastifyPluginAsyncTypebox<{ signIn: SignIn }> =
   async function accountRoutes (app, { signIn }) {
@@ -13,6 +17,8 @@ export const accountRoutes: FastifyPluginAsyncTypebox<{ signIn: SignIn }> =
       return reply.code(201).send({ message: 'User created successfully', user })
     })
 
+    app.get('/settings', Settings, async () => ({ signup: signIn.policy }))
+
     app.post('/login', LogIn, async (request, reply) => {
       const { username, password } = request.body
       await request.limitBy('account', keyOf(username))
@@ -21,11 +27,12 @@ export const accountRoutes: FastifyPluginAsyncTypebox<{ signIn: SignIn }> =
       return { message: 'Login successful', user }
     })
 
-    for (const method of ['GET', 'POST'] as const) {
+    for (const method of ['POST', 'GET'] as const) {
       app.route({
         method,
         url: '/logout',
         ...LogOut,
+        schema: { ...LogOut.schema, operationId: method === 'POST' ? 'logOut' : 'logOutByGet' },
         async handler (_request, reply) {
           await reply.logOut()
           return { message: 'Logged out successfully' }
@@ -34,30 +41,44 @@ export const accountRoutes: FastifyPluginAsyncTypebox<{ signIn: SignIn }> =
     }
   }
 
+const Settings = {
+  schema: {
+    operationId: 'getSettings',
+    summary: 'What a page must know before anybody is logged in',
+    tags: ['accounts'],
+    response: answers({
+      200: Type.Object({ signup: Type.Enum(['open', 'closed', 'invite'], { description: 'Who may sign up: everybody, nobody, or those with an invitation' }) }, { title: 'Settings' })
+    })
+  }
+}
+
 const SignUp = {
   config: { limit: 'entry' as const },
   schema: {
+    operationId: 'signUp',
     summary: 'Makes an account',
     description: 'With a guest\'s token that guest\'s own row becomes the account, its conversations with it, and the token ends.',
     tags: ['accounts'],
     body: NewAccountSchema,
-    response: answers({ 201: WelcomeSchema }, [INVALID_PASSWORD, USERNAME_TAKEN, INVALID_TOKEN])
+    response: answers({ 201: WelcomeSchema }, [INVALID_USERNAME, INVALID_PASSWORD, USERNAME_TAKEN, INVALID_TOKEN, SIGNUP_CLOSED, INVITATION_REQUIRED, INVALID_INVITATION])
   }
 }
 
 const LogIn = {
   config: { setsCookie: true, limit: 'entry' as const },
   schema: {
+    operationId: 'logIn',
     summary: 'Begins a session, in a cookie',
     tags: ['accounts'],
     body: CredentialsSchema,
-    response: answers({ 200: WelcomeSchema }, [INVALID_CREDENTIALS])
+    response: answers({ 200: WelcomeSchema }, [INVALID_CREDENTIALS, ACCOUNT_LOCKED])
   }
 }
 
 const LogOut = {
   config: { setsCookie: true },
   schema: {
+    operationId: 'logOut',
     summary: 'Ends the session, if there is one',
     tags: ['accounts'],
     response: answers({ 200: MessageOnlySchema }, [CROSS_SITE])

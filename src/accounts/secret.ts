@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { CANNOT_START } from '../errors.js'
+import { CANNOT_START } from '../errors.ts'
 
 /**
  * The secret that signs tokens, from a file that is made at the first start and readable by its owner only, so that a

@@ -1,52 +1,49 @@
-import { AsyncResource } from 'node:async_hooks'
-import type { Listener } from '../db/listener.js'
+import type { Listener } from '../db/listener.ts'
+import { createPoller } from '../db/poller.ts'
 
 const CHANNEL = 'sessions'
 
-/** How often what is open looks for itself, in milliseconds: it closes within a second, also when no word reaches it. */
-const EVERY = 500
+/** How often open sockets and streams are checked, so that they close within a second even if a notification was lost. */
+const POLL_INTERVAL_MS = 500
 
 /**
- * Tells what stays open (a socket, a stream) that its session has ended: at once when the ending is announced, and
- * within a second in any case, expiry and lost announcements included.
- * @param findAlive of these sessions those that are alive
+ * Ends what a session keeps open (sockets, streams) when the session ends: at once when that is announced, and within a
+ * second in any case, also when the session expired or the announcement was lost.
+ * @param findAlive gives those of the given sessions that are alive
  */
 export function createWatch (listener: Pick<Listener, 'publish' | 'subscribe'>, findAlive: (ids: number[]) => Promise<number[]>) {
   const open = new Map<number, Set<() => void>>()
-  let timer: NodeJS.Timeout | undefined
-  const lookForAll = AsyncResource.bind(lookNowAndThen) // it is no part of the request that happened to begin it
+  const poller = createPoller(POLL_INTERVAL_MS, async () => {
+    await look([...open.keys()])
+    return open.size > 0
+  })
 
   listener.subscribe(CHANNEL, look)
 
   async function look (which: number[]) {
     const ids = which.filter(id => open.has(id))
     if (ids.length === 0) return
-    // Nobody can tell while the database is away: the next look does.
+    // While the database is away nobody can tell. The next check does.
     const alive = new Set(await findAlive(ids).catch(() => ids))
     for (const id of ids) if (!alive.has(id)) for (const end of [...open.get(id) ?? []]) end()
   }
 
-  async function lookNowAndThen () {
-    await look([...open.keys()])
-    timer = open.size === 0 ? undefined : setTimeout(lookForAll, EVERY).unref()
-  }
-
   return {
-    /** Calls `end` when the session ends; gives a function that forgets it. */
+    /** Calls `end` when the session ends. Returns a function that stops watching. */
     watch (sessionId: number, end: () => void) {
       const ends = open.get(sessionId) ?? new Set()
       open.set(sessionId, ends.add(end))
-      timer ??= setTimeout(lookForAll, EVERY).unref()
+      poller.start()
       return function forget () {
         ends.delete(end)
         if (ends.size === 0 && open.get(sessionId) === ends) open.delete(sessionId)
       }
     },
 
-    /** Says on every instance that these sessions have ended. A lost word costs less than a second. */
+    /** Tells every instance that these sessions have ended. */
     async announce (ids: number[]) {
       look(ids)
-      await listener.publish(CHANNEL, ids).catch(() => { /* whoever watches looks for himself */ })
+      await listener.publish(CHANNEL, ids).catch(() => { /* the other instances find out by polling */ })
     }
   }
 }

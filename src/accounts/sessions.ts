@@ -1,26 +1,34 @@
-import { and, desc, eq, isNull, lt, sql, type SQL } from 'drizzle-orm'
-import type { Db, Transaction } from '../db/client.js'
-import { createCoalescer } from '../db/coalesce.js'
-import type { Listener } from '../db/listener.js'
-import { sessions, users } from '../db/tables.js'
-import { INVALID_CREDENTIALS } from '../errors.js'
-import { cutPage } from '../http/paging.js'
-import { createWatch } from './session-watch.js'
+import { and, desc, eq, inArray, isNull, lt, sql, type SQL } from 'drizzle-orm'
+import type { Db, Transaction } from '../db/client.ts'
+import { createCoalescer } from '../db/batch.ts'
+import type { Listener } from '../db/listener.ts'
+import { prepareQuery, value } from '../db/prepared.ts'
+import { sessions, users } from '../db/tables.ts'
+import { INVALID_CREDENTIALS } from '../errors.ts'
+import { cutPage } from '../http/paging.ts'
+import { createWatch } from './session-watch.ts'
 
-const HOUR = 60 * 60
+const HOUR_SECONDS = 60 * 60
 /** How long a session lasts at most, in seconds. One in a cookie also ends 30 minutes after its last use. */
-export const LIFETIME = { cookie: 7 * 24 * HOUR, access_token: 24 * HOUR, guest: 24 * HOUR }
+export const SESSION_LIFETIME_SECONDS = { cookie: 7 * 24 * HOUR_SECONDS, access_token: 24 * HOUR_SECONDS, guest: 24 * HOUR_SECONDS }
 
-export type SessionKind = keyof typeof LIFETIME
+export type SessionKind = keyof typeof SESSION_LIFETIME_SECONDS
 export interface NewSession { userId: number, kind: SessionKind, userAgent: string | undefined, ip: string, provedHash?: string | undefined }
 export type Sessions = ReturnType<typeof createSessions>
 export type SessionUser = NonNullable<Awaited<ReturnType<Sessions['userOf']>>>
 
-/** A use is noted within a minute, so that a session lasts the 30 minutes, and at most one more. */
+/** A session in a cookie ends this long after it was last used. */
+const IDLE_MINUTES = 30
+
+/** How often at most the use of a session is noted: so much longer than `IDLE_MINUTES` a session may last. */
+const NOTED_EVERY_MINUTES = 1
+
+const minutesAgo = (minutes: number) => sql.raw(`now() - interval '${minutes} minutes'`)
+
 export const isAlive = and(
   isNull(sessions.revokedAt),
   sql`${sessions.expiresAt} > now()`,
-  sql`(${sessions.kind} <> 'cookie' OR ${sessions.lastUsedAt} > now() - interval '31 minutes')`
+  sql`(${sessions.kind} <> 'cookie' OR ${sessions.lastUsedAt} > ${minutesAgo(IDLE_MINUTES + NOTED_EVERY_MINUTES)})`
 )
 
 async function endWhere (which: SQL | undefined, db: Db | Transaction): Promise<number[]> {
@@ -28,8 +36,8 @@ async function endWhere (which: SQL | undefined, db: Db | Transaction): Promise<
   return ended.map(({ id }) => id)
 }
 
-/** Ends all sessions of a user within a transaction; gives those that are to be announced after it. */
-export const endSessionsOf = (userId: number, tx: Transaction) => endWhere(eq(sessions.userId, userId), tx)
+/** Ends all sessions of users within a transaction; gives those that are to be announced after it. */
+export const endSessionsOf = (userIds: number[], tx: Transaction) => endWhere(inArray(sessions.userId, userIds), tx)
 
 /**
  * Sessions are rows, asked by every request: one that ended is ended, everywhere, at once. What stays open, a socket or
@@ -44,7 +52,7 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
     username: users.username,
     isGuest: users.isGuest,
     role: users.role,
-    wasQuiet: sql<boolean>`${sessions.lastUsedAt} < now() - interval '1 minute'`
+    wasQuiet: sql<boolean>`${sessions.lastUsedAt} < ${minutesAgo(NOTED_EVERY_MINUTES)}`
   }).from(sessions).innerJoin(users, eq(users.id, sessions.userId))
     .where(and(isOneOf, isAlive))
     .prepare('sessions')
@@ -61,8 +69,8 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
 
   /** Two instances may touch the same sessions at once: whichever row the other one holds, it touches. */
   async function touch (ids: number[]) {
-    await db.execute(sql`UPDATE sessions SET last_used_at = now() WHERE id IN
-      (SELECT id FROM sessions WHERE id = ANY(${sql.param(ids)}) AND ${isAlive} FOR NO KEY UPDATE SKIP LOCKED)`)
+    const untouched = db.select({ id: sessions.id }).from(sessions).where(and(sql`${sessions.id} = ANY(${sql.param(ids)})`, isAlive)).for('no key update', { skipLocked: true })
+    await db.update(sessions).set({ lastUsedAt: sql`now()` }).where(inArray(sessions.id, untouched))
   }
 
   const watch = createWatch(listener, async ids => (await findAlive.execute({ ids })).map(({ id }) => id))
@@ -72,11 +80,10 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
 
     /**
      * Begins a session. Who came by a password gives the hash that it was proved against.
-     * @throws INVALID_CREDENTIALS when the password was changed meanwhile, or the account is gone
+     * @throws INVALID_CREDENTIALS when the password was changed meanwhile, or the account is locked or gone
      */
     async open ({ userId, kind, userAgent, ip, provedHash }: NewSession): Promise<number> {
-      const values = [userId, provedHash, kind, userAgent?.slice(0, 500), ip, LIFETIME[kind]]
-      const { rows: [row] } = await db.$client.query<{ id: number }>({ name: 'open_session', text: OPEN, values })
+      const { rows: [row] } = await db.$client.query<{ id: number }>(OPEN({ userId, provedHash, kind, userAgent: userAgent?.slice(0, 500), ip, seconds: SESSION_LIFETIME_SECONDS[kind] }))
       if (row === undefined) throw new INVALID_CREDENTIALS()
       return row.id
     },
@@ -107,11 +114,13 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
   }
 }
 
-/** The row of the user is locked first: a new password either refuses this session, or ends it with all others. */
-const OPEN = `
+/** The row of the user is locked first: a new password, or an admin who locks the user, either refuses this session, or ends it with all others. */
+const OPEN = prepareQuery('open_session', sql`
   WITH entered AS (
-    UPDATE users SET last_login_at = now() WHERE id = $1 AND ($2::text IS NULL OR password_hash = $2) RETURNING id
+    UPDATE ${users} SET last_login_at = now()
+    WHERE ${users.id} = ${value('userId')} AND (${value('provedHash')}::text IS NULL OR ${users.passwordHash} = ${value('provedHash')}) AND ${users.lockedAt} IS NULL
+    RETURNING ${users.id}
   )
   INSERT INTO sessions (user_id, kind, user_agent, ip, expires_at)
-  SELECT id, $3::session_kind, $4, $5, now() + make_interval(secs => $6) FROM entered
-  RETURNING id`
+  SELECT id, ${value('kind')}::session_kind, ${value('userAgent')}, ${value('ip')}, now() + make_interval(secs => ${value('seconds')}) FROM entered
+  RETURNING id`)

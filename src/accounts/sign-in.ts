@@ -1,30 +1,64 @@
-import { INVALID_CREDENTIALS } from '../errors.js'
-import type { Passwords } from './passwords.js'
-import type { NewAccount } from './schema.js'
-import type { AccountStore } from './store.js'
+import type { Config } from '../config.ts'
+import { ACCOUNT_LOCKED, INVALID_CREDENTIALS, INVITATION_REQUIRED, SIGNUP_CLOSED } from '../errors.ts'
+import { logAction, type Admin } from './admin-log-store.ts'
+import type { InvitationStore } from './invitation-store.ts'
+import type { Passwords } from './passwords.ts'
+import type { NewAccount } from './schema.ts'
+import type { AccountStore, Within } from './store.ts'
+import { readUsername } from './username-store.ts'
 
 export type SignIn = ReturnType<typeof createSignIn>
 
-/** What all ways in have in common, whatever their words. */
-export function createSignIn (accounts: AccountStore, passwords: Passwords) {
+export interface SignInOptions {
+  accounts: AccountStore
+  passwords: Passwords
+  invitations: InvitationStore
+  /** Who may sign up. */
+  policy: Config['SIGNUP']
+}
+
+/** What all ways to make an account and to log in have in common, whatever their words. */
+export function createSignIn ({ accounts, passwords, invitations, policy }: SignInOptions) {
+  /** What else is to be done in the transaction that makes the account. @throws SIGNUP_CLOSED, INVITATION_REQUIRED, INVALID_INVITATION */
+  async function admit (invitation: string | undefined): Promise<Within | undefined> {
+    if (policy === 'open') return undefined
+    if (policy === 'closed') throw new SIGNUP_CLOSED()
+    if (invitation === undefined) throw new INVITATION_REQUIRED()
+    await invitations.mustBeGood(invitation)
+    return async (tx, userId) => { await invitations.redeem(tx, invitation, userId) }
+  }
+
   return {
+    policy,
+
     /**
-     * Makes an account, of the guest's own row where there is a guest.
-     * @throws INVALID_PASSWORD, USERNAME_TAKEN
+     * Makes an account, of the guest's own row where there is a guest. Whether it may be is checked before the password
+     * is hashed, which is what costs.
+     * @throws SIGNUP_CLOSED, INVITATION_REQUIRED, INVALID_INVITATION, INVALID_USERNAME, INVALID_PASSWORD, USERNAME_TAKEN
      */
-    async signUp ({ password, ...account }: NewAccount, guestId?: number) {
+    async signUp ({ password, invitation, ...sent }: NewAccount, guestId?: number) {
+      const account = { ...sent, username: readUsername(sent.username) }
+      const within = await admit(invitation)
       const hash = await passwords.hash(password)
-      return guestId === undefined ? await accounts.create(account, hash) : await accounts.promote(guestId, account, hash)
+      return guestId === undefined ? await accounts.create(account, hash, within) : await accounts.promote(guestId, account, hash, within)
+    },
+
+    /** Makes an account for somebody else. @throws INVALID_USERNAME, INVALID_PASSWORD, USERNAME_TAKEN */
+    async signUpFor (admin: Admin, { password, ...sent }: Omit<NewAccount, 'invitation'>) {
+      const account = { ...sent, username: readUsername(sent.username) }
+      return await accounts.create(account, await passwords.hash(password), (tx, userId) => logAction(tx, admin, 'user.create', { userId }))
     },
 
     /**
-     * Gives the user, and the hash that the password was proved against.
-     * @throws INVALID_CREDENTIALS, the same in words and work for an unknown user
+     * Gives the user, and the hash that the password was proved against. That an account is locked is told only to those
+     * who know its password.
+     * @throws INVALID_CREDENTIALS, the same in words and work for an unknown user; ACCOUNT_LOCKED
      */
     async logIn (username: string, password: string) {
       const user = await accounts.findByUsername(username)
       if (!await passwords.verify(password, user?.passwordHash)) throw new INVALID_CREDENTIALS()
-      const { id, username: name, passwordHash } = user!
+      const { id, username: name, passwordHash, lockedAt } = user!
+      if (lockedAt !== null) throw new ACCOUNT_LOCKED()
       return { user: { id, username: name! }, provedHash: passwordHash! }
     }
   }

@@ -1,12 +1,20 @@
-import { and, eq, sql } from 'drizzle-orm'
-import { violates, type Db, type Transaction } from '../db/client.js'
-import { identities, users } from '../db/tables.js'
-import { INVALID_TOKEN, USERNAME_TAKEN } from '../errors.js'
-import { askToVerify } from './recovery-store.js'
-import type { NewAccount } from './schema.js'
-import { endSessionsOf, type Sessions } from './sessions.js'
+import { and, eq, isNull, sql } from 'drizzle-orm'
+import { violates, type Db, type Transaction } from '../db/client.ts'
+import { identities, users } from '../db/tables.ts'
+import { INVALID_TOKEN, USERNAME_TAKEN } from '../errors.ts'
+import { keyOf } from '../text/username.ts'
+import { mailboxOf } from './address.ts'
+import { askToVerify } from './recovery-store.ts'
+import type { NewAccount } from './schema.ts'
+import { endSessionsOf, type Sessions } from './sessions.ts'
+import { isNamed, mustBeFree, typedFirst } from './username-store.ts'
 
 export type AccountStore = ReturnType<typeof createAccountStore>
+
+/** What else is done in the transaction that makes an account, which is undone when this throws. */
+export type Within = (tx: Transaction, userId: number) => Promise<void>
+
+type Account = Omit<NewAccount, 'password' | 'invitation'>
 
 export function createAccountStore (db: Db, sessions: Pick<Sessions, 'announce'>) {
   const findIdentity = db.select({ userId: identities.userId }).from(identities)
@@ -15,54 +23,67 @@ export function createAccountStore (db: Db, sessions: Pick<Sessions, 'announce'>
 
   return {
     /** An address that comes along gets a mail. @throws USERNAME_TAKEN, whatever the case */
-    async create (account: Omit<NewAccount, 'password'>, passwordHash: string) {
+    async create (account: Account, passwordHash: string, within?: Within) {
       return await unlessTaken(db.transaction(async tx => {
+        await mustBeFree(tx, account.username)
         const [user] = await tx.insert(users).values({ ...rowOf(account), passwordHash }).returning({ id: users.id })
-        if (account.email !== undefined) await askToVerify(tx, user!.id, account.email)
+        await within?.(tx, user!.id)
+        if (account.email !== undefined) await askToVerify(tx, user!.id, mailboxOf(account.email))
         return { id: user!.id, username: account.username }
       }))
     },
 
     /** The account of this username, with what a login needs to know. */
     async findByUsername (username: string) {
-      const [user] = await db.select({ id: users.id, username: users.username, passwordHash: users.passwordHash })
-        .from(users).where(eq(users.usernameKey, keyOf(username)))
+      const [user] = await db.select({ id: users.id, username: users.username, passwordHash: users.passwordHash, lockedAt: users.lockedAt })
+        .from(users).where(isNamed(username)).orderBy(typedFirst(username)).limit(1)
       return user
     },
 
-    /** A guest, a user with nothing but what he says, together with what `begin` makes for him, or nothing of both. */
-    async createGuest<T> (begin: (guestId: number, tx: Transaction) => Promise<T>): Promise<T> {
+    /** Makes a guest, let in by the API key of this hash, together with what `begin` makes for them: both, or neither. */
+    async createGuest<T> (apiKeyHash: string, begin: (guestId: number, tx: Transaction) => Promise<T>): Promise<T> {
       return await db.transaction(async tx => {
-        const [guest] = await tx.insert(users).values({ isGuest: true, origin: 'api' }).returning({ id: users.id })
+        const [guest] = await tx.insert(users).values({ isGuest: true, origin: 'api', apiKeyHash }).returning({ id: users.id })
         return await begin(guest!.id, tx)
       })
     },
 
     /**
      * Makes an account of a guest: the same row, with all that is the guest's, whose sessions end.
-     * @throws USERNAME_TAKEN; INVALID_TOKEN when the guest has become an account meanwhile
+     * @throws USERNAME_TAKEN; INVALID_TOKEN when the guest has become an account, or was locked, meanwhile
      */
-    async promote (guestId: number, account: Omit<NewAccount, 'password'>, passwordHash: string) {
+    async promote (guestId: number, account: Account, passwordHash: string, within?: Within) {
       const ended = await unlessTaken(db.transaction(async tx => {
-        const promoted = await tx.update(users).set({ ...rowOf(account), passwordHash, isGuest: false })
-          .where(and(eq(users.id, guestId), users.isGuest)).returning({ id: users.id })
+        await mustBeFree(tx, account.username)
+        const promoted = await tx.update(users).set({ ...rowOf(account), passwordHash, isGuest: false, apiKeyHash: null })
+          .where(and(eq(users.id, guestId), users.isGuest, isNull(users.lockedAt))).returning({ id: users.id })
         if (promoted.length === 0) throw new INVALID_TOKEN()
-        if (account.email !== undefined) await askToVerify(tx, guestId, account.email)
-        return await endSessionsOf(guestId, tx)
+        await within?.(tx, guestId)
+        if (account.email !== undefined) await askToVerify(tx, guestId, mailboxOf(account.email))
+        return await endSessionsOf([guestId], tx)
       }))
       await sessions.announce(ended)
       return { id: guestId, username: account.username }
     },
 
-    /** The user who stands behind an address of a channel; made when it is seen for the first time. */
-    async identify (channel: 'phone', address: string): Promise<number> {
+    /**
+     * The user who stands behind an address of a channel; made when it is seen for the first time. One who is known by a
+     * `former` address, the first of these that there is, gets this one too.
+     */
+    async identify (channel: 'phone', address: string, former: string[] = []): Promise<number> {
       const known = await findIdentity.execute({ channel, address })
       if (known[0] !== undefined) return known[0].userId
+      let formerUser: number | undefined
+      for (const other of former) formerUser ??= (await findIdentity.execute({ channel, address: other }))[0]?.userId
       try {
         return await db.transaction(async tx => {
-          const [user] = await tx.insert(users).values({ origin: channel, phoneNumber: address }).returning({ id: users.id })
-          await tx.insert(identities).values({ channel, address, userId: user!.id })
-          return user!.id
+          let userId = formerUser
+          if (userId === undefined) {
+            const [user] = await tx.insert(users).values({ origin: channel, phoneNumber: address }).returning({ id: users.id })
+            userId = user!.id
+          }
+          await tx.insert(identities).values({ channel, address, userId })
+          return userId
         })
       } catch (error) {
         if (violates(error, 'identities_channel_address_pk')) return await this.identify(channel, address)
@@ -72,8 +93,8 @@ export function createAccountStore (db: Db, sessions: Pick<Sessions, 'announce'>
   }
 }
 
-function rowOf ({ username, name, email }: Omit<NewAccount, 'password'>) {
-  return { username, usernameKey: keyOf(username), name, email }
+function rowOf ({ username, name, email }: Account) {
+  return { username, usernameKey: keyOf(username), name, email: email && mailboxOf(email) }
 }
 
 /** @throws USERNAME_TAKEN */
@@ -84,9 +105,4 @@ export async function unlessTaken<T> (change: Promise<T>): Promise<T> {
     if (violates(error, 'users_username_key')) throw new USERNAME_TAKEN()
     throw error
   }
-}
-
-/** A username as it is compared: however its characters were composed, whatever their case. */
-export function keyOf (username: string) {
-  return username.normalize('NFKC').toLowerCase()
 }

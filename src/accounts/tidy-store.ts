@@ -1,10 +1,14 @@
-import { inArray, sql, type SQL } from 'drizzle-orm'
-import type { Db } from '../db/client.js'
-import { addJob } from '../db/jobs.js'
-import { oneTimeTokens, sessions, whatsappDeliveries, whatsappInbox } from '../db/tables.js'
+import { and, asc, gt, inArray, sql, type SQL } from 'drizzle-orm'
+import type { Db } from '../db/client.ts'
+import { addJob } from '../db/jobs.ts'
+import { invitations, oneTimeTokens, sessions, users, whatsappDeliveries, whatsappInbox } from '../db/tables.ts'
+import { lockConversationsOf, removeLocked } from './removal-store.ts'
+import type { Sessions } from './sessions.ts'
 
-const DAY = 24 * 60 * 60
-const AT_ONCE = 10_000
+const DAY_SECONDS = 24 * 60 * 60
+const BATCH_SIZE = 10_000
+/** How many users are deleted in one transaction. */
+const USER_BATCH_SIZE = 50
 
 /** For how long one may still want to know of it. */
 const LONG_AGO = sql`now() - interval '30 days'`
@@ -17,23 +21,60 @@ export function createTidyStore (db: Db) {
       await addJob(db, 'tidy', {}, { key: 'tidy', inSeconds: 10 * 60 })
     },
 
-    /** Sessions and mailed links that have ended 30 days ago, and what was delivered on WhatsApp, which repeats for seven. */
-    async tidy () {
+    /**
+     * Deletes what is over: sessions, mailed links and invitations that ended 30 days ago, what was delivered on WhatsApp,
+     * which repeats for seven days, and with `retentionDays` (0: never) the users without an account whom nobody used.
+     */
+    async tidy ({ retentionDays, sessions: { announce } }: { retentionDays: number, sessions: Pick<Sessions, 'announce'> }) {
+      if (retentionDays > 0) await forgetUnused(sql`now() - make_interval(days => ${retentionDays})`, announce)
       await db.delete(sessions).where(sql`least(${sessions.expiresAt}, ${sessions.revokedAt}) < ${LONG_AGO}`)
-      await db.delete(oneTimeTokens).where(sql`${oneTimeTokens.expiresAt} < ${LONG_AGO}`)
+      await db.delete(oneTimeTokens).where(sql`${oneTimeTokens.expiresAt} < ${LONG_AGO} OR (${oneTimeTokens.userId} IS NULL AND ${oneTimeTokens.createdAt} < now() - interval '1 hour')`)
+      await db.delete(invitations).where(sql`least(${invitations.expiresAt}, ${invitations.usedAt}) < ${LONG_AGO}`)
       await forget(whatsappInbox, sql`${whatsappInbox.receivedAt} < ${LONG_AGO} AND ${whatsappInbox.handledAt} < ${LONG_AGO}`)
       await forget(whatsappDeliveries, sql`${whatsappDeliveries.createdAt} < ${LONG_AGO} AND ${whatsappDeliveries.updatedAt} < ${LONG_AGO}
         AND ${whatsappDeliveries.state} <> 'queued'`)
-      await addJob(db, 'tidy', {}, { key: 'tidy', inSeconds: DAY })
+      await addJob(db, 'tidy', {}, { key: 'tidy', inSeconds: DAY_SECONDS })
+    }
+  }
+
+  /**
+   * Deletes guests, phones and WhatsApp contacts that were not used since. They are looked for window by window, as a
+   * statement has 10 s. Users who come back in the meantime are found to be used under the locks, and stay.
+   */
+  async function forgetUnused (since: SQL, announce: Sessions['announce']) {
+    for (let last: number | undefined = 0; last !== undefined;) {
+      const window = await db.select({ id: users.id, isUnused: isUnused(since) }).from(users).where(gt(users.id, last)).orderBy(asc(users.id)).limit(BATCH_SIZE)
+      const unused = window.filter(({ isUnused }) => isUnused).map(({ id }) => id)
+      for (let first = 0; first < unused.length; first += USER_BATCH_SIZE) {
+        await announce(await db.transaction(async tx => {
+          const some = unused.slice(first, first + USER_BATCH_SIZE)
+          await lockConversationsOf(tx, some)
+          await tx.select({ id: users.id }).from(users).where(inArray(users.id, some)).orderBy(asc(users.id)).for('update')
+          const still = await tx.select({ id: users.id }).from(users).where(and(inArray(users.id, some), isUnused(since)))
+          return await removeLocked(tx, still.map(({ id }) => id))
+        }))
+      }
+      last = window[BATCH_SIZE - 1]?.id
     }
   }
 
   /** Some at a time, since there may be many, and a statement has 10 s. */
   async function forget (table: typeof whatsappInbox | typeof whatsappDeliveries, isOver: SQL) {
     for (;;) {
-      const some = db.select({ id: table.id }).from(table).where(isOver).limit(AT_ONCE)
+      const some = db.select({ id: table.id }).from(table).where(isOver).limit(BATCH_SIZE)
       const { rowCount } = await db.delete(table).where(inArray(table.id, some))
-      if (rowCount! < AT_ONCE) return
+      if (rowCount! < BATCH_SIZE) return
     }
   }
 }
+
+/** Whether a user without an account was not used since: neither seen, nor logged in, nor heard of in a conversation or on WhatsApp. */
+const isUnused = (since: SQL) => sql<boolean>`(
+  users.username IS NULL AND users.password_hash IS NULL AND (users.is_guest OR is_contact_origin(users.origin))
+  AND greatest(users.created_at, users.last_login_at) < ${since}
+  AND NOT EXISTS (SELECT FROM sessions s WHERE s.user_id = users.id AND s.last_used_at >= ${since})
+  AND NOT EXISTS (SELECT FROM conversations c WHERE c.owner_id = users.id AND c.last_updated >= ${since})
+  AND NOT EXISTS (
+    SELECT FROM identities i JOIN whatsapp_contacts w ON w.contact = i.address
+    WHERE i.user_id = users.id AND i.channel = 'whatsapp' AND w.last_message_at >= ${since})
+)`

@@ -1,4 +1,7 @@
 import type { TObject } from 'typebox'
+import type { FailureCode } from '../failures.ts'
+
+export type { FailureCode }
 
 export interface Answer {
   /** 1 to 100,000 code points. */
@@ -15,23 +18,76 @@ export type InstantBot = (said: { text: string, state: unknown }) => Answer
 /** One turn of what was said, by whom: the name of a user or a bot, null for one who has none. */
 export interface Turn { sender: 'user' | 'bot', name: string | null, text: string }
 
-/** A part of a reply as it comes, of any length, or what all of it cost, in tokens. */
-export type Piece = { text: string } | { usage: { promptTokens: number, completionTokens: number } }
+/** What a reply cost, in tokens. `model` is left out where the engine told it by `ReplyContext.begins`, or there is none. */
+export interface TokenUsage {
+  promptTokens: number
+  completionTokens: number
+  model?: string | undefined
+  /** Whether some of it is an estimate; left out: none is. */
+  isEstimate?: boolean | undefined
+}
+
+/** What a bot remembers of the conversation after a reply. What is left out stays as it was; a `state` of null is forgotten. */
+export interface BotMemory { state?: unknown, isFinished?: boolean }
 
 /**
- * A bot that takes its time. The turns are those before its reply, oldest first; the last one is what it answers. It
- * ends when the signal aborts, and frees what it holds. What keeps it from going on it throws as a `failure`.
+ * A part of a reply as it comes: text of any length; or what the reply has cost so far, of which the last one counts, what
+ * to remember, which is stored when the reply is complete, and turns that a content filter refuses. Text that `replaces` takes back all text before it, which
+ * turned out to be no part of the reply.
  */
-export type StreamingBot = (turns: Turn[], signal: AbortSignal) => AsyncIterable<Piece> | Promise<AsyncIterable<Piece>>
+export type ReplyPiece = { text: string, replaces?: true } | { usage?: TokenUsage | undefined, memory?: BotMemory | undefined, refused?: Turn[] | undefined }
 
-/** Why a bot could not go on, for users to see; never in the words of whoever runs it. */
-export type FailureCode = 'BOT_UNREACHABLE' | 'BOT_OVERLOADED' | 'BOT_REFUSED' | 'BOT_SILENT' | 'BOT_BROKE_OFF' | 'BOT_NONSENSE' | 'BOT_NOT_CONFIGURED'
+/** What a provider sends: a piece of the reply, or of what the model thinks, which is never shown. */
+export type ProviderPiece = ReplyPiece | { reasoning: string }
+
+/** How to estimate what a reply costs whose provider never says. */
+export interface Estimate {
+  model: string
+  /** Tokens of the prompt, roughly, known at once. Used when the process dies before it can count. */
+  roughPromptTokens: number
+  /** Counts the tokens of the prompt and of `text`, which is as much of the reply as came. */
+  count: (text: string) => Promise<{ promptTokens: number, completionTokens: number }>
+}
+
+/** Where a bot is asked, by whom, and to which message it replies. */
+export interface ReplyContext {
+  conversation: { id: number, name: string }
+  /** The message to answer and the reply, by their ids in the conversation. */
+  message: { id: number, replyId: number }
+  /** Who wrote the message to answer; null when the account was deleted. */
+  user: { id: number, name: string | null } | null
+  channel: 'web' | 'api' | 'phone' | 'whatsapp'
+  /** What this bot remembered of the conversation; null at first. */
+  state: unknown
+  metadata: Record<string, unknown>
+  /** The user as a provider may know them: a stable pseudonym, or undefined where nothing is to be said. */
+  providerUser?: string | undefined
+  /**
+   * To be called once the provider has begun to answer, which is when a reply begins to cost something. Engines whose
+   * replies cost nothing never call it.
+   */
+  begins?: ((estimate: Estimate) => void) | undefined
+}
+
+/**
+ * A bot that streams its reply. `turns` are the messages before the reply, oldest first; the last one is the message to
+ * answer. Must stop and release its resources when `signal` aborts. Throws `failure(code)` if it cannot reply.
+ */
+export type StreamingBot = (turns: Turn[], signal: AbortSignal, context?: ReplyContext) => AsyncIterable<ReplyPiece> | Promise<AsyncIterable<ReplyPiece>>
 
 export function failure (code: FailureCode, cause?: unknown) {
   return Object.assign(new Error(code, { cause }), { failure: code })
 }
 
-export type Bot = { kind: 'instant', answer: InstantBot } | { kind: 'streaming', reply: StreamingBot }
+/** What else is to be known of a bot. */
+export interface BotTraits {
+  /** Whether it can reply at all; left out: it can. */
+  isReady?: boolean
+  /** How long a message to it may be, in code points; left out: 8,000, which is the least. */
+  longestText?: number
+}
+
+export type Bot = ({ kind: 'instant', answer: InstantBot } | { kind: 'streaming', reply: StreamingBot }) & BotTraits
 
 /** What can run a bot. */
 export type EngineName = 'simulated' | 'guided' | 'openai' | 'webhook'

@@ -1,13 +1,14 @@
 import { Type } from 'typebox'
-import type { Config } from '../config.js'
-import type { Bot, Directory, Engines, StreamingBot } from './bot.js'
-import { createCall, type CallConfig } from './call.js'
-import { favoriteSong } from './guided/favorite-song.js'
-import { createGuidedBot, type Script } from './guided/flow.js'
-import type { OpenAiConfig } from './openai.js'
-import { OpenAiSettingsSchema, WebhookSettingsSchema, type WebhookSettings } from './settings.js'
-import { simulated } from './simulated.js'
-import type { WebhookConfig } from './webhook.js'
+import type { Config } from '../config.ts'
+import { MAX_LONG_MESSAGE_LENGTH, MAX_MESSAGE_LENGTH } from '../text/text.ts'
+import { failure, type Bot, type BotTraits, type Directory, type Engines, type StreamingBot } from './bot.ts'
+import { createCall, type CallConfig } from './provider-call.ts'
+import { favoriteSong } from './guided/favorite-song.ts'
+import { createGuidedBot, type Script } from './guided/flow.ts'
+import type { OpenAiConfig } from './openai.ts'
+import { OpenAiSettingsSchema, WebhookSettingsSchema, type WebhookSettings } from './settings.ts'
+import { simulated } from './simulated.ts'
+import type { WebhookConfig } from './webhook.ts'
 
 /** Bots in code, by the name that a bot's settings give. */
 const inCode: Record<string, Bot> = {
@@ -17,36 +18,56 @@ const inCode: Record<string, Bot> = {
 /** The scripts of guided bots, by the name that a bot's settings give. */
 const scripts: Record<string, Script> = { 'favorite-song': favoriteSong }
 
-const greeting = Type.Optional(Type.String({
-  minLength: 1, maxLength: 8000, 'x-trimmed': true, description: 'What the bot says to a guest before anything is said'
-}))
+/** Settings that every engine has. */
+const common = {
+  greeting: Type.Optional(Type.String({
+    minLength: 1, maxLength: MAX_MESSAGE_LENGTH, 'x-trimmed': true, description: 'What the bot says to a guest before anything is said'
+  })),
+  description: Type.Optional(Type.String({
+    minLength: 1, maxLength: 500, 'x-trimmed': true, description: 'What the bot is for, shown to users who choose a bot'
+  }))
+}
+
+/** A row whose code or script is no longer part of the program. It is shown as not ready instead of breaking every list. */
+const missing: Bot = {
+  kind: 'streaming',
+  isReady: false,
+  async * reply () { throw failure('BOT_NOT_CONFIGURED', new Error('the settings name code that does not exist')) }
+}
 
 const only = { additionalProperties: false }
 
 /** All that can run a bot. */
 export function createEngines (config: CallConfig & OpenAiConfig & WebhookConfig): Engines {
   const call = createCall(config)
-  const openAi = onDemand(async () => (await import('./openai.js')).createOpenAi(config, call))
-  const webhook = onDemand(async () => (await import('./webhook.js')).createWebhook(config, call))
+  const openAi = onDemand(async () => (await import('./openai.ts')).createOpenAi(config, call))
+  const webhook = onDemand(async () => (await import('./webhook.ts')).createWebhook(config, call))
   if (config.OPENAI_API_KEY !== undefined) openAi.load() // or the first reply would wait for it
 
   return {
     simulated: {
-      settings: Type.Object({ bot: Type.Optional(Type.Enum(Object.keys(inCode))), greeting }, only),
-      createBot: ({ bot = 'simulated' }) => inCode[String(bot)]!
+      settings: Type.Object({ bot: Type.Optional(Type.Enum(Object.keys(inCode))), ...common }, only),
+      createBot: ({ bot = 'simulated' }) => inCode[String(bot)] ?? missing
     },
     guided: {
-      settings: Type.Object({ script: Type.Enum(Object.keys(scripts)), greeting }, only),
-      createBot: ({ script }) => ({ kind: 'instant', answer: createGuidedBot(scripts[String(script)]!) })
+      settings: Type.Object({ script: Type.Enum(Object.keys(scripts)), ...common }, only),
+      createBot ({ script: name }) {
+        const script = scripts[String(name)]
+        return script === undefined ? missing : { kind: 'instant', answer: createGuidedBot(script) }
+      }
     },
     openai: {
-      settings: Type.Object({ ...OpenAiSettingsSchema.properties, greeting }, only),
-      createBot: (settings, name) => streaming(async () => (await openAi.load()).createBot(settings, name)),
+      settings: Type.Object({ ...OpenAiSettingsSchema.properties, ...common }, only),
+      createBot: (settings, name) => streaming(async () => (await openAi.load()).createBot(settings, name), {
+        isReady: config.OPENAI_API_KEY !== undefined, longestText: MAX_LONG_MESSAGE_LENGTH
+      }),
       close: openAi.close
     },
     webhook: {
-      settings: Type.Object({ ...WebhookSettingsSchema.properties, greeting }, only),
-      createBot: settings => streaming(async () => (await webhook.load()).createBot(settings as WebhookSettings)),
+      settings: Type.Object({ ...WebhookSettingsSchema.properties, ...common }, only),
+      createBot: settings => streaming(async () => (await webhook.load()).createBot(settings as WebhookSettings), {
+        longestText: (settings as WebhookSettings).longest_text
+      }),
       close: webhook.close
     }
   }
@@ -61,10 +82,11 @@ function onDemand<T extends { close: () => Promise<void> }> (make: () => Promise
   }
 }
 
-function streaming (load: () => Promise<StreamingBot>): Bot {
+function streaming (load: () => Promise<StreamingBot>, traits: BotTraits): Bot {
   return {
+    ...traits,
     kind: 'streaming',
-    reply: async (turns, signal) => (await load())(turns, signal)
+    reply: async (turns, signal, context) => (await load())(turns, signal, context)
   }
 }
 

@@ -1,35 +1,85 @@
-import { failure, type Piece } from './bot.js'
-import { isFailure } from './refusal.js'
+import { failure, type ProviderPiece } from './bot.ts'
+import { isFailure } from './refusal.ts'
 
 type Bytes = AsyncIterable<Uint8Array>
 
 /** What one event of a provider says; `isLast` when nothing of what follows can be text. */
-export interface Said { pieces: Piece[], isLast?: boolean }
+export interface ReadPieces<P = ProviderPiece> { pieces: P[], isLast?: boolean }
+
+/** Makes pieces of what a provider sends. What it throws ends the reply. */
+export interface Reader<P = ProviderPiece> {
+  /** Reads one event, parsed, and its name where it has one. */
+  read: (event: unknown, name?: string) => ReadPieces<P>
+  /** After the last event: `isOver` says whether the end was announced, `head` how the answer began. */
+  end?: (isOver: boolean, head: string) => P[]
+  /** What was held back, when the answer breaks off. */
+  rest?: () => P[]
+}
+
+/** After the last piece a provider may still say what the reply cost. In milliseconds. */
+const USAGE_WAIT_MS = 2000
+
+/** After `[DONE]` nothing more comes; a connection that ends within this time can be used again. In milliseconds. */
+const CLOSE_WAIT_MS = 100
 
 /**
- * The pieces that an event stream brings. What comes to grief after the end was announced, by an event or as `[DONE]`,
- * has been said all the same.
- * @param mustEnd what is wrong when the end was not announced; left out where nobody announces it
- * @throws BOT_BROKE_OFF, BOT_NONSENSE, and what `mustEnd` says
+ * The pieces that an event stream brings, or a whole JSON answer in place of one. The reply ends with `[DONE]`, and
+ * some time after the last piece, even if the connection stays open or breaks: then `close` is called to let go of it.
+ * @throws BOT_BROKE_OFF, BOT_NONSENSE, and what the reader throws
  */
-export async function * readPieces (body: Bytes, read: (event: unknown) => Said, mustEnd?: () => Error): AsyncGenerator<Piece, void> {
-  const eventsIn = createEventReader()
+export async function * readPieces<P> (body: Bytes, { read, end, rest }: Reader<P>, close: () => void): AsyncGenerator<P, void> {
+  const reading = createAnswerReader()
   let isOver = false
+  let isDone = false
+  let closing: NodeJS.Timeout | undefined
+  const closeIn = (time: number) => {
+    clearTimeout(closing)
+    closing = setTimeout(close, time).unref()
+  }
   try {
     // Each layer of promises around each piece costs more than what it does.
-    for await (const chunk of body) for (const piece of piecesIn(chunk)) yield piece
-    for (const piece of piecesIn()) yield piece
+    for await (const chunk of body) if (!isDone) for (const piece of piecesIn(chunk)) yield piece
+    if (!isDone) for (const piece of piecesIn()) yield piece
   } catch (error) {
-    if (!isOver) throw isFailure(error) ? error : failure('BOT_BROKE_OFF', error)
+    if (!isOver) {
+      if (rest !== undefined) yield * rest()
+      throw isFailure(error) ? error : failure('BOT_BROKE_OFF', error)
+    }
+  } finally {
+    clearTimeout(closing)
   }
-  if (!isOver && mustEnd !== undefined) throw mustEnd()
+  if (!isOver && rest !== undefined) yield * rest()
+  if (end !== undefined) yield * end(isOver, reading.head())
 
   function * piecesIn (chunk?: Uint8Array) {
-    for (const data of eventsIn(chunk)) {
-      const { pieces, isLast = false } = data === '[DONE]' ? { pieces: [], isLast: true } : read(parse(data))
-      yield * pieces
+    for (const { data, name, isWhole } of reading.eventsIn(chunk)) {
+      if (isEnd(data)) {
+        isOver = isDone = true
+        closeIn(CLOSE_WAIT_MS)
+        return
+      }
+      const event = isWhole ? data : parseEvent(data as string, name)
+      if (event === undefined) continue
+      const said = read(event, name)
+      const isLast = isWhole || said.isLast === true
+      yield * said.pieces
+      if (isLast && !isOver) closeIn(isWhole ? CLOSE_WAIT_MS : USAGE_WAIT_MS)
       isOver ||= isLast
+      isDone ||= isWhole
     }
+  }
+}
+
+const isEnd = (data: unknown) => typeof data === 'string' && /^\s*"?\[DONE\]"?\s*$/i.test(data)
+
+/** An event may be of a kind that we do not know, such as a sign of life: then it may be anything. */
+function parseEvent (data: string, name: string): unknown {
+  try {
+    return JSON.parse(data)
+  } catch (error) {
+    if (name === 'error') return data
+    if (['', 'message', 'completion', 'data'].includes(name)) throw failure('BOT_NONSENSE', error)
+    return undefined
   }
 }
 
@@ -43,25 +93,109 @@ export function parse (json: string): unknown {
 }
 
 /** No event is longer, in UTF-16 units. */
-const LONGEST = 1024 * 1024
+const MAX_EVENT_LENGTH = 1024 * 1024
+
+/** No whole answer is longer, in UTF-16 units: 100,000 characters, escaped, and as much again that the model thought. */
+const MAX_ANSWER_LENGTH = 8 * MAX_EVENT_LENGTH
+
+/** How much of an answer is kept for the log, in UTF-16 units. */
+const HEAD_LENGTH = 1000
+
+/** How often it is looked whether a whole answer is complete although its connection stays open. */
+const MAX_PARSE_ATTEMPTS = 20
+
+interface Event { data: unknown, name: string, isWhole: boolean }
 
 /**
- * Reads the chunks of a stream in turn, and at last none, which ends it; gives the data of the events that end in each,
- * whatever cuts them into chunks. @see https://html.spec.whatwg.org/multipage/server-sent-events.html
+ * Reads the chunks of an answer in turn, and at last none, which ends it; gives the events that end in each, or the
+ * parsed answer if it is one JSON text.
+ */
+function createAnswerReader () {
+  const decoder = new TextDecoder()
+  const eventsIn = createEventReader()
+  const linesIn = createLineReader()
+  let head = ''
+  let kind: 'events' | 'whole' | 'lines' | undefined
+  let whole = ''
+  let hasLine = false
+  let isKnown = false
+  let looks = 0
+
+  function * wholeIn (text: string | undefined): Generator<Event> {
+    if (whole.length > MAX_ANSWER_LENGTH) throw failure('BOT_NONSENSE', new Error('The answer was too long'))
+    if (text !== undefined && (!/[}\]]\s*$/.test(text) || ++looks > MAX_PARSE_ATTEMPTS)) return
+    const parsed = parsedOr(whole, text === undefined)
+    if (parsed !== undefined) yield { data: parsed, name: '', isWhole: true }
+  }
+
+  /** One JSON text a line; of the first call all that has come. */
+  function * jsonLinesIn (text: string | undefined): Generator<Event> {
+    for (const line of linesIn(whole === '' ? text : whole)) if (line.trim() !== '') yield { data: line, name: '', isWhole: false }
+    whole = ''
+  }
+
+  /** Whether it is one JSON text or one in each line, which is known once the second line has begun. */
+  function kindWith (text: string) {
+    whole += text
+    hasLine ||= text.includes('\n')
+    if (isKnown || !hasLine) return 'whole'
+    const end = whole.indexOf('\n')
+    isKnown = whole.slice(end).trim() !== ''
+    return isKnown && parsedOr(whole.slice(0, end), false) !== undefined ? 'lines' : 'whole'
+  }
+
+  return {
+    head: () => head,
+
+    eventsIn (chunk?: Uint8Array): Iterable<Event> {
+      const text = chunk && decoder.decode(chunk, { stream: true })
+      if (head.length < HEAD_LENGTH) head += (text ?? '').slice(0, HEAD_LENGTH)
+      kind ??= kindOf(text ?? '')
+      if (kind === 'whole') kind = kindWith(text ?? '')
+      if (kind === 'lines') return jsonLinesIn(text)
+      return kind === 'whole' ? wholeIn(text) : eventsIn(text)
+    }
+  }
+}
+
+/** Providers may send white space to keep a connection alive; it says nothing yet. */
+function kindOf (text: string) {
+  const first = /\S/.exec(text)?.[0]
+  if (first === undefined) return undefined
+  return first === '{' || first === '[' ? 'whole' : 'events'
+}
+
+/** What a JSON text says; undefined, unless it has ended, where it is none. @throws BOT_NONSENSE */
+function parsedOr (text: string, hasEnded: boolean): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    if (hasEnded) throw failure('BOT_NONSENSE', error)
+    return undefined
+  }
+}
+
+/**
+ * The events in the chunks of text, whatever cuts them. Comments, and events whose data is empty, are none.
+ * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
 function createEventReader () {
   const linesIn = createLineReader()
   let data: string[] = []
+  let name = ''
   let length = 0
 
-  return function * eventsIn (chunk?: Uint8Array) {
-    for (const line of linesIn(chunk)) {
+  return function * eventsIn (text?: string): Generator<Event> {
+    for (const line of linesIn(text)) {
       if (line.startsWith('data:')) data.push(line.slice(line[5] === ' ' ? 6 : 5))
+      else if (line.startsWith('event:')) name = line.slice(6).trim()
       length += line.length
-      if (length > LONGEST) throw failure('BOT_NONSENSE', new Error('An event was too long'))
+      if (length > MAX_EVENT_LENGTH) throw failure('BOT_NONSENSE', new Error('An event was too long'))
       if (line !== '') continue
-      if (data.length > 0) yield data.join('\n')
+      const whole = data.join('\n')
+      if (whole.trim() !== '') yield { data: whole, name, isWhole: false }
       data = []
+      name = ''
       length = 0
     }
   }
@@ -69,19 +203,17 @@ function createEventReader () {
 
 /** Lines end in CR, LF or both, which a chunk may tear apart. The last one, and the event in it, ends with the stream. */
 function createLineReader () {
-  const decoder = new TextDecoder()
   let begun: string[] = [] // joined only when the line ends: it may come one byte at a time
   let length = 0
   let isAfterReturn = false
 
-  return function linesIn (chunk?: Uint8Array): string[] {
-    if (chunk === undefined) return [begun.join(''), '']
-    const text = decoder.decode(chunk, { stream: true })
+  return function linesIn (text?: string): string[] {
+    if (text === undefined) return [begun.join(''), '']
     const [rest, ...more] = text.slice(isAfterReturn && text.startsWith('\n') ? 1 : 0).split(/\r\n|\n|\r/)
     isAfterReturn = text.endsWith('\r')
     begun.push(rest!)
     length += rest!.length
-    if (length > LONGEST) throw failure('BOT_NONSENSE', new Error('A line was too long'))
+    if (length > MAX_EVENT_LENGTH) throw failure('BOT_NONSENSE', new Error('A line was too long'))
     const next = more.pop()
     if (next === undefined) return []
     const line = begun.join('')

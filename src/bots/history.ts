@@ -1,53 +1,127 @@
 import { setImmediate as pause } from 'node:timers/promises'
 import type { countTokens } from 'gpt-tokenizer/encoding/o200k_base'
-import type { Turn } from './bot.js'
+import { isBlank } from '../text/text.ts'
+import type { Turn } from './bot.ts'
 
 export interface Line { role: 'user' | 'assistant', content: string }
 
-/** What each line costs beside its words, as OpenAI counts. */
-const LINE = 4
-
-/** The tokenizer's work grows with the square of a run of letters: 100,000 emoji in one piece would take it a minute. */
-const SLICE = 500
-
-/** How many slices are counted, a few milliseconds, before others get their turn. */
-const BREATH = 20
-
-/**
- * What was said as a model takes it, as much of it as `budget` tokens reach, from the newest back: the turns that are
- * too old are left out whole, the last one never. `me` is the bot's own name; the others' stand before what they said
- * where there are several.
- */
-export async function fit (turns: Turn[], budget: number, me: string, count: typeof countTokens): Promise<Line[]> {
-  const isMine = ({ sender, name }: Turn) => sender === 'bot' && (name === null || name === me)
-  const isGroup = new Set(turns.filter(turn => !isMine(turn)).map(({ name }) => name)).size > 1
-  const kept: Line[] = []
-  let left = budget
-  const breathe = createBreath()
-  for (const turn of turns.toReversed()) {
-    const { name, text } = turn
-    const content = isGroup && !isMine(turn) && name !== null ? `${name}: ${text}` : text
-    left -= LINE + await tokensIn(content, left, count, breathe)
-    if (left < 0 && kept.length > 0) break
-    kept.push({ role: isMine(turn) ? 'assistant' : 'user', content })
-  }
-  return kept.reverse()
+/** The part of a conversation that is sent to a model. */
+export interface History {
+  lines: Line[]
+  /** The turns in the lines, the one of them that is the question, and whether names stand before what others said. */
+  turns: Turn[]
+  question: Turn | undefined
+  isGroup: boolean
+  /** What the turns cost, in tokens, as far as they were counted: one that is over the budget by itself costs at least this. */
+  tokens: number
+  /** Whether it holds more than the question, so that a smaller budget makes it shorter. */
+  isLonger: boolean
 }
 
-/** Counts no further than `most`. A word that two slices share counts once more. */
-async function tokensIn (text: string, most: number, count: typeof countTokens, breathe: () => Promise<void> | undefined) {
+type Count = typeof countTokens
+
+/** What each turn costs beside its words, as OpenAI counts. */
+const TOKENS_PER_TURN = 4
+
+/** The tokenizer's work grows with the square of a run of letters: 100,000 emoji in one piece would take it a minute. */
+const SLICE_LENGTH = 500
+
+/** How many slices are counted, a few milliseconds, before others get their turn. */
+const SLICES_BETWEEN_PAUSES = 20
+
+/**
+ * Turns a conversation into the lines that strict chat templates accept: user and assistant alternate, the user comes
+ * first and last, and no line is blank. Neighbours of one role are joined by a blank line. Turns that have no place in
+ * this order are left out: the bot's own turns before the first and after the last of somebody else. In a group (or
+ * when `isGroup` says so) the name of each other speaker stands before what they said. `me` is the bot's own name.
+ */
+export function linesOf (turns: Turn[], me: string, isGroup = isGroupOf(turns, me)): Line[] {
+  const lines: Line[] = []
+  for (const turn of turns) {
+    if (isBlank(turn.text)) continue
+    const role = isMine(turn, me) ? 'assistant' : 'user'
+    const content = contentOf(turn, me, isGroup)
+    const last = lines.at(-1)
+    if (last?.role === role) last.content += `\n\n${content}`
+    else if (last !== undefined || role === 'user') lines.push({ role, content })
+  }
+  if (lines.at(-1)?.role === 'assistant') lines.pop()
+  return lines
+}
+
+/**
+ * As much of a conversation as `budget` tokens reach, as `linesOf` gives it. The question, which is the last turn of a
+ * user, always goes in; then the turns after it, which are other bots' replies to it, then the turns before it, newest
+ * first. A turn goes in whole or not at all.
+ */
+export async function fit (turns: Turn[], budget: number, me: string, count: Count): Promise<History> {
+  const isGroup = isGroupOf(turns, me)
+  const spoken = turns.filter(({ text }) => !isBlank(text))
+  const end = spoken.findLastIndex(turn => !isMine(turn, me)) + 1
+  const lastOfUser = spoken.slice(0, end).findLastIndex(({ sender }) => sender === 'user')
+  const question = lastOfUser === -1 ? end - 1 : lastOfUser
+  if (question === -1) return { lines: [], turns: [], question: undefined, isGroup, tokens: 0, isLonger: false }
+
+  const breathe = createBreath()
+  let left = budget
+  let [from, to] = [question, question + 1]
+  left -= await costOf(question)
+  while (to < end && await fits(to)) to++
+  // A reply to the question that does not fit says that nothing more does.
+  if (to === end) while (from > 0 && await fits(from - 1)) from--
+  while (from < question && isMine(spoken[from]!, me)) from++
+  const chosen = spoken.slice(from, to)
+  return { lines: linesOf(chosen, me, isGroup), turns: chosen, question: spoken[question], isGroup, tokens: budget - left, isLonger: to - from > 1 }
+
+  async function fits (turn: number) {
+    if (left <= 0) return false
+    const cost = await costOf(turn)
+    if (cost > left) return false
+    left -= cost
+    return true
+  }
+
+  async function costOf (turn: number) {
+    return TOKENS_PER_TURN + await tokensIn(contentOf(spoken[turn]!, me, isGroup), left, count, breathe)
+  }
+}
+
+/** How many tokens a text has. */
+export const countIn = async (text: string, count: Count) => await tokensIn(text, Infinity, count, createBreath())
+
+export const isMine = ({ sender, name }: Turn, me: string) => sender === 'bot' && (name === null || name === me)
+
+const isGroupOf = (turns: Turn[], me: string) => new Set(turns.filter(turn => !isMine(turn, me)).map(({ name }) => name)).size > 1
+
+function contentOf (turn: Turn, me: string, isGroup: boolean) {
+  return isGroup && !isMine(turn, me) && turn.name !== null ? `${turn.name}: ${turn.text}` : turn.text
+}
+
+/** Counts the tokens of all texts; each adds `frame` tokens for the message around it. */
+export async function tokensInAll (texts: string[], count: typeof countTokens, frame = TOKENS_PER_TURN): Promise<number> {
   let tokens = 0
-  for (let at = 0; at < text.length && tokens <= most; at += SLICE) {
-    tokens += count(text.slice(at, at + SLICE), AS_TEXT)
+  const breathe = createBreath()
+  for (const text of texts) tokens += frame + await tokensIn(text, Infinity, count, breathe)
+  return tokens
+}
+
+/** A guess at the tokens of a text that takes no time: English has about four characters to a token. */
+export const roughTokensIn = (text: string) => TOKENS_PER_TURN + Math.ceil(text.length / 4)
+
+/** Counts no further than `most`. A word that two slices share counts once more. */
+async function tokensIn (text: string, most: number, count: Count, breathe: () => Promise<void> | undefined) {
+  let tokens = 0
+  for (let at = 0; at < text.length && tokens <= most; at += SLICE_LENGTH) {
+    tokens += count(text.slice(at, at + SLICE_LENGTH), AS_TEXT)
     await breathe()
   }
   return tokens
 }
 
-/** Lets others have their turn after every so many slices, and not before a short text is counted. */
+/** Yields to the event loop every few slices. A short text is counted without a pause. */
 function createBreath () {
   let slices = 0
-  return () => ++slices % BREATH === 0 ? pause() : undefined
+  return () => ++slices % SLICES_BETWEEN_PAUSES === 0 ? pause() : undefined
 }
 
 /** `<|endoftext|>` in a message is what somebody wrote. */

@@ -1,133 +1,163 @@
-import { OpenAI } from 'openai'
-import { Agent } from 'undici'
-import type { Config } from '../config.js'
-import { failure, type Piece, type StreamingBot, type Turn } from './bot.js'
-import type { Call } from './call.js'
-import { readPieces, type Said } from './event-stream.js'
-import { fit } from './history.js'
-import { post, type Posted } from './post.js'
-import { refusal, unreachable } from './refusal.js'
-import type { OpenAiSettings } from './settings.js'
+import type { Config } from '../config.ts'
+import { createKnowledge, type Adaptation } from './adaptation.ts'
+import { failure, type Estimate, type ProviderPiece, type StreamingBot, type Turn } from './bot.ts'
+import type { Call } from './provider-call.ts'
+import { countIn, fit, linesOf, roughTokensIn, tokensInAll, type History, type Line } from './history.ts'
+import { bodyOf, type RequestDraft } from './options.ts'
+import { createProvider, isRequestRefused, type RequestRefused } from './provider.ts'
+import { meaningOf } from './refusals.ts'
+import { createRefusedTurns } from './refused-turns.ts'
+import type { OpenAiSettings } from './settings.ts'
 
 export type OpenAiConfig = Pick<Config, 'OPENAI_API_KEY' | 'OPENAI_BASE_URL' | 'OPENAI_MODEL' | 'BOT_TIMEOUT_CONNECT'>
 
-type Body = OpenAI.ChatCompletionCreateParamsStreaming
+/** How often one reply is asked for in another way, at most: each option has a few ways, a history can be halved, and a refused turn is searched for. */
+const MAX_ATTEMPTS = 32
 
-/** Language models at anything that speaks like OpenAI, through a pool of connections of their own. */
+/** Language models at anything that speaks like OpenAI. */
 export function createOpenAi (config: OpenAiConfig, call: Call) {
   const { OPENAI_API_KEY: key, OPENAI_BASE_URL: address, OPENAI_MODEL: defaultModel } = config
-  // The library's and the pool's own limits would cut a model that is slow; ours are the clock's.
-  const pool = new Agent({ headersTimeout: 0, bodyTimeout: 0, connect: { timeout: config.BOT_TIMEOUT_CONNECT * 1000 } })
-  const close = () => pool.destroy()
-  if (key === undefined) return { close, createBot: () => notConfigured }
+  if (key === undefined) return { close: async () => { /* nothing was opened */ }, createBot: () => notConfigured }
 
-  const client = createClient(key, address, pool)
+  const provider = createProvider({ address, key, connectTimeoutMs: config.BOT_TIMEOUT_CONNECT * 1000 })
   const tokenizer = import('gpt-tokenizer/encoding/o200k_base') // 66 MB, for those who need it
-  const words = (error: unknown) => wordsOf(error, key)
-  /** What a model was seen to refuse, so that it is asked for it only once. */
-  const refused = new Set<string>()
+  const knowledge = createKnowledge()
 
   return {
-    close,
+    close: provider.close,
+
     createBot ({ prompt, history_tokens: budget = 8000, model = defaultModel, temperature, max_tokens: maxTokens }: OpenAiSettings, name: string): StreamingBot {
-      return async function reply (turns, signal) {
-        const messages = await messagesOf(turns, budget, name, prompt)
-        return call(address, signal => ask({
-          model, messages, temperature, max_tokens: maxTokens, stream: true, stream_options: { include_usage: true }
-        }, signal), signal)
+      return async function reply (turns, signal, context) {
+        const draft: RequestDraft = { model, prompt, temperature, maxTokens, user: context?.providerUser }
+        const request = await createRequest(draft, turns, budget, name)
+        const begins = () => { context?.begins?.(request.estimate()) }
+        return call(address, signal => ask(request, begins, signal), signal)
       }
     }
   }
 
-  async function messagesOf (turns: Turn[], budget: number, name: string, prompt: string | undefined): Promise<Body['messages']> {
-    const { countTokens } = await tokenizer
-    const lines = await fit(turns, budget, name, countTokens)
-    return prompt === undefined ? lines : [{ role: 'system', content: prompt }, ...lines]
-  }
-
-  async function ask (body: Body, signal: AbortSignal): Promise<AsyncIterable<Piece>> {
-    const response = await complete(body, signal)
-    let isCompletion = false
-    return readPieces(response.body!, event => {
-      const { error, choices, usage } = (event ?? {}) as Partial<Chunk>
-      if (error !== undefined) throw failure('BOT_BROKE_OFF', words(new Error(JSON.stringify(error))))
-      isCompletion ||= Array.isArray(choices)
-      return said(choices?.[0], usage)
-    }, () => failure(isCompletion ? 'BOT_BROKE_OFF' : 'BOT_NONSENSE', new Error('The answer came to no end')))
-  }
-
-  async function complete (body: Body, signal: AbortSignal): Promise<Response> {
+  /** Asks until the provider takes the request, or until there is no other way left to put it. */
+  async function ask (request: Request, begins: () => void, signal: AbortSignal, attempts = MAX_ATTEMPTS): Promise<AsyncIterable<ProviderPiece>> {
     try {
-      return await client.chat.completions.create(adapted(body), { signal }).asResponse()
+      const { isTrial } = request
+      const pieces = await provider.complete({ body: request.body(), model: request.model, begins: isTrial ? ignore : begins }, signal)
+      const first = await pieces.next()
+      request.worked()
+      if (!isTrial) return request.finished(first, pieces)
+      await pieces.return()
+      await request.accept()
     } catch (error) {
-      if (!(error instanceof OpenAI.APIError) || error.status === undefined) throw unreachable(words(error))
-      const option = error.status < 500 && OPTIONS.find(name => error.message.includes(name) && !refused.has(`${body.model} ${name}`))
-      if (!option) throw refusal(error.status, error.headers!, words(error))
-      refused.add(`${body.model} ${option}`)
-      return await complete(body, signal)
+      if (!isRequestRefused(error) || attempts === 1 || !await request.change(error)) throw error
+    }
+    return await ask(request, begins, signal, attempts - 1)
+  }
+
+  /** A request that changes with each refusal: the options that it has, and how much of the conversation it tells. */
+  async function createRequest (draft: RequestDraft, turns: Turn[], budget: number, name: string) {
+    const { countTokens } = await tokenizer
+    const { model, prompt = '' } = draft
+    const adaptation: Adaptation = knowledge.adapt(draft)
+    const known = knowledge.contextOf(model)
+    const aside = known === undefined ? 0 : await countIn(prompt, countTokens)
+    let most = Math.min(budget, Math.max(1, (known ?? Infinity) - aside))
+    let history: History = await fit(turns, most, name, countTokens)
+    let { lines } = history
+    let fitting: number | undefined
+    const refusedTurns = createRefusedTurns(name)
+    /** What the requests cost that were only to find out, in tokens. */
+    let trialTokens = 0
+    if (lines.length === 0) throw failure('BOT_NONSENSE', new Error('There is no message to answer'))
+
+    return {
+      model,
+      get isTrial () { return refusedTurns.isTrial },
+      body: () => bodyOf(draft, lines, adaptation.ways),
+
+      /** Counted when the reply has ended and only where the provider said nothing, so that it delays no first token. */
+      estimate (): Estimate {
+        const texts = textsIn(lines)
+        return {
+          model,
+          roughPromptTokens: texts.reduce((sum, text) => sum + roughTokensIn(text), trialTokens),
+          count: async text => ({ promptTokens: trialTokens + await tokensInAll(texts, countTokens), completionTokens: await countIn(text, countTokens) })
+        }
+      },
+
+      worked () {
+        adaptation.worked()
+        if (fitting !== undefined) knowledge.learnContext(model, fitting)
+      },
+
+      /** A part of the history was accepted, which was asked with only to find out what is not. */
+      async accept () {
+        trialTokens += await tokensInAll(textsIn(lines), countTokens)
+        refusedTurns.accept()
+        await choose()
+      },
+
+      /** The answer, with the turns that turned out to be refused, and with the cost of finding out. */
+      finished (first: IteratorResult<ProviderPiece, void>, rest: AsyncGenerator<ProviderPiece, void>): AsyncIterable<ProviderPiece> {
+        const refused = [...refusedTurns.found]
+        return trialTokens === 0 ? resumed(first, rest) : withTrials({ refused, promptTokens: trialTokens }, resumed(first, rest))
+      },
+
+      /** False when it cannot be put otherwise. @throws MESSAGE_REFUSED, BOT_CONTEXT_FULL when even the last message alone is refused */
+      async change (error: RequestRefused): Promise<boolean> {
+        const { kind } = meaningOf(error.refusal, adaptation.options())
+        if (kind === 'content') {
+          if (!refusedTurns.refuse(history)) throw failure('MESSAGE_REFUSED', error.cause)
+          await choose()
+          return true
+        }
+        if (kind !== 'context') return adaptation.change(error.refusal)
+        if (!history.isLonger) throw failure('BOT_CONTEXT_FULL', error.cause)
+        most = Math.max(1, Math.floor(history.tokens / 2))
+        refusedTurns.reset()
+        await choose()
+        fitting = await countIn(prompt, countTokens) + most
+        return true
+      }
+    }
+
+    /** Reads the history without the turns that are refused, or takes a part of it. */
+    async function choose () {
+      const { part, found } = refusedTurns
+      if (part === undefined) history = await fit(turns.filter(turn => !found.includes(turn)), most, name, countTokens)
+      lines = part === undefined ? history.lines : linesOf(history.turns.filter(turn => part.has(turn)), name, history.isGroup)
+    }
+
+    function textsIn (lines: Line[]) {
+      return [...prompt === '' ? [] : [prompt], ...lines.map(({ content }) => content)]
     }
   }
 
-  function adapted ({ stream_options: streamOptions, max_tokens: maxTokens, ...body }: Body): Body {
-    const knows = (option: string) => !refused.has(`${body.model} ${option}`)
-    const limit = knows('max_tokens') ? { max_tokens: maxTokens } : { max_completion_tokens: maxTokens }
-    return { ...body, ...limit, ...knows('stream_options') && { stream_options: streamOptions } }
+  type Request = Awaited<ReturnType<typeof createRequest>>
+}
+
+/** An answer that took other requests to get: which turns these found to be refused, and what they cost, by an estimate. */
+async function * withTrials ({ refused, promptTokens }: { refused: Turn[], promptTokens: number }, pieces: AsyncIterable<ProviderPiece>): AsyncGenerator<ProviderPiece, void> {
+  yield { refused }
+  for await (const piece of pieces) {
+    const usage = 'usage' in piece ? piece.usage : undefined
+    yield usage === undefined ? piece : { ...piece, usage: { ...usage, promptTokens: usage.promptTokens + promptTokens, isEstimate: true } }
   }
 }
 
-/** Not all servers say what an answer cost; OpenAI's newer models want `max_completion_tokens`, which others do not know. */
-const OPTIONS = ['stream_options', 'max_tokens']
+function ignore () {}
 
-/** As it may come, from whoever says that it speaks like OpenAI. */
-interface Chunk {
-  choices: Array<{ delta?: { content?: unknown }, finish_reason?: unknown } | null>
-  usage: { prompt_tokens?: unknown, completion_tokens?: unknown } | null
-  error: unknown
-}
-
-/** Only content is text: neither a tool's call, which nobody asked for, nor what a model thinks. */
-function said (choice: Chunk['choices'][number] | undefined, usage: Chunk['usage'] | undefined): Said {
-  const text = choice?.delta?.content
-  const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = usage ?? {}
+/** The rest of what was begun, without another layer of promises around each piece. */
+function resumed<P> (first: IteratorResult<P, void>, rest: AsyncGenerator<P, void>): AsyncIterable<P> {
+  let isFirst = true
   return {
-    pieces: [
-      ...typeof text === 'string' ? [{ text }] : [],
-      ...Number.isInteger(promptTokens) && Number.isInteger(completionTokens) ? [{ usage: { promptTokens, completionTokens } as { promptTokens: number, completionTokens: number } }] : []
-    ],
-    isLast: Boolean(choice?.finish_reason)
+    [Symbol.asyncIterator]: () => ({
+      next: async () => {
+        if (!isFirst) return await rest.next()
+        isFirst = false
+        return first
+      },
+      return: async () => await rest.return()
+    })
   }
-}
-
-/** The library as little more than a form: it reads no environment, logs nothing, retries nothing, and follows nobody. */
-function createClient (key: string, address: string, dispatcher: Agent) {
-  const url = new URL(address)
-  const defaultQuery = Object.fromEntries(url.searchParams)
-  url.search = ''
-  return new OpenAI({
-    apiKey: key,
-    baseURL: url.href.replace(/\/$/, ''),
-    defaultQuery,
-    // Azure's older addresses, which have a version in their query, take the key in a header of their own.
-    defaultHeaders: 'api-version' in defaultQuery ? { 'api-key': key } : {},
-    adminAPIKey: null,
-    organization: null,
-    project: null,
-    webhookSecret: null,
-    logLevel: 'off',
-    maxRetries: 0,
-    timeout: 2 ** 31 - 1,
-    async fetch (input, init) {
-      const answer = await post(input as string, { ...init as Pick<Posted, 'headers' | 'body' | 'signal'>, dispatcher })
-      return { ...answer, text: async () => await answer.body.text() } as unknown as Response
-    }
-  })
-}
-
-/** What went wrong in the provider's words, for the log: no more than a page, and without the key, which some repeat. */
-function wordsOf (error: unknown, key: string) {
-  const said: string[] = []
-  for (let at = error; at instanceof Error; at = at.cause) said.push([at.message, (at as NodeJS.ErrnoException).code].join(' '))
-  return new Error(said.join(': ').replaceAll(key, '…').slice(0, 1000))
 }
 
 const notConfigured: StreamingBot = async function * notConfigured () {

@@ -1,28 +1,46 @@
-import { failure, type Piece } from './bot.js'
-
-const MOST_CODE_POINTS = 100_000
+import { isBlank, MAX_REPLY_LENGTH, takePiece } from '../text/text.ts'
+import { failure, type ProviderPiece } from './bot.ts'
 
 /**
- * Makes of what a provider sends what can be stored: no piece ends within a surrogate pair, there is no NUL, and after
- * 100,000 code points it ends. Gives texts first and the costs last, so that the first piece is the first token.
- * @throws BOT_NONSENSE when there is no text at all
+ * Makes pieces storable: none ends within a surrogate pair, there is no NUL, and the reply ends after 100,000 code
+ * points. White space at the beginning is held back until something visible follows. The first piece is the first
+ * token, of the reply or of what the model thinks; costs that come before it are held back, or given before the error
+ * that ends a reply without text, since a provider may charge for that, too.
+ * @throws BOT_NONSENSE when there is nothing visible at all
  */
-export async function * tidy (pieces: AsyncIterable<Piece> | Iterable<Piece>): AsyncGenerator<Piece, void> {
-  let usage: Piece | undefined
-  let half = ''
-  let left = MOST_CODE_POINTS
-  for await (const piece of pieces) {
-    if ('usage' in piece) {
-      usage = piece // some providers say it anew with every token
-      continue
+export async function * tidy (pieces: AsyncIterable<ProviderPiece> | Iterable<ProviderPiece>): AsyncGenerator<ProviderPiece, void> {
+  const heldBack: ProviderPiece[] = []
+  let intake = { points: 0, half: '' }
+  let blank = ''
+  let isVisible = false
+  try {
+    for await (const piece of pieces) {
+      if ('reasoning' in piece) {
+        yield piece
+        continue
+      }
+      if (!('text' in piece)) {
+        if (isVisible) yield piece
+        else heldBack.push(piece)
+        continue
+      }
+      if (piece.replaces === true) {
+        [intake, blank, isVisible] = [{ points: 0, half: '' }, '', false]
+        yield { text: '', replaces: true }
+      }
+      const text = blank + takePiece(intake, piece.text, MAX_REPLY_LENGTH)
+      isVisible ||= !isBlank(text)
+      blank = isVisible ? '' : text
+      if (isVisible && text !== '') {
+        yield { text }
+        yield * heldBack.splice(0)
+      }
+      if (intake.points >= MAX_REPLY_LENGTH) break
     }
-    const whole = half + piece.text.replaceAll('\0', '')
-    half = /[\uD800-\uDBFF]$/.test(whole) ? whole.slice(-1) : ''
-    const points = [...whole.slice(0, whole.length - half.length).toWellFormed()].slice(0, left)
-    if (points.length > 0) yield { text: points.join('') }
-    left -= points.length
-    if (left === 0) break
+  } catch (error) {
+    yield * heldBack
+    throw error
   }
-  if (left === MOST_CODE_POINTS) throw failure('BOT_NONSENSE', new Error('There was no text in the answer'))
-  if (usage !== undefined) yield usage
+  yield * heldBack
+  if (!isVisible) throw failure('BOT_NONSENSE', new Error('There was no text in the answer'))
 }

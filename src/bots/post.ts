@@ -1,8 +1,11 @@
+import { once } from 'node:events'
+import { pipeline, type Duplex, type Readable } from 'node:stream'
+import { constants, createBrotliDecompress, createGunzip, createInflate, createInflateRaw, createZstdDecompress } from 'node:zlib'
 import { Headers, request, type Dispatcher } from 'undici'
 
 /** What is posted, and through which connections; redirects are not followed. */
 export interface Posted {
-  headers: Record<string, string> | Headers
+  headers: Record<string, string>
   body: string
   signal: AbortSignal
   dispatcher: Dispatcher
@@ -13,13 +16,50 @@ export interface Posted {
  * signal aborts. `fetch` itself would put two more streams between us and the socket.
  */
 export async function post (url: string, { headers, body, signal, dispatcher }: Posted) {
-  const answer = await request(url, { method: 'POST', headers, body, signal, dispatcher })
-  answer.body.on('error', () => { /* whoever reads gets it; with nobody there yet it would end the process */ })
+  // A compressed answer would come in larger pieces than the words that it consists of. Some proxies compress it anyhow.
+  const answer = await request(url, { method: 'POST', headers: { 'accept-encoding': 'identity', ...headers }, body, signal, dispatcher })
+  answer.body.on('error', ignore)
   const status = answer.statusCode
-  return {
-    status,
-    ok: status >= 200 && status < 300,
-    headers: new Headers(Object.entries(answer.headers).map(([name, value]) => [name, String(value)])),
-    body: answer.body
+  const all = new Headers(Object.entries(answer.headers).map(([name, value]) => [name, String(value)]))
+  return { status, ok: status >= 200 && status < 300, headers: all, body: await decoded(answer.body, all.get('content-encoding') ?? '') }
+}
+
+/** The bytes before they were compressed. @see RFC 9110, section 8.4.1 */
+async function decoded (body: Readable, encodings: string): Promise<Readable> {
+  let decoded = body
+  for (const encoding of encodings.toLowerCase().split(',').map(name => name.trim()).reverse()) {
+    const decoder = await decoderOf(encoding, decoded)
+    if (decoder === undefined) continue
+    pipeline(decoded, decoder, ignore)
+    decoded = decoder.on('error', ignore)
+  }
+  return decoded
+}
+
+/** When a compressed answer is cut off, the decoders still give everything that arrived before. */
+async function decoderOf (encoding: string, source: Readable): Promise<Duplex | undefined> {
+  const cut = { finishFlush: constants.Z_SYNC_FLUSH }
+  switch (encoding) {
+    case 'gzip':
+    case 'x-gzip': return createGunzip(cut)
+    case 'zstd': return createZstdDecompress({ finishFlush: constants.ZSTD_e_flush })
+    case 'br': return createBrotliDecompress({ finishFlush: constants.BROTLI_OPERATION_FLUSH })
+    // Some servers leave out the header that the standard wants.
+    case 'deflate': return (await firstByteOf(source) & 0x0f) === 8 ? createInflate(cut) : createInflateRaw(cut)
   }
 }
+
+async function firstByteOf (source: Readable): Promise<number> {
+  for (;;) {
+    const first = source.read(1) as Buffer | null
+    if (first !== null) {
+      source.unshift(first)
+      return first[0]!
+    }
+    if (source.readableEnded || source.destroyed) return 0
+    await Promise.race([once(source, 'readable'), once(source, 'end')])
+  }
+}
+
+/** The reader of the body gets the error. Without a listener, an error before the first read would end the process. */
+function ignore () {}

@@ -1,4 +1,4 @@
-import { failure, type FailureCode } from './bot.js'
+import { failure, type FailureCode } from './bot.ts'
 
 type Failure = ReturnType<typeof failure>
 
@@ -16,7 +16,7 @@ export function unreachable (error: unknown): Failure {
 /** What an answer's status says, when it is no success. @see RFC 9110, section 15 */
 export function refusal (status: number, headers: Pick<Headers, 'get'>, cause: unknown): Failure {
   if (status === 429) return passing('BOT_OVERLOADED', cause, retryAfter(headers))
-  if (status >= 500) return passing('BOT_UNREACHABLE', cause, retryAfter(headers))
+  if (status >= 500 && status !== 501) return passing('BOT_UNREACHABLE', cause, retryAfter(headers))
   return failure('BOT_REFUSED', cause)
 }
 

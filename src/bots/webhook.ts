@@ -1,17 +1,18 @@
 import { createHmac } from 'node:crypto'
 import { Agent } from 'undici'
-import type { Config } from '../config.js'
-import { failure, type Piece, type StreamingBot } from './bot.js'
-import type { Call } from './call.js'
-import { parse, readPieces, type Said } from './event-stream.js'
-import { createFencedConnector, type Lookup } from './fence.js'
-import { post } from './post.js'
-import { isFailure, refusal, unreachable } from './refusal.js'
-import type { WebhookSettings } from './settings.js'
+import type { Config } from '../config.ts'
+import { failure, type ReplyPiece, type ReplyContext, type StreamingBot, type Turn } from './bot.ts'
+import type { Call } from './provider-call.ts'
+import { parse, readPieces } from './event-stream.ts'
+import { createFencedConnector, type Lookup } from './ssrf-guard.ts'
+import { post } from './post.ts'
+import { readAnswer } from './webhook-answer.ts'
+import { isFailure, refusal, unreachable } from './refusal.ts'
+import type { WebhookSettings } from './settings.ts'
 
 export type WebhookConfig = Pick<Config, 'WEBHOOK_ALLOW' | 'BOT_TIMEOUT_CONNECT'>
 
-const MOST_BYTES = 1024 * 1024
+const MAX_BYTES = 1024 * 1024
 
 /** Bots that live elsewhere: what was said is posted to them, signed, and they answer as JSON or as an event stream. */
 export function createWebhook ({ WEBHOOK_ALLOW: allow = '', BOT_TIMEOUT_CONNECT: connectTimeout }: WebhookConfig, call: Call, lookup?: Lookup) {
@@ -19,20 +20,21 @@ export function createWebhook ({ WEBHOOK_ALLOW: allow = '', BOT_TIMEOUT_CONNECT:
 
   return {
     close: () => pool.destroy(),
-    createBot: ({ url, secret }: WebhookSettings): StreamingBot => (turns, signal) => {
-      const body = JSON.stringify({ turns })
+    createBot: ({ url, secret }: WebhookSettings): StreamingBot => (turns, signal, context) => {
+      const body = JSON.stringify(questionOf(turns, context))
       return call(url, signal => ask(url, secret, body, signal), signal)
     }
   }
 
-  async function ask (url: string, secret: string, text: string, signal: AbortSignal): Promise<AsyncIterable<Piece> | Piece[]> {
+  async function ask (url: string, secret: string, text: string, signal: AbortSignal): Promise<AsyncIterable<ReplyPiece> | ReplyPiece[]> {
     const { ok, status, headers, body } = await send(url, secret, text, signal)
     if (!ok) {
       body.destroy()
       throw refusal(status, headers, new Error(`The webhook answered with status ${status}`))
     }
     const bytes = bounded(body)
-    return headers.get('content-type')?.startsWith('text/event-stream') ? readPieces(bytes, said) : said(parse(await textOf(bytes))).pieces
+    const close = () => { body.destroy() }
+    return headers.get('content-type')?.startsWith('text/event-stream') ? readPieces(bytes, { read: readAnswer }, close) : piecesOfWhole(parse(await textOf(bytes)))
   }
 
   async function send (url: string, secret: string, body: string, signal: AbortSignal) {
@@ -47,16 +49,23 @@ export function createWebhook ({ WEBHOOK_ALLOW: allow = '', BOT_TIMEOUT_CONNECT:
   }
 }
 
-/** @throws BOT_NONSENSE */
-function said (answer: unknown): Said {
-  const { text } = (answer ?? {}) as { text?: unknown }
-  if (typeof text !== 'string') throw failure('BOT_NONSENSE', new Error('The webhook\'s answer has no text'))
-  return { pieces: [{ text }] }
+/** What is posted: what was said, and where the bot is asked, by whom and to which message. */
+function questionOf (turns: Turn[], context: ReplyContext | undefined) {
+  if (context === undefined) return { turns }
+  const { conversation, message, user, channel, state, metadata } = context
+  return { turns, conversation, message: { id: message.id, reply_id: message.replyId }, user, channel, state, metadata }
+}
+
+/** @throws BOT_NONSENSE when there is no text in it, which an event of a stream may lack */
+function piecesOfWhole (answer: unknown): ReplyPiece[] {
+  const { pieces } = readAnswer(answer)
+  if (!pieces.some(piece => 'text' in piece)) throw failure('BOT_NONSENSE', new Error('The webhook\'s answer has no text'))
+  return pieces
 }
 
 /** @throws BOT_NONSENSE for more than 1 MiB, BOT_BROKE_OFF */
 async function * bounded (body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
-  let left = MOST_BYTES
+  let left = MAX_BYTES
   try {
     for await (const chunk of body) {
       left -= chunk.length

@@ -1,19 +1,22 @@
-import type { BotRow, Directory } from '../bots/bot.js'
-import type { Events } from './events.js'
-import type { Generation } from './generation.js'
-import type { Incoming, Log, Reply, Said, Setting } from './log.js'
+import type { Budgets } from '../accounts/token-budget-store.ts'
+import type { Directory } from '../bots/bot.ts'
+import { addressed, mustFit } from './addressed.ts'
+import type { Events } from '../log/followers.ts'
+import type { Replies } from '../replies/replies.ts'
+import type { Incoming, Log, Reply, Exchange, Setting } from '../log/log.ts'
 
-export type Converse = (incoming: Incoming) => Promise<Said>
+export type Converse = (incoming: Incoming) => Promise<Exchange>
 
 /**
  * The one way that a message takes, from any channel through any bot: the bots are asked, and the message and their
  * answers are stored together; a bot that takes its time begins with that, and its answer grows. Of several messages
  * to one conversation each is answered after the one before it, here by waiting in turn, between instances by asking
- * again. Whoever follows the conversation is told after the commit.
- * @throws what `Log.read` throws
+ * again. Followers of the conversation are told after the commit.
+ * @throws what `Log.read` throws, INVALID_REQUEST for a text that is too long for the bots, and BUDGET_SPENT where a bot
+ * that streams its replies would be asked
  */
-export function createConverse (log: Log, directory: Directory, events: Events, generation: Generation): Converse {
-  const inTurn = createTurns()
+export function createConverse (log: Log, directory: Directory, events: Events, generation: Replies, budgets: Budgets): Converse {
+  const inTurn = createKeyedQueue()
 
   return function converse (incoming) {
     const key = 'conversation' in incoming.to ? `conversation ${incoming.to.conversation}` : `user ${incoming.author.id}`
@@ -29,6 +32,7 @@ export function createConverse (log: Log, directory: Directory, events: Events, 
 
   async function answer (incoming: Incoming, setting: Setting) {
     const { to } = incoming
+    mustFit(directory, setting.bots, incoming.text, incoming.field)
     const { bots, text } = addressed(setting.bots, incoming.text)
     const replies = bots.map((row): Reply => {
       if (incoming.answer !== undefined) return { bot: row, answer: { text: incoming.answer } }
@@ -44,34 +48,16 @@ export function createConverse (log: Log, directory: Directory, events: Events, 
       return said
     }
     const takesTime = replies.some(({ answer }) => answer === null)
+    // A repeat of a stored message was answered before: it costs nothing, and is served whatever is left.
+    if (takesTime && budgets.areSet(setting.hasBudget)) await budgets.mustHaveLeft(incoming.author.id)
     const said = takesTime ? await generation.withLease(append) : await append(null)
     if (said !== undefined) events.changed(said.conversation)
     return said
   }
 }
 
-/**
- * Who answers, and to what: the only bot, or of several those that are named as `@name`, in any case, in the order
- * named. Their names at the beginning are an address, which the bots do not hear; those of people they do.
- */
-function addressed (bots: BotRow[], text: string) {
-  if (bots.length < 2) return { bots, text }
-  const byName = new Map(bots.map(bot => [bot.name.toLowerCase(), bot]))
-  const named = [...text.matchAll(NAMED)].flatMap(([, name]) => byName.get(name!.toLowerCase()) ?? [])
-  return {
-    bots: [...new Set(named)],
-    text: text.replace(ADDRESS, (whole, name: string) => byName.has(name.toLowerCase()) ? '' : whole)
-  }
-}
-
-/** `@name` as a whole word: neither part of an e-mail address nor of a longer name. */
-const NAMED = /(?<![\p{L}\p{N}_])@([\p{L}\p{M}\p{N}_-]+)/gu
-
-/** One `@name` after the other, from the beginning on. */
-const ADDRESS = /@([\w-]+)[,:]?\s+/gy
-
-/** Work of one key is done one after the other, in the order in which it came. */
-function createTurns () {
+/** Runs work of the same key one after the other, in the order of the calls. */
+function createKeyedQueue () {
   const last = new Map<string, Promise<unknown>>()
   return async function inTurn<T> (key: string, work: () => Promise<T>): Promise<T> {
     const mine = (last.get(key) ?? Promise.resolve()).then(work, work)

@@ -1,13 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, INVALID_CURSOR, NOT_THE_OWNER, UNAUTHORIZED } from '../errors.js'
-import { decodeCursor, encodeCursor, linkNext, sendJson, sendPage } from '../http/paging.js'
-import { answers, LOGGED_IN } from '../http/schema.js'
+import { BOT_NOT_FOUND, BOT_NOT_READY, CONVERSATION_NOT_FOUND, INVALID_CURSOR, NOT_THE_OWNER, UNAUTHORIZED } from '../errors.ts'
+import { decodeCursor, encodeCursor, linkNext, sendJson, sendPage } from '../http/paging.ts'
+import { answers, LOGGED_IN } from '../http/schema.ts'
 import {
   ConversationChangesSchema, ConversationNameSchema, ConversationParams, ConversationQuery, ConversationSchema, ConversationSettingsSchema,
   ConversationsQuery, ConversationTitleSchema, NewConversationSchema
-} from './schema.js'
-import type { ConversationStore } from './store.js'
+} from './schema.ts'
+import type { ConversationStore } from './store.ts'
 
 /** Conversations. The scope that registers it has authenticated `user`. */
 export const conversationRoutes: FastifyPluginAsyncTypebox<{ conversations: ConversationStore }> =
@@ -22,13 +22,13 @@ export const conversationRoutes: FastifyPluginAsyncTypebox<{ conversations: Conv
     })
 
     app.post('/', Create, async ({ user, body }, reply) =>
-      reply.code(201).send(await conversations.create(user.id, body)))
+      reply.code(201).send(await conversations.create(user, body)))
 
     app.get('/:id', Get, async ({ user, params, query }, reply) =>
       sendJson(reply, await conversations.get(user.id, params.id, query.messages)))
 
     app.put('/:id', Rename, async ({ user, params, body }) =>
-      conversations.change(user.id, params.id, body))
+      conversations.change(user.id, params.id, { name: body.name }))
 
     app.patch('/:id', Change, async ({ user, params, body }) =>
       conversations.change(user.id, params.id, body))
@@ -44,6 +44,7 @@ const common = { tags: ['conversations'], security: LOGGED_IN }
 const List = {
   schema: {
     ...common,
+    operationId: 'listConversations',
     summary: 'Lists your conversations, last used first, each with its newest messages',
     querystring: ConversationsQuery,
     response: answers({ 200: Type.Array(ConversationSchema) }, [UNAUTHORIZED, INVALID_CURSOR])
@@ -53,15 +54,17 @@ const List = {
 const Create = {
   schema: {
     ...common,
+    operationId: 'createConversation',
     summary: 'Begins a conversation',
     body: NewConversationSchema,
-    response: answers({ 201: ConversationTitleSchema }, [UNAUTHORIZED, BOT_NOT_FOUND])
+    response: answers({ 201: ConversationTitleSchema }, [UNAUTHORIZED, BOT_NOT_FOUND, BOT_NOT_READY])
   }
 }
 
 const Get = {
   schema: {
     ...common,
+    operationId: 'getConversation',
     summary: 'One conversation with its newest messages',
     params: ConversationParams,
     querystring: ConversationQuery,
@@ -72,6 +75,7 @@ const Get = {
 const Rename = {
   schema: {
     ...common,
+    operationId: 'renameConversation',
     summary: 'Renames a conversation',
     params: ConversationParams,
     body: ConversationNameSchema,
@@ -82,6 +86,7 @@ const Rename = {
 const Change = {
   schema: {
     ...common,
+    operationId: 'updateConversation',
     summary: 'Renames a conversation, or says what becomes of a message that comes while a bot still answers',
     description: '`when_busy`: `queue`, it is answered after; `interrupt`, the reply is stopped and both are answered; `reject`, it is refused.',
     params: ConversationParams,
@@ -93,6 +98,7 @@ const Change = {
 const Remove = {
   schema: {
     ...common,
+    operationId: 'deleteConversation',
     summary: 'Deletes a conversation and all its messages',
     params: ConversationParams,
     response: answers({ 204: Type.Null() }, [UNAUTHORIZED, NOT_THE_OWNER, CONVERSATION_NOT_FOUND])

@@ -1,50 +1,57 @@
 import { and, desc, eq, inArray, sql } from 'drizzle-orm'
-import { keyOf } from '../accounts/store.js'
-import { jsonTime, type Db, type Transaction } from '../db/client.js'
-import { chatbots, conversationBots, conversations, conversationUsers, messages, users } from '../db/tables.js'
-import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, NOT_THE_OWNER, USER_NOT_FOUND } from '../errors.js'
-import { cutPage, type Cursor } from '../http/paging.js'
-import { FROM_MESSAGES, MESSAGE_FOR_JSON } from './log.js'
-import { lockAsMember } from './member-store.js'
-import type { ConversationChanges, NewConversation } from './schema.js'
+import type { SessionUser } from '../accounts/sessions.ts'
+import { findNamed } from '../accounts/username-store.ts'
+import { jsonTime, type Db, type Transaction } from '../db/client.ts'
+import { chatbots, conversationBots, conversations, conversationUsers, messages } from '../db/tables.ts'
+import { BOT_NOT_FOUND, BOT_NOT_READY, CONVERSATION_FULL, CONVERSATION_NOT_FOUND, NOT_FOR_GUESTS, NOT_THE_OWNER } from '../errors.ts'
+import { cutUnread, cutWritten, PAGE_BYTES, pageOf, type Cursor, type JsonRow } from '../http/paging.ts'
+import { MESSAGE_JSON, WITH_NAMES } from '../log/message.ts'
+import { lockAsMember, MAX_BOTS, MAX_USERS } from './members/store.ts'
+import { botRow } from './bots/store.ts'
+import type { TitleOf } from './bots/title.ts'
+import type { ConversationChanges, NewConversation } from './schema.ts'
 
 export type ConversationStore = ReturnType<typeof createConversationStore>
 
 /** Conversations and who is in them; `defaultBot` where nobody says which bots. To a stranger a conversation is not there. */
-export function createConversationStore (db: Db, defaultBot: string) {
+export function createConversationStore (db: Db, defaultBot: string, titleOf: TitleOf) {
   const title = { id: conversations.id, name: conversations.name }
 
   return {
-    /** A page of the user's conversations as JSON, last used first, each with its newest messages. */
+    /** A page of the user's conversations as JSON, last used first, each with its newest messages. It has at most `PAGE_BYTES`. */
     async list (userId: number, { limit, after = BEGINNING, messages }: { limit: number, after: Cursor | undefined, messages: number }) {
-      const { rows } = await db.$client.query<Listed>({ name: 'conversations_page', text: PAGE, values: [userId, messages, after.time, after.id, limit + 1] })
-      return cutPage(rows, limit)
+      const { rows } = await db.$client.query<Listed>({ name: 'conversations_page', text: CONVERSATIONS_PAGE, values: [userId, messages, after.time, after.id, limit + 1] })
+      return pageOf(rows)
     },
 
-    /** A conversation as JSON, with so many of its newest messages. @throws CONVERSATION_NOT_FOUND */
+    /** A conversation as JSON, with at most this many of its newest messages and `PAGE_BYTES` of them. @throws CONVERSATION_NOT_FOUND */
     async get (userId: number, id: number, messages: number): Promise<string> {
-      const { rows } = await db.$client.query<Listed>({ name: 'conversation', text: ONE, values: [userId, messages, id] })
+      const { rows } = await db.$client.query<Pick<Listed, 'json'>>({ name: 'conversation', text: ONE, values: [userId, messages, id] })
       return orNotFound(rows[0]).json
     },
 
-    /** @throws BOT_NOT_FOUND, USER_NOT_FOUND */
-    async create (userId: number, { name, bots = [defaultBot], users: usernames = [] }: NewConversation) {
+    /**
+     * Begins a conversation of this user's. A guest's has no other members.
+     * @throws NOT_FOR_GUESTS, BOT_NOT_FOUND, BOT_NOT_READY, USER_NOT_FOUND, CONVERSATION_FULL
+     */
+    async create ({ id: userId, isGuest }: Pick<SessionUser, 'id' | 'isGuest'>, { name, bots = [defaultBot], users: usernames = [] }: NewConversation) {
+      if (isGuest && usernames.length > 0) throw new NOT_FOR_GUESTS()
+      if (usernames.length >= MAX_USERS || bots.length > MAX_BOTS) throw new CONVERSATION_FULL()
       return await db.transaction(async tx => {
-        const keys = usernames.map(keyOf)
-        const others = keys.length === 0 ? [] : await tx.select({ id: users.id, key: users.usernameKey }).from(users).where(inArray(users.usernameKey, keys))
-        if (!keys.every(key => others.some(other => other.key === key))) throw new USER_NOT_FOUND()
-        const found = await tx.select({ chatbotId: chatbots.id }).from(chatbots).where(inArray(chatbots.name, bots))
+        const others = await findNamed(tx, usernames)
+        const found = await tx.select(botRow).from(chatbots).where(inArray(chatbots.name, bots))
         if (found.length < bots.length) throw new BOT_NOT_FOUND()
+        if (found.some(row => !titleOf(row).is_ready)) throw new BOT_NOT_READY()
         const [row] = await tx.insert(conversations).values({ name, ownerId: userId }).returning(title)
         const conversationId = row!.id
-        const members = new Set([userId, ...others.map(({ id }) => id)])
+        const members = new Set([userId, ...others])
         await tx.insert(conversationUsers).values([...members].map(userId => ({ conversationId, userId })))
-        if (found.length > 0) await tx.insert(conversationBots).values(found.map(({ chatbotId }) => ({ conversationId, chatbotId })))
+        if (found.length > 0) await tx.insert(conversationBots).values(found.map(({ id: chatbotId }) => ({ conversationId, chatbotId })))
         return row!
       })
     },
 
-    /** Begins a guest's conversation, in which the bot has the first word; gives what it says. @throws BOT_NOT_FOUND */
+    /** Creates a guest's conversation that begins with the bot's greeting, which is returned. @throws BOT_NOT_FOUND */
     async createGreeted (userId: number, botName = defaultBot, tx: Transaction): Promise<string> {
       const [bot] = await tx.select({ id: chatbots.id, settings: chatbots.settings }).from(chatbots).where(eq(chatbots.name, botName))
       if (bot === undefined) throw new BOT_NOT_FOUND()
@@ -57,7 +64,7 @@ export function createConversationStore (db: Db, defaultBot: string) {
       return greeting
     },
 
-    /** The conversation that a guest began last. @throws CONVERSATION_NOT_FOUND */
+    /** The newest conversation of a guest. @throws CONVERSATION_NOT_FOUND */
     async newestOfGuest (userId: number): Promise<number> {
       const [row] = await db.select({ id: conversations.id }).from(conversations)
         .where(and(eq(conversations.ownerId, userId), eq(conversations.origin, 'api'))).orderBy(desc(conversations.id)).limit(1)
@@ -69,7 +76,7 @@ export function createConversationStore (db: Db, defaultBot: string) {
       return await db.transaction(async tx => {
         await lockAsMember(tx, userId, id)
         const [row] = await tx.update(conversations)
-          .set({ name, whenBusy: when_busy, origin: sql`${conversations.origin}` }) // or nothing might be left to set
+          .set({ name, whenBusy: when_busy, origin: sql`${conversations.origin}` }) // so that the SET is never empty
           .where(eq(conversations.id, id)).returning({ ...title, when_busy: conversations.whenBusy })
         return row!
       })
@@ -87,41 +94,65 @@ export function createConversationStore (db: Db, defaultBot: string) {
   }
 }
 
-interface Listed { id: number, last_updated: Date, json: string }
+interface Listed extends JsonRow { id: number, last_updated: Date }
 
-/** Where a list begins: behind every time that a cursor may have. */
+/** The cursor of a list's first page: later than any real time. */
 const BEGINNING: Cursor = { time: new Date('5138-12-31'), id: Number.MAX_SAFE_INTEGER }
 
-/** `conversations c` as JSON, as the wire has it, with its $2 newest messages, oldest first. */
+/** The $2 newest messages of `conversations c`, newest first. */
+const NEWEST = `
+  SELECT * FROM messages m
+  WHERE m.conversation_id = c.id AND m.status <> 'deleted'
+  ORDER BY m.id DESC LIMIT $2`
+
+/** The bytes of text in these messages. Postgres knows the length of a long text without reading it. */
+const NEWEST_BYTES = `(SELECT coalesce(sum(octet_length(text)), 0) FROM (${NEWEST}) newest)`
+
+/** With fewer bytes of text than this, 200 messages as JSON stay below `PAGE_BYTES`, even if each character is escaped as 6 bytes. */
+const SMALL = PAGE_BYTES / 8
+
+/** All of them as JSON, oldest first. */
+const ALL_NEWEST = `(SELECT string_agg(${MESSAGE_JSON}, ',' ORDER BY m.id) FROM (${NEWEST}) m ${WITH_NAMES})`
+
+/** Those that fit into `PAGE_BYTES`, at least the newest. Takes twice as long per message. */
+const NEWEST_THAT_FIT = `(
+  SELECT string_agg(json, ',' ORDER BY id) FROM (
+    ${cutWritten({
+      rows: `SELECT m.id, ${MESSAGE_JSON} AS json FROM (${cutUnread({ rows: NEWEST, order: 'id DESC', bytes: 'octet_length(text)', most: '$2 + 1' })}) m ${WITH_NAMES}`,
+      order: 'id DESC'
+    })}
+  ) fit
+)`
+
+/** A conversation `c`, with the `bytes` of its messages, as JSON for the client. */
 const CONVERSATION_JSON = `(
-  SELECT row_to_json(one)::text FROM (
-    SELECT c.id, c.name, c.is_finished, ${jsonTime('c.last_updated')} AS last_updated, array_to_json(ARRAY(
-      SELECT newest FROM (
-        SELECT ${MESSAGE_FOR_JSON} ${FROM_MESSAGES}
-        WHERE m.conversation_id = c.id AND m.status <> 'deleted'
-        ORDER BY m.id DESC LIMIT $2
-      ) newest
-      ORDER BY newest.id
-    )) AS messages
-  ) one
+  '{"id":' || c.id || ',"name":' || to_json(c.name) || ',"is_finished":' || c.is_finished || ',"last_updated":"' || ${jsonTime('c.last_updated')} || '","messages":[' ||
+  coalesce(CASE WHEN c.bytes < ${SMALL} THEN ${ALL_NEWEST} ELSE ${NEWEST_THAT_FIT} END, '') || ']}'
 ) AS json`
 
-/** By index from the cursor's minute on; within a minute it is sorted. Messages are read only of what is on the page. */
-export const PAGE = `
-  SELECT c.id, c.last_updated, ${CONVERSATION_JSON}
-  FROM (
+/** Uses the index from the cursor's minute on and sorts within the minute. Reads messages only for conversations on the page. */
+const MEASURED = `
+  SELECT c.*, ${NEWEST_BYTES} AS bytes FROM (
     SELECT c.id, c.name, c.is_finished, c.last_updated
     FROM conversation_users cu JOIN conversations c ON c.id = cu.conversation_id
     WHERE cu.user_id = $1 AND cu.used_in <= date_bin('1 minute', $3::timestamptz, 'epoch') AND (c.last_updated, c.id) < ($3::timestamptz, $4)
     ORDER BY cu.used_in DESC, c.last_updated DESC, c.id DESC
     LIMIT $5
-  ) c
-  ORDER BY c.last_updated DESC, c.id DESC`
+  ) c`
+
+const LAST_USED_FIRST = 'last_updated DESC, id DESC'
+
+export const CONVERSATIONS_PAGE = cutWritten({
+  rows: `SELECT c.id, c.last_updated, ${CONVERSATION_JSON}, c.more FROM (${cutUnread({ rows: MEASURED, order: LAST_USED_FIRST, bytes: 'bytes', most: '$5' })}) c`,
+  order: LAST_USED_FIRST
+})
 
 const ONE = `
-  SELECT c.id, c.last_updated, ${CONVERSATION_JSON}
-  FROM conversation_users cu JOIN conversations c ON c.id = cu.conversation_id
-  WHERE cu.user_id = $1 AND c.id = $3`
+  SELECT ${CONVERSATION_JSON} FROM (
+    SELECT c.*, ${NEWEST_BYTES} AS bytes
+    FROM conversation_users cu JOIN conversations c ON c.id = cu.conversation_id
+    WHERE cu.user_id = $1 AND c.id = $3
+  ) c`
 
 function orNotFound<T> (row: T | undefined): T {
   if (row === undefined) throw new CONVERSATION_NOT_FOUND()

@@ -8,8 +8,9 @@ import { promisify } from 'node:util'
 import { createGzip } from 'node:zlib'
 import pg from 'pg'
 import { to as copyTo } from 'pg-copy-streams'
-import { CANNOT_START } from '../errors.js'
-import { appliedMigrations, schemaOf } from './migrate.js'
+import { CANNOT_START } from '../errors.ts'
+import { prepareSession } from './client.ts'
+import { appliedMigrations, schemaOf } from './migrate.ts'
 
 /** What stands at the end of a backup that is whole, whichever way it was made. */
 export const LAST_LINE = '-- PostgreSQL database dump complete'
@@ -25,6 +26,7 @@ export async function backUp (connection: pg.ClientConfig, file: string, isPlain
   const client = new pg.Client({ application_name: 'parley-backup', ...connection })
   client.on('error', () => { /* the query under way gets it too */ })
   await client.connect()
+  await prepareSession(client)
   const draft = `${file}.part`
   try {
     if ((await appliedMigrations(client)).length === 0) throw new CANNOT_START('There is nothing to back up: this database has no tables of Parley.')

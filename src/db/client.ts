@@ -2,10 +2,10 @@ import pg from 'pg'
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Config } from '../config.js'
-import { CANNOT_START } from '../errors.js'
-import { joinPostgres } from './embedded.js'
-import { timeQueries } from './timing.js'
+import type { Config } from '../config.ts'
+import { CANNOT_START } from '../errors.ts'
+import { joinPostgres } from './embedded.ts'
+import { timeQueries } from './timing.ts'
 
 export type Db = NodePgDatabase & { $client: pg.Pool }
 export type Transaction = Parameters<Parameters<Db['transaction']>[0]>[0]
@@ -29,17 +29,38 @@ const types: pg.CustomTypesConfig = {
 }
 
 /**
+ * What the code relies on, whatever a database or a role sets for its sessions: how Postgres writes times, numbers and
+ * bytes as text and reads them, and that each statement sees what was committed before it. `SET` after connecting, since
+ * connection poolers refuse most settings in the startup message.
+ */
+const SESSION = `
+  SET DateStyle = 'ISO, YMD';
+  SET IntervalStyle = 'postgres';
+  SET TimeZone = 'UTC';
+  SET extra_float_digits = 1;
+  SET bytea_output = 'hex';
+  SET standard_conforming_strings = on;
+  SET array_nulls = on;
+  SET client_encoding = 'UTF8';
+  SET default_transaction_isolation = 'read committed'`
+
+/** Makes a new connection one on which values come as expected. To be called before any other query. */
+export async function prepareSession (client: pg.ClientBase): Promise<void> {
+  await client.query(SESSION)
+}
+
+/**
  * A pool of connections. A query that takes longer than 10 s, or waits longer than 5 s for a connection, fails; so does,
  * after 12 s, one whose answer is lost on the way. One connection is always kept, by whose name others see who is here.
  * How long each query took the pool tells as 'query'.
  */
 export function createDb (connection: pg.PoolConfig, log: Log): Db {
   const pool = new pg.Pool({
-    application_name: APPLICATION_NAME, min: 1, statement_timeout: 10_000, query_timeout: 12_000, connectionTimeoutMillis: 5_000, ...connection, types
+    application_name: APPLICATION_NAME, min: 1, statement_timeout: 10_000, query_timeout: 12_000, connectionTimeoutMillis: 5_000, onConnect: prepareSession, ...connection, types
   })
   // The pool listens to idle connections only, and an error that nobody listens to would end the process.
   pool.on('connect', client => timeQueries(client, pool))
-  pool.on('connect', client => client.on('error', error => log.warn({ err: error }, 'a database connection broke')))
+  pool.on('connect', client => client.on('error', error => log.warn({ err: error }, 'A database connection was lost')))
   pool.on('error', () => { /* logged by the connection itself */ })
   return drizzle({ client: pool, casing: 'snake_case' })
 }
@@ -80,7 +101,7 @@ async function untilItAnswers (connection: pg.ClientConfig, address: string, log
   const giveUp = Date.now() + patience
   for (let pause = 250; ; pause = Math.min(2 * pause, 4_000)) {
     const client = new pg.Client({ ...connection, connectionTimeoutMillis: 5_000 })
-    client.on('error', () => { /* whoever awaits something of this connection gets it too */ })
+    client.on('error', () => { /* queries on this connection reject with it, too */ })
     try {
       await client.connect()
       return
@@ -88,7 +109,7 @@ async function untilItAnswers (connection: pg.ClientConfig, address: string, log
       const { message } = reasonOf(error)
       if (!isUnavailable(error)) throw new CANNOT_START(`The database at ${address} refuses us: ${message}. Please check DATABASE_URL.`, { cause: error })
       if (Date.now() + pause > giveUp) throw new CANNOT_START(`No database answers at ${address}: ${message}. Please start it, or check DATABASE_URL.`, { cause: error })
-      log.warn(`waiting for the database at ${address}: ${message}`)
+      log.warn(`Waiting for the database at ${address}: ${message}`)
     } finally {
       await client.end()
     }

@@ -1,12 +1,12 @@
 import path from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import pg from 'pg'
-import { readConfig, type Config } from '../config.js'
-import { CANNOT_START } from '../errors.js'
-import { backUp } from './backup.js'
-import { APPLICATION_NAME, reachDatabase, type Database } from './client.js'
-import { alone, appliedMigrations, migrateDown, migrateUp, removeAll } from './migrate.js'
-import { restore } from './restore.js'
+import { readConfig, type Config } from '../config.ts'
+import { CANNOT_START } from '../errors.ts'
+import { backUp } from './backup.ts'
+import { APPLICATION_NAME, reachDatabase, type Database } from './client.ts'
+import { alone, appliedMigrations, migrateDown, migrateUp, removeAll } from './migrate.ts'
+import { restore } from './restore.ts'
 
 // node dist/db/command.js migrate | rollback | clean [--force] | backup [FILE] [--plain] | restore FILE [--force]
 

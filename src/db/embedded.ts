@@ -4,13 +4,13 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import pg from 'pg'
-import { CANNOT_START } from '../errors.js'
-import { start } from './embedded/cluster.js'
-import { lastLine, lastWords, openPlace, type Place } from './embedded/place.js'
+import { CANNOT_START } from '../errors.ts'
+import { start } from './embedded/cluster.ts'
+import { lastLine, lastWords, openPlace, type ClusterPlace } from './embedded/place.ts'
 
 const run = promisify(execFile)
-const LOCK = 0x7061726c
-const PATIENCE = 60_000
+const ADVISORY_LOCK_KEY = 0x7061726c
+const START_TIMEOUT_MS = 60_000
 
 export interface EmbeddedPostgres {
   /** what `pg` needs to connect; `port` and `ssl` so that a PGPORT or PGSSLMODE in the environment changes nothing */
@@ -64,8 +64,8 @@ export async function joinPostgres (dataDir: string, settings: Record<string, st
 }
 
 /** Asks Postgres's own lock file who runs, since a second process may know another socket folder or none. */
-async function enter (place: Place, settings: Record<string, string>) {
-  const giveUp = Date.now() + PATIENCE
+async function enter (place: ClusterPlace, settings: Record<string, string>) {
+  const giveUp = Date.now() + START_TIMEOUT_MS
   let isStarting = false
   let starts = 0
   for (;;) {
@@ -114,17 +114,17 @@ async function connect ({ host, port }: { host: string, port: number }) {
   client.on('error', () => { /* 'end' follows, and that is listened to */ })
   try {
     await client.connect()
-    await client.query('SELECT pg_advisory_lock_shared($1)', [LOCK])
+    await client.query('SELECT pg_advisory_lock_shared($1)', [ADVISORY_LOCK_KEY])
     return { client, connection }
   } catch {
     client.end()
   }
 }
 
-async function leave (client: pg.Client, { cluster }: Place) {
+async function leave (client: pg.Client, { cluster }: ClusterPlace) {
   try {
-    await client.query('SELECT pg_advisory_unlock_shared($1)', [LOCK])
-    const { rows: [answer] } = await client.query('SELECT pg_try_advisory_lock($1) AS is_last', [LOCK])
+    await client.query('SELECT pg_advisory_unlock_shared($1)', [ADVISORY_LOCK_KEY])
+    const { rows: [answer] } = await client.query('SELECT pg_try_advisory_lock($1) AS is_last', [ADVISORY_LOCK_KEY])
     if (answer.is_last) await stop(cluster)
   /* c8 ignore next 3 -- takes a Postgres that dies at this very moment, which a test meets only now and then */
   } catch {
@@ -136,6 +136,6 @@ async function leave (client: pg.Client, { cluster }: Place) {
 async function stop (cluster: string) {
   const { pid } = await findServer(cluster)
   process.kill(pid, 'SIGINT') // closes the connections that are left, writes a checkpoint
-  const giveUp = Date.now() + PATIENCE
+  const giveUp = Date.now() + START_TIMEOUT_MS
   while (await isPostmaster(pid, cluster) && Date.now() < giveUp) await sleep(10)
 }

@@ -1,25 +1,44 @@
 import pg from 'pg'
-import { reasonOf } from './client.js'
-import { appliedMigrations, knownMigrations } from './migrate.js'
+import { reasonOf } from './client.ts'
+import { appliedMigrations, knownMigrations } from './migrate.ts'
 
 /** Of Postgres, as `server_version_num` has it. */
-const OLDEST = 150_000
+const MIN_SERVER_VERSION = 150_000
 
-/** What keeps this version of Parley from working with a database, in a sentence; undefined when nothing does. Only reads. */
-export async function examineDatabase (connection: pg.ClientConfig): Promise<string | undefined> {
+/** A bot as it is in the database; `url` is null for all but webhooks. */
+export interface ExaminedBot { name: string, url: string | null }
+
+/** `problem` keeps this version of Parley from working with the database; undefined when nothing does. */
+interface Examined { problem?: string | undefined, bots: ExaminedBot[], clockSkewS: number }
+
+/** Looks at a database, and changes nothing. */
+export async function examineDatabase (connection: pg.ClientConfig): Promise<Examined> {
   const client = new pg.Client({ application_name: 'parley-doctor', ...connection })
   client.on('error', () => { /* the query under way gets it too */ })
-  const problem = await look(client).catch(error => reasonOf(error).message.replace(/\.?$/, '.'))
+  const found = await look(client).catch(error => ({ problem: reasonOf(error).message.replace(/\.?$/, '.'), bots: [], clockSkewS: 0 }))
   await client.end()
-  return problem
+  return found
 }
 
-async function look (client: pg.Client) {
+async function look (client: pg.Client): Promise<Examined> {
   await client.connect()
-  const { rows: [{ version }] } = await client.query("SELECT current_setting('server_version_num')::int AS version")
+  const { rows: [{ version, seconds }] } = await client.query("SELECT current_setting('server_version_num')::int AS version, extract(epoch FROM clock_timestamp())::float8 AS seconds")
+  const clockSkewS = Math.abs(Math.round(Date.now() / 1000 - seconds))
+  const problem = await problemOf(client, version)
+  if (problem !== undefined) return { problem, bots: [], clockSkewS }
+  const { rows: bots } = await client.query("SELECT name, CASE engine WHEN 'webhook' THEN settings->>'url' END AS url FROM chatbots ORDER BY id")
+  return { bots, clockSkewS }
+}
+
+async function problemOf (client: pg.Client, version: number): Promise<string | undefined> {
   /* c8 ignore next -- takes a Postgres older than those that run here */
-  if (version < OLDEST) return `Postgres ${Math.floor(version / 10_000)} is too old, it has to be ${OLDEST / 10_000} or newer.`
+  if (version < MIN_SERVER_VERSION) return `Postgres ${Math.floor(version / 10_000)} is too old, it has to be ${MIN_SERVER_VERSION / 10_000} or newer.`
   const known = (await knownMigrations()).length
   const missing = known - (await appliedMigrations(client)).length
-  return missing === 0 ? undefined : `${missing} of ${known} migrations are missing: npm run db:migrate applies them, and so does the next start.`
+  return missing === 0 ? await heldOnWhatsApp(client) : `${missing} of ${known} migrations are missing: npm run db:migrate applies them, and so does the next start.`
+}
+
+async function heldOnWhatsApp (client: pg.Client) {
+  const { rows: [hold] } = await client.query("SELECT to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI \"UTC\"') AS since, concat_ws(', ', 'code ' || error_code, error) AS reason FROM whatsapp_holds")
+  return hold && `WhatsApp takes none of our messages since ${hold.since} (${hold.reason}): they are held until it does, for 24 hours at most. docs/whatsapp.md says what to do.`
 }

@@ -1,10 +1,10 @@
 import { sql } from 'drizzle-orm'
-import type { Db } from './client.js'
+import type { Db } from './client.ts'
 
 export interface JobSpec {
   /** Of the jobs of one key that nobody has begun yet, only the last one stays. */
   key?: string
-  /** Not before so many seconds from now. */
+  /** Runs no earlier than this many seconds from now. */
   inSeconds?: number
 }
 

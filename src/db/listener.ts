@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Db } from './client.js'
+import type { Db } from './client.ts'
 
 /** What this instance's connection that listens is called in `pg_stat_activity`. */
 const LISTENER_NAME = 'parley-listener'
@@ -12,13 +12,13 @@ export type Listener = ReturnType<typeof createListener>
 /** What is published on a channel: by which instance, and the ids. */
 type Payload = [from: string, ...ids: number[]]
 
-/** Postgres takes payloads of less than 8,000 bytes: so many ids, of up to 16 digits and a comma each, are below, with the instance's own. */
-const IDS_AT_ONCE = 400
+/** Postgres limits payloads to 8,000 bytes. 400 ids of 16 digits and a comma fit, together with the instance's id. */
+const MAX_IDS_PER_NOTIFICATION = 400
 
 /**
- * The way between instances: ids that are published on a channel reach every other instance that listens. It is a hint
- * and no more: what is published while the connection is away is lost, so that whoever subscribes also looks for
- * himself now and then. One connection serves all channels; it comes back by itself.
+ * Notifies the other instances with LISTEN/NOTIFY: ids that are published on a channel reach every other instance. This is
+ * only a hint. What is published while the connection is away is lost, so subscribers must also poll. One connection
+ * serves all channels, and reconnects by itself.
  * @see https://www.postgresql.org/docs/current/sql-notify.html
  */
 export function createListener (db: Db, log: Pick<FastifyBaseLogger, 'warn'>) {
@@ -29,7 +29,7 @@ export function createListener (db: Db, log: Pick<FastifyBaseLogger, 'warn'>) {
 
   async function listen () {
     while (!closing.signal.aborted) {
-      await listenOnce().catch(error => log.warn({ err: error }, 'the connection that listens cannot be made'))
+      await listenOnce().catch(error => log.warn({ err: error }, 'The LISTEN connection cannot be opened'))
       await sleep(500, undefined, { signal: closing.signal }).catch(() => { /* it closes */ })
     }
   }
@@ -38,7 +38,7 @@ export function createListener (db: Db, log: Pick<FastifyBaseLogger, 'warn'>) {
   async function listenOnce () {
     const client = new pg.Client({ ...db.$client.options, application_name: LISTENER_NAME, keepAlive: true, keepAliveInitialDelayMillis: 10_000 })
     const ended = new Promise<void>(resolve => { client.once('end', resolve) })
-    client.on('error', error => log.warn({ err: error }, 'the connection that listens broke'))
+    client.on('error', error => log.warn({ err: error }, 'The LISTEN connection was lost'))
     client.on('notification', ({ channel, payload }) => {
       const [from, ...ids] = read(payload)
       if (from !== self) subscribers.get(channel)?.(ids)
@@ -60,8 +60,8 @@ export function createListener (db: Db, log: Pick<FastifyBaseLogger, 'warn'>) {
   return {
     /** Says to every other instance that something happened to these; outside of any transaction. */
     async publish (channel: string, ids: number[]): Promise<void> {
-      for (let first = 0; first < ids.length; first += IDS_AT_ONCE) {
-        const payload: Payload = [self, ...ids.slice(first, first + IDS_AT_ONCE)]
+      for (let first = 0; first < ids.length; first += MAX_IDS_PER_NOTIFICATION) {
+        const payload: Payload = [self, ...ids.slice(first, first + MAX_IDS_PER_NOTIFICATION)]
         await db.$client.query({ name: 'publish', text: 'SELECT pg_notify($1, $2)', values: [channel, JSON.stringify(payload)] })
       }
     },
@@ -83,7 +83,7 @@ export function createListener (db: Db, log: Pick<FastifyBaseLogger, 'warn'>) {
   }
 }
 
-/** Whoever is on the same database may notify, too: what is not ours counts for nothing. */
+/** Any client of the same database may notify. A payload that is not ours is ignored. */
 function read (payload = ''): Payload {
   try {
     const said: unknown = JSON.parse(payload)

@@ -7,11 +7,11 @@ import pg from 'pg'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { migrate } from 'drizzle-orm/node-postgres/migrator'
 import { pino } from 'pino'
-import { CANNOT_START } from '../errors.js'
-import { createDb, reasonOf } from './client.js'
+import { CANNOT_START } from '../errors.ts'
+import { createDb, prepareSession, reasonOf } from './client.ts'
 
 const folder = fileURLToPath(new URL('../../drizzle', import.meta.url))
-const LOCK = 0x5061726c
+const ADVISORY_LOCK_KEY = 0x5061726c
 const NAME = 'parley-migrations'
 
 /**
@@ -88,7 +88,7 @@ export async function knownMigrations (): Promise<Array<{ when: number, tag: str
 export async function schemaOf (client: pg.Client): Promise<string> {
   const ours = (await appliedMigrations(client)).map(({ tag }) => `${folder}/${tag}.sql`)
   const { rows: [queue] } = await client.query('SELECT max(id) AS version FROM graphile_worker.migrations')
-  const queueFolder = path.join(path.dirname(createRequire(import.meta.url).resolve('graphile-worker/package.json')), 'sql')
+  const queueFolder = path.resolve(createRequire(import.meta.url).resolve('graphile-worker'), '../../sql')
   const theirs = (await readdir(queueFolder)).sort().slice(0, queue.version).map(file => path.join(queueFolder, file))
   const texts = await Promise.all([...ours, ...theirs].map(async file => await readFile(file, 'utf8')))
   return [JOURNALS, ...texts].join('\n').replaceAll(/:GRAPHILE_WORKER_SCHEMA\b/g, 'graphile_worker')
@@ -107,8 +107,9 @@ export async function alone<T> (connection: pg.ClientConfig, work: (client: pg.C
   const client = new pg.Client({ application_name: NAME, ...connection })
   client.on('error', () => { /* the query under way gets it too */ })
   await client.connect()
+  await prepareSession(client)
   try {
-    await client.query('SELECT pg_advisory_lock($1)', [LOCK])
+    await client.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCK_KEY])
     return await work(client)
   } finally {
     await client.end()

@@ -4,12 +4,12 @@ import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import type pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
-import { CANNOT_START } from '../errors.js'
-import { LAST_LINE } from './backup.js'
-import { alone, removeAll } from './migrate.js'
+import { CANNOT_START } from '../errors.ts'
+import { LAST_LINE } from './backup.ts'
+import { alone, removeAll } from './migrate.ts'
 
-/** Rows are sent together, in pieces of about so many characters. */
-const PIECE = 64 * 1024
+/** Rows are sent in chunks of about this many characters. */
+const CHUNK_LENGTH = 64 * 1024
 
 type Lines = AsyncGenerator<string, void>
 
@@ -60,7 +60,7 @@ async function * rowsOf (lines: Lines) {
     if (done) throw new Error('it ends in the middle of a table')
     if (line === '\\.') break
     piece += `${line}\n`
-    if (piece.length < PIECE) continue
+    if (piece.length < CHUNK_LENGTH) continue
     yield piece
     piece = ''
   }
@@ -70,7 +70,7 @@ async function * rowsOf (lines: Lines) {
 /** Lines end with \n and nothing else: rows may have the other characters that count as ends of lines. */
 async function * linesOf (file: string): Lines {
   const text = createGunzip()
-  pipeline(createReadStream(file), text).catch(() => { /* whoever reads the text gets it */ })
+  pipeline(createReadStream(file), text).catch(() => { /* the reader of the text gets the error */ })
   let rest = ''
   for await (const chunk of text.setEncoding('utf8') as AsyncIterable<string>) {
     const parts = (rest + chunk).split('\n')

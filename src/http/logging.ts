@@ -1,5 +1,5 @@
 import type { FastifyRequest, FastifyServerOptions } from 'fastify'
-import type { Config } from '../config.js'
+import type { Config } from '../config.ts'
 
 /**
  * Logs are JSON, or pretty on a terminal. They hold no token, cookie, password or message: of an address only the

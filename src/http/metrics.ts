@@ -1,29 +1,29 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from 'typebox'
-import ipaddr from 'ipaddr.js'
-import type { Config } from '../config.js'
-import { INVALID_TOKEN, NOT_FOUND } from '../errors.js'
-import type { Metrics } from '../metrics/metrics.js'
-import { answers } from './schema.js'
+import type { Config } from '../config.ts'
+import { INVALID_TOKEN, NOT_FOUND } from '../errors.ts'
+import type { Metrics } from '../metrics/metrics.ts'
+import { isSameSecret } from '../text/same-secret.ts'
+import { isForwarded, isLoopback, isLoopbackHost } from './host.ts'
+import { nothing } from './paging.ts'
+import { answers, PlainText } from './schema.ts'
 
 export interface MetricsRoutesOptions { config: Pick<Config, 'METRICS_TOKEN'>, metrics: Pick<Metrics, 'scrape' | 'contentType'> }
 
-/** What Prometheus reads: for this machine, and for whoever has METRICS_TOKEN. */
+/** The metrics for Prometheus. Readable from this machine, and with METRICS_TOKEN from anywhere. */
 export const metricsRoutes: FastifyPluginAsyncTypebox<MetricsRoutesOptions> =
   async function metricsRoutes (app, { config: { METRICS_TOKEN: token }, metrics }) {
-    app.get('/metrics', { ...Scrape, onRequest: mustBeKnown }, async (_request, reply) =>
-      reply.type(metrics.contentType).send(await metrics.scrape()))
+    app.get('/metrics', { ...Scrape, onRequest: mustBeKnown }, async ({ method }, reply) =>
+      reply.type(metrics.contentType).send(method === 'HEAD' ? nothing() : await metrics.scrape()))
 
     async function mustBeKnown (request: FastifyRequest) {
       if (isLocal(request)) return
       if (token === undefined) throw new NOT_FOUND()
-      if (!timingSafeEqual(digest(request.bearer ?? ''), digest(token))) throw new INVALID_TOKEN()
+      if (!isSameSecret(request.bearer ?? '', token)) throw new INVALID_TOKEN()
     }
   }
 
-/** Counts every request with its route's pattern, when its answer begins: how long a stream is read says nothing. */
+/** Counts every request by its route's pattern when the response begins: how long a stream is read is not its latency. */
 export function countRequests (app: FastifyInstance, { answered }: Pick<Metrics, 'answered'>) {
   app.decorateRequest('began', 0)
   app.addHook('onRequest', (request, _reply, done) => {
@@ -38,31 +38,29 @@ export function countRequests (app: FastifyInstance, { answered }: Pick<Metrics,
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** When it came, by `performance.now()`. */
+    /** When the request arrived, by `performance.now()`. */
     began: number
   }
 }
 
-/** By the connection itself; whatever a proxy on this machine forwards says so, and comes from elsewhere. */
-function isLocal ({ headers, socket: { remoteAddress: address } }: FastifyRequest) {
-  const isForwarded = Object.keys(headers).some(name => FORWARDED.test(name))
-  return !isForwarded && address !== undefined && ipaddr.process(address).range() === 'loopback'
-}
-
-const FORWARDED = /^(forwarded|via|x-forwarded-.+|x-real-ip|.+-connecting-ip|x-client-ip)$/
-
-function digest (token: string) {
-  return createHash('sha256').update(token).digest()
+/**
+ * Whether a program on this machine sent the request itself. A proxy on this machine connects from the loopback address,
+ * too, but adds forwarding headers or passes on the client's `Host`. A foreign `Host` also gives away a web page whose name
+ * resolves to 127.0.0.1 (DNS rebinding) and that reads through a browser on this machine.
+ */
+function isLocal ({ headers, socket: { remoteAddress, localAddress = '127.0.0.1' } }: FastifyRequest) {
+  if (isForwarded(headers)) return false
+  return [remoteAddress, localAddress].every(address => address !== undefined && isLoopback(address)) && isLoopbackHost(headers.host)
 }
 
 const Scrape = {
   config: { limit: false, pressure: false } as const,
   logLevel: 'warn' as const,
-  exposeHeadRoute: false,
   schema: {
+    operationId: 'getMetrics',
     summary: 'What is measured, as Prometheus reads it',
-    description: 'For requests from this machine that no proxy forwarded, and for those with `METRICS_TOKEN` as Bearer token; without such a token there is nothing here for others.',
+    description: 'For requests from this machine to its loopback address, by a loopback name and without a proxy\'s headers, and for those with `METRICS_TOKEN` as Bearer token; without such a token there is nothing here for others.',
     tags: ['operation'],
-    response: answers({ 200: Type.String() }, [INVALID_TOKEN, NOT_FOUND])
+    response: answers({ 200: PlainText }, [INVALID_TOKEN, NOT_FOUND])
   }
 }

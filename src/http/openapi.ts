@@ -2,22 +2,47 @@ import fp from 'fastify-plugin'
 import type { FastifySchema } from 'fastify'
 import swagger, { type SwaggerTransform } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import type { TObject } from 'typebox'
-import { BODY_TOO_LARGE, CROSS_SITE, INVALID_JSON, INVALID_TEXT, UNSUPPORTED_MEDIA_TYPE } from '../errors.js'
-import { refuse, type Responses } from './schema.js'
+import { Type, type TObject } from 'typebox'
+import { CROSS_SITE, INVALID_JSON, INVALID_TEXT, TOO_MANY_AT_ONCE, TOO_MANY_STREAMS, UNSUPPORTED_MEDIA_TYPE } from '../errors.ts'
+import { tooLarge } from './body-limits.ts'
+import { tidy, type Document } from './openapi-document.ts'
+import { refuse, type Responses } from './schema.ts'
 
 /** What any write may be refused for, for its body or for the site it comes from, before its route is asked. */
-const WRITE_ERRORS = [INVALID_JSON, INVALID_TEXT, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, CROSS_SITE]
+const WRITE_ERRORS = [INVALID_JSON, INVALID_TEXT, UNSUPPORTED_MEDIA_TYPE, CROSS_SITE]
+
+/** See answerBriefly: longer answers have an ETag. */
+const UNCHANGED = Type.Null({ description: 'Nothing has changed since the ETag in If-None-Match' })
 
 /** For the page at /docs: it takes everything from here, also where we are reached by http. */
 const DOCS_CSP = { 'default-src': "'self'", 'img-src': ["'self'", 'data:'], 'base-uri': "'none'", 'frame-ancestors': "'none'" }
+
+const ABOUT = 'The durable backend behind a chat: accounts, conversations, bots and channels over one log per conversation. ' +
+  'Log in with `POST /api/login`, which sets a cookie, or send the token of `POST /login` as `Authorization: Bearer`. ' +
+  'An error is `{statusCode, code, error}`: `code` never changes, `error` is a sentence for people.'
+
+/** The sections of the documentation, in the order in which somebody needs them who builds a front end. */
+const TAGS = [
+  { name: 'accounts', description: 'Sign up, log in and out, and recover a password.' },
+  { name: 'conversations', description: 'Begin, list, rename and delete conversations.' },
+  { name: 'messages', description: 'Send and read messages, and follow the replies of bots as they grow.' },
+  { name: 'members', description: 'Who takes part in a conversation: people and bots.' },
+  { name: 'bots', description: 'The bots that there are, and, for admins, how they are set up.' },
+  { name: 'profile', description: 'Your own account: its data, its sessions and what it has cost.' },
+  { name: 'chat', description: 'Chats without an account: by phone number, or as a guest of a front end that has an API key.' },
+  { name: 'whatsapp', description: 'The webhook that Meta calls.' },
+  { name: 'admin', description: 'For admins: users, invitations, deliveries, costs and the log of what admins did.' },
+  { name: 'operation', description: 'For those who run the server: whether it works, and its metrics.' }
+]
 
 /** The API's own description, made from the routes' schemas: for programs at /openapi.json, for people at /docs. */
 export const openapi = fp<{ cookieName: string }>(async function openapi (app, { cookieName }) {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'Parley', version: '1', description: 'Accounts, conversations, bots and channels over one log.' },
+      info: { title: 'Parley', version: '1', description: ABOUT, license: { name: 'MIT', identifier: 'MIT' } },
+      servers: [{ url: '/', description: 'This server' }],
+      tags: TAGS,
       components: {
         securitySchemes: {
           cookie: { type: 'apiKey', in: 'cookie', name: cookieName },
@@ -25,23 +50,30 @@ export const openapi = fp<{ cookieName: string }>(async function openapi (app, {
         }
       }
     },
-    transform: asClientsSeeIt
+    transform: asClientsSeeIt,
+    transformObject: described => tidy((described as unknown as { openapiObject: Document }).openapiObject) as never
   })
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCS_CSP })
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCS_CSP, theme: { title: 'Parley API' } })
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
 })
 
 /** What a route's schema leaves out: that a default may be left out, and what every write may be refused for. */
 const asClientsSeeIt: SwaggerTransform<FastifySchema> = function asClientsSeeIt ({ schema, url, route }) {
-  const { body, querystring, response } = schema as { body?: TObject, querystring?: TObject, response?: Responses }
+  const { body, querystring, response, security } = schema as { body?: TObject, querystring?: TObject, response?: Responses, security?: FastifySchema['security'] }
   const isWrite = ![route.method].flat().includes('GET')
+  const canBeCached = !isWrite && response?.[200] !== undefined
   return {
     url: url.replace(/(.)\/$/, '$1'),
     schema: {
       ...schema,
+      security: security ?? [],
       body: body && withoutDefaults(body),
       querystring: querystring && withoutDefaults(querystring),
-      response: isWrite && response ? refuse(response, WRITE_ERRORS, response[400]) : response
+      response: response && refuse(canBeCached ? { ...response, 304: UNCHANGED } : response, [
+        ...isWrite ? [...WRITE_ERRORS, tooLarge(route.bodyLimit)] : [],
+        ...security ? [TOO_MANY_AT_ONCE] : [],
+        ...route.config?.stream ? [TOO_MANY_STREAMS] : []
+      ], response[400])
     }
   }
 }

@@ -3,20 +3,21 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { answers, MessageOnlySchema } from './schema.js'
+import { Type, type Static } from 'typebox'
+import { answers, MessageOnlySchema } from './schema.ts'
 
 /** Where the build puts the page, both for what is built and for what is run from its source. */
 const BUILT = fileURLToPath(new URL('../../dist/web', import.meta.url))
 
-/** For the page: it takes everything from here, runs nothing that is not in a file, and draws nothing that it did not bring. */
+/** The page's content security policy: everything from this server, and no inline scripts. */
 const PAGE_CSP = [
   "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self'", "form-action 'self'",
   "base-uri 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'"
 ].join('; ')
 
 /**
- * What is at `/`: to a browser the web page, where it was built, to anyone else that the server runs. The page's own
- * addresses stand behind a #, so that no other one is needed. What it loads has its content's hash in its name.
+ * Serves `/`: the web page to browsers, if it was built, and a status message to other clients. The page keeps its own
+ * routes behind a #, so `/` is its only address. The names of its assets contain a hash of their content.
  */
 export const page: FastifyPluginAsyncTypebox<{ folder?: string }> = async function page (app, { folder = BUILT }) {
   const isBuilt = existsSync(path.join(folder, 'index.html'))
@@ -35,10 +36,16 @@ export const page: FastifyPluginAsyncTypebox<{ folder?: string }> = async functi
   })
 }
 
+const PageOrMessage = Type.Unsafe<Static<typeof MessageOnlySchema>>({
+  description: 'The web page, or that the server is running',
+  content: { 'application/json': { schema: MessageOnlySchema }, 'text/html': { schema: { type: 'string' } } }
+})
+
 const Root = {
   schema: {
+    operationId: 'getPage',
     summary: 'To a browser (`Accept: text/html`) the web page, to anyone else that the server is running',
     tags: ['operation'],
-    response: answers({ 200: MessageOnlySchema })
+    response: answers({ 200: PageOrMessage })
   }
 }

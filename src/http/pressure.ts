@@ -1,8 +1,8 @@
 import fp from 'fastify-plugin'
 import underPressure from '@fastify/under-pressure'
 import type { FastifyRequest } from 'fastify'
-import type { Config } from '../config.js'
-import { SERVER_BUSY } from '../errors.js'
+import type { Config } from '../config.ts'
+import { SERVER_BUSY } from '../errors.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -14,7 +14,7 @@ declare module 'fastify' {
 const MIB = 1024 * 1024
 
 /** How often at most the log says that requests are refused, in milliseconds. */
-const TELL_EVERY = 10_000
+const LOG_INTERVAL_MS = 10_000
 
 /**
  * Refuses requests while the process has more to do than it can, before those that it has taken fail. It looks once a
@@ -29,8 +29,8 @@ export const pressure = fp<{ config: Config }>(async function pressure (app, { c
     maxRssBytes: config.MAX_MEMORY * MIB,
     async pressureHandler ({ routeOptions }: FastifyRequest, _reply, limit, value) {
       if (routeOptions.config.pressure === false) return
-      if (performance.now() - told > TELL_EVERY) {
-        app.log.warn({ limit, value }, 'the server is too busy, and refuses requests')
+      if (performance.now() - told > LOG_INTERVAL_MS) {
+        app.log.warn({ limit, value }, 'The server is overloaded and refuses requests')
         told = performance.now()
       }
       throw new SERVER_BUSY()

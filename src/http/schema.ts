@@ -1,12 +1,16 @@
 import { Type, type Static, type TSchema } from 'typebox'
 import type { FastifyErrorConstructor } from '@fastify/error'
-import * as errors from '../errors.js'
+import * as errors from '../errors.ts'
 
-/** The pieces that the schemas of all domains are made of. */
+/**
+ * Schemas that all domains share. Every string in a request has a maximum length. A string with a `pattern` has the rule in
+ * words in `x-rule`, as the rest of a sentence. Patterns are written as regular expressions, so that the linter finds those
+ * that would take more than linear time.
+ */
 
 export const Id = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })
 
-/** A count of changes: where a reader is in a conversation's log; 0 is its beginning. */
+/** A position in a conversation's log: the number of its last change; 0 is the beginning. */
 export const Rev = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
 
 /** A Date in the process, an ISO string on the wire. */
@@ -18,8 +22,10 @@ export const Nullable = <T extends TSchema & { type: string }>(schema: T) =>
 /** A text that is trimmed before it is measured, in code points. */
 export const Text = (maxLength: number, minLength = 1) => Type.String({ minLength, maxLength, 'x-trimmed': true })
 
-/** What a client calls its own message, so that sending it twice stores it once. */
-export const ClientId = Type.String({ pattern: '^[\\x20-\\x7e]{1,255}$' })
+/** The client's own id for a message, so that a message that is sent twice is stored once. */
+export const ClientId = Type.String({
+  minLength: 1, maxLength: 255, pattern: /^[\x20-\x7e]*$/.source, 'x-rule': 'may contain only printable ASCII characters'
+})
 
 export const ClientIdHeader = Type.Object({ 'idempotency-key': Type.Optional(ClientId) })
 
@@ -28,14 +34,28 @@ export const PageQuery = Type.Object({
   cursor: Type.Optional(Type.String({ maxLength: 200, description: 'From the Link header of the page before' }))
 })
 
-export const MessageOnlySchema = Type.Object({ message: Type.String() })
+export const MessageOnlySchema = Type.Object({ message: Type.String() }, { title: 'MessageOnly' })
+
+/**
+ * Whether the answer is to be a stream: `Accept` names `text/event-stream`, and not with a quality of 0, which refuses it.
+ * @see RFC 9110, 12.4.2 and 12.5.1
+ */
+export function wantsStream ({ accept = '' }: { accept?: string }): boolean {
+  return accept.split(',').some(range => {
+    const [type, ...parameters] = range.split(';').map(part => part.trim().toLowerCase())
+    return type === 'text/event-stream' && !parameters.some(parameter => /^q\s*=\s*0(\.0*)?$/.test(parameter))
+  })
+}
+
+/** A response that is not JSON. */
+export const PlainText = Type.Unsafe<string>({ description: 'Plain text', content: { 'text/plain': { schema: { type: 'string' } } } })
 
 export const ErrorSchema = Type.Object({
   statusCode: Type.Integer(),
   code: Type.String({ description: 'The name of the error, which never changes' }),
   error: Type.String({ description: 'A sentence that a person can read' }),
   details: Type.Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() })))
-})
+}, { title: 'Error' })
 export type ErrorBody = Static<typeof ErrorSchema>
 
 /** For the documentation: a route that is for users who are logged in. */
@@ -63,4 +83,11 @@ export function refuse (responses: Responses, failures: ErrorClass[], schema: TS
     byStatus[statusCode!] = { ...schema, description: known === undefined ? sentence : `${known}; ${sentence}` }
   }
   return byStatus
+}
+
+/** Whether a text is a day of the calendar, as 2026-11-21, that Postgres has, too. */
+export function isDay (text: string): boolean {
+  if (!/^\d{4}-\d\d-\d\d$/.test(text) || text < '0001') return false
+  const time = Date.parse(text)
+  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(text)
 }

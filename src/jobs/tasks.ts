@@ -1,19 +1,19 @@
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger } from 'fastify'
 import type { JobHelpers, TaskList } from 'graphile-worker'
-import { createMailer } from '../accounts/mail.js'
-import { createRecoveryMail, createTokens } from '../accounts/recovery.js'
-import { createRecoveryStore } from '../accounts/recovery-store.js'
-import { createTidyStore } from '../accounts/tidy-store.js'
-import { createWhatsAppWork } from '../channels/whatsapp/work.js'
-import type { Config } from '../config.js'
-import type { Db } from '../db/client.js'
+import { createMailer } from '../accounts/mail.ts'
+import { createRecoveryMail, createTokens } from '../accounts/recovery.ts'
+import { createRecoveryStore } from '../accounts/recovery-store.ts'
+import { createTidyStore } from '../accounts/tidy-store.ts'
+import { createWhatsAppWork, type WorkOptions } from '../channels/whatsapp/work.ts'
+import type { Config } from '../config.ts'
+import type { Db } from '../db/client.ts'
 
 export interface TaskDeps {
   config: Config
   db: Db
   /** The one that the app has, so that the app knows the tokens that a mail carries. */
   secret: string
-  app: Pick<FastifyInstance, 'converse' | 'regenerate' | 'defaultBot'>
+  app: WorkOptions['app']
   log: Pick<FastifyBaseLogger, 'debug' | 'info' | 'warn'>
 }
 
@@ -24,10 +24,11 @@ export function createTasks ({ config, db, secret, app, log }: TaskDeps): TaskLi
   const whatsapp = createWhatsAppWork({ config, db, app, log })
   return {
     forgot: payload => recovery.beginReset((payload as { address: string }).address),
-    tidy: () => createTidyStore(db).tidy(),
+    tidy: () => createTidyStore(db).tidy({ retentionDays: config.RETENTION_GUESTS, sessions: app.sessions }),
     'send-mail': payload => sendMail((payload as { token: number }).token),
     'whatsapp-inbox': forContact(whatsapp.workOffInbox),
-    'whatsapp-send': forContact(whatsapp.sendAll)
+    'whatsapp-send': forContact(whatsapp.sendAll),
+    'whatsapp-probe': (_payload, { job }) => whatsapp.probe(Number(job.id))
   }
 }
 

@@ -3,17 +3,17 @@ import type { FastifyBaseLogger } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Logger, runTaskList, type Job, type TaskList, type WorkerEvents, type WorkerPool } from 'graphile-worker'
 import type pg from 'pg'
-import { createDb } from '../db/client.js'
-import { createWorkerStore } from './worker-store.js'
+import { createDb } from '../db/client.ts'
+import { createWorkerStore } from './worker-store.ts'
 
 /** In seconds: how often a worker says that it lives, and after which silence it counts as dead. */
-const HEARTBEAT = 3
-const DEAD = 10
+const HEARTBEAT_INTERVAL_SECONDS = 3
+const DEAD_AFTER_SECONDS = 10
 
 /** In milliseconds: how long what a worker has done may take to be noted, once it is over. */
-const LAST_NOTES = 1_000
+const SHUTDOWN_TIMEOUT_MS = 1_000
 
-const JOBS_AT_ONCE = 4
+const MAX_CONCURRENT_JOBS = 4
 
 export interface WorkerOptions {
   connection: pg.PoolConfig
@@ -28,7 +28,7 @@ export type Worker = Awaited<ReturnType<typeof startWorker>>
  * taken up by another within 15 s.
  */
 export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
-  const db = createDb({ ...connection, application_name: 'parley-jobs', max: JOBS_AT_ONCE + 1 }, log)
+  const db = createDb({ ...connection, application_name: 'parley-jobs', max: MAX_CONCURRENT_JOBS + 1 }, log)
   const workers = createWorkerStore(db)
   const logger = describeTo(log)
   let pool: Pick<WorkerPool, 'id'> & { end: () => Promise<void> } | undefined
@@ -42,17 +42,17 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
     try {
       if (stopping === undefined) pool ??= begin()
       if (pool !== undefined) await workers.isAlive(pool.id)
-      await workers.unlockDead(DEAD)
+      await workers.unlockDead(DEAD_AFTER_SECONDS)
     } catch (err) {
-      log.warn({ err }, 'a heartbeat of the worker failed, and is tried again')
+      log.warn({ err }, 'A heartbeat of the job worker failed; trying again soon')
     }
-    if (!isOver) timer = setTimeout(() => { beating = beat() }, HEARTBEAT * 1_000).unref()
+    if (!isOver) timer = setTimeout(() => { beating = beat() }, HEARTBEAT_INTERVAL_SECONDS * 1_000).unref()
   }
 
   function begin () {
     const events: WorkerEvents = new EventEmitter()
     const begun = runTaskList({
-      concurrency: JOBS_AT_ONCE,
+      concurrency: MAX_CONCURRENT_JOBS,
       noHandleSignals: true,
       logger,
       events,
@@ -66,7 +66,7 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
     for (const event of ['worker:getJob:empty', 'job:start'] as const) events.once(event, () => events.off('worker:getJob:error', giveUp))
 
     const over = whenOver(events)
-    Promise.race([begun.promise, over]).catch(err => log.warn({ err }, 'the worker broke off, and begins anew')).then(() => { pool = undefined })
+    Promise.race([begun.promise, over]).catch(err => log.warn({ err }, 'The job worker stopped unexpectedly and restarts')).then(() => { pool = undefined })
     return { id: begun.id, end: async () => await Promise.race([begun.gracefulShutdown(), over]) }
   }
 
@@ -77,13 +77,13 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
       await last?.end()
       if (last !== undefined) await workers.isGone(last.id)
     } catch (err) {
-      log.warn({ err }, 'the worker did not end cleanly: what it left is taken up by another')
+      log.warn({ err }, 'The job worker did not stop cleanly; another one will take over its jobs')
     }
     isOver = true
     clearTimeout(timer)
     await beating
     // A connection that a queue which lost count has kept is not waited for: it goes with the process.
-    await Promise.race([db.$client.end(), sleep(LAST_NOTES, undefined, { ref: false })])
+    await Promise.race([db.$client.end(), sleep(SHUTDOWN_TIMEOUT_MS, undefined, { ref: false })])
   }
 
   await beating
@@ -104,15 +104,15 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
 async function whenOver (events: WorkerEvents) {
   await Promise.race((['pool:gracefulShutdown:complete', 'pool:forcefulShutdown:complete', 'pool:forcefulShutdown:error'] as const)
     .map(async event => await once(events as EventEmitter, event)))
-  await sleep(LAST_NOTES, undefined, { ref: false })
+  await sleep(SHUTDOWN_TIMEOUT_MS, undefined, { ref: false })
 }
 
 /** graphile-worker's chatter is for debugging. Its errors are told without the job's payload, which may be private. */
 function describeTo (log: WorkerOptions['log']) {
   return new Logger(() => (level, message, meta) => {
-    const { error: err, job } = (meta ?? {}) as { error?: Error, job?: Job }
+    const { error: err, job } = { ...meta } as { error?: Error, job?: Job }
     if (String(level) !== 'error') log.debug(message)
     else if (job === undefined) log.error({ err }, message)
-    else log.error({ err, job: job.id, task: job.task_identifier, attempt: job.attempts }, 'a job failed')
+    else log.error({ err, job: job.id, task: job.task_identifier, attempt: job.attempts }, 'A job failed')
   })
 }

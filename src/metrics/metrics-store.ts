@@ -1,11 +1,11 @@
 import { sql } from 'drizzle-orm'
-import { isAlive } from '../accounts/sessions.js'
-import type { Db } from '../db/client.js'
-import { deliveryState, sessionKind, sessions, whatsappDeliveries } from '../db/tables.js'
+import { isAlive } from '../accounts/sessions.ts'
+import type { Db } from '../db/client.ts'
+import { deliveryState, sessionKind, sessions, whatsappDeliveries, whatsappHolds } from '../db/tables.ts'
 
 export type MetricsStore = ReturnType<typeof createMetricsStore>
 
-export interface Counted extends Record<string, unknown> { what: 'sessions' | 'jobs' | 'oldest' | 'deliveries', state: string, value: number }
+export interface Counted extends Record<string, unknown> { what: 'sessions' | 'jobs' | 'oldest' | 'deliveries' | 'held', state: string, value: number }
 
 /** What a job is: to be done now, being done, meant for later, failed and tried again later, given up. */
 const JOB_STATES = ['waiting', 'working', 'scheduled', 'retrying', 'failed']
@@ -24,15 +24,16 @@ export function createMetricsStore (db: Db) {
             WHEN run_at <= now() THEN 'waiting' WHEN attempts > 0 THEN 'retrying' ELSE 'scheduled' END AS state
           FROM graphile_worker.jobs
         ), newest AS (
-          SELECT state, created_at FROM ${whatsappDeliveries} ORDER BY id DESC LIMIT 10000
+          SELECT ${whatsappDeliveries.state}, ${whatsappDeliveries.createdAt} FROM ${whatsappDeliveries} ORDER BY ${whatsappDeliveries.id} DESC LIMIT 10000
         ), counted AS (
           ${every('sessions', sessionKind.enumValues)}
-          UNION ALL SELECT 'sessions', kind::text, count(*) FROM ${sessions} WHERE ${isAlive} GROUP BY kind
+          UNION ALL SELECT 'sessions', ${sessions.kind}::text, count(*) FROM ${sessions} WHERE ${isAlive} GROUP BY ${sessions.kind}
           UNION ALL ${every('jobs', JOB_STATES)}
           UNION ALL SELECT 'jobs', state, count(*) FROM jobs GROUP BY state
           UNION ALL SELECT 'oldest', '', coalesce(extract(epoch FROM now() - min(run_at)), 0) FROM jobs WHERE state = 'waiting'
+          UNION ALL SELECT 'held', '', coalesce(extract(epoch FROM now() - min(${whatsappHolds.since})), 0) FROM ${whatsappHolds}
           UNION ALL ${every('deliveries', deliveryState.enumValues)}
-          UNION ALL SELECT 'deliveries', 'queued', count(*) FROM ${whatsappDeliveries} WHERE state = 'queued'
+          UNION ALL SELECT 'deliveries', 'queued', count(*) FROM ${whatsappDeliveries} WHERE ${whatsappDeliveries.state} = 'queued'
           UNION ALL SELECT 'deliveries', state::text, count(*) FROM newest
             WHERE state <> 'queued' AND created_at > now() - interval '1 day' GROUP BY state
         )

@@ -1,11 +1,11 @@
 import type { EventEmitter } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { Db } from '../db/client.js'
-import type { Counted, MetricsStore } from './metrics-store.js'
+import type { Db } from '../db/client.ts'
+import type { Counted, MetricsStore } from './metrics-store.ts'
 
 /** How long a scrape waits for the database, in milliseconds: it answers without it, well before Prometheus gives up. */
-const PATIENCE = 2_000
+const QUERY_TIMEOUT_MS = 2_000
 
 /** Upper bounds of the histograms, in seconds. */
 const BUCKETS = {
@@ -30,13 +30,15 @@ type Open = Record<'sockets' | 'streams' | 'generations' | 'busy', () => number>
 export function createMetrics ({ db, store, open }: { db: Db, store: MetricsStore, open: Open }) {
   const registry = new Registry()
   const registers = [registry]
+  /** Tokens that were stored since the counters were read, by bot. */
+  const stored = new Map<string, Record<'prompt' | 'completion', number>>()
   const { $client: pool } = db
   collectDefaultMetrics({ register: registry })
 
   const requests = new Histogram({ name: 'parley_http_request_seconds', help: 'From a request to its answer, or to the beginning of a stream', labelNames: ['method', 'route', 'status'], buckets: BUCKETS.requests, registers })
   const queries = new Histogram({ name: 'parley_query_seconds', help: 'Queries of requests, by the name of what is prepared', labelNames: ['query'], buckets: BUCKETS.queries, registers })
   const replies = new Counter({ name: 'parley_replies_total', help: 'Replies that bots were asked for, by how they ended', labelNames: ['bot', 'outcome', 'error'], registers })
-  const tokens = new Counter({ name: 'parley_reply_tokens_total', help: 'Tokens of replies as their providers counted, of what was asked and of what was said', labelNames: ['bot', 'kind'], registers })
+  const tokens = new Counter({ name: 'parley_reply_tokens_total', help: 'Tokens that replies cost, of the prompt and of the completion, as /api/admin/usage has them', labelNames: ['bot', 'kind'], registers, collect: countTokens })
   const firstTokens = new Histogram({ name: 'parley_reply_first_token_seconds', help: 'Until a bot that takes its time began to speak', labelNames: ['bot'], buckets: BUCKETS.firstTokens, registers })
 
   gauge('parley_pool_connections', 'Connections to the database', () => pool.totalCount)
@@ -49,6 +51,7 @@ export function createMetrics ({ db, store, open }: { db: Db, store: MetricsStor
 
   const isUp = new Gauge({ name: 'parley_database_up', help: 'Whether the database answered this scrape; if not, what is asked of it is left out', registers })
   const oldest = new Gauge({ name: 'parley_job_oldest_seconds', help: 'How long the oldest job that waits has been due', registers })
+  const held = new Gauge({ name: 'parley_whatsapp_held_seconds', help: 'How long everything that is to be sent on WhatsApp has been held because of trouble with our account; 0 while nothing is', registers })
   const counted = {
     sessions: new Gauge({ name: 'parley_sessions', help: 'Sessions that are open, on all instances', labelNames: ['state'], registers }),
     jobs: new Gauge({ name: 'parley_jobs', help: 'Jobs of all instances', labelNames: ['state'], registers }),
@@ -67,12 +70,14 @@ export function createMetrics ({ db, store, open }: { db: Db, store: MetricsStor
   /** What stands in the database, asked once for all who scrape meanwhile; nothing where it does not answer in time. */
   async function askDatabase () {
     asking ??= store.count().catch(() => undefined).finally(() => { asking = undefined })
-    const rows = await Promise.race([asking, sleep(PATIENCE, undefined, { ref: false })])
+    const rows = await Promise.race([asking, sleep(QUERY_TIMEOUT_MS, undefined, { ref: false })])
     isUp.set(rows === undefined ? 0 : 1)
     oldest.remove()
+    held.remove()
     for (const each of Object.values(counted)) each.reset()
     for (const { what, state, value } of rows ?? []) {
       if (what === 'oldest') oldest.set(value)
+      else if (what === 'held') held.set(value)
       else counted[what].set({ state }, value)
     }
   }
@@ -98,9 +103,24 @@ export function createMetrics ({ db, store, open }: { db: Db, store: MetricsStor
       firstTokens.observe({ bot }, seconds)
     },
 
-    cost (bot: string, { promptTokens, completionTokens }: { promptTokens: number, completionTokens: number }) {
-      tokens.inc({ bot, kind: 'prompt' }, promptTokens)
-      tokens.inc({ bot, kind: 'completion' }, completionTokens)
+    /** To be told the tokens that were added to the stored costs; fewer than none where an estimate was too high. */
+    spent ({ bot, promptTokens, completionTokens }: { bot: string, promptTokens: number, completionTokens: number }) {
+      const { prompt = 0, completion = 0 } = stored.get(bot) ?? {}
+      stored.set(bot, { prompt: prompt + promptTokens, completion: completion + completionTokens })
+    }
+  }
+
+  /**
+   * Brings the counters to what is stored, when they are read. A counter must not fall, or Prometheus takes it for one
+   * that began anew: where a scrape has seen an estimate that was corrected since, the next tokens make up for it.
+   */
+  function countTokens () {
+    for (const [bot, costs] of stored) {
+      for (const kind of ['prompt', 'completion'] as const) {
+        const uncounted = costs[kind]
+        costs[kind] = Math.min(0, uncounted)
+        tokens.inc({ bot, kind }, Math.max(0, uncounted))
+      }
     }
   }
 }

@@ -1,9 +1,10 @@
-import type { Directory, InstantBot, StreamingBot } from '../bots/bot.js'
-import type { Ended, Metrics } from './metrics.js'
+import type { Directory, InstantBot, StreamingBot } from '../bots/bot.ts'
+import { failureCodeOf } from '../failures.ts'
+import type { Ended, Metrics } from './metrics.ts'
 
-type Watched = Pick<Metrics, 'replied' | 'firstToken' | 'cost'>
+type Watched = Pick<Metrics, 'replied' | 'firstToken'>
 
-/** The same bots, whose replies are counted as they end: whoever asks them notices nothing. */
+/** Wraps bots so that their replies are counted when they end. Callers see no difference. */
 export function watchReplies (directory: Directory, metrics: Watched): Directory {
   return row => {
     const bot = directory(row)
@@ -22,20 +23,21 @@ function watchInstant (answer: InstantBot, bot: string, metrics: Watched): Insta
 }
 
 function watchStreaming (reply: StreamingBot, bot: string, metrics: Watched): StreamingBot {
-  return async function * watched (turns, signal) {
+  return async function * watched (turns, signal, context) {
     const began = performance.now()
     let isFirst = true
-    let ended: Ended = { bot, outcome: 'failed', error: 'BOT_NONSENSE' } // whoever listens has had enough
+    let ended: Ended = { bot, outcome: 'failed', error: 'BOT_NONSENSE' } // the listener stopped early
     try {
-      for await (const piece of await reply(turns, signal)) {
-        if ('usage' in piece) metrics.cost(bot, piece.usage)
-        else if (isFirst) metrics.firstToken(bot, (performance.now() - began) / 1000)
-        isFirst = false
+      for await (const piece of await reply(turns, signal, context)) {
+        if (isFirst && 'text' in piece) {
+          metrics.firstToken(bot, (performance.now() - began) / 1000)
+          isFirst = false
+        }
         yield piece
       }
       ended = { bot, outcome: 'complete' }
     } catch (error) {
-      ended = { bot, outcome: 'failed', error: (error as { failure?: string }).failure ?? 'BOT_BROKE_OFF' }
+      ended = { bot, outcome: 'failed', error: failureCodeOf((error as { failure?: unknown }).failure) }
       throw error
     } finally {
       metrics.replied(signal.aborted ? { bot, outcome: signal.reason === 'stopped' ? 'stopped' : 'interrupted' } : ended)

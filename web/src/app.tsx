@@ -1,20 +1,22 @@
 import { lazy, Suspense, useEffect } from 'react'
-import { useMe } from './api/queries.js'
-import { useRoute } from './route.js'
-import { Forgot, ResetPassword, VerifyEmail } from './start/recovery.js'
-import { Welcome } from './start/welcome.js'
-import { words } from './words.js'
+import { useMe } from './api/queries.ts'
+import { useRoute } from './route.ts'
+import { PhoneChat } from './start/phone-chat.tsx'
+import { Forgot, ResetPassword, VerifyEmail } from './start/recovery.tsx'
+import { Welcome } from './start/welcome.tsx'
+import { words } from './words.ts'
 
-// What the first screen does not need comes when it is needed.
-const Home = lazy(() => import('./home.js'))
+// Loaded when a user is signed in, to keep the first screen small.
+const Home = lazy(() => import('./home.tsx'))
 
-/** Which screen it is. */
+/** Chooses the screen by the address and by whether somebody is signed in. */
 export function App () {
   const route = useRoute()
   const { data: me, error, refetch, isFetching } = useMe()
   useEffect(() => { document.title = words.name }, [route.at])
 
   if (route.at === 'reset-password') return <ResetPassword token={route.token} />
+  if (route.at === 'phone') return <PhoneChat key={route.phone} phone={route.phone} />
   if (route.at === 'verify-email') return <VerifyEmail token={route.token} />
   if (me === undefined && error !== null) {
     return (
@@ -27,10 +29,10 @@ export function App () {
     )
   }
   if (me === undefined) return <Loading />
-  if (me === null) return route.at === 'forgot' ? <Forgot /> : <Welcome />
+  if (me === null) return route.at === 'forgot' ? <Forgot /> : <Welcome invitation={route.at === 'invite' ? route.token : undefined} />
   return <Suspense fallback={<Loading />}><Home key={me.id} me={me} route={route} /></Suspense>
 }
 
 function Loading () {
-  return <main className='loading' aria-busy='true'><span className='visually-hidden'>{words.loading}</span></main>
+  return <main className='loading' aria-busy='true'><span className='brand-mark' aria-hidden='true' /><p>{words.loading}</p></main>
 }

@@ -1,21 +1,23 @@
 import { useEffect, useState } from 'react'
-import type { Profile } from './api/shapes.js'
-import { openSocket, type LiveSocket } from './api/live.js'
-import { forgetUser, queries } from './api/queries.js'
-import { AccountPage } from './account/account.js'
-import { ConversationList } from './chat/conversation-list.js'
-import { ConversationPage } from './chat/conversation.js'
-import { NewConversation } from './chat/new-conversation.js'
-import type { Route } from './route.js'
-import { words } from './words.js'
+import type { Profile } from './api/shapes.ts'
+import { openSocket, type LiveSocket } from './api/live.ts'
+import { forgetUser, queries } from './api/queries.ts'
+import { AccountPage } from './account/account.tsx'
+import { ConversationList } from './chat/conversation-list.tsx'
+import { ConversationPage } from './chat/conversation.tsx'
+import { NewConversation } from './chat/new-conversation.tsx'
+import type { Route } from './route.ts'
+import { forgetDrafts } from './ui/drafts.ts'
+import { words } from './words.ts'
 
-/** How long a connection may be away before anybody is told, in milliseconds. */
-const QUIET = 1_500
+/** How long a connection may be lost before the page says so, in milliseconds. */
+const OFFLINE_AFTER_MS = 1_500
 
-/** For whoever is logged in: the conversations beside what is open. */
+/** The screen of a signed-in user: the list of conversations, and beside it the open one. */
 export default function Home ({ me, route }: { me: Profile, route: Route }) {
   const { socket, isOffline } = useSocket()
-  const isAtList = route.at === 'home' || route.at === 'forgot'
+  useEffect(() => forgetDrafts(me.id), [me.id])
+  const isAtList = ['home', 'forgot', 'invite'].includes(route.at)
   return (
     <div className={isAtList ? 'home at-list' : 'home'}>
       <ConversationList me={me} selected={route.at === 'conversation' ? route.id : undefined} />
@@ -24,7 +26,7 @@ export default function Home ({ me, route }: { me: Profile, route: Route }) {
         {socket !== undefined && (
           route.at === 'conversation'
             ? <ConversationPage key={route.id} id={route.id} me={me} socket={socket} />
-            : route.at === 'account' ? <AccountPage me={me} /> : <NewConversation />
+            : route.at === 'account' ? <AccountPage me={me} /> : <NewConversation me={me} />
         )}
       </div>
     </div>
@@ -37,7 +39,7 @@ function useSocket () {
   useEffect(() => {
     const opened = openSocket(forgetUser)
     let telling: ReturnType<typeof setTimeout>
-    const tellSoon = () => { telling = setTimeout(setIsOffline, QUIET, true) }
+    const tellSoon = () => { telling = setTimeout(setIsOffline, OFFLINE_AFTER_MS, true) }
     let wasAway = false
     opened.on('connect', () => {
       clearTimeout(telling)

@@ -1,4 +1,4 @@
-import type { Script } from './flow.js'
+import type { Script } from './flow.ts'
 
 /** Asks for a name and a favorite song, and remembers both. */
 export const favoriteSong: Script = {

@@ -1,23 +1,30 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import { Type, type Static } from 'typebox'
-import type { AccountStore } from '../../accounts/store.js'
-import type { SessionUser } from '../../accounts/sessions.js'
-import type { Config } from '../../config.js'
-import type { Converse } from '../../conversations/converse.js'
-import type { ConversationStore } from '../../conversations/store.js'
-import type { Streams } from '../../conversations/streams.js'
-import { BOT_FAILED, BOT_NOT_FOUND, INVALID_API_KEY, INVALID_TOKEN, MISSING_API_KEY, MISSING_TOKEN } from '../../errors.js'
-import { answers, ClientId, type ErrorBody, Text } from '../../http/schema.js'
+import type { FastifyReply } from 'fastify'
+import { MAX_TOKEN_LENGTH } from '../../accounts/authentication.ts'
+import type { AccountStore } from '../../accounts/store.ts'
+import type { SessionUser } from '../../accounts/sessions.ts'
+import type { Config } from '../../config.ts'
+import type { Converse } from '../../conversations/converse.ts'
+import { UserText } from '../../conversations/schema.ts'
+import type { ConversationStore } from '../../conversations/store.ts'
+import type { Streams } from '../../conversations/live/streams.ts'
+import { BOT_FAILED, BOT_NOT_FOUND, INVALID_API_KEY, INVALID_TOKEN, MISSING_API_KEY, MISSING_TOKEN } from '../../errors.ts'
+import { answers, ClientId, type ErrorBody } from '../../http/schema.ts'
+import { isSameSecret } from '../../text/same-secret.ts'
 
 export const GuestMessageSchema = Type.Object({
-  content: Text(8000),
-  token: Type.Optional(Type.String()),
+  content: UserText,
+  token: Type.Optional(Type.String({ maxLength: MAX_TOKEN_LENGTH })),
   client_id: Type.Optional(ClientId)
-})
+}, { title: 'GuestMessage' })
 export type GuestMessage = Static<typeof GuestMessageSchema>
 
-export const GuestAnswerSchema = Type.Object({ text: Type.String() })
+export const GuestAnswerSchema = Type.Object({ text: Type.String() }, { title: 'GuestAnswer' })
+
+/** Longer API keys are refused unseen. Node refuses headers of more than 16 KiB itself. */
+const MAX_KEY_LENGTH = 4096
 
 export interface GuestChatOptions {
   config: Pick<Config, 'API_KEYS' | 'GUEST_BOT'>
@@ -27,31 +34,34 @@ export interface GuestChatOptions {
   streams: Pick<Streams, 'ended'>
 }
 
-/** Guests: whoever comes with an API key may chat with one bot, and is known by a token that lasts 24 hours. */
+/** Guests: a front end with an API key lets them chat with one bot. A guest is identified by a token that lasts 24 hours. */
 export function createGuestChat ({ config, accounts, conversations, converse, streams }: GuestChatOptions) {
-  const keys = config.API_KEYS?.split(',').map(key => digest(key.trim())) ?? []
+  const keys = config.API_KEYS?.split(',').map(key => key.trim()) ?? []
 
   return {
-    /** @throws MISSING_API_KEY, INVALID_API_KEY */
-    mustHaveKey (key: string | undefined) {
+    /** Gives the SHA-256 of the key, in hexadecimal. @throws MISSING_API_KEY, INVALID_API_KEY */
+    mustHaveKey (key: string | undefined): string {
       if (key === undefined || key === '') throw new MISSING_API_KEY()
-      const given = digest(key)
-      // Every key is compared, and each in constant time.
-      const isKnown = keys.map(known => timingSafeEqual(known, given)).includes(true)
+      if (key.length > MAX_KEY_LENGTH) throw new INVALID_API_KEY()
+      // All keys are compared, so that the time does not tell which one matched.
+      const isKnown = keys.map(known => isSameSecret(key, known)).includes(true)
       if (!isKnown) throw new INVALID_API_KEY()
+      return createHash('sha256').update(key).digest('hex')
     },
 
-    /** Makes a guest, and a conversation that the bot opens. @throws BOT_NOT_FOUND */
-    async begin (): Promise<{ guestId: number, text: string }> {
-      return await accounts.createGuest(async (guestId, tx) =>
+    /** Makes a guest of the API key, and a conversation that the bot opens. @throws BOT_NOT_FOUND */
+    async begin (apiKeyHash: string): Promise<{ guestId: number, text: string }> {
+      return await accounts.createGuest(apiKeyHash, async (guestId, tx) =>
         ({ guestId, text: await conversations.createGreeted(guestId, config.GUEST_BOT, tx) }))
     },
 
     /** @throws INVALID_TOKEN, CONVERSATION_NOT_FOUND, BOT_NOT_FOUND, and what `Converse` throws */
-    async say (guest: SessionUser | undefined, text: string, clientId: string | undefined) {
+    async say (guest: SessionUser | undefined, text: string, clientId: string | undefined, reply: Pick<FastifyReply, 'takeSlot' | 'leaveSlot'>) {
       if (guest?.kind !== 'guest') throw new INVALID_TOKEN()
+      await reply.takeSlot(guest.id)
       const conversation = await conversations.newestOfGuest(guest.id)
-      const { messages } = await converse({ author: guest, to: { conversation }, text, clientId })
+      const { messages } = await converse({ author: guest, to: { conversation }, text, field: 'content', clientId })
+      reply.leaveSlot()
       const [, answer] = await streams.ended(guest.id, conversation, messages)
       if (answer === undefined) throw new BOT_NOT_FOUND()
       if (answer.text === '') throw new BOT_FAILED()
@@ -67,21 +77,17 @@ export function tokenOf ({ token }: GuestMessage, bearer: string | undefined): s
   return given
 }
 
-function digest (key: string) {
-  return createHash('sha256').update(key).digest()
-}
-
-/** The seed's words: code, name, colon, sentence. */
+/** The legacy format: code, name, colon, sentence. @see docs/compatibility.md */
 export function withStatus (body: ErrorBody): ErrorBody {
   return { ...body, error: `${body.statusCode} ${STATUS_CODES[body.statusCode]}: ${body.error}` }
 }
 
 export const Initial = {
-  exposeHeadRoute: false,
   schema: {
+    operationId: 'beginGuestChat',
     summary: 'Lets a guest in: a token, and what the bot says first',
     tags: ['chat'],
-    headers: Type.Object({ 'x-api-key': Type.Optional(Type.String()) }),
-    response: answers({ 200: Type.Object({ token: Type.String(), text: Type.String() }) }, [MISSING_API_KEY, INVALID_API_KEY, BOT_NOT_FOUND])
+    headers: Type.Object({ 'x-api-key': Type.Optional(Type.String({ maxLength: 16 * 1024 })) }),
+    response: answers({ 200: Type.Object({ token: Type.String(), text: Type.String() }, { title: 'GuestToken' }) }, [MISSING_API_KEY, INVALID_API_KEY, BOT_NOT_FOUND])
   }
 }

@@ -1,57 +1,74 @@
 import { Type, type Static } from 'typebox'
 import type { FastifyRequest } from 'fastify'
-import type { AccountStore } from '../../accounts/store.js'
-import type { Converse } from '../../conversations/converse.js'
-import { EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG } from '../../errors.js'
-import { ClientId, ErrorSchema, type ErrorBody } from '../../http/schema.js'
+import type { AccountStore } from '../../accounts/store.ts'
+import type { Config } from '../../config.ts'
+import type { Converse } from '../../conversations/converse.ts'
+import type { Streams } from '../../conversations/live/streams.ts'
+import { BOT_FAILED, EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG } from '../../errors.ts'
+import { ClientId, ErrorSchema, type ErrorBody } from '../../http/schema.ts'
+import { readPhoneNumber, RULE } from '../../text/phone-number.ts'
+import { isLongerThan, MAX_MESSAGE_LENGTH, trimmed } from '../../text/text.ts'
 
-/** A number is taken as its digits. */
-const Input = Type.Unsafe<string | number>({ type: ['string', 'number'] })
+/** The longest phone number in code points, with separators. */
+const MAX_PHONE_LENGTH = 200
+
+/** A JSON number is taken as its digits. */
+const Input = (rules: object) => Type.Unsafe<string | number>({ type: ['string', 'number'], ...rules })
 
 export const PhoneQuestionSchema = Type.Object({
-  user_phone: Input,
-  user_message: Input,
+  user_phone: Input({ maxLength: MAX_PHONE_LENGTH }),
+  user_message: Input({ maxLength: MAX_MESSAGE_LENGTH, 'x-trimmed': true }),
   client_id: Type.Optional(ClientId)
-})
+}, { title: 'PhoneQuestion' })
 export type PhoneQuestion = Static<typeof PhoneQuestionSchema>
 
-export const PhoneAnswerSchema = Type.Object({ user_phone: Type.String(), bot_message: Type.String() })
+export const PhoneAnswerSchema = Type.Object({ user_phone: Type.String(), bot_message: Type.String() }, { title: 'PhoneAnswer' })
 export type PhoneAnswer = Static<typeof PhoneAnswerSchema>
 
 /** A guest's errors have neither field. */
-export const PhoneErrorSchema = Type.Object({ ...ErrorSchema.properties, ...Type.Partial(PhoneAnswerSchema).properties })
+export const PhoneErrorSchema = Type.Object({ ...ErrorSchema.properties, ...Type.Partial(PhoneAnswerSchema).properties }, { title: 'PhoneError' })
 
-const BOT = 'favorite-song'
+export interface PhoneChatOptions {
+  config: Pick<Config, 'PHONE_BOT'>
+  accounts: AccountStore
+  converse: Converse
+  streams: Pick<Streams, 'ended'>
+}
 
 /**
- * Answers a message of the guided chat. Whoever types a phone number has proved nothing: its digits are an identity
- * of their own, which is no account's and no WhatsApp contact's. `count` is told those digits, and may refuse them.
- * @throws EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG, and what `count` and `Converse` throw
+ * Answers a message of the guided chat, which `PHONE_BOT` holds. Typing a phone number proves nothing: its
+ * digits are an identity of their own, which is no account's and no WhatsApp contact's. `count` is told those digits,
+ * and may refuse them. A bot that takes its time is waited for.
+ * @throws EMPTY_INPUT, INVALID_PHONE, BOT_FAILED, and what `count`, `Converse` and `Streams.ended` throw
  */
-export function createPhoneChat (accounts: AccountStore, converse: Converse) {
+export function createPhoneChat ({ config, accounts, converse, streams }: PhoneChatOptions) {
   return async function chatByPhone (question: PhoneQuestion, count: (digits: string) => Promise<void>): Promise<PhoneAnswer> {
-    const phone = String(question.user_phone).trim()
-    const text = String(question.user_message).trim()
+    const phone = trimmed(String(question.user_phone))
+    const text = trimmed(String(question.user_message))
     if (phone === '' || text === '') throw new EMPTY_INPUT()
-    const address = digitsOf(phone)
-    await count(address)
-    if ([...text].length > 8000) throw new MESSAGE_TOO_LONG()
-    const id = await accounts.identify('phone', address)
-    const { messages: [, answer] } = await converse({
-      author: { id, username: null }, to: { newestOf: 'phone', bot: BOT }, text, clientId: question.client_id
+    const number = readPhoneNumber(phone)
+    if (number.problem !== undefined) throw new INVALID_PHONE(number.problem)
+    await count(number.digits)
+    const id = await accounts.identify('phone', number.digits, number.former)
+    const { conversation, messages } = await converse({
+      author: { id, username: null }, to: { newestOf: 'phone', bot: config.PHONE_BOT }, text, clientId: question.client_id
     })
+    const [, answer] = await streams.ended(id, conversation, messages)
+    if (answer!.text === '') throw new BOT_FAILED()
     return { user_phone: phone, bot_message: answer!.text }
   }
 }
 
-/** 3 to 15 digits, as E.164 has them; spaces, dots, dashes and brackets are for the eye. */
-function digitsOf (phone: string) {
-  const [, digits] = /^\+?(\d{3,15})$/.exec(phone.replace(/[\s.\p{Pd}()[\]{}]/gu, '')) ?? []
-  if (digits === undefined) throw new INVALID_PHONE()
-  return digits
+/**
+ * Refuses what is too long before the schema does, since the guided chat has errors of its own for it.
+ * @throws INVALID_PHONE, MESSAGE_TOO_LONG
+ */
+export function refuseTooLong ({ user_phone: phone, user_message: message }: { user_phone?: unknown, user_message?: unknown }) {
+  if (typeof phone === 'string' && isLongerThan(MAX_PHONE_LENGTH, phone)) throw new INVALID_PHONE(`${RULE}. This one is longer than ${MAX_PHONE_LENGTH} characters`)
+  if (typeof message === 'string' && isLongerThan(MAX_MESSAGE_LENGTH, message.trim())) throw new MESSAGE_TOO_LONG()
 }
 
-/** Both seeds' error fields: what is wrong as `error` and as `bot_message`, and the number that it is about. */
+/** The error fields of both legacy clients: the message as `error` and as `bot_message`, and the phone number. */
 export function inBothSeedsWords (body: ErrorBody, { body: sent }: FastifyRequest): ErrorBody & PhoneAnswer {
   const { user_phone: phone } = (sent ?? {}) as { user_phone?: unknown }
   const isEmpty = body.code === 'EMPTY_INPUT'
@@ -59,7 +76,7 @@ export function inBothSeedsWords (body: ErrorBody, { body: sent }: FastifyReques
   return {
     ...body,
     error: isEmpty || isIncomplete ? "Invalid input. 'user_phone' and 'user_message' are required." : body.error,
-    user_phone: typeof phone === 'string' || typeof phone === 'number' ? String(phone) : '',
+    user_phone: typeof phone === 'string' || typeof phone === 'number' ? String(phone).slice(0, MAX_PHONE_LENGTH) : '',
     bot_message: isIncomplete ? 'Request must contain user_phone and user_message' : body.error
   }
 }

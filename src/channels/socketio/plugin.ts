@@ -5,46 +5,76 @@ import '@fastify/cookie'
 import type { FastifyError } from 'fastify'
 import { Server as Engine } from 'engine.io'
 import { Server } from 'socket.io'
-import { INVALID_TOKEN } from '../../errors.js'
-import type { ErrorBody } from '../../http/schema.js'
-import type { LiveServer, LiveSocket } from './events.js'
-import { createSocketService, type SocketServiceOptions } from './service.js'
+import { Encoder } from 'socket.io-parser'
+import { WebSocketServer, type ServerOptions } from 'ws'
+import type { Config } from '../../config.ts'
+import { INVALID_TOKEN, NOT_FOUND, TOO_MANY_REQUESTS } from '../../errors.ts'
+import { answerRaw } from '../../http/raw-answer.ts'
+import type { ErrorBody } from '../../http/schema.ts'
+import { BoundedDecoder } from './decoder.ts'
+import type { LiveServer, LiveSocket } from './events.ts'
+import { createSocketGuard, type GuardConfig } from './guard.ts'
+import { connectionOf, createSocketService, type SocketServiceOptions } from './service.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** How many sockets are connected. */
+    /** The number of connected sockets. */
     countSockets: () => number
   }
 }
 
-export interface SocketIoOptions extends Omit<SocketServiceOptions, 'app'> {
+export interface SocketIoOptions extends Omit<SocketServiceOptions, 'app' | 'config'> {
+  config: SocketServiceOptions['config'] & GuardConfig & Pick<Config, 'SOCKET_LOGIN_TIMEOUT'>
   cookieName: string
   describe: (error: FastifyError) => ErrorBody
 }
 
 const PATH = '/socket.io/'
 
-/** How long a client may take to say goodbye when the server closes, in milliseconds. */
-const LAST_WORDS = 200
+/** A client that sends a larger packet is disconnected without an answer. Smaller ones that are too long for their event are refused. */
+const MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
+
+/** How long a client may take for the closing handshake. */
+const CLOSE_TIMEOUT_MS = 200
+
+/** Whether a request begins a connection. Later ones carry its `sid`. */
+const isHandshake = (url: string) => !/[?&]sid=/.test(url)
 
 /**
- * Socket.IO on the server's own port, at its default path and namespace. Who connects has a session, and comes from a
- * page that may call us, as with HTTP: browsers do not guard WebSockets by themselves.
+ * Closes a WebSocket whose client does not answer the closing handshake. By default `ws` waits 30 s for that, in which a
+ * client that was refused or disconnected would keep its connection, uncounted by the limits on sockets.
  */
-export const socketio = fp<SocketIoOptions>(async function socketio (app, { cookieName, ...options }) {
+class ImpatientWebSocketServer extends WebSocketServer {
+  constructor (options: ServerOptions) {
+    super({ ...options, closeTimeout: CLOSE_TIMEOUT_MS } as ServerOptions)
+  }
+}
+
+/**
+ * Socket.IO on the server's own port, at its default path and namespace. A connection needs a session and an allowed
+ * origin, as HTTP does: browsers do not apply CORS to WebSockets.
+ */
+export const socketio = fp<SocketIoOptions>(async function socketio (app, { config, cookieName, ...options }) {
   const engine = new Engine({
-    maxHttpBufferSize: 64 * 1024,
+    wsEngine: ImpatientWebSocketServer,
+    maxHttpBufferSize: MAX_PAYLOAD_BYTES,
     cors: { origin: app.origins, credentials: true },
     allowRequest: ({ headers }, decide) => { decide(null, app.isFromOurs(headers)) }
   })
-  const io: LiveServer = new Server({ serveClient: false })
+  const io: LiveServer = new Server({
+    serveClient: false, parser: { Encoder, Decoder: BoundedDecoder }, connectTimeout: config.SOCKET_LOGIN_TIMEOUT * 1000
+  })
   io.bind(engine)
-  const serve = createSocketService({ app, ...options })
+  const serve = createSocketService({ app, config, ...options })
+  const served = new WeakMap<LiveSocket['conn'], LiveSocket>()
+  const guard = createSocketGuard({ config, log: app.log, cut })
+  engine.on('connection', guard.watch)
 
   io.use(async (socket, next) => {
     try {
       const user = await app.userOf(tokenOf(socket))
       if (user === undefined) throw new INVALID_TOKEN()
+      guard.enter(socket.conn, user.id)
       socket.data.user = user
       next()
     } catch (error) {
@@ -52,16 +82,33 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { cook
       next(Object.assign(new Error(sentence), { data: { code, error: sentence } }))
     }
   })
-  io.on('connection', serve)
+  io.on('connection', socket => {
+    served.set(socket.conn, socket)
+    // The timeout for a token counts only until the first one: a client that leaves must not keep its connection.
+    socket.once('disconnect', () => { socket.conn.close() })
+    serve(socket)
+  })
   app.decorate('countSockets', () => io.sockets.sockets.size)
 
-  /** In `auth.token`, in the query, as Bearer, or in the cookie. */
+  /** Finds the token in `auth.token`, the query, the Authorization header or the cookie. */
   function tokenOf ({ handshake: { auth, query, headers } }: LiveSocket) {
     const given = [auth['token'], query['token'], /^Bearer\s+(\S+)$/i.exec(headers.authorization ?? '')?.[1]]
     return given.find(token => typeof token === 'string') ?? app.parseCookie(headers.cookie ?? '')[cookieName]
   }
 
-  // Long polling comes as any request does, on every address that we listen on; what follows is the engine's.
+  function cut (connection: LiveSocket['conn']) {
+    const socket = served.get(connection)
+    const { code, error } = options.describe(new TOO_MANY_REQUESTS())
+    socket?.emit('error', { code, error })
+    connection.close()
+    // A client that keeps sending may never read this. Without the timeout, its packets would be read until it closes.
+    setTimeout(() => {
+      connectionOf(connection)?.terminate()
+      connection.close(true)
+    }, CLOSE_TIMEOUT_MS).unref()
+  }
+
+  // Long polling arrives as ordinary requests, on every address that we listen on. The engine handles them.
   app.route({
     method: ['GET', 'POST'],
     url: PATH,
@@ -69,6 +116,7 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { cook
     schema: { hide: true },
     exposeHeadRoute: false,
     async onRequest (request, reply) {
+      if (isHandshake(request.url)) await guard.admit(request.raw)
       reply.hijack()
       engine.handleRequest(request.raw, reply.raw)
     },
@@ -78,18 +126,23 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { cook
 
   let isClosing = false
   const upgraded = new Set<Duplex>()
-  app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+  app.server.on('upgrade', async (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (request.headers.upgrade?.toLowerCase() !== 'websocket') return
     upgraded.add(socket)
     socket.once('close', () => upgraded.delete(socket))
-    if (!isClosing && request.url?.startsWith(PATH)) return engine.handleUpgrade(request, socket, head)
-    socket.on('error', () => { /* whoever asked is gone, and 'close' follows */ })
-    socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n', () => socket.destroy())
+    const refuse = (error: FastifyError) => answerRaw(socket, options.describe(error))
+    if (isClosing || !request.url!.startsWith(PATH)) return refuse(new NOT_FOUND())
+    try {
+      if (isHandshake(request.url!)) await guard.admit(request)
+    } catch (error) {
+      return refuse(error as FastifyError)
+    }
+    engine.handleUpgrade(request, socket, head)
   })
 
   app.addHook('preClose', async () => {
     isClosing = true
-    engine.close() // not `io.disconnectSockets`: whom that tells does not come back by itself, to another instance
-    setTimeout(() => { for (const socket of upgraded) socket.destroy() }, LAST_WORDS).unref()
+    engine.close() // not `io.disconnectSockets`: clients would not reconnect by themselves to another instance
+    setTimeout(() => { for (const socket of upgraded) socket.destroy() }, CLOSE_TIMEOUT_MS).unref()
   })
 })

@@ -2,16 +2,18 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyError, FastifyInstance } from 'fastify'
 import type { Socket } from 'socket.io'
-import type { SessionUser, Sessions } from '../../accounts/sessions.js'
-import type { Config } from '../../config.js'
-import type { Converse } from '../../conversations/converse.js'
-import type { Events, Follower } from '../../conversations/events.js'
-import { heardIn, type Change, type FeedStore } from '../../conversations/feed-store.js'
-import type { ConversationStore } from '../../conversations/store.js'
-import { INVALID_TOKEN, NOT_FOR_GUESTS, SERVER_BUSY, TOO_MANY_REQUESTS } from '../../errors.js'
-import type { ErrorBody } from '../../http/schema.js'
-import { JoinChat, SendMessage, StartChat, type ClientToServer, type LiveMessage, type LiveSocket } from './events.js'
-import { createPace } from './pace.js'
+import type { SessionUser, Sessions } from '../../accounts/sessions.ts'
+import type { Config } from '../../config.ts'
+import type { Converse } from '../../conversations/converse.ts'
+import type { Events, Follower } from '../../log/followers.ts'
+import { heardIn, type Change, type FeedStore } from '../../log/feed-store.ts'
+import type { ConversationStore } from '../../conversations/store.ts'
+import { INVALID_MESSAGE, INVALID_TOKEN, SERVER_BUSY } from '../../errors.ts'
+import { createLimiter } from '../../http/limiter.ts'
+import type { ErrorBody } from '../../http/schema.ts'
+import { TOO_LONG } from './decoder.ts'
+import type { Slot } from '../../http/slots.ts'
+import { JoinChat, SendMessage, StartChat, type ClientToServer, type LiveMessage, type LiveSocket } from './events.ts'
 
 export interface SocketServiceOptions {
   app: FastifyInstance
@@ -24,24 +26,25 @@ export interface SocketServiceOptions {
   describe: (error: FastifyError) => ErrorBody
 }
 
-/** A client that has so much to read yet, in bytes, is too slow: it comes back and catches up. */
-const BACKLOG = 1024 * 1024
+/** A client with a larger backlog is too slow and is disconnected. It reconnects and catches up. */
+const MAX_BACKLOG_BYTES = 1024 * 1024
 
-/** One that has no more to read yet than this gets what it has missed, in bytes. */
-const CAUGHT_UP = 256 * 1024
+/** Catching up pauses until the client's backlog is below this. */
+const RESUME_BELOW_BYTES = 256 * 1024
 
-/** What a socket's events do. Who asks, and what it may see, is looked up anew for each of them. */
+/** Handles a socket's events. The session and its rights are looked up again for each event. */
 export function createSocketService ({ app, config, sessions, conversations, feeds, events, converse, describe }: SocketServiceOptions) {
   const checks = { start_chat: app.checkOf(StartChat), send_message: app.checkOf(SendMessage), join_chat: app.checkOf(JoinChat) }
-  const mayWrite = config.RATE_LIMITS === 'off' ? () => true : createPace(20, 10_000)
-  const mayAsk = config.RATE_LIMITS === 'off' ? () => true : createPace(600, 60_000)
+  const hasLimits = config.RATE_LIMITS === 'on'
+  const writes = hasLimits ? createLimiter(20, 10) : undefined
+  const requests = hasLimits ? createLimiter(600, 60) : undefined
 
   return function serve (socket: LiveSocket) {
     const { sessionId, id: userId } = socket.data.user
     const followers = new Map<number, { follower: Follower, unfollow: () => void }>()
-    /** Of the messages that this socket sends, by their client ids: it has them from the acknowledgement. */
+    /** The socket's own messages by client id. It gets these in the acknowledgement, so they are not emitted to it again. */
     const sent = new Map<string, Sent>()
-    /** Ends when no conversation is being joined. */
+    /** Resolves when no join is in progress. */
     let joining: Promise<unknown> = Promise.resolve()
 
     const forget = sessions.watch(sessionId, () => { socket.disconnect(true) })
@@ -51,16 +54,15 @@ export function createSocketService ({ app, config, sessions, conversations, fee
     })
 
     on('start_chat', async (user, { name = 'Chat', bots, users = [] }) => {
-      if (user.isGuest && users.length > 0) throw new NOT_FOR_GUESTS()
-      if (!mayWrite(userId)) throw new TOO_MANY_REQUESTS()
-      const { id } = await conversations.create(userId, { name, bots, users })
+      await writes?.count(userId)
+      const { id } = await conversations.create(user, { name, bots, users })
       follow(id, 0)
       socket.emit('chat_session_started', { chat_session_id: id })
       return { chat_session_id: id }
     })
 
     on('send_message', async (user, { chat_session_id: id, text, client_id: clientId = `socket:${randomUUID()}` }) => {
-      if (!mayWrite(userId)) throw new TOO_MANY_REQUESTS()
+      await writes?.count(userId)
       const own: Sent = { isAnswered: false }
       sent.set(clientId, own)
       try {
@@ -72,7 +74,7 @@ export function createSocketService ({ app, config, sessions, conversations, fee
         return { messages: messages.map(message => ({ ...message, chat_session_id: id, isLocal: message.sender === 'user' })) }
       } catch (error) {
         sent.delete(clientId)
-        // The connection to the database may break when the message is in the log already.
+        // The message may be stored although the connection to the database broke.
         if (own.withheld !== undefined) tell(id, own.withheld)
         throw error
       }
@@ -80,7 +82,7 @@ export function createSocketService ({ app, config, sessions, conversations, fee
 
     on('join_chat', async (_user, { chat_session_id: id, after = 0 }) => {
       const joined = joining.then(() => join(id, after))
-      joining = joined.catch(() => { /* whoever asked is told */ })
+      joining = joined.catch(() => { /* the caller of join_chat gets the error */ })
       return await joined
     })
 
@@ -90,19 +92,25 @@ export function createSocketService ({ app, config, sessions, conversations, fee
     ) {
       const listener = async (...args: unknown[]) => {
         const acknowledge = typeof args.at(-1) === 'function' ? args.pop() as (answer: object) => void : undefined
+        let slot: Slot | undefined
         try {
+          await requests?.count(userId)
+          slot = app.enterSlot(userId, { isPatient: true })
+          await slot.ready
           const user = await sessions.userOf(sessionId)
           if (user === undefined) throw new INVALID_TOKEN()
-          if (!mayAsk(userId)) throw new TOO_MANY_REQUESTS()
           if (app.isUnderPressure()) throw new SERVER_BUSY()
+          if (args[0] === TOO_LONG) throw new INVALID_MESSAGE()
           const input = checks[event](args[0] ?? {}) as ReturnType<typeof checks[Event]>
           const answer = await work(user, input)
           acknowledge?.(answer)
         } catch (error) {
-          const refusal = inTheSeedsWords(event, describe(error as FastifyError))
+          const refusal = inLegacyWords(event, describe(error as FastifyError))
           socket.emit('error', refusal)
           acknowledge?.(refusal)
           if (refusal.code === 'INVALID_TOKEN') socket.disconnect(true)
+        } finally {
+          slot?.leave()
         }
         cutIfTooSlow(socket)
       }
@@ -110,10 +118,10 @@ export function createSocketService ({ app, config, sessions, conversations, fee
       anySocket.on(event as string, listener)
     }
 
-    /** What changed after a rev, one conversation after the other, as fast as the client reads; the last page is where it goes on live. */
+    /** Sends the changes after a rev, as fast as the client reads, one join at a time. Live events follow the last page. */
     async function join (id: number, after: number) {
-      while (socket.connected && backlogOf(socket) > CAUGHT_UP) await sleep(20)
-      // What comes live meanwhile is among what is read.
+      while (socket.connected && backlogOf(socket) > RESUME_BELOW_BYTES) await sleep(20)
+      // Changes that happen meanwhile are part of what is read.
       const live = followers.get(id)
       live?.unfollow()
       let from = live?.follower.after
@@ -132,7 +140,7 @@ export function createSocketService ({ app, config, sessions, conversations, fee
       }
     }
 
-    /** Live from this rev on; a conversation that is followed already goes on from where it is. */
+    /** Follows a conversation live after this rev. If it is followed already, that continues from where it is. */
     function follow (conversation: number, after: number, heard = new Map<number, number>()) {
       const known = followers.get(conversation)
       if (known !== undefined) return known.follower
@@ -168,30 +176,30 @@ export function createSocketService ({ app, config, sessions, conversations, fee
   }
 }
 
-/** A message of the socket's own, whether it was acknowledged, and as the log has it when that comes first. */
+/** A message that this socket sent. `isAnswered`: acknowledged. The log's version is kept if it arrives before that. */
 interface Sent { isAnswered: boolean, withheld?: Change }
 
-/** What waits for a client, here and in its connection, in bytes. */
+/** How many bytes wait for a client, here and in its connection. */
 function backlogOf ({ conn }: LiveSocket) {
   const packets = conn['writeBuffer'] as Array<{ data?: string }>
   return packets.reduce((sum, { data = '' }) => sum + Buffer.byteLength(data), connectionOf(conn)?.bufferedAmount ?? 0)
 }
 
-/** One that does not read would not read a goodbye either. */
+/** Disconnects a client that does not read, without waiting for a closing handshake. */
 function cutIfTooSlow (socket: LiveSocket) {
-  if (!socket.connected || backlogOf(socket) <= BACKLOG) return
+  if (!socket.connected || backlogOf(socket) <= MAX_BACKLOG_BYTES) return
   const connection = connectionOf(socket.conn)
   socket.disconnect(true)
   socket.conn.close(true)
   connection?.terminate()
 }
 
-/** The WebSocket; undefined where the client polls. */
-function connectionOf ({ transport }: LiveSocket['conn']) {
+/** The WebSocket; undefined when the client polls. */
+export function connectionOf ({ transport }: Pick<LiveSocket['conn'], 'transport'>) {
   return (transport as { socket?: { bufferedAmount: number, terminate: () => void } }).socket
 }
 
-function inTheSeedsWords (event: keyof ClientToServer, { code, error }: ErrorBody) {
+function inLegacyWords (event: keyof ClientToServer, { code, error }: ErrorBody) {
   if (code === 'CONVERSATION_NOT_FOUND') return { code: 'CHAT_SESSION_NOT_FOUND', error: 'Chat session not found' }
   if (event === 'send_message' && code.startsWith('INVALID_') && code !== 'INVALID_TOKEN') return { code: 'INVALID_MESSAGE', error }
   return { code, error }

@@ -1,25 +1,36 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Config } from '../../config.js'
-import { reasonOf } from '../../db/client.js'
-import { list, record, text } from './payload.js'
-import { readError, WINDOW_CLOSED } from './reading.js'
+import type { Config } from '../../config.ts'
+import { reasonOf } from '../../db/client.ts'
+import { troubleOf } from './error-codes.ts'
+import { list, record, text } from './json.ts'
+import { readError, WINDOW_CLOSED, type Problem } from './reading.ts'
 
 export type WhatsAppClient = ReturnType<typeof createWhatsAppClient>
 
-interface Problem { errorCode: number | null, error: string | null }
-
-/** What became of a request to send: `unknown` when it may have arrived, but no answer did. */
-export type Outcome =
+/**
+ * What became of a request to send: `later` when it should be tried again, `held` when our account can send nothing at
+ * the moment, `unknown` when it may have arrived, but no answer did.
+ */
+export type SendOutcome =
   | { is: 'sent', whatsappId: string }
-  | { is: 'refused', state: 'failed' | 'window_closed' } & Problem
-  | { is: 'later', afterSeconds: number } & Problem
-  | { is: 'unknown' } & Problem
+  | { is: 'refused', state: 'failed' | 'window_closed', problem: Problem }
+  | { is: 'later', afterSeconds: number, problem: Problem }
+  | { is: 'held', problem: Problem }
+  | { is: 'unknown', problem: Problem }
+
+/** A contact's address, in the field in which Meta takes it. */
+export type Recipient = { to: string } | { recipient: string }
+
+/** What is sent, as Meta's API takes it. @see https://developers.facebook.com/documentation/business-messaging/whatsapp/messages/send-messages */
+export type Content =
+  | { type: 'text', text: { preview_url: boolean, body: string } }
+  | { type: 'template', template: { name: string, language: { code: string }, components?: object[] } }
 
 /** Milliseconds: what takes longer is given up while a server that closes still waits for its jobs. */
-const PATIENCE = 10_000
+const SEND_TIMEOUT_MS = 10_000
 
-/** Too many requests: of the app, the account, the number, and to one contact. @see https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes */
-const TOO_MANY = [4, 80007, 130429, 131056]
+/** In seconds: the longest pause that we take from `Retry-After`, since nothing is sent later than that. */
+const MAX_RETRY_AFTER_SECONDS = 24 * 60 * 60
 
 /** With these it is certain that nothing reached Meta. */
 const NEVER_ARRIVED = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT/
@@ -35,25 +46,24 @@ export function createWhatsAppClient ({ META_API_URL, META_PHONE_NUMBER_ID, META
       method: 'POST',
       headers: { authorization: `Bearer ${META_ACCESS_TOKEN}`, 'content-type': 'application/json' },
       body: JSON.stringify({ messaging_product: 'whatsapp', ...message }),
-      signal: AbortSignal.timeout(PATIENCE)
+      signal: AbortSignal.timeout(SEND_TIMEOUT_MS)
     })
     const said = await answer.text()
-    return { status: answer.status, retryAfter: Number(answer.headers.get('retry-after')) || 0, body: parse(said) }
+    return { status: answer.status, retryAfter: Math.min(Number(answer.headers.get('retry-after')) || 0, MAX_RETRY_AFTER_SECONDS), body: parse(said) }
   }
 
   return {
-    /** Sends text to a phone number, which Meta prefers, or to a user id. Never throws. */
-    async send (to: { phone: string } | { userId: string }, body: string): Promise<Outcome> {
+    /** Sends a message to a contact. Never throws. */
+    async send (recipient: Recipient, content: Content): Promise<SendOutcome> {
       if (META_PHONE_NUMBER_ID === undefined || META_ACCESS_TOKEN === undefined) {
-        return { is: 'later', afterSeconds: 0, errorCode: null, error: 'META_PHONE_NUMBER_ID or META_ACCESS_TOKEN is not set' }
+        return { is: 'held', problem: { errorCode: null, error: 'META_PHONE_NUMBER_ID or META_ACCESS_TOKEN is not set' } }
       }
       try {
-        const recipient = 'phone' in to ? { to: to.phone } : { recipient: to.userId }
-        return outcomeOf(await post({ ...recipient, type: 'text', text: { preview_url: true, body } }))
+        return outcomeOf(await post({ ...recipient, ...content }))
       } catch (error) {
         const { code, message } = reasonOf(error)
         const problem = { errorCode: null, error: message }
-        return NEVER_ARRIVED.test(String(code)) ? { is: 'later', afterSeconds: 0, ...problem } : { is: 'unknown', ...problem }
+        return NEVER_ARRIVED.test(String(code)) ? { is: 'later', afterSeconds: 0, problem } : { is: 'unknown', problem }
       }
     },
 
@@ -61,19 +71,24 @@ export function createWhatsAppClient ({ META_API_URL, META_PHONE_NUMBER_ID, META
     markRead (whatsappId: string): void {
       if (META_PHONE_NUMBER_ID === undefined || META_ACCESS_TOKEN === undefined) return
       post({ status: 'read', message_id: whatsappId, typing_indicator: { type: 'text' } })
-        .catch(error => log.debug({ err: error }, 'a message could not be marked as read'))
+        .catch(error => log.debug({ err: error }, 'A WhatsApp message could not be marked as read'))
     }
   }
 }
 
-function outcomeOf ({ status, retryAfter, body }: { status: number, retryAfter: number, body: unknown }): Outcome {
+function outcomeOf ({ status, retryAfter, body }: { status: number, retryAfter: number, body: unknown }): SendOutcome {
   const { messages, error } = record(body)
   const whatsappId = text(record(list(messages)[0])['id'])
-  if (status < 300) return whatsappId === undefined ? { is: 'unknown', errorCode: null, error: `HTTP ${status} without a message` } : { is: 'sent', whatsappId }
-  const said = readError(error)
-  const problem = { errorCode: said.errorCode, error: said.error ?? `HTTP ${status}` }
-  if (status === 429 || TOO_MANY.includes(Number(said.errorCode)) || status >= 500) return { is: 'later', afterSeconds: retryAfter, ...problem }
-  return { is: 'refused', state: said.errorCode === WINDOW_CLOSED ? 'window_closed' : 'failed', ...problem }
+  if (status < 300 && error === undefined) {
+    return whatsappId === undefined ? { is: 'unknown', problem: { errorCode: null, error: `HTTP ${status} without a message` } } : { is: 'sent', whatsappId }
+  }
+  const { problem: said, report } = readError(error)
+  const problem = { ...said, error: said.error ?? `HTTP ${status}` }
+  switch (troubleOf({ ...report, status })) {
+    case 'account': return { is: 'held', problem }
+    case 'passing': return { is: 'later', afterSeconds: retryAfter, problem }
+    case 'message': return { is: 'refused', state: report.code === WINDOW_CLOSED ? 'window_closed' : 'failed', problem }
+  }
 }
 
 function parse (said: string): unknown {

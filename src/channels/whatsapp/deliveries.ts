@@ -1,47 +1,61 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Turns } from '../../db/turns.js'
-import type { WhatsAppClient } from './client.js'
-import type { DeliveryStore, NextDelivery } from './deliveries-store.js'
-import { partsOf } from './parts.js'
+import type { JobLocks } from '../../db/job-lock.ts'
+import type { Content, WhatsAppClient } from './client.ts'
+import { pauseAfter, type DeliveryStore, type NextDelivery } from './deliveries-store.ts'
+import { partsOf } from './parts.ts'
+import type { Probe } from './probe.ts'
+import { contentOf } from './templates.ts'
 
 /** In seconds: how long statuses may tell that an attempt without an answer arrived, before it is sent again. */
-const PATIENCE = 20
-
-/** In seconds: the longest pause between two attempts. */
-const LONGEST_PAUSE = 15 * 60
+const STATUS_TIMEOUT_SECONDS = 20
 
 export interface SenderOptions {
   deliveries: DeliveryStore
-  turns: Turns
+  locks: JobLocks
   client: WhatsAppClient
   log: Pick<FastifyBaseLogger, 'warn'>
 }
 
 /** Sends what is queued for a contact, in order: what has to wait holds up what is behind it, what is refused does not. */
-export function createSender ({ deliveries, turns, client, log }: SenderOptions) {
+export function createSender ({ deliveries, locks, client, log }: SenderOptions) {
   /** Whether the next one may follow. */
-  async function send (contact: string, delivery: NextDelivery): Promise<boolean> {
-    const { id, part, attempts, phone, errorCode, error, waitSeconds } = delivery
-    if (delivery.isUnanswered && !delivery.isInDoubt) return await wait(deliveries.doubt(id, PATIENCE), contact, PATIENCE)
+  async function send (contact: string, delivery: NextDelivery, probe: Probe | undefined): Promise<boolean> {
+    const { id, attempts, errorCode, error, hold, waitSeconds } = delivery
+    if (delivery.isUnanswered && !delivery.isInDoubt) return await wait(deliveries.doubt(id, STATUS_TIMEOUT_SECONDS), contact, STATUS_TIMEOUT_SECONDS)
     if (waitSeconds > 0) return await wait(undefined, contact, waitSeconds)
 
     const witness = delivery.isUnanswered ? await deliveries.witness(id) : undefined
     if (witness !== undefined) return await goOn(deliveries.sent(id, witness))
-    const body = partsOf(delivery)[part]
-    if (body === undefined) return await goOn(deliveries.refused(id, 'failed', { errorCode: null, error: 'The message was deleted' }))
-    if (!delivery.isWindowOpen) return await goOn(deliveries.refused(id, 'window_closed', { errorCode, error }))
-    if (delivery.isTooOld) return await goOn(deliveries.refused(id, 'failed', { errorCode, error }))
+    const content = contentFor(delivery)
+    const problem = { errorCode: errorCode ?? hold?.errorCode ?? null, error: error ?? hold?.error ?? null }
+    if (content === undefined) return await goOn(deliveries.refused(id, 'failed', { errorCode: null, error: 'The message was deleted' }))
+    if (hold !== null && delivery.isTooOld) return await goOn(deliveries.refused(id, 'failed', problem))
+    if (!delivery.isWindowOpen && content.type === 'text') return await goOn(deliveries.refused(id, 'window_closed', problem))
+    if (delivery.isTooOld) return await goOn(deliveries.refused(id, 'failed', problem))
+    if (hold !== null && (probe?.isSpent ?? true)) {
+      if (hold.isOverdue && probe === undefined) await deliveries.probeNow()
+      return false
+    }
+    if (probe !== undefined) probe.isSpent = true
 
     await deliveries.begin(id)
-    const outcome = await client.send(phone === null ? { userId: contact } : { phone }, body)
-    if (outcome.is !== 'sent') log.warn({ delivery: id, outcome }, 'a reply on WhatsApp was not sent')
+    const outcome = await client.send(addressOf(delivery), content)
+    if (outcome.is !== 'sent' && outcome.is !== 'held') log.warn({ delivery: id, outcome }, 'A WhatsApp message was not sent')
     switch (outcome.is) {
-      case 'sent': return await goOn(deliveries.sent(id, outcome.whatsappId))
-      case 'refused': return await goOn(deliveries.refused(id, outcome.state, outcome))
-      case 'unknown': return await wait(deliveries.doubt(id, PATIENCE, outcome), contact, PATIENCE)
+      case 'sent':
+        if (probe !== undefined) probe.sent = id
+        return await goOn(deliveries.sent(id, outcome.whatsappId))
+      case 'refused':
+        if (probe !== undefined) probe.isSpent = false
+        return await goOn(deliveries.refused(id, outcome.state, outcome.problem))
+      case 'unknown': return await wait(deliveries.doubt(id, STATUS_TIMEOUT_SECONDS, outcome.problem), contact, STATUS_TIMEOUT_SECONDS)
+      case 'held': {
+        await deliveries.held(id, outcome.problem)
+        return false // the hold's end has everything sent that is queued
+      }
       case 'later': {
-        const pause = Math.max(outcome.afterSeconds, Math.min(4 ** attempts, LONGEST_PAUSE))
-        return await wait(deliveries.later(id, pause, outcome), contact, pause)
+        const pause = Math.max(outcome.afterSeconds, pauseAfter(attempts))
+        return await wait(deliveries.later(id, pause, outcome.problem), contact, pause)
       }
     }
   }
@@ -57,15 +71,28 @@ export function createSender ({ deliveries, turns, client, log }: SenderOptions)
     return false
   }
 
-  return async function sendAll (contact: string, job: number): Promise<void> {
+  /** Sends all that is queued for a contact; while everything is held nothing, or one message for a probe. */
+  return async function sendAll (contact: string, job: number, probe?: Probe): Promise<void> {
     const next = () => deliveries.next(contact)
-    await turns.workAlone(`whatsapp-send ${contact}`, job, async () => {
+    await locks.workAlone(`whatsapp-send ${contact}`, job, async () => {
       for (let delivery = await next(); delivery !== undefined; delivery = await next()) {
-        if (!await send(contact, delivery)) return
+        if (!await send(contact, delivery, probe)) return
       }
-    }, async () => {
-      const delivery = await next()
-      return delivery !== undefined && delivery.waitSeconds === 0
     })
   }
+}
+
+/** What goes out; undefined when the message was deleted. */
+function contentFor (delivery: NextDelivery): Content | undefined {
+  if (delivery.template !== null) return delivery.status === 'deleted' ? undefined : contentOf(delivery.template)
+  const body = partsOf(delivery)[delivery.part]
+  return body === undefined ? undefined : { type: 'text', text: { preview_url: true, body } }
+}
+
+/**
+ * A number where there is one, as Meta prefers it, else the user id, which Meta takes in a field of its own. Every contact
+ * has one of them.
+ */
+function addressOf ({ phone, userId }: NextDelivery) {
+  return phone === null ? { recipient: userId! } : { to: phone }
 }

@@ -1,9 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { DELIVERY_NOT_FOUND, INVALID_REQUEST, NOT_AN_ADMIN, NOT_FOR_GUESTS, NOT_TO_RETRY, UNAUTHORIZED } from '../../errors.js'
-import { linkNext } from '../../http/paging.js'
-import { answers, Id, LOGGED_IN, Nullable, PageQuery, Timestamp } from '../../http/schema.js'
-import type { LedgerStore } from './ledger-store.js'
+import { DELIVERY_NOT_FOUND, NOT_AN_ADMIN, NOT_FOR_GUESTS, NOT_TO_RETRY, UNAUTHORIZED } from '../../errors.ts'
+import { invalidRequest } from '../../http/faults.ts'
+import { linkNext } from '../../http/paging.ts'
+import { answers, Id, LOGGED_IN, Nullable, PageQuery, Timestamp } from '../../http/schema.ts'
+import type { LedgerStore } from './ledger-store.ts'
 
 /** What became of all that was to go out on WhatsApp. The scope that registers it is for admins. */
 export const deliveryRoutes: FastifyPluginAsyncTypebox<{ ledger: LedgerStore }> =
@@ -15,20 +16,19 @@ export const deliveryRoutes: FastifyPluginAsyncTypebox<{ ledger: LedgerStore }> 
       return page
     })
 
-    app.post('/:id/retry', Retry, async ({ params }) => ledger.retry(params.id))
+    app.post('/:id/retry', Retry, async ({ user, params }) => ledger.retry(user, params.id))
   }
 
 /** @throws INVALID_REQUEST for a month or an hour that there is not */
 function timeOf (text: string) {
   const time = new Date(text)
   if (!Number.isNaN(time.getTime())) return time
-  const validation = [{ keyword: 'format', instancePath: '/since', schemaPath: '', params: {}, message: 'must be a time that there is' }]
-  throw Object.assign(new INVALID_REQUEST(), { validation, validationContext: 'querystring' })
+  throw invalidRequest([{ path: 'since', message: 'must be a time that exists' }])
 }
 
 const StateSchema = Type.Enum(['queued', 'sent', 'delivered', 'read', 'failed', 'window_closed'])
 
-const DeliverySchema = Type.Object({
+export const DeliverySchema = Type.Object({
   id: Id,
   conversation_id: Id,
   message_id: Id,
@@ -40,8 +40,9 @@ const DeliverySchema = Type.Object({
   error: Nullable(Type.String()),
   attempts: Type.Integer(),
   created_at: Timestamp,
-  updated_at: Timestamp
-})
+  updated_at: Timestamp,
+  held_since: Type.Unsafe<Date | null>({ type: ['string', 'null'], format: 'date-time', description: 'Since when everything is held, where this delivery waits for that: WhatsApp takes none of our messages, for the reason in `error_code` and `error`' })
+}, { title: 'Delivery' })
 
 const common = { tags: ['admin'], security: LOGGED_IN }
 const NOT_YOU = [UNAUTHORIZED, NOT_FOR_GUESTS, NOT_AN_ADMIN]
@@ -49,14 +50,19 @@ const NOT_YOU = [UNAUTHORIZED, NOT_FOR_GUESTS, NOT_AN_ADMIN]
 const List = {
   schema: {
     ...common,
+    operationId: 'listDeliveries',
     summary: 'What went out on WhatsApp, or did not, newest first',
     querystring: Type.Object({
       limit: PageQuery.properties.limit,
       before: Type.Optional(Type.Integer({ ...Id, description: 'The page before the delivery with this id' })),
-      contact: Type.Optional(Type.String({ minLength: 1, maxLength: 200, pattern: '^[!-~]*$' })),
+      contact: Type.Optional(Type.String({
+        minLength: 1, maxLength: 200, pattern: /^[!-~]*$/.source, 'x-rule': 'may contain only printable ASCII characters, and no spaces'
+      })),
       state: Type.Optional(StateSchema),
       since: Type.Optional(Type.String({
-        pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,3})?)?Z$',
+        maxLength: 24,
+        pattern: /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?Z$/.source,
+        'x-rule': 'must be a time in UTC such as 2026-11-21T10:00:00Z',
         description: 'A time, as 2026-11-21T10:00:00Z: what was made before it is left out'
       }))
     }),
@@ -67,6 +73,7 @@ const List = {
 const Retry = {
   schema: {
     ...common,
+    operationId: 'retryDelivery',
     summary: 'Sends again what failed, or came when the window was closed',
     params: Type.Object({ id: Id }),
     response: answers({ 200: DeliverySchema }, [...NOT_YOU, DELIVERY_NOT_FOUND, NOT_TO_RETRY])

@@ -1,33 +1,36 @@
-import { and, eq, isNull, sql } from 'drizzle-orm'
-import type { Db } from '../../db/client.js'
-import { addJob } from '../../db/jobs.js'
-import { chatbots, whatsappContacts, whatsappInbox } from '../../db/tables.js'
-import type { Piece } from './payload.js'
+import { and, eq, inArray, isNotNull, isNull, sql } from 'drizzle-orm'
+import type { Db } from '../../db/client.ts'
+import { addJob } from '../../db/jobs.ts'
+import { prepareQuery, rowsFrom, value } from '../../db/prepared.ts'
+import { whatsappContacts, whatsappHolds, whatsappInbox } from '../../db/tables.ts'
+import type { WebhookItem } from './payload.ts'
 
 export type InboxStore = ReturnType<typeof createInboxStore>
 
 /** A piece that waits in a contact's inbox. */
-export interface Waiting {
+export interface WaitingMessage {
   id: number
   whatsappId: string
-  kind: Piece['kind']
+  kind: WebhookItem['kind']
   body: Buffer
   sentAt: Date
   /** The message together with which it is answered. */
   togetherWith: number | null
+  /** For a deletion or an edit: WhatsApp's id of the message that it changes. */
+  about: string | null
+  /** Whether its answer is in the ledger, or it gets none. */
+  isHandled: boolean
   /** How long ago it came. */
   secondsHere: number
 }
 
-/** The engines whose bots think. */
-const THINKERS = ['openai', 'webhook']
-
 /** The parts of a reply that go out: of which message of the log, and which of its parts. */
-export interface Part { conversation: number, message: number, part: number }
+export interface ReplyPart { conversation: number, message: number, part: number }
 
 /** What came in: kept before anybody thinks about it, and worked off by a job for each contact. */
 export function createInboxStore (db: Db) {
   const isOf = (contact: string) => and(eq(whatsappInbox.contact, contact), isNull(whatsappInbox.handledAt))
+  const isMessage = and(eq(whatsappInbox.kind, 'message'), isNull(whatsappInbox.about))
   const columns = {
     id: whatsappInbox.id,
     whatsappId: whatsappInbox.whatsappId,
@@ -35,6 +38,8 @@ export function createInboxStore (db: Db) {
     body: whatsappInbox.body,
     sentAt: whatsappInbox.sentAt,
     togetherWith: whatsappInbox.togetherWith,
+    about: whatsappInbox.about,
+    isHandled: sql<boolean>`${whatsappInbox.handledAt} IS NOT NULL`,
     secondsHere: sql<number>`extract(epoch FROM now() - ${whatsappInbox.receivedAt})::float`
   }
 
@@ -43,54 +48,77 @@ export function createInboxStore (db: Db) {
      * Keeps a webhook's pieces and adds a job for each contact of whom something is new, in one statement: all of it is
      * there, or none. In one order, so that two that bring the same wait for each other, and never in a circle.
      */
-    async keep (pieces: Piece[]): Promise<void> {
-      await db.$client.query({
-        name: 'keep_in_inbox',
-        text: KEEP,
-        values: [
-          pieces.map(({ id }) => id), pieces.map(({ kind }) => kind), pieces.map(({ contact }) => contact),
-          pieces.map(({ body }) => body), pieces.map(({ problem }) => problem), pieces.map(({ sentAt }) => sentAt.toISOString())
-        ]
-      })
+    async keep (pieces: WebhookItem[]): Promise<void> {
+      await db.$client.query(KEEP({
+        id: pieces.map(({ id }) => id),
+        kind: pieces.map(({ kind }) => kind),
+        user_id: pieces.map(({ contact }) => contact?.userId ?? null),
+        phone: pieces.map(({ contact }) => contact?.phone ?? null),
+        moves: pieces.map(({ successor }) => successor !== null),
+        new_user_id: pieces.map(({ successor }) => successor?.userId ?? null),
+        new_phone: pieces.map(({ successor }) => successor?.phone ?? null),
+        about: pieces.map(({ about }) => about),
+        body: pieces.map(({ body }) => body),
+        problem: pieces.map(({ problem }) => problem),
+        sent_at: pieces.map(({ sentAt }) => sentAt.toISOString())
+      }))
     },
 
-    /** What is the next to handle of a contact: what was begun, then by WhatsApp's time, then as it came. */
-    async next (contact: string): Promise<Waiting | undefined> {
+    /**
+     * What is the next to handle of a contact: what deletes or edits a message, so that no bot hears what was taken back,
+     * then what was begun, then by WhatsApp's time, then as it came.
+     */
+    async next (contact: string): Promise<WaitingMessage | undefined> {
       const [row] = await db.select(columns).from(whatsappInbox).where(isOf(contact))
-        .orderBy(isNull(whatsappInbox.togetherWith), whatsappInbox.sentAt, whatsappInbox.id).limit(1)
+        .orderBy(isNull(whatsappInbox.about), isNull(whatsappInbox.togetherWith), whatsappInbox.sentAt, whatsappInbox.id).limit(1)
       return row
+    },
+
+    /**
+     * A contact's message by WhatsApp's id, with all the messages that were answered together with it, in their order;
+     * nothing where it has not come, or was too long ago.
+     */
+    async messagesWith (contact: string, whatsappId: string): Promise<WaitingMessage[]> {
+      const [one] = await db.select(columns).from(whatsappInbox)
+        .where(and(eq(whatsappInbox.contact, contact), eq(whatsappInbox.whatsappId, whatsappId), isMessage))
+      if (one === undefined || one.togetherWith === null) return one === undefined ? [] : [one]
+      return await db.select(columns).from(whatsappInbox).where(and(eq(whatsappInbox.contact, contact), eq(whatsappInbox.togetherWith, one.togetherWith)))
+        .orderBy(whatsappInbox.sentAt, whatsappInbox.id)
+    },
+
+    /** The deletions and edits of these messages by their contact, oldest first. */
+    async changesOf (contact: string, whatsappIds: string[]): Promise<Array<{ about: string | null, body: Buffer }>> {
+      return await db.select({ about: whatsappInbox.about, body: whatsappInbox.body }).from(whatsappInbox)
+        .where(and(eq(whatsappInbox.contact, contact), isNotNull(whatsappInbox.about), inArray(whatsappInbox.about, whatsappIds)))
+        .orderBy(whatsappInbox.sentAt, whatsappInbox.id)
+    },
+
+    async handled (id: number): Promise<void> {
+      await db.update(whatsappInbox).set({ handledAt: sql`now()` }).where(eq(whatsappInbox.id, id))
     },
 
     /**
      * All the messages that are answered together with this one, in their order: those that were once, so that it is
      * the same text when it is tried again, or else all that wait now.
      */
-    async gather (contact: string, { id, togetherWith }: Waiting): Promise<Waiting[]> {
+    async gather (contact: string, { id, togetherWith }: WaitingMessage): Promise<WaitingMessage[]> {
       if (togetherWith === null) {
-        await db.update(whatsappInbox).set({ togetherWith: id }).where(and(isOf(contact), eq(whatsappInbox.kind, 'message')))
+        await db.update(whatsappInbox).set({ togetherWith: id }).where(and(isOf(contact), isMessage))
       }
       return await db.select(columns).from(whatsappInbox).where(and(isOf(contact), eq(whatsappInbox.togetherWith, togetherWith ?? id)))
         .orderBy(whatsappInbox.sentAt, whatsappInbox.id)
     },
 
-    /** Whether a bot thinks about what it says, so that it should be asked once and not for each message. */
-    async isThinker (bot: string): Promise<boolean> {
-      const [row] = await db.select({ engine: chatbots.engine }).from(chatbots).where(eq(chatbots.name, bot))
-      return row !== undefined && THINKERS.includes(row.engine)
-    },
-
-    /** Notes what a message tells of its contact: the number, and when it last said something. */
-    async heardOf (contact: string, phone: string | undefined, at: Date): Promise<void> {
-      await db.insert(whatsappContacts).values({ contact, phone, lastMessageAt: at }).onConflictDoUpdate({
+    /** Notes when a contact last said something. Gives whether an answer can be sent at the moment, or would be held. */
+    async heardOf (contact: string, at: Date): Promise<boolean> {
+      const [row] = await db.insert(whatsappContacts).values({ contact, lastMessageAt: at }).onConflictDoUpdate({
         target: whatsappContacts.contact,
-        set: {
-          phone: sql`coalesce(excluded.phone, ${whatsappContacts.phone})`,
-          lastMessageAt: sql`greatest(${whatsappContacts.lastMessageAt}, excluded.last_message_at)`
-        }
-      })
+        set: { lastMessageAt: sql`greatest(${whatsappContacts.lastMessageAt}, excluded.last_message_at)` }
+      }).returning({ isHeld: sql<boolean>`EXISTS (SELECT FROM ${whatsappHolds})` })
+      return !row!.isHeld
     },
 
-    /** Has a contact's inbox worked off in so many seconds; one job at the most waits for that, as with what goes out. */
+    /** Schedules the job that works off a contact's inbox, in `seconds`. At most one such job waits for each contact. */
     workOffIn: (contact: string, seconds: number) =>
       addJob(db, 'whatsapp-inbox', { contact }, { inSeconds: seconds, key: `whatsapp-inbox ${contact}` }),
 
@@ -98,22 +126,45 @@ export function createInboxStore (db: Db) {
      * Puts the replies to a message into the ledger, adds the job that sends them, and notes that the message, and what
      * is answered with it, is handled, in one statement. A part that is in the ledger already stays as it is.
      */
-    async answered (id: number, contact: string, parts: Part[]): Promise<void> {
-      await db.$client.query({
-        name: 'answered_in_inbox',
-        text: ANSWERED,
-        values: [id, contact, parts.map(({ conversation }) => conversation), parts.map(({ message }) => message), parts.map(({ part }) => part)]
-      })
+    async answered (id: number, contact: string, parts: ReplyPart[]): Promise<void> {
+      await db.$client.query(ANSWERED({
+        id, contact, conversation: parts.map(({ conversation }) => conversation), message: parts.map(({ message }) => message), part: parts.map(({ part }) => part)
+      }))
     }
   }
 }
 
-const KEEP = `
-  WITH kept AS (
-    INSERT INTO whatsapp_inbox (whatsapp_id, kind, contact, body, problem, sent_at, handled_at)
-    SELECT id, kind, contact, body, problem, sent_at, CASE WHEN contact IS NULL THEN now() END
-    FROM unnest($1::text[], $2::inbox_kind[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])
-      WITH ORDINALITY AS piece (id, kind, contact, body, problem, sent_at, place)
+const PIECES = rowsFrom('piece', {
+  id: 'text',
+  kind: 'inbox_kind',
+  user_id: 'text',
+  phone: 'text',
+  moves: 'boolean',
+  new_user_id: 'text',
+  new_phone: 'text',
+  about: 'text',
+  body: 'bytea',
+  problem: 'text',
+  sent_at: 'timestamptz'
+})
+
+/** A piece that is here already tells nothing new of its contact, whose number may be another one since. */
+const KEEP = prepareQuery('keep_in_inbox', sql`
+  WITH piece AS MATERIALIZED (
+    SELECT sorted.*, CASE
+      WHEN moves THEN move_whatsapp_contact(in_user_id => user_id, in_phone => phone, in_new_user_id => new_user_id, in_new_phone => new_phone)
+      WHEN kind = 'message' THEN note_whatsapp_contact(in_user_id => user_id, in_phone => phone)
+      WHEN kind = 'status' THEN coalesce((find_whatsapp_contact(in_user_id => user_id, in_phone => phone)).contact, user_id, phone)
+    END AS contact
+    FROM (
+      SELECT * FROM ${PIECES}
+      WHERE NOT EXISTS (SELECT FROM whatsapp_inbox known WHERE known.whatsapp_id = piece.id)
+      ORDER BY sent_at, place
+    ) sorted
+  ), kept AS (
+    INSERT INTO whatsapp_inbox (whatsapp_id, kind, contact, about, body, problem, sent_at, handled_at)
+    SELECT id, kind, contact, about, body, problem, sent_at, CASE WHEN contact IS NULL THEN now() END
+    FROM piece
     ORDER BY id, place
     ON CONFLICT DO NOTHING
     RETURNING contact
@@ -123,18 +174,18 @@ const KEEP = `
     FROM (SELECT DISTINCT contact FROM kept WHERE contact IS NOT NULL) contacts
     HAVING count(*) > 0
   )
-  SELECT count(*) FROM jobs, graphile_worker.add_jobs(jobs.specs)`
+  SELECT count(*) FROM jobs, graphile_worker.add_jobs(jobs.specs)`)
 
-const ANSWERED = `
+const ANSWERED = prepareQuery('answered_in_inbox', sql`
   WITH queued AS (
     INSERT INTO whatsapp_deliveries (conversation_id, message_id, part, contact)
-    SELECT reply.conversation, reply.message, reply.part, $2
-    FROM unnest($3::bigint[], $4::bigint[], $5::smallint[]) WITH ORDINALITY AS reply (conversation, message, part, place)
+    SELECT reply.conversation, reply.message, reply.part, ${value('contact')}
+    FROM ${rowsFrom('reply', { conversation: 'bigint', message: 'bigint', part: 'smallint' })}
     ORDER BY reply.place
     ON CONFLICT DO NOTHING
     RETURNING id
   ), job AS (
-    SELECT count(graphile_worker.add_job('whatsapp-send', json_build_object('contact', $2::text))) AS added
+    SELECT count(graphile_worker.add_job('whatsapp-send', json_build_object('contact', ${value('contact')}::text))) AS added
     FROM (SELECT FROM queued LIMIT 1) any_queued
   )
-  UPDATE whatsapp_inbox SET handled_at = now() WHERE (id = $1 OR (contact = $2 AND together_with = $1)) AND (SELECT added FROM job) >= 0`
+  UPDATE whatsapp_inbox SET handled_at = now() WHERE (id = ${value('id')} OR (contact = ${value('contact')} AND together_with = ${value('id')})) AND (SELECT added FROM job) >= 0`)

@@ -1,9 +1,10 @@
 import { and, desc, eq, gte, inArray, lt, sql } from 'drizzle-orm'
-import type { Db } from '../../db/client.js'
-import { addJob } from '../../db/jobs.js'
-import { whatsappDeliveries } from '../../db/tables.js'
-import { DELIVERY_NOT_FOUND, NOT_TO_RETRY } from '../../errors.js'
-import { cutPage } from '../../http/paging.js'
+import { logAction, type Admin } from '../../accounts/admin-log-store.ts'
+import type { Db, Transaction } from '../../db/client.ts'
+import { addJob } from '../../db/jobs.ts'
+import { whatsappDeliveries, whatsappHolds } from '../../db/tables.ts'
+import { DELIVERY_NOT_FOUND, NOT_TO_RETRY } from '../../errors.ts'
+import { cutPage } from '../../http/paging.ts'
 
 export type LedgerStore = ReturnType<typeof createLedgerStore>
 
@@ -16,7 +17,7 @@ export function createLedgerStore (db: Db) {
   return {
     /** A page of the ledger, newest first. */
     async list ({ limit, before = Number.MAX_SAFE_INTEGER, ...filter }: { limit: number, before?: number, contact?: string, state?: State, since?: Date }) {
-      const rows = await db.select(shown).from(whatsappDeliveries).where(and(
+      const rows = await selectDeliveries(db).where(and(
         lt(deliveryId, before),
         filter.contact === undefined ? undefined : eq(contact, filter.contact),
         filter.state === undefined ? undefined : eq(state, filter.state),
@@ -26,33 +27,39 @@ export function createLedgerStore (db: Db) {
     },
 
     /** Sends once more what was not. @throws DELIVERY_NOT_FOUND, NOT_TO_RETRY */
-    async retry (id: number) {
+    async retry (admin: Admin, id: number) {
       return await db.transaction(async tx => {
         const [row] = await tx.update(whatsappDeliveries).set({
           state: 'queued', whatsappId: null, attempts: 0, error: null, errorCode: null, updatedAt: sql`now()`, queuedAt: sql`now()`, tryAt: sql`now()`
-        }).where(and(eq(deliveryId, id), inArray(state, ['failed', 'window_closed']))).returning(shown)
+        }).where(and(eq(deliveryId, id), inArray(state, ['failed', 'window_closed']))).returning({ contact })
         if (row === undefined) {
           const [known] = await tx.select({ id: deliveryId }).from(whatsappDeliveries).where(eq(deliveryId, id))
           throw known === undefined ? new DELIVERY_NOT_FOUND() : new NOT_TO_RETRY()
         }
+        await logAction(tx, admin, 'delivery.retry', { details: { delivery: id } })
         await addJob(tx, 'whatsapp-send', { contact: row.contact })
-        return row
+        const [delivery] = await selectDeliveries(tx).where(eq(deliveryId, id))
+        return delivery!
       })
     }
   }
 }
 
-const shown = {
-  id: whatsappDeliveries.id,
-  conversation_id: whatsappDeliveries.conversationId,
-  message_id: whatsappDeliveries.messageId,
-  part: whatsappDeliveries.part,
-  contact: whatsappDeliveries.contact,
-  whatsapp_id: whatsappDeliveries.whatsappId,
-  state: whatsappDeliveries.state,
-  error_code: whatsappDeliveries.errorCode,
-  error: whatsappDeliveries.error,
-  attempts: whatsappDeliveries.attempts,
-  created_at: whatsappDeliveries.createdAt,
-  updated_at: whatsappDeliveries.updatedAt
+/** Deliveries as admins see them. What is held because of our account says so, and why. */
+export function selectDeliveries (db: Pick<Db | Transaction, 'select'>) {
+  return db.select({
+    id: whatsappDeliveries.id,
+    conversation_id: whatsappDeliveries.conversationId,
+    message_id: whatsappDeliveries.messageId,
+    part: whatsappDeliveries.part,
+    contact: whatsappDeliveries.contact,
+    whatsapp_id: whatsappDeliveries.whatsappId,
+    state: whatsappDeliveries.state,
+    error_code: sql<number | null>`coalesce(${whatsappDeliveries.errorCode}, ${whatsappHolds.errorCode})`,
+    error: sql<string | null>`coalesce(${whatsappDeliveries.error}, ${whatsappHolds.error})`,
+    attempts: whatsappDeliveries.attempts,
+    created_at: whatsappDeliveries.createdAt,
+    updated_at: whatsappDeliveries.updatedAt,
+    held_since: whatsappHolds.since
+  }).from(whatsappDeliveries).leftJoin(whatsappHolds, eq(whatsappDeliveries.state, 'queued'))
 }

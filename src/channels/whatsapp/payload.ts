@@ -1,14 +1,21 @@
 import { createHash } from 'node:crypto'
+import { cut, storable } from '../../text/text.ts'
+import { contactsIn, predecessorOf, recipientOf, senderOf, successorOf, type Contact } from './addresses.ts'
+import { list, record, text, type Json } from './json.ts'
 
 // What is in a webhook. Nothing of it is taken for granted: what cannot be understood is a piece, too, and says why.
 
 /** One message or status of a webhook, or what is neither, as it goes into the inbox. */
-export interface Piece {
+export interface WebhookItem {
   /** The same for every delivery of the same piece. */
   id: string
   kind: 'message' | 'status' | 'unknown'
   /** Whom it is from, or went to; null for what is not understood. */
-  contact: string | null
+  contact: Contact | null
+  /** Who the contact has become, where the piece tells of a new number or user id. */
+  successor: Contact | null
+  /** For a deletion or an edit: the id of the message that it changes. */
+  about: string | null
   /** WhatsApp's time. */
   sentAt: Date
   problem: string | null
@@ -16,55 +23,66 @@ export interface Piece {
   body: Buffer
 }
 
-/** Somebody on WhatsApp: by the user id where there is one, since a number may be hidden, or another one tomorrow. */
-export interface Contact { userId: string | undefined, phone: string | undefined }
-
-type Json = Record<string, unknown>
-interface Found { kind: Piece['kind'], item: Json, contact: Json, webhook: Json, number: unknown }
+interface Found { kind: WebhookItem['kind'], item: Json, contact: Json, webhook: Json, number: unknown }
 
 /** Of Meta's ids, so that they are client ids of ours, and a status may stand behind one with a space between. */
 const ID = /^[\x21-\x7e]{1,200}$/
-const ADDRESS = /^[\w.+-]{1,150}$/
 const STATUS = /^[a-z_]{1,30}$/
 
 /**
  * Every piece of a webhook, each on its own: one that cannot be understood holds up no other. What is about another of
  * the app's phone numbers than `ours` is not ours to answer; without one all are.
  */
-export function piecesOf (raw: Buffer, ours?: string): Piece[] {
+export function piecesOf (raw: Buffer, ours?: string): WebhookItem[] {
   const found = readable(raw, () => [...walk(JSON.parse(raw.toString()))])
   if (!Array.isArray(found)) return [found]
   if (found.length === 0) return [unknown(raw, 'holds no messages and no statuses')]
   return found.map(one => readable(raw, () => describe(one, ours, found.length === 1 ? raw : Buffer.from(JSON.stringify(one.webhook)))))
 }
 
-/** What cannot be read (it is no JSON, or nested too deep) was signed, and stays for whoever wants to know what came. */
-function readable<T> (raw: Buffer, read: () => T): T | Piece {
+/** A signed body that cannot be read (not JSON, or nested too deeply) is kept, so that it can be looked at later. */
+function readable<T> (raw: Buffer, read: () => T): T | WebhookItem {
   try {
     return read()
   } catch (error) {
-    return unknown(raw, `cannot be read: ${(error as Error).message.slice(0, 200).replaceAll('\0', '')}`)
+    return unknown(raw, `cannot be read: ${storable(cut((error as Error).message, 200))}`)
   }
 }
 
-function describe ({ kind, item, contact, webhook, number }: Found, ours: string | undefined, body: Buffer): Piece {
+function describe ({ kind, item, contact, webhook, number }: Found, ours: string | undefined, body: Buffer): WebhookItem {
   // What came around it may be in any order: the piece itself tells a repeat.
   if (kind === 'unknown') return unknown(body, 'is neither a message nor a status', JSON.stringify(webhook))
   if (ours !== undefined && number !== undefined && number !== ours) return unknown(body, `is a ${kind} of another phone number`, JSON.stringify(webhook))
+  // Nobody may be answered in private who wrote in a group, and a group's statuses tell nothing of a contact's messages.
+  if (isOfGroup(item)) return unknown(body, `is a ${kind} of a group`, JSON.stringify(webhook))
   const id = text(item['id'])
-  const { userId, phone } = kind === 'message' ? senderOf(item, contact) : recipientOf(item, contact)
-  const address = userId ?? phone
+  const successor = kind === 'message' ? successorOf(item) ?? null : null
+  const found = kind === 'status' ? recipientOf(item, contact) : successor === null ? senderOf(item, contact) : predecessorOf(item)
   if (id === undefined || !ID.test(id)) return unknown(body, `is a ${kind} without an id`, JSON.stringify(webhook))
-  if (address === undefined) return unknown(body, `is a ${kind} of nobody`, JSON.stringify(webhook))
-  const common = { kind, contact: address, sentAt: timeOf(item['timestamp']), problem: null, body }
-  if (kind === 'message') return { ...common, id }
+  if (found.userId === undefined && found.phone === undefined) return unknown(body, `is a ${kind} of nobody`, JSON.stringify(webhook))
+  const common = { kind, contact: found, successor, about: null, sentAt: timeOf(item['timestamp']), problem: null, body }
+  if (kind === 'message') return isChange(item) ? describeChange({ ...common, id }, item) : { ...common, id }
   const status = text(item['status']) ?? ''
   return STATUS.test(status) ? { ...common, id: `${id} ${status}` } : unknown(body, 'is a status of no kind', JSON.stringify(webhook))
 }
 
-function unknown (body: Buffer, problem: string, piece: string | Buffer = body): Piece {
+/** Whether a message deletes or edits an earlier one. @see https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/revoke */
+function isChange ({ type }: Json): boolean {
+  return type === 'revoke' || type === 'edit'
+}
+
+function describeChange (piece: WebhookItem, item: Json): WebhookItem {
+  const about = text(record(item[String(item['type'])])['original_message_id'])
+  return about !== undefined && ID.test(about) ? { ...piece, about } : unknown(piece.body, 'changes a message without an id', `${piece.id} changes nothing`)
+}
+
+function isOfGroup ({ group_id: group, recipient_type: recipientType }: Json) {
+  return (group ?? '') !== '' || recipientType === 'group'
+}
+
+function unknown (body: Buffer, problem: string, piece: string | Buffer = body): WebhookItem {
   const id = `unknown ${createHash('sha256').update(piece).digest('hex')}`
-  return { id, kind: 'unknown', contact: null, sentAt: new Date(), problem, body }
+  return { id, kind: 'unknown', contact: null, successor: null, about: null, sentAt: new Date(), problem, body }
 }
 
 function * walk (webhook: unknown): Generator<Found> {
@@ -91,27 +109,6 @@ function * walk (webhook: unknown): Generator<Found> {
   }
 }
 
-/** A webhook's items and their contacts are two lists. Of one each they belong together, however a number is written. */
-function contactsIn (contacts: unknown[]) {
-  const all = contacts.map(record)
-  const byUserId = new Map(all.map(contact => [contact['user_id'], contact]))
-  const byPhone = new Map(all.map(contact => [contact['wa_id'], contact]))
-  return ({ userId, phone }: Contact, items: unknown[]): Json =>
-    (userId !== undefined && byUserId.get(userId)) || (phone !== undefined && byPhone.get(phone)) || (all.length === 1 && items.length === 1 && all[0]) || {}
-}
-
-export function senderOf (message: Json, contact: Json = {}): Contact {
-  return { userId: addressIn(message['from_user_id'], contact['user_id']), phone: addressIn(message['from'], contact['wa_id']) }
-}
-
-function recipientOf (status: Json, contact: Json = {}): Contact {
-  return { userId: addressIn(status['recipient_user_id'], contact['user_id']), phone: addressIn(status['recipient_id'], contact['wa_id']) }
-}
-
-function addressIn (...fields: unknown[]) {
-  return fields.map(text).find(address => address !== undefined && ADDRESS.test(address))
-}
-
 /** The piece of a webhook that holds one. */
 export function onlyPiece (body: Buffer): Found {
   return [...walk(JSON.parse(body.toString()))][0]!
@@ -121,16 +118,4 @@ export function onlyPiece (body: Buffer): Found {
 function timeOf (timestamp: unknown) {
   const seconds = Number(timestamp)
   return new Date(seconds > 0 ? Math.min(seconds * 1000, Date.now()) : Date.now())
-}
-
-export function record (value: unknown): Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Json : {}
-}
-
-export function list (value: unknown): unknown[] {
-  return Array.isArray(value) ? value : []
-}
-
-export function text (value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined
 }

@@ -1,80 +1,92 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import type { Config } from '../../config.js'
-import { INVALID_SIGNATURE, NOT_FOUND, WEBHOOK_TOO_LARGE, WRONG_VERIFY_TOKEN } from '../../errors.js'
-import type { createErrorHandler, Dialect } from '../../http/error-handler.js'
-import { answers } from '../../http/schema.js'
-import { withStatus } from '../chat/guest.js'
-import type { InboxStore } from './inbox-store.js'
-import { piecesOf } from './payload.js'
-import { isSigned, isToken } from './signature.js'
+import type { Config } from '../../config.ts'
+import { INVALID_SIGNATURE, NOT_FOUND, WRONG_VERIFY_TOKEN } from '../../errors.ts'
+import { WEBHOOK_BODY_LIMIT } from '../../http/body-limits.ts'
+import type { createErrorHandler, Dialect } from '../../http/error-handler.ts'
+import { addressOf } from '../../http/address.ts'
+import { createLimiter } from '../../http/limiter.ts'
+import { answers, PlainText } from '../../http/schema.ts'
+import { withStatus } from '../chat/guest.ts'
+import type { InboxStore } from './inbox-store.ts'
+import { piecesOf } from './payload.ts'
+import { hasSignature, isSigned, isToken } from './signature.ts'
 
 export interface WhatsAppRoutesOptions {
-  config: Pick<Config, 'META_VERIFY_TOKEN' | 'META_APP_SECRET' | 'META_PHONE_NUMBER_ID'>
+  config: Pick<Config, 'META_VERIFY_TOKEN' | 'META_APP_SECRET' | 'META_PHONE_NUMBER_ID' | 'RATE_LIMITS' | 'RATE_LIMIT_SIGNATURE'>
   inbox: InboxStore
   handleErrors: (dialect: Dialect) => ReturnType<typeof createErrorHandler>
 }
 
-/** 4 MiB: as many messages as Meta may deliver at once, here and nowhere else. */
-const BODY_LIMIT = 4 * 1024 * 1024
-
 /** WhatsApp's webhook: keeps what comes, and thinks about it when Meta has its answer. */
 export const whatsappRoutes: FastifyPluginAsyncTypebox<WhatsAppRoutesOptions> =
-  async function whatsappRoutes (app, { config: { META_VERIFY_TOKEN, META_APP_SECRET, META_PHONE_NUMBER_ID }, inbox, handleErrors }) {
-    app.setErrorHandler(handleErrors(inItsWords))
+  async function whatsappRoutes (app, { config: { META_VERIFY_TOKEN, META_APP_SECRET, META_PHONE_NUMBER_ID, RATE_LIMITS, RATE_LIMIT_SIGNATURE }, inbox, handleErrors }) {
+    app.setErrorHandler(handleErrors(withStatus))
+    const falseSignatures = RATE_LIMITS === 'off' ? undefined : createLimiter(RATE_LIMIT_SIGNATURE, 60)
     // The signature is over the very bytes: read and written again, the same JSON may have others.
     app.removeAllContentTypeParsers()
-    app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: BODY_LIMIT }, async (_request: unknown, body: Buffer) => body)
+    app.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => body)
 
     app.get('/chat/whatsapp', Verify, async ({ query }, reply) => {
       const { 'hub.mode': mode, 'hub.verify_token': token, 'hub.challenge': challenge } = query
-      if (mode !== 'subscribe' || challenge === undefined || !isToken(token, META_VERIFY_TOKEN)) throw new WRONG_VERIFY_TOKEN()
+      if ((mode ?? 'subscribe') !== 'subscribe' || challenge === undefined || !isToken(token, META_VERIFY_TOKEN)) throw new WRONG_VERIFY_TOKEN()
       return reply.type('text/plain; charset=utf-8').send(challenge)
     })
 
-    app.post<{ Body: Buffer | undefined, Headers: { 'x-hub-signature-256': string } }>('/chat/whatsapp', { ...Receive, onRequest: mustBeConfigured }, async ({ headers, body = Buffer.alloc(0) }, reply) => {
-      if (!isSigned(body, headers['x-hub-signature-256'], META_APP_SECRET!)) throw new INVALID_SIGNATURE()
+    app.post<{ Body: Buffer | undefined, Headers: { 'x-hub-signature-256': string } }>('/chat/whatsapp', { ...Receive, onRequest: mayBeMeta }, async (request, reply) => {
+      const { headers, body = Buffer.alloc(0) } = request
+      if (!isSigned(body, headers['x-hub-signature-256'], META_APP_SECRET!)) await refuse(request)
       await inbox.keep(piecesOf(body, META_PHONE_NUMBER_ID))
       return reply.type('text/plain; charset=utf-8').send('OK')
     })
 
-    /** Before the body is read: nobody may send 4 MiB to what is not there, or without a signature. */
-    async function mustBeConfigured ({ headers }: { headers: Record<string, unknown> }) {
+    /**
+     * Runs before the body is read: nobody may send 4 MiB to what is not there, without a signature, or after many false ones.
+     * Only false signatures count, since Meta sends a great deal from few addresses.
+     */
+    async function mayBeMeta (request: Sender & { headers: Record<string, unknown> }) {
       if (META_APP_SECRET === undefined) throw new NOT_FOUND()
-      if (headers['x-hub-signature-256'] === undefined) throw new INVALID_SIGNATURE()
+      await falseSignatures?.check(addressOf(request))
+      if (!hasSignature(request.headers['x-hub-signature-256'])) await refuse(request)
+    }
+
+    async function refuse (request: Sender): Promise<never> {
+      // The one that reaches the limit is refused for its signature, the next one for the limit.
+      await falseSignatures?.count(addressOf(request))
+      throw new INVALID_SIGNATURE()
     }
   }
 
-const inItsWords: Dialect = function inItsWords (body) {
-  return withStatus(body.statusCode === 413 ? { ...body, error: new WEBHOOK_TOO_LARGE().message } : body)
-}
+type Sender = Parameters<typeof addressOf>[0]
 
-/** Meta sends from few addresses, and would try again what a limit refuses. */
+/** Meta sends from few addresses, and would try again what a limit on all requests refuses. */
 const common = { config: { limit: false as const } }
 const tags = ['whatsapp']
 
 const Verify = {
   ...common,
-  exposeHeadRoute: false,
   schema: {
+    operationId: 'verifyWhatsAppWebhook',
     summary: 'Proves to Meta that this address is ours: the challenge, as plain text',
     tags,
     querystring: Type.Object({
-      'hub.mode': Type.Optional(Type.String({ description: '`subscribe`' })),
-      'hub.verify_token': Type.Optional(Type.String({ description: 'META_VERIFY_TOKEN' })),
+      'hub.mode': Type.Optional(Type.String({ maxLength: 100, description: '`subscribe`, or left out' })),
+      'hub.verify_token': Type.Optional(Type.String({ maxLength: 1000, description: 'META_VERIFY_TOKEN' })),
       'hub.challenge': Type.Optional(Type.String({ maxLength: 1000 }))
     }),
-    response: answers({ 200: Type.String() }, [WRONG_VERIFY_TOKEN])
+    response: answers({ 200: PlainText }, [WRONG_VERIFY_TOKEN])
   }
 }
 
 const Receive = {
   ...common,
+  bodyLimit: WEBHOOK_BODY_LIMIT,
   schema: {
+    operationId: 'receiveWhatsAppWebhook',
     summary: 'Takes what WhatsApp delivers; answers `OK` as soon as it is stored',
     description: 'The body is Meta\'s webhook of up to 4 MiB, signed over its bytes in `X-Hub-Signature-256`.',
     tags,
-    headers: Type.Object({ 'x-hub-signature-256': Type.Optional(Type.String({ description: '`sha256=` and the HMAC-SHA256 of the body in hexadecimal' })) }),
-    response: answers({ 200: Type.String() }, [INVALID_SIGNATURE, NOT_FOUND, WEBHOOK_TOO_LARGE])
+    headers: Type.Object({ 'x-hub-signature-256': Type.Optional(Type.String({ maxLength: 71, description: '`sha256=` and the HMAC-SHA256 of the body in hexadecimal' })) }),
+    response: answers({ 200: PlainText }, [INVALID_SIGNATURE, NOT_FOUND])
   }
 }

@@ -1,33 +1,37 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import { createIdentityStore } from '../../accounts/identity-store.js'
-import type { Config } from '../../config.js'
-import type { Db } from '../../db/client.js'
-import { createTurns } from '../../db/turns.js'
-import { createWhatsAppClient } from './client.js'
-import { createSender } from './deliveries.js'
-import { createDeliveryStore } from './deliveries-store.js'
-import { createInbox } from './inbox.js'
-import { createInboxStore } from './inbox-store.js'
+import { createIdentityStore } from '../../accounts/identity-store.ts'
+import type { Config } from '../../config.ts'
+import type { Db } from '../../db/client.ts'
+import { createJobLocks } from '../../db/job-lock.ts'
+import { createWhatsAppClient } from './client.ts'
+import { createSender } from './deliveries.ts'
+import { createDeliveryStore } from './deliveries-store.ts'
+import { createHoldStore } from './holds-store.ts'
+import { createInbox } from './inbox.ts'
+import { createInboxStore } from './inbox-store.ts'
+import { createProbe } from './probe.ts'
 
 export interface WorkOptions {
   config: Config
   db: Db
-  app: Pick<FastifyInstance, 'converse' | 'regenerate' | 'defaultBot'>
-  log: Pick<FastifyBaseLogger, 'debug' | 'warn'>
+  app: Pick<FastifyInstance, 'converse' | 'regenerate' | 'isStreaming' | 'amend' | 'recall' | 'whatsappBot' | 'sessions'>
+  log: Pick<FastifyBaseLogger, 'debug' | 'info' | 'warn'>
 }
 
-/** What jobs do for WhatsApp: both are given a contact, and the id of the job. */
+/** What jobs do for WhatsApp. Each is given the id of the job, and those for one contact the contact. */
 export function createWhatsAppWork ({ config, db, app, log }: WorkOptions) {
-  const deliveries = createDeliveryStore(db)
-  const turns = createTurns(db)
-  const { converse, regenerate } = app
-  const bot = config.WHATSAPP_BOT ?? config.GUEST_BOT ?? app.defaultBot
+  const deliveries = createDeliveryStore(db, problem => {
+    log.warn(problem, 'WhatsApp refuses all our messages. They are held, and one is tried every minute')
+  })
+  const locks = createJobLocks(db)
   const client = createWhatsAppClient(config, log)
+  const sendAll = createSender({ deliveries, locks, client, log })
 
   return {
     workOffInbox: createInbox({
-      inbox: createInboxStore(db), deliveries, identities: createIdentityStore(db), turns, converse, regenerate, client, bot
+      inbox: createInboxStore(db), deliveries, identities: createIdentityStore(db), locks, log: app, isStreaming: app.isStreaming, client, bot: app.whatsappBot
     }),
-    sendAll: createSender({ deliveries, turns, client, log })
+    sendAll: (contact: string, job: number) => sendAll(contact, job),
+    probe: createProbe({ holds: createHoldStore(db), locks, sendOne: sendAll, log })
   }
 }

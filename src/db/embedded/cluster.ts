@@ -5,15 +5,15 @@ import { chmod, lstat, open, readFile, readdir, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { CANNOT_START } from '../../errors.js'
-import { build, makeFolder, type Place } from './place.js'
-import { chooseWay, give, type Way } from './program.js'
+import { CANNOT_START } from '../../errors.ts'
+import { build, makeFolder, type ClusterPlace } from './place.ts'
+import { chooseWay, give, type Way } from './program.ts'
 
 const run = promisify(execFile)
 const PORT = 5432 // over a Unix socket no more than a part of its name
 
 /** Starts Postgres on a data folder, which is made where there is none; tells when the program has ended. */
-export async function start (place: Place, settings: Record<string, string>, formerPid: number, whenEnded: () => void) {
+export async function start (place: ClusterPlace, settings: Record<string, string>, formerPid: number, whenEnded: () => void) {
   const { folder, cluster } = place
   const way = await chooseWay(place)
   await makeCluster(place, way)
@@ -35,7 +35,7 @@ export async function start (place: Place, settings: Record<string, string>, for
   await log.close()
 }
 
-async function makeCluster ({ folder, cluster }: Place, way: Way) {
+async function makeCluster ({ folder, cluster }: ClusterPlace, way: Way) {
   await build(cluster, 'PG_VERSION', async draft => {
     await give(draft, way)
     const args = ['-D', draft, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8']

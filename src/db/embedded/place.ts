@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, open, readFile, realpath, rename, rm } from 'node:fs/pr
 import path from 'node:path'
 
 /** The data folder, and what is in it: the cluster, its log, for a while drafts of either. */
-export type Place = Awaited<ReturnType<typeof openPlace>>
+export type ClusterPlace = Awaited<ReturnType<typeof openPlace>>
 
 export async function openPlace (dataDir: string) {
   const isNew = await makeFolder(path.resolve(dataDir), 0o700)

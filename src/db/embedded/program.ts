@@ -4,8 +4,8 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
-import { CANNOT_START } from '../../errors.js'
-import { build, lastLine, type Place } from './place.js'
+import { CANNOT_START } from '../../errors.ts'
+import { build, lastLine, type ClusterPlace } from './place.ts'
 
 const run = promisify(execFile)
 
@@ -19,7 +19,7 @@ export interface Way {
 const asIs: Way['command'] = (program, args) => [program, args]
 
 /** The first way from which both the binaries and the data folder can be reached. */
-export async function chooseWay (place: Place): Promise<Way> {
+export async function chooseWay (place: ClusterPlace): Promise<Way> {
   const bin = await findBinaries()
   /* c8 ignore next -- root goes one way, everybody else the other */
   const ways = process.getuid?.() === 0 ? waysForRoot(place, bin) : [{ bin, command: asIs, user: {} }]
@@ -28,7 +28,7 @@ export async function chooseWay (place: Place): Promise<Way> {
     const probe = way.command('sh', ['-c', 'cd "$1" && "$0" --version', path.join(way.bin, 'postgres'), place.folder])
     try {
       const { stdout } = await run(...probe, way.user)
-      return { ...way, major: stdout.replace(/\D*(\d+).*/s, '$1') }
+      return { ...way, major: stdout.replace(/^\D*(\d+).*/s, '$1') }
     } catch (error) {
       reason = lastLine((error as { stderr: string }).stderr)
     }
@@ -37,7 +37,7 @@ export async function chooseWay (place: Place): Promise<Way> {
 }
 
 /* c8 ignore start -- only root comes here; the tests that run as root try each way */
-async function * waysForRoot ({ folder, cluster, isNew }: Place, bin: string) {
+async function * waysForRoot ({ folder, cluster, isNew }: ClusterPlace, bin: string) {
   const { uid, gid } = await stat(cluster).catch(() => ({ uid: 0, gid: 0 }))
   // A namespace where root's files belong to user 1, who may run Postgres: works in folders that only root can enter.
   const inNamespace: Way['command'] = (program, args) => ['unshare', ['--user', '--map-user=1', '--map-group=1', '--', program, ...args]]

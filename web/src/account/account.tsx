@@ -1,20 +1,21 @@
 import { useMutation } from '@tanstack/react-query'
-import { API_URL, api, ask } from '../api/client.js'
-import type { Profile, Session } from '../api/shapes.js'
-import { forgetUser, queries, useSessions } from '../api/queries.js'
-import { pathTo } from '../route.js'
-import { checks, Field, Form } from '../ui/form.js'
-import { Icon } from '../ui/icon.js'
-import { momentOf } from '../ui/time.js'
-import { words } from '../words.js'
-import { deviceOf } from './device.js'
+import { API_URL, api, ask } from '../api/client.ts'
+import type { Profile, Session } from '../api/shapes.ts'
+import { forgetUser, queries, useSessions } from '../api/queries.ts'
+import { pathTo } from '../route.ts'
+import { forgetDrafts } from '../ui/drafts.ts'
+import { checks, Field, Form } from '../ui/form.tsx'
+import { Icon } from '../ui/icon.tsx'
+import { momentOf } from '../ui/time.ts'
+import { words } from '../words.ts'
+import { deviceOf } from './device.ts'
 
-/** One's own account. */
+/** The user's own account. */
 export function AccountPage ({ me }: { me: Profile }) {
   return (
     <main className='chat account'>
       <header className='chat-head'>
-        <a className='icon-button back' href={pathTo.home} aria-label={words.back}><Icon name='back' /></a>
+        <a className='icon-button back' href={pathTo.home} aria-label={words.back} title={words.back}><Icon name='back' /></a>
         <h1>{words.account.title}</h1>
       </header>
       <div className='account-body'>
@@ -40,7 +41,7 @@ function ProfileForm ({ me }: { me: Profile }) {
   return (
     <section className='card'>
       <h2>{words.account.profile}</h2>
-      <Form submit={words.save} done={words.saved} action={({ name, phone_number: phone }) => patch({ name: orNull(name), phone_number: orNull(phone) })}>
+      <Form submit={words.save} done={words.saved} checks={{ phone_number: checks.optional(checks.phone) }} action={({ name, phone_number: phone }) => patch({ name: orNull(name), phone_number: orNull(phone) })}>
         <Field name='name' label={words.account.displayName} defaultValue={me.name ?? ''} autoComplete='name' maxLength={100} />
         <Field name='phone_number' type='tel' label={words.account.phone} hint={words.account.phoneHint} defaultValue={me.phone_number ?? ''} autoComplete='tel' />
       </Form>
@@ -102,14 +103,14 @@ function Sessions () {
   })
   return (
     <section className='card'>
-      <h2>{words.account.sessions}</h2>
+      <h2 tabIndex={-1} data-focus-fallback>{words.account.sessions}</h2>
       {(error ?? end.error) !== null && <p className='problem' role='alert'>{(error ?? end.error)!.message}</p>}
       <ul className='rows'>
         {sessions?.map(session => (
           <li key={session.id}>
             <Device session={session} />
             {session.is_current
-              ? <span className='badge'>{words.account.thisOne}</span>
+              ? <span className='badge'>{words.account.thisDevice}</span>
               : <button className='text-button' onClick={() => end.mutate(session.id)}>{words.account.endSession}</button>}
           </li>
         ))}
@@ -140,7 +141,8 @@ function Data () {
         action={async ({ password }) => {
           await ask(api.DELETE('/api/me', { body: { password: password! } }))
           forgetUser()
-          queries.removeQueries({ queryKey: ['was logged out'] })
+          forgetDrafts()
+          queries.removeQueries({ queryKey: ['was signed out'] })
         }}
       >
         <Field name='password' type='password' label={words.account.current} autoComplete='current-password' />

@@ -1,13 +1,13 @@
 import createClient from 'openapi-fetch'
-import { words } from '../words.js'
-import type { paths } from './types.js'
+import { words } from '../words.ts'
+import type { paths } from './types.ts'
 
-/** Where the API is: where the page comes from, unless it was built for another place. */
+/** The address of the API: empty, which means the page's own origin, unless the page was built for another one. */
 export const API_URL: string = import.meta.env['VITE_API_URL'] ?? ''
 
 export const api = createClient<paths>({ baseUrl: API_URL, credentials: 'include' })
 
-/** What the server, or the way to it, refused: a sentence for people, a code that never changes, and which field it is about. */
+/** An error of the API or of the connection: a sentence for people, a stable code, and the field that it is about. */
 export interface Refusal extends Error { code: string, field?: string | undefined }
 
 interface ErrorBody { code: string, error: string, details?: Array<{ path: string, message: string }> }
@@ -24,12 +24,12 @@ export function isRefusal (error: unknown): error is Refusal {
 
 interface Answer<T> { data?: T | undefined, error?: unknown, response: Response }
 
-/** What a call answers. @throws a Refusal */
+/** Returns the body of a response. @throws Refusal */
 export async function ask<T> (call: Promise<Answer<T>>): Promise<T> {
   return (await askForPage(call)).data
 }
 
-/** A page of a list, and the query of the next one, where there is one. @see RFC 8288 @throws a Refusal */
+/** Returns a page of a list, and the query of the next page, if there is one. @see RFC 8288 @throws Refusal */
 export async function askForPage<T> (call: Promise<Answer<T>>): Promise<{ data: T, next: URLSearchParams | undefined }> {
   const { data, error, response } = await call.catch(() => { throw unreachable() })
   if (!response.ok) throw isErrorBody(error) ? refusal(error) : unreachable()
@@ -37,12 +37,12 @@ export async function askForPage<T> (call: Promise<Answer<T>>): Promise<{ data: 
   return { data: data as T, next: next === undefined ? undefined : new URLSearchParams(next) }
 }
 
-/** A proxy in between may say something else. */
+/** A proxy may answer in place of the API, with a body of its own. */
 function isErrorBody (body: unknown): body is ErrorBody {
   return typeof body === 'object' && body !== null && 'code' in body && 'error' in body
 }
 
-/** What a message is called by its sender, so that it is stored once however often it is sent. */
+/** A random id for a message, so that the server stores it only once, however often it is sent. */
 export function newClientId () {
   return Array.from(crypto.getRandomValues(new Uint32Array(4)), part => part.toString(36)).join('-')
 }

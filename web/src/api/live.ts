@@ -1,8 +1,8 @@
 import { io, type Socket } from 'socket.io-client'
-import type { ClientToServer, Refusal as SocketRefusal, ServerToClient } from '../../../src/channels/socketio/events.js'
-import { API_URL, refusal } from './client.js'
+import type { ClientToServer, ServerToClient, SocketError } from '../../../src/channels/socketio/events.ts'
+import { API_URL, refusal } from './client.ts'
 
-/** What the server calls a Date is a text when it has come over the wire. */
+/** The server's types, with strings in place of dates, as they arrive in JSON. */
 type Wire<T> = T extends Date ? string
   : T extends (...args: infer Args) => infer Answer ? (...args: { [At in keyof Args]: Wire<Args[At]> }) => Answer
     : T extends object ? { [Name in keyof T]: Wire<T[Name]> } : T
@@ -10,27 +10,24 @@ type Wire<T> = T extends Date ? string
 export type LiveSocket = Socket<Wire<ServerToClient>, Wire<ClientToServer>>
 export type Delta = Parameters<Wire<ServerToClient>['message_delta']>[0]
 
-/** How long until a socket that the server refused or closed tries again, in milliseconds. */
-const PAUSE = 1_000
+/** How long to wait before reconnecting when the server has refused or closed the socket, in milliseconds. */
+const RECONNECT_DELAY_MS = 1_000
 
-/**
- * The one connection over which everything live comes. It comes back by itself; `ended` is called when the session is
- * over, and it will not.
- */
-export function openSocket (ended: () => void): LiveSocket {
+/** Opens the socket for live updates. It reconnects by itself, until the session has ended: then it calls `onSessionEnd`. */
+export function openSocket (onSessionEnd: () => void): LiveSocket {
   const socket: LiveSocket = io(API_URL, { withCredentials: true, transports: ['websocket', 'polling'], tryAllTransports: true, reconnectionDelayMax: 3_000 })
   let again: ReturnType<typeof setTimeout> | undefined
-  const comeBack = () => {
+  const reconnect = () => {
     clearTimeout(again)
-    again = setTimeout(() => socket.connect(), PAUSE)
+    again = setTimeout(() => socket.connect(), RECONNECT_DELAY_MS)
   }
-  // Where the server closes or refuses a connection, the library does not try again: whether to is ours to say.
-  socket.on('disconnect', reason => { if (reason === 'io server disconnect') comeBack() })
+  // Socket.IO does not reconnect by itself when the server closes or refuses a connection.
+  socket.on('disconnect', reason => { if (reason === 'io server disconnect') reconnect() })
   socket.on('connect_error', error => {
-    if ((error as { data?: SocketRefusal }).data?.code === 'INVALID_TOKEN') ended()
-    else if (!socket.active) comeBack()
+    if ((error as { data?: SocketError }).data?.code === 'INVALID_TOKEN') onSessionEnd()
+    else if (!socket.active) reconnect()
   })
-  socket.on('error', () => { /* the acknowledgement says the same to whoever asked */ })
+  socket.on('error', () => { /* the acknowledgement has the same error */ })
   return Object.assign(socket, {
     close () {
       clearTimeout(again)
@@ -39,8 +36,8 @@ export function openSocket (ended: () => void): LiveSocket {
   })
 }
 
-/** What an acknowledgement says. @throws a Refusal */
-export function acknowledged<T extends object> (answer: T | SocketRefusal): T {
+/** Returns the content of an acknowledgement. @throws Refusal */
+export function acknowledged<T extends object> (answer: T | SocketError): T {
   if ('code' in answer) throw refusal(answer)
   return answer
 }

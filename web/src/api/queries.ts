@@ -1,40 +1,41 @@
 import { MutationCache, QueryCache, QueryClient, useInfiniteQuery, useQuery } from '@tanstack/react-query'
-import { api, ask, askForPage, isRefusal } from './client.js'
-import type { Profile } from './shapes.js'
+import { api, ask, askForPage, isRefusal } from './client.ts'
+import type { Profile } from './shapes.ts'
 
-// What the server keeps, as the page knows it.
+// Reads of the API, cached and shared between components by TanStack Query.
 
-/** How often a list is looked at again that nobody tells us about, in milliseconds. */
-const REFRESH = 30_000
+/** How often the list of conversations is fetched again, in milliseconds: no event tells about conversations that others add us to. */
+const REFRESH_INTERVAL_MS = 30_000
 
-/** Whoever asks and is not logged in any more is shown the way in. */
-const noticeLogout = (error: unknown) => {
+/** Shows the sign-in screen when a request is refused because the session has ended. */
+const noticeSignOut = (error: unknown) => {
   if (isRefusal(error) && error.code === 'UNAUTHORIZED') forgetUser()
 }
 
 export const queries = new QueryClient({
-  queryCache: new QueryCache({ onError: noticeLogout }),
-  mutationCache: new MutationCache({ onError: noticeLogout }),
+  queryCache: new QueryCache({ onError: noticeSignOut }),
+  mutationCache: new MutationCache({ onError: noticeSignOut }),
   defaultOptions: {
-    // A lost connection is tried again; what the server refuses it would refuse again.
+    // Retry when the connection was lost, but not when the server refused: it would refuse again.
     queries: { staleTime: 5_000, retry: (failures, error) => failures < 2 && isRefusal(error) && error.code === 'UNREACHABLE' },
     mutations: { networkMode: 'always' }
   }
 })
 
-/** Nobody is logged in any more, and nothing of theirs is kept. */
+/** Forgets the user and everything that was loaded for them, which shows the sign-in screen. */
 export function forgetUser () {
   if (!queries.getQueryData<Profile | null>(['me'])) return
   queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'me' })
   queries.setQueryData(['me'], null)
-  queries.setQueryData(['was logged out'], true)
+  queries.setQueryData(['was signed out'], true)
 }
 
-/** Whose page it is; null where nobody is logged in. */
+/** The signed-in user's profile; null if nobody is signed in. */
 export function useMe () {
   return useQuery({
     queryKey: ['me'],
     staleTime: Infinity,
+    refetchOnWindowFocus: 'always', // the link in the confirmation email opens in another tab
     async queryFn () {
       return await ask(api.GET('/api/me')).catch(error => {
         if (isRefusal(error) && ['UNAUTHORIZED', 'NOT_FOR_GUESTS'].includes(error.code)) return null
@@ -44,11 +45,17 @@ export function useMe () {
   })
 }
 
-/** Last used first, each with its newest message; a page more at a time. */
+/** Whether signing up is open, closed or by invitation; undefined until the server has said so. */
+export function useSignup () {
+  const { data } = useQuery({ queryKey: ['settings'], staleTime: Infinity, queryFn: async () => await ask(api.GET('/api/settings')) })
+  return data?.signup
+}
+
+/** The user's conversations, last used first, each with its newest message, in pages. */
 export function useConversations () {
   return useInfiniteQuery({
     queryKey: ['conversations'],
-    refetchInterval: REFRESH,
+    refetchInterval: REFRESH_INTERVAL_MS,
     initialPageParam: undefined as string | undefined,
     queryFn: async ({ pageParam: cursor }) =>
       await askForPage(api.GET('/api/conversations', { params: { query: { limit: 30, messages: 1, cursor } } })),
@@ -66,7 +73,7 @@ export function useConversation (id: number) {
   })
 }
 
-/** Everybody in a conversation: at most 100 users and 8 bots. */
+/** All members of a conversation: at most 100 users and 8 bots. */
 export function useMembers (id: number) {
   return useQuery({
     queryKey: ['members', id],

@@ -1,39 +1,42 @@
-import { api, ask, askForPage, newClientId, unreachable, isRefusal } from '../api/client.js'
-import type { Message } from '../api/shapes.js'
-import { acknowledged, type Delta, type LiveSocket } from '../api/live.js'
-import { words } from '../words.js'
-import { EMPTY, withChanges, withDelta, withOlder, type Log } from './log.js'
+import { api, ask, askForPage, newClientId, unreachable, isRefusal } from '../api/client.ts'
+import type { Message } from '../api/shapes.ts'
+import { acknowledged, type Delta, type LiveSocket } from '../api/live.ts'
+import { words } from '../words.ts'
+import { EMPTY, withChanges, withDelta, withOlder, type Log } from './log.ts'
 
-/** A message that is on its way. Its client id stays the same however often it is sent, so that it is stored once. */
+/** A message that is being sent. Its client id stays the same on retries, so that it is stored once. */
 export interface Outgoing {
   clientId: string
   text: string
   at: string
-  /** One that waits is sent again when the connection is back; one that was refused only when somebody says so. */
+  /** A waiting message is sent again when the connection is back, a refused one only when the user retries. */
   state: 'sending' | 'waiting' | 'refused'
   problem?: string
 }
 
 export interface ChatView extends Log {
   outgoing: Outgoing[]
-  /** Whether its newest messages have been read. */
+  /** How many messages were sent from here. */
+  sent: number
+  /** Whether the newest messages have been loaded. */
   isOpen: boolean
   problem: string | undefined
 }
 
 export type Chat = ReturnType<typeof openChat>
 
-/** How long an answer may take over the socket, and how long until a question is asked again, in milliseconds. */
-const PATIENCE = 15_000
-const PAUSE = 1_000
-const PAGE = 50
+/** How long to wait for an acknowledgement, and before catching up again after a failure, in milliseconds. */
+const ACK_TIMEOUT_MS = 15_000
+const RETRY_DELAY_MS = 1_000
+const PAGE_SIZE = 50
 
 /**
- * One conversation as it is right now, for `useSyncExternalStore`. It reads the newest page, then by `join_chat` all
- * that changed after the highest `rev` it has, then follows live; after each lost connection it catches up the same way.
+ * The live state of one conversation, for `useSyncExternalStore`. It loads the newest page, then fetches by `join_chat`
+ * all changes after the highest `rev` that it has, and then receives new ones over the socket. After a lost connection it
+ * catches up in the same way. `changed` is called when the list of conversations is out of date.
  */
 export function openChat (id: number, socket: LiveSocket, changed: () => void) {
-  let view: ChatView = { ...EMPTY, outgoing: [], isOpen: false, problem: undefined }
+  let view: ChatView = { ...EMPTY, outgoing: [], sent: 0, isOpen: false, problem: undefined }
   let isJoined = false
   let isClosed = false
   let isReadingOlder = false
@@ -48,9 +51,9 @@ export function openChat (id: number, socket: LiveSocket, changed: () => void) {
   const takeIn = (messages: Message[]) => show(withChanges(view, messages))
 
   async function readNewest () {
-    const { data, next } = await askForPage(api.GET('/api/conversations/{id}/messages', { params: { path, query: { limit: PAGE } } }))
+    const { data, next } = await askForPage(api.GET('/api/conversations/{id}/messages', { params: { path, query: { limit: PAGE_SIZE } } }))
     const newest = { messages: data, rev: Math.max(0, ...data.map(({ rev }) => rev)), hasOlder: next !== undefined }
-    // What was sent meanwhile is there already, and need not be in what was read.
+    // Messages that arrived meanwhile may be missing in the page that was loaded.
     show({ ...withChanges(newest, view.messages), isOpen: true, problem: undefined })
   }
 
@@ -60,16 +63,16 @@ export function openChat (id: number, socket: LiveSocket, changed: () => void) {
       if (!view.isOpen) await readNewest()
       for (let more = true; more;) {
         if (isClosed) return
-        const answer = acknowledged(await socket.timeout(PATIENCE).emitWithAck('join_chat', { chat_session_id: id, after: view.rev }))
+        const answer = acknowledged(await socket.timeout(ACK_TIMEOUT_MS).emitWithAck('join_chat', { chat_session_id: id, after: view.rev }))
         show({ ...withChanges(view, answer.messages), rev: Math.max(view.rev, answer.messages.at(-1)?.rev ?? 0), problem: undefined })
         more = answer.more
       }
       isJoined = true
     } catch (error) {
-      // Where it is the connection that was lost, it is caught up when that is back.
+      // If the connection was lost, `onConnect` catches up when it is back.
       if (isRefusal(error) && error.code !== 'UNREACHABLE') show({ problem: error.message })
       else if (!view.isOpen) show({ problem: words.unreachable })
-      else if (socket.connected && !isClosed) setTimeout(() => { if (!isClosed) catchUp() }, PAUSE)
+      else if (socket.connected && !isClosed) setTimeout(() => { if (!isClosed) catchUp() }, RETRY_DELAY_MS)
     }
   }
 
@@ -83,7 +86,7 @@ export function openChat (id: number, socket: LiveSocket, changed: () => void) {
   }
   const onMessage = (message: Message & { chat_session_id: number }) => {
     if (message.chat_session_id !== id) return
-    // Until all before it has been read, it does not count as read up to here.
+    // Before `join_chat` has finished, earlier changes may be missing, so `rev` must not move past them.
     show({ ...withChanges(view, [message]), rev: isJoined ? Math.max(view.rev, message.rev) : view.rev })
     if (message.status !== 'streaming' && message.status !== 'queued') changed()
   }
@@ -101,7 +104,7 @@ export function openChat (id: number, socket: LiveSocket, changed: () => void) {
   if (socket.connected) catchUp()
   else readNewest().catch(error => show({ problem: error.message }))
 
-  /** Sends one after the other, so that they arrive in the order in which they were typed. */
+  /** Sends messages one after the other, so that they arrive in the order in which they were typed. */
   function deliver (message: Outgoing) {
     const change = (next: Partial<Outgoing> | undefined) => show({
       outgoing: view.outgoing.flatMap(other => other.clientId !== message.clientId ? [other] : next === undefined ? [] : [{ ...other, ...next }])
@@ -111,7 +114,7 @@ export function openChat (id: number, socket: LiveSocket, changed: () => void) {
       try {
         if (!socket.connected) throw unreachable()
         const sent = { chat_session_id: id, text: message.text, client_id: message.clientId }
-        const { messages } = acknowledged(await socket.timeout(PATIENCE).emitWithAck('send_message', sent))
+        const { messages } = acknowledged(await socket.timeout(ACK_TIMEOUT_MS).emitWithAck('send_message', sent))
         takeIn(messages)
         change(undefined)
         changed()
@@ -131,7 +134,7 @@ export function openChat (id: number, socket: LiveSocket, changed: () => void) {
 
     send (text: string) {
       const message: Outgoing = { clientId: newClientId(), text, at: new Date().toISOString(), state: 'sending' }
-      show({ outgoing: [...view.outgoing, message] })
+      show({ outgoing: [...view.outgoing, message], sent: view.sent + 1 })
       deliver(message)
     },
     sendAgain: deliver,
@@ -144,7 +147,7 @@ export function openChat (id: number, socket: LiveSocket, changed: () => void) {
       if (!view.hasOlder || before === undefined || isReadingOlder) return
       isReadingOlder = true
       try {
-        const { data, next } = await askForPage(api.GET('/api/conversations/{id}/messages', { params: { path, query: { limit: PAGE, before } } }))
+        const { data, next } = await askForPage(api.GET('/api/conversations/{id}/messages', { params: { path, query: { limit: PAGE_SIZE, before } } }))
         show(withOlder(view, data, next !== undefined))
       } finally {
         isReadingOlder = false
@@ -153,10 +156,14 @@ export function openChat (id: number, socket: LiveSocket, changed: () => void) {
     async edit (message: number, text: string) {
       takeIn([await ask(api.PUT('/api/conversations/{id}/messages/{message}', { params: { path: { id, message } }, body: { text } }))])
     },
+    /** Deletes a message. That it is gone comes over the socket, as for everybody else. */
+    async remove (message: number) {
+      await ask(api.DELETE('/api/conversations/{id}/messages/{message}', { params: { path: { id, message } } }))
+    },
     async stop () {
       await ask(api.POST('/api/conversations/{id}/stop', { params: { path } }))
     },
-    /** The reply comes live, as all do: of the answer only that it was accepted is waited for. */
+    /** Waits only until the request is accepted: the reply itself arrives over the socket. */
     async regenerate (message: number) {
       const stream = await ask<ReadableStream | null | undefined>(api.POST('/api/conversations/{id}/messages/{message}/regenerate', {
         params: { path: { id, message } }, headers: { Accept: 'text/event-stream' }, parseAs: 'stream'

@@ -1,18 +1,20 @@
 import { useEffect, useState, useSyncExternalStore } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import { queries, refreshConversations, useConversation } from '../api/queries.js'
-import type { Profile } from '../api/shapes.js'
-import type { LiveSocket } from '../api/live.js'
-import { pathTo } from '../route.js'
-import { Composer } from '../ui/composer.js'
-import { Icon } from '../ui/icon.js'
-import { words } from '../words.js'
-import { openChat, type Chat } from './chat.js'
-import { Details } from './details.js'
-import { firstMessageOf } from './first-message.js'
-import { MessageList } from './message-list.js'
+import { queries, refreshConversations, useConversation, useMembers } from '../api/queries.ts'
+import type { Profile } from '../api/shapes.ts'
+import type { LiveSocket } from '../api/live.ts'
+import { pathTo } from '../route.ts'
+import { Composer } from '../ui/composer.tsx'
+import { draftOf } from '../ui/drafts.ts'
+import { Icon } from '../ui/icon.tsx'
+import { words } from '../words.ts'
+import { botTitle } from './bot-title.ts'
+import { openChat, type Chat } from './chat.ts'
+import { Details } from './details.tsx'
+import { firstMessageOf } from './first-message.ts'
+import { MessageList } from './message-list.tsx'
 
-/** One conversation. */
+/** One conversation: its messages, and the composer. */
 export function ConversationPage ({ id, me, socket }: { id: number, me: Profile, socket: LiveSocket }) {
   const [chat, setChat] = useState<Chat>()
   useEffect(() => {
@@ -28,37 +30,53 @@ export function ConversationPage ({ id, me, socket }: { id: number, me: Profile,
 function OpenConversation ({ id, me, chat }: { id: number, me: Profile, chat: Chat }) {
   const view = useSyncExternalStore(chat.subscribe, chat.read)
   const { data: conversation } = useConversation(id)
-  const [isAsking, setIsAsking] = useState(false)
+  const { data: { users, bots } = { users: [], bots: [] } } = useMembers(id)
+  const [isShowingDetails, setIsShowingDetails] = useState(false)
   const name = conversation?.name ?? ''
   useEffect(() => { if (name !== '') document.title = `${name} – ${words.name}` }, [name])
 
-  const isAnswering = view.messages.some(({ status }) => status === 'streaming' || status === 'queued')
+  const isReplying = view.messages.some(({ status }) => status === 'streaming' || status === 'queued')
   const stop = useMutation({ mutationFn: chat.stop })
+  useEscape(isReplying, stop.mutate)
   return (
     <main className='chat'>
       <header className='chat-head'>
-        <a className='icon-button back' href={pathTo.home} aria-label={words.back}><Icon name='back' /></a>
-        <h1 className='cut'>{name}</h1>
-        {conversation !== undefined && <button className='icon-button' aria-label={words.chat.details} title={words.chat.details} onClick={() => setIsAsking(true)}><Icon name='people' /></button>}
+        <a className='icon-button back' href={pathTo.home} aria-label={words.back} title={words.back}><Icon name='back' /></a>
+        <h1 className='cut' dir='auto'>{name}</h1>
+        {conversation !== undefined && <button className='icon-button' aria-label={words.chat.details} title={words.chat.details} onClick={() => setIsShowingDetails(true)}><Icon name='people' /></button>}
       </header>
       {view.problem !== undefined && (
         <div className='notice' role='alert'>{view.problem} <button className='text-button' onClick={() => chat.retry()}>{words.tryAgain}</button> <a href={pathTo.home}>{words.chat.conversations}</a></div>
       )}
-      <MessageList view={view} chat={chat} me={me} label={name} />
+      <MessageList view={view} chat={chat} me={me} bots={bots} isOwner={users.some(({ id, is_owner: owns }) => owns && id === me.id)} label={name} />
       {stop.error !== null && <p className='notice' role='alert'>{stop.error.message}</p>}
       <Composer
-        onSend={chat.send}
-        beside={isAnswering && <button type='button' className='icon-button stop' aria-label={words.chat.stop} title={words.chat.stop} onClick={() => stop.mutate()}><Icon name='stop' /></button>}
+        draft={draftOf(me.id, id)} onSend={chat.send}
+        mentionable={bots.length < 2 ? undefined : bots.map(({ name }) => ({ name, title: botTitle(name) }))}
+        beside={isReplying && <button type='button' className='icon-button stop' aria-label={words.chat.stop} title={words.chat.stop} onClick={() => stop.mutate()}><Icon name='stop' /></button>}
       />
-      {isAsking && conversation !== undefined && (
+      {isShowingDetails && conversation !== undefined && (
         <Details
           conversation={conversation} me={me}
           onClose={() => {
-            setIsAsking(false)
+            setIsShowingDetails(false)
             queries.invalidateQueries({ queryKey: ['conversation', id] })
           }}
         />
       )}
     </main>
   )
+}
+
+/** Calls `action` on Escape, unless something else takes the key: an open dialog, the edit form, the list of mentions. */
+function useEscape (isActive: boolean, action: () => void) {
+  useEffect(() => {
+    if (!isActive) return
+    const onKeyDown = (event: KeyboardEvent) => {
+      if (event.key !== 'Escape' || event.defaultPrevented || event.isComposing || event.keyCode === 229) return
+      if (document.querySelector('dialog[open]') === null) action()
+    }
+    window.addEventListener('keydown', onKeyDown)
+    return () => window.removeEventListener('keydown', onKeyDown)
+  }, [isActive, action])
 }

@@ -1,18 +1,20 @@
 import { useState, type ReactNode } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import { api, ask } from '../api/client.js'
-import type { Conversation, Profile } from '../api/shapes.js'
-import { queries, refreshConversations, useBots, useMembers } from '../api/queries.js'
-import { go, pathTo } from '../route.js'
-import { Dialog } from '../ui/dialog.js'
-import { checks, Field, Form } from '../ui/form.js'
-import { Icon } from '../ui/icon.js'
-import { words } from '../words.js'
+import { api, ask } from '../api/client.ts'
+import type { Bot, Conversation, Profile } from '../api/shapes.ts'
+import { queries, refreshConversations, useBots, useMembers } from '../api/queries.ts'
+import { go, pathTo } from '../route.ts'
+import { Confirm, Dialog } from '../ui/dialog.tsx'
+import { checks, Field, Form } from '../ui/form.tsx'
+import { Icon } from '../ui/icon.tsx'
+import { words } from '../words.ts'
+import { botTitle } from './bot-title.ts'
 
-/** Its name, who is in it, and how to be rid of it. What only the owner may do, only the owner is offered. */
+/** A conversation's name and members. What only the owner may do is only shown to the owner. */
 export function Details ({ conversation: { id, name }, me, onClose }: { conversation: Conversation, me: Profile, onClose: () => void }) {
   const { data: members, error } = useMembers(id)
   const { data: bots = [] } = useBots()
+  const [isConfirming, setIsConfirming] = useState(false)
   const path = { id }
   const refresh = () => queries.invalidateQueries({ queryKey: ['members', id] })
   const change = useMutation({ mutationFn: (work: () => Promise<unknown>) => work(), onSettled: refresh })
@@ -24,12 +26,26 @@ export function Details ({ conversation: { id, name }, me, onClose }: { conversa
     refreshConversations()
     queries.invalidateQueries({ queryKey: ['conversation', id] })
   }
-  async function goAway (call: Promise<unknown>) {
-    await call
+  async function addUser ({ username }: Record<string, string>) {
+    await ask(api.POST('/api/conversations/{id}/users', { params: { path }, body: { username: username! } }))
+    await refresh()
+  }
+  async function addBot ({ bot }: Record<string, string>) {
+    await ask(api.POST('/api/conversations/{id}/bots', { params: { path }, body: { name: bot! } }))
+    await refresh()
+  }
+  const removeUser = (user: number) => ask(api.DELETE('/api/conversations/{id}/users/{user}', { params: { path: { id, user } } }))
+  const removeBot = (bot: number) => ask(api.DELETE('/api/conversations/{id}/bots/{bot}', { params: { path: { id, bot } } }))
+
+  async function leaveOrDelete () {
+    await (isOwner ? ask(api.DELETE('/api/conversations/{id}', { params: { path } })) : removeUser(me.id))
     onClose()
     go(pathTo.home)
     refreshConversations()
   }
+  const [question, title, text, submit] = isOwner
+    ? [words.details.delete, words.details.deleteTitle, words.details.deleteText, words.delete] as const
+    : [words.details.leave, words.details.leaveTitle, words.details.leaveText, words.details.leaveNow] as const
 
   return (
     <Dialog title={words.details.title} onClose={onClose}>
@@ -38,82 +54,62 @@ export function Details ({ conversation: { id, name }, me, onClose }: { conversa
       </Form>
 
       <section>
-        <h3>{words.details.people}</h3>
+        <h3 tabIndex={-1} data-focus-fallback>{words.details.people}</h3>
         {(error ?? change.error) !== null && <p className='problem' role='alert'>{(error ?? change.error)!.message}</p>}
         <ul className='rows'>
           {members?.users.map(({ id: user, username, is_owner: owns }) => (
             <Row key={user} name={username} note={owns ? words.details.owner : undefined}>
-              {isOwner && user !== me.id && <TakeOut name={username} onClick={() => change.mutate(() => ask(api.DELETE('/api/conversations/{id}/users/{user}', { params: { path: { id, user } } })))} />}
+              {isOwner && user !== me.id && <RemoveButton name={username} onClick={() => change.mutate(() => removeUser(user))} />}
             </Row>
           ))}
         </ul>
         {isOwner && (
-          <Form
-            className='in-line' submit={words.details.add} checks={{ username: checks.required }} clears={['username']}
-            action={async ({ username }) => {
-              await ask(api.POST('/api/conversations/{id}/users', { params: { path }, body: { username: username! } }))
-              await refresh()
-            }}
-          >
+          <Form className='in-line' submit={words.details.add} checks={{ username: checks.required }} clears={['username']} action={addUser}>
             <Field name='username' label={words.details.invite} hint={words.details.inviteHint} autoComplete='off' autoCapitalize='none' spellCheck={false} />
           </Form>
         )}
       </section>
 
       <section>
-        <h3>{words.details.bots}</h3>
+        <h3 tabIndex={-1} data-focus-fallback>{words.details.bots}</h3>
         {members?.bots.length === 0 && <p className='hint'>{words.details.noBot}</p>}
         <ul className='rows'>
-          {members?.bots.map(({ id: bot, name }) => (
-            <Row key={bot} name={name}>
-              {isOwner && <TakeOut name={name} onClick={() => change.mutate(() => ask(api.DELETE('/api/conversations/{id}/bots/{bot}', { params: { path: { id, bot } } })))} />}
+          {members?.bots.map(({ id: bot, name, is_ready: isReady }) => (
+            <Row key={bot} name={botTitle(name)} note={isReady ? undefined : words.details.notReady}>
+              {isOwner && <RemoveButton name={botTitle(name)} onClick={() => change.mutate(() => removeBot(bot))} />}
             </Row>
           ))}
         </ul>
         {(members?.bots.length ?? 0) > 1 && <p className='hint'>{words.details.several}</p>}
         {isOwner && absent.length > 0 && (
-          <label className='field'>
-            {words.details.addBot}
-            <select value='' onChange={({ target: { value: name } }) => change.mutate(() => ask(api.POST('/api/conversations/{id}/bots', { params: { path }, body: { name } })))}>
-              <option value='' disabled>{words.details.chooseBot}</option>
-              {absent.map(({ id, name }) => <option key={id}>{name}</option>)}
-            </select>
-          </label>
+          <Form className='in-line' submit={words.details.add} checks={{ bot: checks.required }} action={addBot}>
+            <Field name='bot' label={words.details.addBot}>
+              <option value=''>{words.details.chooseBot}</option>
+              {absent.map(bot => <option key={bot.id} value={bot.name} disabled={!bot.is_ready}>{optionFor(bot)}</option>)}
+            </Field>
+          </Form>
         )}
       </section>
 
       {members !== undefined && (
-        isOwner
-          ? (
-            <Sure question={words.details.delete} text={words.details.deleteText}>
-              <Form submit={words.details.deleteNow} isDanger action={() => goAway(ask(api.DELETE('/api/conversations/{id}', { params: { path } })))}>{null}</Form>
-            </Sure>
-            )
-          : (
-            <Sure question={words.details.leave} text={words.details.leaveText}>
-              <Form submit={words.details.leaveNow} isDanger action={() => goAway(ask(api.DELETE('/api/conversations/{id}/users/{user}', { params: { path: { id, user: me.id } } })))}>{null}</Form>
-            </Sure>
-            )
+        <section className='last'>
+          <button className='button danger-quiet' onClick={() => setIsConfirming(true)}>{question}</button>
+          {isConfirming && <Confirm title={title} text={text} submit={submit} onConfirm={leaveOrDelete} onClose={() => setIsConfirming(false)} />}
+        </section>
       )}
     </Dialog>
   )
 }
 
+/** A bot's name, and what it does. */
+function optionFor ({ name, description, is_ready: isReady }: Bot) {
+  return [botTitle(name), description, isReady ? null : words.details.notReady].filter(part => part !== null).join(' – ')
+}
+
 function Row ({ name, note, children }: { name: string, note?: string | undefined, children?: ReactNode }) {
-  return <li><span className='cut'>{name}</span>{note !== undefined && <span className='badge'>{note}</span>}{children}</li>
+  return <li><span className='cut' dir='auto'>{name}</span>{note !== undefined && <span className='badge'>{note}</span>}{children}</li>
 }
 
-function TakeOut ({ name, onClick }: { name: string, onClick: () => void }) {
-  return <button className='icon-button small' aria-label={words.details.remove(name)} onClick={onClick}><Icon name='close' /></button>
-}
-
-/** What cannot be undone is asked for twice. */
-function Sure ({ question, text, children }: { question: string, text: string, children: ReactNode }) {
-  const [isAsked, setIsAsked] = useState(false)
-  return (
-    <section className='sure'>
-      {!isAsked && <button className='button danger-quiet' onClick={() => setIsAsked(true)}>{question}</button>}
-      {isAsked && <><p>{text}</p>{children}</>}
-    </section>
-  )
+function RemoveButton ({ name, onClick }: { name: string, onClick: () => void }) {
+  return <button className='icon-button small' aria-label={words.details.remove(name)} title={words.details.remove(name)} onClick={onClick}><Icon name='close' /></button>
 }

@@ -1,18 +1,32 @@
-import { useId, useState } from 'react'
+import { useId, useState, type KeyboardEvent } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import { words } from '../words.js'
+import { isComposing } from '../ui/keyboard.ts'
+import { words } from '../words.ts'
 
 interface EditMessageProps { text: string, onSave: (text: string) => Promise<unknown>, onClose: () => void }
 
-/** In the place of the message. */
+/** A form in place of the message. Enter saves, Shift+Enter begins a new line, Escape cancels. */
 export function EditMessage ({ text: before, onSave, onClose }: EditMessageProps) {
   const [text, setText] = useState(before)
   const id = useId()
   const save = useMutation({ mutationFn: () => onSave(text.trim()), onSuccess: onClose })
+  const submit = () => { if (text.trim() !== '' && !save.isPending) save.mutate() }
+
+  function onKeyDown (event: KeyboardEvent) {
+    if (isComposing(event)) return
+    if (event.key === 'Escape') onClose()
+    else if (event.key === 'Enter' && !event.shiftKey && event.target instanceof HTMLTextAreaElement) submit()
+    else return
+    event.preventDefault()
+  }
+
   return (
-    <form className='edit' onSubmit={event => { event.preventDefault(); if (text.trim() !== '') save.mutate() }} onKeyDown={event => { if (event.key === 'Escape') onClose() }}>
+    <form className='edit' onSubmit={event => { event.preventDefault(); submit() }} onKeyDown={onKeyDown}>
       <label className='visually-hidden' htmlFor={id}>{words.chat.editing}</label>
-      <textarea id={id} value={text} autoFocus onChange={event => setText(event.target.value)} aria-describedby={`${id}-hint`} />
+      <textarea
+        id={id} dir='auto' value={text} autoFocus aria-describedby={`${id}-hint`}
+        onFocus={({ target }) => target.setSelectionRange(text.length, text.length)} onChange={event => setText(event.target.value)}
+      />
       <p id={`${id}-hint`} className='hint'>{words.chat.editHint}</p>
       {save.error !== null && <p className='problem' role='alert'>{save.error.message}</p>}
       <div className='buttons'>

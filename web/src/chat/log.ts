@@ -1,27 +1,27 @@
-import type { Message } from '../api/shapes.js'
+import type { Message } from '../api/shapes.ts'
 
-/** What one knows of a conversation: its messages in their places, from the oldest that was read on. */
+/** The loaded part of a conversation: its messages in order, from the oldest loaded one to the newest. */
 export interface Log {
   messages: Message[]
-  /** Everything that changed up to this rev is in it. */
+  /** All changes up to this rev are contained. */
   rev: number
-  /** Whether there is more before the first one. */
+  /** Whether the server has older messages. */
   hasOlder: boolean
 }
 
 export const EMPTY: Log = { messages: [], rev: 0, hasOlder: false }
 
 /**
- * Takes in messages, new or changed, in whatever order and however often they come: the highest `rev` of each counts,
- * and of the same, while it grows, the longest text. A deleted one stays, without its text, or an old word of it would
- * bring it back.
+ * Merges new and changed messages, which may arrive in any order and more than once. Of each message the highest `rev`
+ * counts, and of the same `rev`, while a reply is being written, the longest text. A deleted message is kept without its
+ * text, since an older version of it that arrives late would otherwise bring it back.
  */
 export function withChanges (log: Log, changes: Message[]): Log {
   const first = log.hasOlder ? log.messages[0]?.id ?? 0 : 0
   const byId = new Map(log.messages.map(message => [message.id, message]))
   for (const change of changes) {
     const known = byId.get(change.id)
-    // What is before the first one comes as it is by then, when it is scrolled to.
+    // Messages before the first loaded one are loaded in their current state when the user scrolls to them.
     if (change.id < first || (known !== undefined && !isNewer(change, known))) continue
     byId.set(change.id, change)
   }
@@ -33,7 +33,7 @@ export function withOlder (log: Log, page: Message[], hasOlder: boolean): Log {
   return { ...log, hasOlder, messages: [...page.filter(({ id }) => !known.has(id)), ...log.messages] }
 }
 
-/** What a reply grew by; undefined where something before it is missing. `offset` is in UTF-16 units. */
+/** Appends a part of a reply; undefined if a part before it is missing. `offset` is in UTF-16 units. */
 export function withDelta (log: Log, { id, offset, text }: { id: number, offset: number, text: string }): Log | undefined {
   const at = log.messages.findIndex(message => message.id === id)
   const message = log.messages[at]

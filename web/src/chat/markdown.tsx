@@ -1,21 +1,21 @@
-import { memo, useMemo, useState, type ReactNode } from 'react'
+import { memo, useEffect, useMemo, useState, type ReactNode } from 'react'
 import { Lexer, type MarkedToken, type Token, type Tokens } from 'marked'
-import { words } from '../words.js'
-import { Icon } from '../ui/icon.js'
+import { words } from '../words.ts'
+import { CopyButton } from '../ui/copy-button.tsx'
 
-// What a bot says, as the elements that its markdown stands for: there is no HTML in between that could run, HTML in the
-// text is text, and nothing is loaded from anywhere.
+// Renders the Markdown of bots as React elements. No HTML string is produced in between, so that nothing in a reply can
+// run: HTML in the text is shown as text, and no images are loaded.
 
-/** A run of text that is longer is taken as it is: to look for all that may be meant in it could take for ever. */
+/** Longer runs of inline text are not parsed, since the parser's time grows with the square of their length. */
 const MOST_IN_RUN = 5_000
 
-/** Quotes and lists inside of each other, deeper than anybody writes them. */
+/** Deeply nested quotes and lists, which nobody writes and which would overflow the parser's stack. */
 const TOO_DEEP = /^[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])[ \t]*){40}/m
 
-/** What a link may lead to; everything else, `javascript:` first of all, is text. */
+/** Schemes that links may have. A link with any other scheme, above all `javascript:`, is shown as text. */
 const SAFE = /^(https?:|mailto:|tel:)/i
 
-/** Only the blocks that changed are read again: while a reply grows, the last one. */
+/** Parses only the blocks that have changed: while a reply is being written, the last one. */
 export default function Markdown ({ text }: { text: string }) {
   const blocks = useMemo(() => blocksOf(text), [text])
   return <div className='markdown'>{blocks.map((raw, at) => <Block key={at} raw={raw} />)}</div>
@@ -23,10 +23,10 @@ export default function Markdown ({ text }: { text: string }) {
 
 const Block = memo(function Block ({ raw }: { raw: string }) {
   const tokens = TOO_DEEP.test(raw) ? undefined : attempt(() => read(raw))
-  return tokens === undefined ? <p className='plain'>{raw}</p> : <>{show(tokens)}</>
+  return tokens === undefined ? <p className='plain' dir='auto'>{raw}</p> : <>{show(tokens)}</>
 })
 
-/** The blocks of a text, without reading what is inside of them. */
+/** Splits a text into blocks, without parsing their inline text. */
 function blocksOf (text: string): string[] {
   if (TOO_DEEP.test(text)) return text.split(/(?<=\n)\n+/)
   return attempt(() => new Lexer().blockTokens(text).map(({ raw }) => raw)) ?? [text]
@@ -42,7 +42,7 @@ function read (raw: string) {
   return blocks
 }
 
-/** Whatever else a text is too much for, it is shown as it is. */
+/** If the parser throws, the text is shown unformatted. */
 function attempt<T> (read: () => T): T | undefined {
   try {
     return read()
@@ -51,15 +51,20 @@ function attempt<T> (read: () => T): T | undefined {
   }
 }
 
-const show = (tokens: Token[] | undefined): ReactNode => (tokens as MarkedToken[] | undefined)?.map((token, at) => <Piece key={at} token={token} />)
+/**
+ * A quote or a list has the writing direction of its text. Browsers find it by `dir=auto`, but skip children that have a
+ * `dir` themselves, so paragraphs that are `inside` of one have none.
+ */
+const show = (tokens: Token[] | undefined, isInside = false): ReactNode =>
+  (tokens as MarkedToken[] | undefined)?.map((token, at) => <Piece key={at} token={token} isInside={isInside} />)
 
-function Piece ({ token }: { token: MarkedToken }): ReactNode {
+function Piece ({ token, isInside }: { token: MarkedToken, isInside: boolean }): ReactNode {
   switch (token.type) {
-    case 'paragraph': return <p>{show(token.tokens)}</p>
-    case 'heading': return <p className={`heading level-${token.depth}`} role='heading' aria-level={Math.min(6, token.depth + 2)}>{show(token.tokens)}</p>
+    case 'paragraph': return <p dir={isInside ? undefined : 'auto'}>{show(token.tokens)}</p>
+    case 'heading': return <p dir='auto' className={`heading level-${token.depth}`} role='heading' aria-level={Math.min(6, token.depth + 2)}>{show(token.tokens)}</p>
     case 'code': return <Code text={token.text} language={token.lang} />
-    case 'blockquote': return <blockquote>{show(token.tokens)}</blockquote>
-    case 'list': return token.ordered ? <ol start={Number(token.start)}>{items(token)}</ol> : <ul>{items(token)}</ul>
+    case 'blockquote': return <blockquote dir='auto'>{show(token.tokens, true)}</blockquote>
+    case 'list': return token.ordered ? <ol dir='auto' start={Number(token.start)}>{items(token)}</ol> : <ul dir='auto'>{items(token)}</ul>
     case 'table': return <Table table={token} />
     case 'hr': return <hr />
     case 'strong': return <strong>{show(token.tokens)}</strong>
@@ -68,57 +73,64 @@ function Piece ({ token }: { token: MarkedToken }): ReactNode {
     case 'codespan': return <code>{token.text}</code>
     case 'br': return <br />
     case 'link': return <Link href={token.href}>{show(token.tokens)}</Link>
-    // A picture tells who wrote the bot's text when somebody reads it: it is a link.
+    // A link instead of the image: loading it would tell its server who reads the message and when.
     case 'image': return <Link href={token.href}>{token.text || words.chat.picture}</Link>
     case 'checkbox': return <input type='checkbox' checked={token.checked} readOnly aria-label={words.chat.task} />
     case 'text': return token.tokens === undefined ? withoutEntities(token.text) : show(token.tokens)
-    case 'escape': return token.text
+    // Formulas in LaTeX begin with \( or \[: without the backslash, nobody could tell them from brackets.
+    case 'escape': return '()[]'.includes(token.text) ? token.raw : token.text
     case 'space': case 'def': return null
     default: return token.raw
   }
 }
 
-const items = ({ items }: Tokens.List) => items.map((item, at) => <li key={at} className={item.task ? 'task' : undefined}>{show(item.tokens)}</li>)
+const items = ({ items }: Tokens.List) => items.map((item, at) => <li key={at} className={item.task ? 'task' : undefined}>{show(item.tokens, true)}</li>)
 
 function Link ({ href, children }: { href: string, children: ReactNode }) {
   return SAFE.test(href) ? <a href={href} target='_blank' rel='noopener noreferrer'>{children}</a> : <span>{children}</span>
 }
 
+/** From this many characters in a cell on, its column gets a width in which a sentence can be read. */
+const LONG_CELL = 24
+
+/** Words in a table are never broken: one that is wider than the screen scrolls sideways. */
 function Table ({ table: { header, rows } }: { table: Tokens.Table }) {
+  const classes = header.map((cell, column) => [
+    cell.align, [cell, ...rows.map(row => row[column]!)].some(({ text }) => text.length > LONG_CELL) && 'long'
+  ].filter(Boolean).join(' '))
   return (
     <div className='table' tabIndex={0} role='group' aria-label={words.chat.table}>
       <table>
-        <thead><tr>{header.map((cell, at) => <th key={at} scope='col' className={cell.align ?? undefined}>{show(cell.tokens)}</th>)}</tr></thead>
+        <thead><tr>{header.map((cell, at) => <th key={at} dir='auto' scope='col' className={classes[at]}>{show(cell.tokens)}</th>)}</tr></thead>
         <tbody>
-          {rows.map((row, at) => <tr key={at}>{row.map((cell, at) => <td key={at} className={cell.align ?? undefined}>{show(cell.tokens)}</td>)}</tr>)}
+          {rows.map((row, at) => <tr key={at}>{row.map((cell, at) => <td key={at} dir='auto' className={classes[at]}>{show(cell.tokens)}</td>)}</tr>)}
         </tbody>
       </table>
     </div>
   )
 }
 
+/** The highlighter is loaded with the first code. Without it, code is shown without colors. */
+const highlighter = () => import('./highlight.ts').catch(() => undefined)
+
 function Code ({ text, language }: { text: string, language: string | undefined }) {
-  const [isCopied, setIsCopied] = useState(false)
-  async function copy () {
-    await navigator.clipboard.writeText(text)
-    setIsCopied(true)
-    setTimeout(setIsCopied, 2_000, false)
-  }
+  const [highlight, setHighlight] = useState<Awaited<ReturnType<typeof highlighter>>>()
+  useEffect(() => { if (language) highlighter().then(setHighlight) }, [language])
+  const tokens = useMemo(() => language ? highlight?.tokensOf(text, language.split(/\s/, 1)[0]!.toLowerCase()) : undefined, [highlight, language, text])
   return (
     <figure className='code'>
       <figcaption>
         <span>{language}</span>
-        {/* Browsers have a clipboard only where the page comes by https, or from this machine. */}
-        {window.isSecureContext && <button className='text-button' onClick={copy}><Icon name='copy' />{isCopied ? words.chat.copied : words.chat.copyCode}</button>}
+        <CopyButton text={text} label={words.chat.copyCode} />
       </figcaption>
-      <pre tabIndex={0}><code>{text}</code></pre>
+      <pre dir='ltr' tabIndex={0}><code>{tokens?.map(({ text, classes }, at) => classes === '' ? text : <span key={at} className={classes}>{text}</span>) ?? text}</code></pre>
     </figure>
   )
 }
 
 const ENTITIES: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: '\'', nbsp: '\u00a0', copy: '©', hellip: '…', mdash: '—', ndash: '–' }
 
-/** The character references that bots do use; any other stays as it is written. */
+/** Decodes the character references that bots use. Others stay as they are. */
 function withoutEntities (text: string) {
   return text.replace(/&(?:#(\d{1,7})|#x([\da-f]{1,6})|(\w{2,8}));/gi, (raw, decimal?: string, hex?: string, name?: string) => {
     if (name !== undefined) return ENTITIES[name] ?? raw

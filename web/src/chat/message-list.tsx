@@ -1,24 +1,28 @@
-import { lazy, memo, Suspense, useState, type ReactNode } from 'react'
+import { lazy, memo, Suspense, useState } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import type { Message, Profile } from '../api/shapes.js'
-import { Bubble } from '../ui/bubble.js'
-import { Icon } from '../ui/icon.js'
-import { Scroller } from '../ui/scroller.js'
-import { dayOf } from '../ui/time.js'
-import { Unsent } from '../ui/unsent.js'
-import { words } from '../words.js'
-import type { Chat, ChatView } from './chat.js'
-import { EditMessage } from './edit-message.js'
+import type { Bot, Message, Profile } from '../api/shapes.ts'
+import { Bubble } from '../ui/bubble.tsx'
+import { CopyButton } from '../ui/copy-button.tsx'
+import { Confirm } from '../ui/dialog.tsx'
+import { Icon } from '../ui/icon.tsx'
+import { Scroller } from '../ui/scroller.tsx'
+import { dayOf } from '../ui/time.ts'
+import { Unsent } from '../ui/unsent.tsx'
+import { words } from '../words.ts'
+import { botTitle } from './bot-title.ts'
+import type { Chat, ChatView } from './chat.ts'
+import { EditMessage } from './edit-message.tsx'
 
-/** Fetched before there is anything to show; where that fails, what bots say is shown as it is written. */
-const markdown = import('./markdown.js').catch(() => ({ default: Plain }))
+/** Loaded early, before there are messages to show. If that fails, the text of bots is shown unformatted. */
+const markdown = import('./markdown.tsx').catch(() => ({ default: Plain }))
 const Markdown = lazy(() => markdown)
 
-const MOST_READ_OUT = 500
+/** How much of a new message screen readers announce, in characters. */
+const MOST_ANNOUNCED = 500
 
-interface MessageListProps { view: ChatView, chat: Chat, me: Profile, label: string }
+interface MessageListProps { view: ChatView, chat: Chat, me: Profile, bots: Bot[], isOwner: boolean, label: string }
 
-export function MessageList ({ view, chat, me, label }: MessageListProps) {
+export function MessageList ({ view, chat, me, bots, isOwner, label }: MessageListProps) {
   const messages = view.messages.filter(({ status }) => status !== 'deleted')
   const isMine = ({ sender, username }: Message) => sender === 'user' && username === me.username
   const myLast = messages.findLast(isMine)
@@ -26,14 +30,16 @@ export function MessageList ({ view, chat, me, label }: MessageListProps) {
   const newest = messages.at(-1)
   return (
     <>
-      <Scroller label={label || words.chat.conversations} onTop={view.hasOlder ? chat.readOlder : undefined}>
+      <Scroller label={label || words.chat.conversations} sent={view.sent} onTop={view.hasOlder ? chat.readOlder : undefined}>
+        {!view.isOpen && view.problem === undefined && <p className='empty' role='status'>{words.loading}</p>}
         {view.hasOlder && <button className='text-button more' onClick={chat.readOlder}>{words.chat.older}</button>}
         {view.isOpen && messages.length === 0 && view.outgoing.length === 0 && <p className='empty'>{words.chat.empty}</p>}
         {messages.map((message, at) => (
           <Row
             key={message.id} message={message} chat={chat} isMine={isMine(message)}
-            day={separatorFor(message, messages[at - 1])}
-            isMyLast={message === myLast} canAskAgain={message === lastReply && message === newest && tookItsTime(message, messages[at - 1])}
+            day={dayAbove(message, messages[at - 1])}
+            mayEdit={message === myLast} mayDelete={isOwner || isMine(message)}
+            mayRegenerate={message === lastReply && message === newest && canReplyAgain(message, bots)}
           />
         ))}
         {view.outgoing.map(message => (
@@ -47,56 +53,71 @@ export function MessageList ({ view, chat, me, label }: MessageListProps) {
         ))}
       </Scroller>
       <p className='visually-hidden' role='status'>
-        {newest !== undefined && !isMine(newest) && newest.status === 'complete' && words.chat.said(nameOf(newest), newest.text.slice(0, MOST_READ_OUT))}
+        {newest !== undefined && !isMine(newest) && newest.status === 'complete' && words.chat.announced(authorOf(newest), newest.text.slice(0, MOST_ANNOUNCED))}
       </p>
     </>
   )
 }
 
-/** An instant answer, which would be the same again, was stored whole with what it answers; another one has grown since. */
-const tookItsTime = (reply: Message, before: Message | undefined) => before !== undefined && reply.rev > before.rev + 1
+/** Only streaming bots can regenerate a reply; the others would say the same again. A bot that is not set up cannot either. */
+function canReplyAgain ({ username, failure }: Message, bots: Bot[]) {
+  return failure !== 'BOT_NOT_CONFIGURED' && bots.some(({ name, streaming }) => streaming && name === username)
+}
 
-interface RowProps { message: Message, chat: Chat, isMine: boolean, day: string | undefined, isMyLast: boolean, canAskAgain: boolean }
+interface RowProps { message: Message, chat: Chat, isMine: boolean, day: string | undefined, mayEdit: boolean, mayDelete: boolean, mayRegenerate: boolean }
 
-const Row = memo(function Row ({ message, chat, isMine, day, isMyLast, canAskAgain }: RowProps) {
-  const { id, sender, text, status, created_at: at } = message
-  const [isEditing, setIsEditing] = useState(false)
+const Row = memo(function Row ({ message, chat, isMine, day, mayEdit, mayDelete, mayRegenerate }: RowProps) {
+  const { id, sender, text, status, failure, created_at: at } = message
+  const [mode, setMode] = useState<'edit' | 'delete'>()
   const regenerate = useMutation({ mutationFn: () => chat.regenerate(id) })
   const isBot = sender === 'bot'
+  const isLeftOut = status !== 'failed' && failure !== undefined
   const hasEnded = status !== 'streaming' && status !== 'queued'
+  const close = () => setMode(undefined)
 
-  const actions: ReactNode = (
+  const actions = hasEnded && mode !== 'edit' && (
     <span className='actions'>
-      {isMyLast && !isEditing && <button className='text-button' onClick={() => setIsEditing(true)}><Icon name='edit' />{words.chat.edit}</button>}
-      {canAskAgain && hasEnded && <button className='text-button' onClick={() => regenerate.mutate()}><Icon name='again' />{words.chat.regenerate}</button>}
+      {text !== '' && <CopyButton text={text} label={words.chat.copy} />}
+      {mayEdit && <button className='text-button' onClick={() => setMode('edit')} data-focus-fallback><Icon name='edit' />{words.chat.edit}</button>}
+      {mayRegenerate && <button className='text-button' onClick={() => regenerate.mutate()}><Icon name='again' />{words.chat.regenerate}</button>}
+      {mayDelete && <button className='text-button' onClick={() => setMode('delete')}><Icon name='delete' />{words.delete}</button>}
       {regenerate.error !== null && <span className='problem' role='alert'>{regenerate.error.message}</span>}
     </span>
   )
   return (
-    <div data-message={id}>
+    <div data-message={id} data-focus-scope>
       {day !== undefined && <h2 className='day'>{day}</h2>}
       <Bubble
-        who={isMine ? words.chat.you : nameOf(message)} at={at} isMine={isMine} isBot={isBot}
-        note={isBot && status !== 'complete' ? <span className={`status ${status}`}>{words.chat.status[status]}</span> : undefined}
+        who={isMine ? words.chat.you : authorOf(message)} at={at} isMine={isMine} isBot={isBot}
+        note={isLeftOut || (isBot && status !== 'complete') ? <span className={`status ${status}`}>{noteOf(message)}</span> : undefined}
         actions={actions}
       >
-        {isEditing && <EditMessage text={text} onClose={() => setIsEditing(false)} onSave={changed => chat.edit(id, changed)} />}
-        {!isEditing && (isBot ? <Suspense fallback={<Plain text={text} />}><Markdown text={text} /></Suspense> : <Plain text={text} />)}
+        {mode === 'edit' && <EditMessage text={text} onClose={close} onSave={changed => chat.edit(id, changed)} />}
+        {mode !== 'edit' && (isBot ? <Suspense fallback={<Plain text={text} />}><Markdown text={text} /></Suspense> : <Plain text={text} />)}
       </Bubble>
+      {mode === 'delete' && <Confirm title={words.chat.deleteMessage} text={words.chat.deleteMessageText} submit={words.delete} onConfirm={() => chat.remove(id)} onClose={close} />}
     </div>
   )
 })
 
 function Plain ({ text }: { text: string }) {
-  return <p className='plain'>{text}</p>
+  return <p className='plain' dir='auto'>{text}</p>
 }
 
-function nameOf ({ username }: Message) {
-  return username ?? words.chat.someone
+/** The status of a reply that is not complete, and why it failed; or that later replies ignore this message. */
+function noteOf ({ status, failure }: Message) {
+  if (failure !== undefined && status !== 'failed') return words.chat.leftOut
+  const sentence = words.chat.status[status]
+  return failure === undefined ? sentence : `${sentence} ${words.chat.failures[failure] ?? ''}`
 }
 
-/** The day, above the first message of it. */
-function separatorFor ({ created_at: at }: Message, before: Message | undefined) {
+function authorOf ({ sender, username }: Message) {
+  if (username === null) return words.chat.formerMember
+  return sender === 'bot' ? botTitle(username) : username
+}
+
+/** The date, above the first message of a day. */
+function dayAbove ({ created_at: at }: Message, before: Message | undefined) {
   const day = dayOf(at)
   return before === undefined || dayOf(before.created_at) !== day ? day : undefined
 }

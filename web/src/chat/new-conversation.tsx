@@ -1,40 +1,44 @@
 import { useState } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import { api, ask } from '../api/client.js'
-import { refreshConversations, useBots } from '../api/queries.js'
-import { go, pathTo } from '../route.js'
-import { Composer } from '../ui/composer.js'
-import { Icon } from '../ui/icon.js'
-import { words } from '../words.js'
-import { keepFirstMessage } from './first-message.js'
+import { api, ask } from '../api/client.ts'
+import { refreshConversations, useBots } from '../api/queries.ts'
+import type { Profile } from '../api/shapes.ts'
+import { go, pathTo } from '../route.ts'
+import { Composer } from '../ui/composer.tsx'
+import { draftOf } from '../ui/drafts.ts'
+import { Icon } from '../ui/icon.tsx'
+import { words } from '../words.ts'
+import { botTitle } from './bot-title.ts'
+import { keepFirstMessage } from './first-message.ts'
 
-/** Who answers: the bot that the server thinks of, nobody, or one by name. */
-type Answerer = { kind: 'usual' | 'nobody' } | { kind: 'bot', name: string }
+/** Which bot replies: the server's default, none, or one by name. */
+type Choice = { kind: 'default' | 'nobody' } | { kind: 'bot', name: string }
 
 const MOST_IN_NAME = 60
 
-/** A conversation begins with its first message, which it is named by until somebody finds a better name. */
-export function NewConversation () {
+/** Creates a conversation with its first message, which also gives it its name. */
+export function NewConversation ({ me }: { me: Profile }) {
   const { data: bots = [] } = useBots()
-  const [answerer, setAnswerer] = useState<Answerer>({ kind: 'usual' })
+  const [chosen, choose] = useState<Choice>({ kind: 'default' })
   const begin = useMutation({
     async mutationFn (text: string) {
-      const bots = answerer.kind === 'usual' ? {} : { bots: answerer.kind === 'bot' ? [answerer.name] : [] }
+      const bots = chosen.kind === 'default' ? {} : { bots: chosen.kind === 'bot' ? [chosen.name] : [] }
       const { id } = await ask(api.POST('/api/conversations', { body: { name: nameFor(text), ...bots } }))
       keepFirstMessage(id, text)
       refreshConversations()
       go(pathTo.conversation(id))
     }
   })
-  const choices: Array<[string, Answerer]> = [
-    [words.chat.usual, { kind: 'usual' }],
-    ...bots.map(({ name }): [string, Answerer] => [name, { kind: 'bot', name }]),
+  const choices: Array<[string, Choice]> = [
+    [words.chat.default, { kind: 'default' }],
+    ...bots.filter(({ is_ready: isReady }) => isReady).map(({ name }): [string, Choice] => [botTitle(name), { kind: 'bot', name }]),
     [words.chat.nobody, { kind: 'nobody' }]
   ]
+  const bot = bots.find(bot => chosen.kind === 'bot' ? bot.name === chosen.name : chosen.kind === 'default' && bot.is_default)
   return (
     <main className='chat new'>
       <header className='chat-head'>
-        <a className='icon-button back' href={pathTo.home} aria-label={words.back}><Icon name='back' /></a>
+        <a className='icon-button back' href={pathTo.home} aria-label={words.back} title={words.back}><Icon name='back' /></a>
         <h1>{words.chat.new}</h1>
       </header>
       <div className='new-body'>
@@ -43,23 +47,24 @@ export function NewConversation () {
           <legend>{words.chat.whoAnswers}</legend>
           {choices.map(([label, choice]) => (
             <label key={label} className='chip'>
-              <input type='radio' name='answerer' checked={isSame(choice, answerer)} onChange={() => setAnswerer(choice)} />
-              <span>{label}</span>
+              <input type='radio' name='bot' checked={isSame(choice, chosen)} onChange={() => choose(choice)} />
+              <span dir='auto'>{label}</span>
             </label>
           ))}
         </fieldset>
+        {bot !== undefined && <p className='hint'>{[botTitle(bot.name), bot.description].filter(Boolean).join(' – ')}</p>}
         {begin.error !== null && <p className='problem' role='alert'>{begin.error.message}</p>}
       </div>
-      <Composer onSend={begin.mutateAsync} isDisabled={begin.isPending} />
+      <Composer draft={draftOf(me.id, 'new')} onSend={begin.mutateAsync} isDisabled={begin.isPending} />
     </main>
   )
 }
 
-function isSame (one: Answerer, other: Answerer) {
+function isSame (one: Choice, other: Choice) {
   return JSON.stringify(one) === JSON.stringify(other)
 }
 
-/** The first line, at a length that fits into a list. */
+/** The first line of the message, shortened to fit into the list. */
 function nameFor (text: string) {
   const line = text.split('\n', 1)[0]!
   const characters = [...line]

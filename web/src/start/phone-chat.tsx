@@ -1,18 +1,32 @@
-import { useState } from 'react'
-import { api, ask, newClientId } from '../api/client.js'
-import { Bubble } from '../ui/bubble.js'
-import { Composer } from '../ui/composer.js'
-import { Icon } from '../ui/icon.js'
-import { Scroller } from '../ui/scroller.js'
-import { Unsent } from '../ui/unsent.js'
-import { words } from '../words.js'
+import { useEffect, useState } from 'react'
+import { readPhoneNumber } from '../../../src/text/phone-number.ts'
+import { api, ask, newClientId } from '../api/client.ts'
+import { go, pathTo } from '../route.ts'
+import { Bubble } from '../ui/bubble.tsx'
+import { Composer } from '../ui/composer.tsx'
+import { draftOfPhone, keepDraft, readDraft } from '../ui/drafts.ts'
+import { Icon } from '../ui/icon.tsx'
+import { Scroller } from '../ui/scroller.tsx'
+import { Unsent } from '../ui/unsent.tsx'
+import { words } from '../words.ts'
 
-/** A message with its answer, as soon as there is one. Sent again, it is the same one. */
+/** The longest message of the guided chat, in code points. */
+const MOST_CODE_POINTS = 8_000
+
+/** A message with the bot's answer, once there is one. `clientId` stays the same on a retry, so that it is stored once. */
 interface Exchange { clientId: string, text: string, at: string, answer?: { text: string, at: string }, problem?: string }
 
-/** The guided chat: the number alone says whose it is. */
-export function PhoneChat ({ phone, onLeave }: { phone: string, onLeave: () => void }) {
-  const [exchanges, setExchanges] = useState<Exchange[]>([])
+/**
+ * The guided chat. It needs no account, so the API does not give its history to anyone who types a number. The messages
+ * are therefore kept in this tab, and survive a reload but not the tab.
+ */
+export function PhoneChat ({ phone }: { phone: string }) {
+  const number = readPhoneNumber(phone)
+  const draft = draftOfPhone(number.reason === undefined ? number.digits : phone)
+  const history = `${draft} messages`
+  const [exchanges, setExchanges] = useState<Exchange[]>(() => JSON.parse(readDraft(history) || '[]'))
+  useEffect(() => keepDraft(history, exchanges.length === 0 ? '' : JSON.stringify(exchanges)), [history, exchanges])
+  useEffect(() => { document.title = `${words.phone.title(phone)} – ${words.name}` }, [phone])
 
   async function deliver (exchange: Exchange) {
     const { clientId, text } = exchange
@@ -20,7 +34,7 @@ export function PhoneChat ({ phone, onLeave }: { phone: string, onLeave: () => v
     change({ problem: undefined })
     try {
       const body = { user_phone: phone, user_message: text, client_id: clientId }
-      // The route takes two kinds of bodies, told apart in a way that these types have no words for.
+      // The route accepts two kinds of bodies, and the generated types cannot tell them apart.
       const answer = await ask(api.POST('/chat', { body: body as never }))
       if ('bot_message' in answer) change({ answer: { text: answer.bot_message, at: new Date().toISOString() } })
     } catch (error) {
@@ -28,20 +42,31 @@ export function PhoneChat ({ phone, onLeave }: { phone: string, onLeave: () => v
     }
   }
 
+  // A reload may have interrupted a request. The same client id makes sending again safe.
+  useEffect(() => {
+    for (const exchange of exchanges) if (exchange.answer === undefined && exchange.problem === undefined) deliver(exchange)
+  }, [])
+
   function send (text: string) {
     const exchange = { clientId: newClientId(), text, at: new Date().toISOString() }
     setExchanges(known => [...known, exchange])
     deliver(exchange)
   }
 
+  function leave () {
+    keepDraft(draft, '')
+    keepDraft(history, '')
+    go(pathTo.home)
+  }
+
   const last = exchanges.at(-1)
   return (
     <main className='chat phone-chat'>
       <header className='chat-head'>
-        <button className='icon-button' aria-label={words.phone.leave} title={words.phone.leave} onClick={onLeave}><Icon name='back' /></button>
-        <h1>{words.phone.title(phone)}</h1>
+        <button className='icon-button' aria-label={words.phone.leave} title={words.phone.leave} onClick={leave}><Icon name='back' /></button>
+        <h1 className='cut'>{words.phone.title(phone)}</h1>
       </header>
-      <Scroller label={words.phone.title(phone)}>
+      <Scroller label={words.phone.title(phone)} sent={exchanges.length}>
         {exchanges.length === 0 && <p className='empty'>{words.phone.intro}</p>}
         {exchanges.map(exchange => (
           <div key={exchange.clientId} className='exchange'>
@@ -53,14 +78,14 @@ export function PhoneChat ({ phone, onLeave }: { phone: string, onLeave: () => v
                   onDiscard={() => setExchanges(known => known.filter(other => other !== exchange))}
                 />
               )}
-            ><p className='plain'>{exchange.text}</p>
+            ><p className='plain' dir='auto'>{exchange.text}</p>
             </Bubble>
-            {exchange.answer !== undefined && <Bubble who={words.phone.bot} at={exchange.answer.at} isMine={false} isBot><p className='plain'>{exchange.answer.text}</p></Bubble>}
+            {exchange.answer !== undefined && <Bubble who={words.phone.bot} at={exchange.answer.at} isMine={false} isBot><p className='plain' dir='auto'>{exchange.answer.text}</p></Bubble>}
           </div>
         ))}
       </Scroller>
-      <p className='visually-hidden' role='status'>{last?.answer !== undefined && words.chat.said(words.phone.bot, last.answer.text)}</p>
-      <Composer onSend={send} />
+      <p className='visually-hidden' role='status'>{last?.answer !== undefined && words.chat.announced(words.phone.bot, last.answer.text)}</p>
+      <Composer draft={draft} onSend={send} most={MOST_CODE_POINTS} />
     </main>
   )
 }

@@ -1,12 +1,12 @@
-import { useEffect, type ReactNode } from 'react'
+import { useEffect, useState, type ReactNode } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import { api, ask } from '../api/client.js'
-import { forgetUser, queries } from '../api/queries.js'
-import { pathTo } from '../route.js'
-import { checks, Field, Form } from '../ui/form.js'
-import { words } from '../words.js'
+import { api, ask } from '../api/client.ts'
+import { forgetUser, queries } from '../api/queries.ts'
+import { pathTo } from '../route.ts'
+import { checks, Field, Form } from '../ui/form.tsx'
+import { words } from '../words.ts'
 
-// Where the links in mails lead, and what asks for them.
+// The screens that links in emails lead to, and the one that requests such a link.
 
 export function Forgot () {
   return (
@@ -21,16 +21,27 @@ export function Forgot () {
 }
 
 export function ResetPassword ({ token }: { token: string }) {
+  const [isDone, setIsDone] = useState(false)
   const reset = async ({ password }: Record<string, string>) => {
     await ask(api.POST('/api/password/reset', { body: { token, password: password! } }))
     forgetUser() // all sessions have ended
+    queries.removeQueries({ queryKey: ['was signed out'] })
+    setIsDone(true)
+  }
+  if (isDone) {
+    return (
+      <Page title={words.recovery.resetDoneTitle}>
+        <p role='status'>{words.recovery.resetDone}</p>
+        <a className='button primary' href={pathTo.home} data-focus-fallback>{words.start.signIn}</a>
+      </Page>
+    )
   }
   return (
     <Page title={words.recovery.resetTitle}>
-      <Form submit={words.recovery.reset} done={words.recovery.resetDone} checks={{ password: checks.password }} action={reset}>
+      <Form submit={words.recovery.reset} checks={{ password: checks.password }} action={reset}>
         <Field name='password' type='password' autoComplete='new-password' label={words.start.newPassword} hint={words.start.passwordHint} />
       </Form>
-      <p className='aside'><a href={pathTo.home}>{words.start.logIn}</a> · <a href={pathTo.forgot}>{words.recovery.newLink}</a></p>
+      <p className='aside'><a href={pathTo.home}>{words.start.signIn}</a> · <a href={pathTo.forgot}>{words.recovery.newLink}</a></p>
     </Page>
   )
 }
@@ -44,7 +55,9 @@ export function VerifyEmail ({ token }: { token: string }) {
   return (
     <Page title={isSuccess ? words.recovery.verified : words.recovery.verifyTitle}>
       {error !== null && <p className='problem' role='alert'>{error.message}</p>}
-      <p className='aside'>{error === null ? <a href={pathTo.home}>{words.recovery.goOn}</a> : <a href={pathTo.account}>{words.recovery.newMail}</a>}</p>
+      {error === null
+        ? <a className='button primary' href={pathTo.home}>{words.recovery.continue}</a>
+        : <p className='aside'><a href={pathTo.account}>{words.recovery.newMail}</a></p>}
     </Page>
   )
 }

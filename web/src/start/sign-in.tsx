@@ -1,44 +1,51 @@
 import { useState } from 'react'
-import { api, ask } from '../api/client.js'
-import { queries } from '../api/queries.js'
-import { pathTo } from '../route.js'
-import { checks, Field, Form } from '../ui/form.js'
-import { words } from '../words.js'
+import { api, ask } from '../api/client.ts'
+import { queries, useSignup } from '../api/queries.ts'
+import { go, pathTo } from '../route.ts'
+import { checks, Field, Form } from '../ui/form.tsx'
+import { words } from '../words.ts'
 
 type Values = Record<string, string>
 
-async function logIn ({ username, password }: Values) {
+async function signIn ({ username, password }: Values) {
   await ask(api.POST('/api/login', { body: { username: username!, password: password! } }))
-  queries.removeQueries({ queryKey: ['was logged out'] })
+  queries.removeQueries({ queryKey: ['was signed out'] })
   await queries.refetchQueries({ queryKey: ['me'] })
 }
 
-async function signUp ({ username, password, email }: Values) {
+async function signUp ({ username, password, email }: Values, invitation: string | undefined) {
   const address = email!.trim() === '' ? {} : { email: email! }
-  await ask(api.POST('/api/signup', { body: { username: username!, password: password!, ...address } }))
-  await logIn({ username: username!, password: password! })
+  await ask(api.POST('/api/signup', { body: { username: username!, password: password!, ...address, ...invitation !== undefined && { invitation } } }))
+  await signIn({ username: username!, password: password! })
+  if (invitation !== undefined) go(pathTo.home, { replaces: true }) // the link is used up
 }
 
-/** To log in, or to make an account, and be logged in. */
-export function SignIn () {
-  const [isNew, setIsNew] = useState(false)
+/** Signs in, or creates an account and signs in. Signing up is only offered if the server allows it to this visitor. */
+export function SignIn ({ invitation }: { invitation: string | undefined }) {
+  const signup = useSignup()
+  const maySignUp = signup === 'open' || (signup === 'invite' && invitation !== undefined)
+  const [choice, setChoice] = useState(invitation !== undefined)
+  const isNew = choice && maySignUp
   return (
     <section className='card' aria-labelledby='by-account'>
       <h2 id='by-account'>{words.start.accountTitle}</h2>
-      <div className='switch' role='group' aria-labelledby='by-account'>
-        <button aria-pressed={!isNew} onClick={() => setIsNew(false)}>{words.start.logIn}</button>
-        <button aria-pressed={isNew} onClick={() => setIsNew(true)}>{words.start.signUp}</button>
-      </div>
+      {maySignUp && (
+        <div className='switch' role='group' aria-labelledby='by-account'>
+          <button aria-pressed={!isNew} onClick={() => setChoice(false)}>{words.start.signIn}</button>
+          <button aria-pressed={isNew} onClick={() => setChoice(true)}>{words.start.signUp}</button>
+        </div>
+      )}
+      {signup !== undefined && signup !== 'open' && !maySignUp && <p>{signup === 'invite' ? words.start.byInvitation : words.start.signupClosed}</p>}
       {isNew
         ? (
-          <Form key='new' submit={words.start.signUp} action={signUp} checks={{ username: checks.username, password: checks.password, email: checks.optional(checks.email) }}>
+          <Form key='new' submit={words.start.signUp} action={values => signUp(values, invitation)} checks={{ username: checks.username, password: checks.password, email: checks.optional(checks.email) }}>
             <Field name='username' label={words.start.username} autoComplete='username' autoCapitalize='none' spellCheck={false} />
             <Field name='password' type='password' label={words.start.newPassword} hint={words.start.passwordHint} autoComplete='new-password' />
             <Field name='email' type='email' label={words.start.email} hint={words.start.emailHint} autoComplete='email' />
           </Form>
           )
         : (
-          <Form key='known' submit={words.start.logIn} action={logIn} checks={{ username: checks.required, password: checks.required }}>
+          <Form key='known' submit={words.start.signIn} action={signIn} checks={{ username: checks.required, password: checks.required }}>
             <Field name='username' label={words.start.username} autoComplete='username' autoCapitalize='none' spellCheck={false} />
             <Field name='password' type='password' label={words.start.password} autoComplete='current-password' />
           </Form>

@@ -1,15 +1,12 @@
-import { useState } from 'react'
 import { useQuery } from '@tanstack/react-query'
-import { checks, Field, Form } from '../ui/form.js'
-import { words } from '../words.js'
-import { PhoneChat } from './phone-chat.js'
-import { SignIn } from './sign-in.js'
+import { checks, Field, Form } from '../ui/form.tsx'
+import { go, pathTo } from '../route.ts'
+import { words } from '../words.ts'
+import { SignIn } from './sign-in.tsx'
 
-/** The first screen: two ways in. */
-export function Welcome () {
-  const [phone, setPhone] = useState<string>()
-  const wasLoggedOut = useQuery({ queryKey: ['was logged out'], queryFn: () => false, enabled: false }).data
-  if (phone !== undefined) return <PhoneChat phone={phone} onLeave={() => setPhone(undefined)} />
+/** The first screen: a chat by phone number, or signing in. */
+export function Welcome ({ invitation }: { invitation: string | undefined }) {
+  const wasSignedOut = useQuery({ queryKey: ['was signed out'], queryFn: () => false, enabled: false }).data
   return (
     <main className='welcome'>
       <header className='hero'>
@@ -17,16 +14,16 @@ export function Welcome () {
         <h1>{words.start.title}</h1>
         <p>{words.start.subtitle}</p>
       </header>
-      {wasLoggedOut && <p className='notice' role='status'>{words.loggedOut}</p>}
+      {wasSignedOut && <p className='notice' role='status'>{words.signedOut}</p>}
       <div className='ways'>
         <section className='card' aria-labelledby='by-phone'>
           <h2 id='by-phone'>{words.start.phoneTitle}</h2>
           <p>{words.start.phoneText}</p>
-          <Form submit={words.start.startChat} checks={{ phone: checks.phone }} action={async ({ phone }) => setPhone(phone!.trim())}>
+          <Form submit={words.start.startChat} checks={{ phone: checks.phone }} action={async ({ phone }) => go(pathTo.phone(phone!.trim()))}>
             <Field name='phone' type='tel' autoComplete='tel' label={words.start.phone} hint={words.start.phoneHint} />
           </Form>
         </section>
-        <SignIn />
+        <SignIn key={invitation} invitation={invitation} />
       </div>
     </main>
   )

@@ -1,14 +1,14 @@
 import type { ReactNode } from 'react'
-import { momentOf, timeOf } from './time.js'
+import { momentOf, timeOf } from './time.ts'
 
-interface BubbleProps { who: string, at: string, isMine: boolean, isBot?: boolean, note?: ReactNode, actions?: ReactNode, children: ReactNode, id?: number | undefined }
+interface BubbleProps { who: string, at: string, isMine: boolean, isBot?: boolean, note?: ReactNode, actions?: ReactNode, children: ReactNode }
 
-/** Something that somebody said, and when. */
-export function Bubble ({ who, at, isMine, isBot = false, note, actions, children, id }: BubbleProps) {
+/** One message: who wrote it and when, its text, and below it a note and buttons. */
+export function Bubble ({ who, at, isMine, isBot = false, note, actions, children }: BubbleProps) {
   return (
-    <article className={`message ${isMine ? 'mine' : isBot ? 'bot' : 'theirs'}`} data-id={id}>
+    <article className={`message ${isMine ? 'mine' : isBot ? 'bot' : 'theirs'}`}>
       <header className='message-head'>
-        <span className='who'>{who}</span> <time dateTime={at} title={momentOf(at)}>{timeOf(at)}</time>
+        <span className='who' dir='auto'>{who}</span> <time dateTime={at} title={momentOf(at)}>{timeOf(at)}</time>
       </header>
       <div className='bubble'>{children}</div>
       {(note ?? actions) !== undefined && <footer className='message-foot'>{note}{actions}</footer>}

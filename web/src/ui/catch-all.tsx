@@ -1,7 +1,7 @@
 import { Component, type ReactNode } from 'react'
-import { words } from '../words.js'
+import { words } from '../words.ts'
 
-/** Shows a sentence where the page itself broke. A class, since React has no other form for it. */
+/** Shows a message if rendering the page throws an error. A class, since React has no error boundaries as functions. */
 export class CatchAll extends Component<{ children: ReactNode }, { isBroken: boolean }> {
   override state = { isBroken: false }
 

@@ -1,27 +1,40 @@
 import { createContext, use, useId, useRef, useState, type ComponentProps, type ReactNode } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import { isRefusal } from '../api/client.js'
-import { words } from '../words.js'
+import { isRefusal } from '../api/client.ts'
+import { readPhoneNumber } from '../../../src/text/phone-number.ts'
+import { words } from '../words.ts'
+import { isComposing } from './keyboard.ts'
 
 type Values = Record<string, string>
-/** What is wrong with a field, in a sentence that says what to do. */
+/** Returns what is wrong with a value, in a sentence that says what to do, or undefined. */
 export type Check = (value: string) => string | undefined
 
 interface FormState { problems: Values, forgive: (name: string) => void }
 const FormContext = createContext<FormState>({ problems: {}, forgive () {} })
 
 interface FormProps {
-  /** What to do with what was typed. Whatever it is refused for stands beside its field, or below. */
+  /** Handles the values of the fields. If it throws, the error is shown below the field that it is about, or below all. */
   action: (values: Values) => Promise<unknown>
   checks?: Record<string, Check>
   submit: string
-  /** What is said when it is done. */
+  /** Shown when `action` has succeeded. */
   done?: string
-  /** The fields that are empty again when it is done. */
+  /** Fields to empty when `action` has succeeded. */
   clears?: string[]
   isDanger?: boolean
   className?: string
   children: ReactNode
+}
+
+/** The fields that errors without `details` are about, by code: of several, the first that the form has. */
+const FIELDS_OF_CODES: Record<string, string[]> = {
+  WRONG_PASSWORD: ['current_password', 'password'],
+  INVALID_PASSWORD: ['password'],
+  INVALID_USERNAME: ['username'],
+  USERNAME_TAKEN: ['username'],
+  USER_NOT_FOUND: ['username'],
+  EMAIL_TAKEN: ['email'],
+  BOT_NOT_FOUND: ['bot']
 }
 
 export function Form ({ action, checks = {}, submit, done, clears = [], isDanger, className = '', children }: FormProps) {
@@ -36,13 +49,19 @@ export function Form ({ action, checks = {}, submit, done, clears = [], isDanger
       }
     },
     onError (error) {
-      if (isRefusal(error) && isField(error.field)) show({ [error.field]: sentenceFor(error.field) ?? error.message })
+      if (!isRefusal(error)) return
+      const fields = error.field === undefined ? FIELDS_OF_CODES[error.code] ?? [] : [error.field]
+      const field = fields.find(isField)
+      if (field !== undefined) show({ [field]: (error.field !== undefined && sentenceFor(field)) || error.message })
     }
   })
 
-  const isField = (name: string | undefined): name is string => form.current?.elements.namedItem(name ?? '') instanceof HTMLElement
-  /** The server's own sentence about a field is for programmers. */
-  const sentenceFor = (name: string) => (words.fields as Record<string, unknown>)[name] as string | undefined
+  const isField = (name: string) => form.current?.elements.namedItem(name) instanceof HTMLElement
+  /** The page's own sentence for a field. The server's begins with the field's name in JSON, and cannot be translated. */
+  const sentenceFor = (name: string) => {
+    const sentence = (words.fields as Record<string, unknown>)[name]
+    return typeof sentence === 'string' ? sentence : undefined
+  }
 
   function show (found: Values) {
     setProblems(found)
@@ -66,7 +85,10 @@ export function Form ({ action, checks = {}, submit, done, clears = [], isDanger
   const state: FormState = { problems, forgive: name => setProblems(({ [name]: _forgiven, ...rest }) => rest) }
   return (
     <FormContext value={state}>
-      <form ref={form} className={`form ${className}`} onSubmit={onSubmit} noValidate>
+      <form
+        ref={form} className={`form ${className}`} onSubmit={onSubmit} noValidate
+        onKeyDown={event => { if (event.key === 'Enter' && isComposing(event)) event.preventDefault() }}
+      >
         {children}
         {work.isError && Object.keys(problems).length === 0 && <p className='problem' role='alert'>{work.error.message}</p>}
         {work.isSuccess && done !== undefined && <p className='done' role='status'>{done}</p>}
@@ -78,17 +100,23 @@ export function Form ({ action, checks = {}, submit, done, clears = [], isDanger
 
 interface FieldProps extends ComponentProps<'input'> { name: string, label: string, hint?: string }
 
-export function Field ({ label, hint, ...input }: FieldProps) {
+/** A labelled input with its hint or problem below; with options as children, a list to choose from. */
+export function Field ({ label, hint, children, ...input }: FieldProps) {
   const id = useId()
   const { problems, forgive } = use(FormContext)
   const problem = problems[input.name]
+  const described = {
+    id,
+    'aria-invalid': problem !== undefined,
+    'aria-describedby': `${id}-about`,
+    onInput () { if (problem !== undefined) forgive(input.name) }
+  }
   return (
     <div className='field'>
       <label htmlFor={id}>{label}</label>
-      <input
-        {...input} id={id} aria-invalid={problem !== undefined} aria-describedby={`${id}-about`}
-        onInput={() => { if (problem !== undefined) forgive(input.name) }}
-      />
+      {children === undefined
+        ? <input {...input} {...described} dir={input.type === undefined ? 'auto' : undefined} />
+        : <select {...described} name={input.name}>{children}</select>}
       <p id={`${id}-about`} className={problem === undefined ? 'hint' : 'problem'}>{problem ?? hint}</p>
     </div>
   )
@@ -101,7 +129,10 @@ export const checks = {
   required: (value => value === '' ? words.fields.required : undefined) as Check,
   username: between(3, 64, words.fields.username),
   password: between(8, 128, words.fields.password),
-  phone: (value => /^\+?\d{3,15}$/.test(value.replace(/[\s.\p{Pd}()[\]{}]/gu, '')) ? undefined : words.fields.phone) as Check,
+  phone: (value => {
+    const { reason } = readPhoneNumber(value)
+    return reason === undefined ? undefined : words.fields.phone(reason)
+  }) as Check,
   email: (value => /^[^@\s]+@[^@\s]+$/.test(value.trim()) ? undefined : words.fields.email) as Check,
   optional: (check: Check): Check => value => value.trim() === '' ? undefined : check(value)
 }

@@ -9,10 +9,12 @@ const PATHS = {
   person: 'M12 11.5a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4.5 20.5c0-4 3.4-6.5 7.5-6.5s7.5 2.5 7.5 6.5',
   edit: 'M4 20l1-4L16 5l3 3L8 19l-4 1z',
   again: 'M19 12a7 7 0 1 1-2.1-5M19 3v4.5h-4.5',
+  done: 'M5 12.5l4.5 4.5L19 7.5',
+  delete: 'M5 7h14M10 4h4M7 7l1 13h8l1-13M10.5 11v5.5M13.5 11v5.5',
   copy: 'M9 9h10v11H9zM5 15V4h10'
 }
 
-/** Says nothing by itself: what it is on has a name. */
+/** An icon, hidden from screen readers: the button around it has a label. */
 export function Icon ({ name }: { name: keyof typeof PATHS }) {
   return <svg className='icon' viewBox='0 0 24 24' aria-hidden='true'><path d={PATHS[name]} /></svg>
 }

@@ -1,4 +1,4 @@
-const TIME = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' })
+const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' })
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' })
 const DATE = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' })
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
@@ -9,7 +9,7 @@ const MS_OF_DAY = 86_400_000
 export const timeOf = (iso: string) => TIME.format(new Date(iso))
 export const momentOf = (iso: string) => FULL.format(new Date(iso))
 
-/** Today, yesterday, or the day; the same text for the same day. */
+/** "Today", "Yesterday" or the date, as a heading above the messages of a day. */
 export function dayOf (iso: string, now = new Date()) {
   const daysAgo = daysBetween(new Date(iso), now)
   if (daysAgo > 1 || daysAgo < 0) return DAY.format(new Date(iso))
@@ -17,7 +17,7 @@ export function dayOf (iso: string, now = new Date()) {
   return text.charAt(0).toLocaleUpperCase() + text.slice(1)
 }
 
-/** For a list: the time of what is of today, else the date. */
+/** A short form for lists: the time if it was today, otherwise the date. */
 export function shortly (iso: string, now = new Date()) {
   return daysBetween(new Date(iso), now) === 0 ? timeOf(iso) : DATE.format(new Date(iso))
 }

@@ -1,6 +1,6 @@
-import { words } from '../words.js'
+import { words } from '../words.ts'
 
-/** Below a message that is not sent: why, and what to do. */
+/** Shown below a message that could not be sent: the reason, and buttons to retry or discard it. */
 export function Unsent ({ problem, onAgain, onDiscard }: { problem: string, onAgain: () => void, onDiscard: () => void }) {
   return (
     <span className='unsent' role='alert'>

@@ -1,0 +1,49 @@
+import { and, desc, eq, lt } from 'drizzle-orm'
+import type { Db } from '../db/client.ts'
+import { adminLog } from '../db/tables.ts'
+import { cutPage } from '../http/paging.ts'
+
+export type AdminLogStore = ReturnType<typeof createAdminLogStore>
+
+/** Who does something as an admin. */
+export interface Admin { id: number, username: string | null }
+
+export const ADMIN_ACTIONS = [
+  'admin.create', 'bot.create', 'bot.change', 'bot.delete', 'delivery.retry', 'invitation.create', 'invitation.revoke', 'template.send',
+  'user.create', 'user.lock', 'user.unlock', 'user.budget', 'user.end_sessions', 'user.delete'
+] as const
+export type AdminAction = typeof ADMIN_ACTIONS[number]
+
+/** `userId`: whom it was done to. `details` outlives accounts: it holds no secret and nothing about a person. */
+interface About { userId?: number, details?: Record<string, unknown> }
+
+/** Writes down what an admin did, in the transaction that does it: both are stored, or none is. Nobody can change it later. */
+export async function logAction (tx: Pick<Db, 'insert'>, admin: Admin, action: AdminAction, { userId, details }: About = {}): Promise<void> {
+  await tx.insert(adminLog).values({ adminId: admin.id, adminName: admin.username, action, userId, details })
+}
+
+interface Filter { limit: number, before?: number, admin?: number, user?: number, action?: AdminAction }
+
+/** What admins did. */
+export function createAdminLogStore (db: Db) {
+  return {
+    /** A page of the log, newest first. */
+    async list ({ limit, before = Number.MAX_SAFE_INTEGER, admin, user, action }: Filter) {
+      const rows = await db.select({
+        id: adminLog.id,
+        created_at: adminLog.createdAt,
+        admin_id: adminLog.adminId,
+        admin_name: adminLog.adminName,
+        action: adminLog.action,
+        user_id: adminLog.userId,
+        details: adminLog.details
+      }).from(adminLog).where(and(
+        lt(adminLog.id, before),
+        admin === undefined ? undefined : eq(adminLog.adminId, admin),
+        user === undefined ? undefined : eq(adminLog.userId, user),
+        action === undefined ? undefined : eq(adminLog.action, action)
+      )).orderBy(desc(adminLog.id)).limit(limit + 1)
+      return cutPage(rows, limit)
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import { and, eq, inArray, isNull, ne, sql } from 'drizzle-orm'
+import type { Transaction } from '../db/client.ts'
+import { conversations, conversationUsers, identities, messages, oneTimeTokens, turns, users, whatsappContacts, whatsappInbox } from '../db/tables.ts'
+import { LAST_ADMIN } from '../errors.ts'
+import { forgotKey, hashedAddress } from './recovery-store.ts'
+import { endSessionsOf } from './sessions.ts'
+
+// How users are deleted, by themselves, by an admin, or by the daily clean-up.
+
+/**
+ * Locks the conversations of users: those that they are in, and those that they have written in. This keeps others from
+ * joining a conversation that is about to be deleted, and from handing one over to a user who is. It comes before the
+ * lock on the users' rows, as it does when a message is stored.
+ */
+export async function lockConversationsOf (tx: Transaction, ids: number[]): Promise<void> {
+  const isIn = inArray(conversations.id, tx.select({ id: conversationUsers.conversationId }).from(conversationUsers).where(inArray(conversationUsers.userId, ids))
+    .union(tx.select({ id: messages.conversationId }).from(messages).where(inArray(messages.userId, ids))))
+  await tx.select({ id: conversations.id }).from(conversations).where(isIn).orderBy(conversations.id).for('update')
+}
+
+/**
+ * Deletes users, whose rows and conversations the caller has locked, with all that is only theirs. A conversation with
+ * others goes to its oldest member; what they said there stays, without an author. Gives the sessions that ended, to be
+ * announced after the commit.
+ */
+export async function removeLocked (tx: Transaction, ids: number[]): Promise<number[]> {
+  const ended = await endSessionsOf(ids, tx)
+  await tx.execute(sql`SELECT hand_over(in_owner => id) FROM unnest(${sql.param(ids)}::bigint[]) AS id`)
+  await forgetInConversations(tx, ids)
+  await forgetMails(tx, ids)
+  await forgetWhatsApp(tx, ids)
+  await tx.delete(users).where(inArray(users.id, ids))
+  return ended
+}
+
+/**
+ * Nothing but the texts stays in conversations with others. What a guided bot remembers may be anybody's answers, so that
+ * it forgets everything in a conversation that one of these users has written in, and starts again. A phone's or contact's
+ * conversation that is over stays so, since only one of them may be unfinished.
+ */
+async function forgetInConversations (tx: Transaction, ids: number[]) {
+  const areTheirs = inArray(messages.userId, ids)
+  await tx.update(conversations).set({ state: {}, isFinished: sql`CASE WHEN is_contact_origin(${conversations.origin}) THEN ${conversations.isFinished} ELSE false END` }).where(and(
+    inArray(conversations.id, tx.selectDistinct({ id: messages.conversationId }).from(messages).where(areTheirs)), ne(conversations.state, sql`'{}'`)))
+  await tx.update(messages).set({ clientId: null, clientTextHash: null, costSoFar: null }).where(and(areTheirs, sql`(${messages.clientId} IS NOT NULL OR ${messages.clientTextHash} IS NOT NULL)`))
+}
+
+/** Of the mails of the last hour a hash of the address stays, to count against the limit by address. */
+async function forgetMails (tx: Transaction, ids: number[]) {
+  await tx.update(oneTimeTokens).set({ userId: null, usedAt: sql`coalesce(${oneTimeTokens.usedAt}, now())`, address: hashedAddress(oneTimeTokens.address) })
+    .where(and(inArray(oneTimeTokens.userId, ids), sql`${oneTimeTokens.createdAt} > now() - interval '1 hour'`))
+  const found = await tx.select({ email: users.email }).from(users).where(and(inArray(users.id, ids), sql`${users.email} IS NOT NULL`))
+  for (const { email } of found) await tx.execute(sql`SELECT FROM graphile_worker.remove_job(${forgotKey(email!)})`)
+}
+
+/** A contact is named by its user id, its number or both. A number that is another user's by now stays theirs. */
+async function forgetWhatsApp (tx: Transaction, ids: number[]) {
+  const { rows } = await tx.execute<{ contact: string }>(sql`
+    WITH known AS (
+      SELECT ${identities.address} FROM ${identities} WHERE ${identities.channel} = 'whatsapp' AND ${identities.userId} = ANY(${sql.param(ids)})
+    ), named AS (
+      SELECT address FROM known
+      UNION SELECT ${whatsappContacts.phone} FROM ${whatsappContacts} JOIN known ON ${whatsappContacts.contact} = known.address
+        WHERE ${whatsappContacts.phone} IS NOT NULL
+      UNION SELECT ${users.phoneNumber} FROM ${users}
+        WHERE ${users.id} = ANY(${sql.param(ids)}) AND ${users.origin} = 'whatsapp' AND ${users.phoneNumber} IS NOT NULL
+    )
+    SELECT address AS contact FROM named WHERE NOT EXISTS (
+      SELECT FROM ${identities}
+      WHERE ${identities.channel} = 'whatsapp' AND ${identities.address} = named.address AND ${identities.userId} <> ALL(${sql.param(ids)}))`)
+  const contacts = rows.map(({ contact }) => contact)
+  if (contacts.length === 0) return
+  const keys = contacts.flatMap(contact => [`whatsapp-inbox ${contact}`, `whatsapp-send ${contact}`])
+  await tx.delete(whatsappInbox).where(inArray(whatsappInbox.contact, contacts))
+  await tx.delete(whatsappContacts).where(inArray(whatsappContacts.contact, contacts))
+  await tx.delete(turns).where(inArray(turns.key, keys))
+  for (const key of keys) await tx.execute(sql`SELECT FROM graphile_worker.remove_job(${key})`)
+}
+
+/**
+ * Refuses to lock or delete the last admin who is not locked. To be asked first in a transaction: the lock makes admins
+ * who are locked or deleted at the same moment, by each other say, wait for one another, so that one of them stays.
+ * @throws LAST_ADMIN
+ */
+export async function mustNotBeLastAdmin (tx: Transaction, userId: number): Promise<void> {
+  const [user] = await tx.select({ role: users.role }).from(users).where(eq(users.id, userId))
+  if (user?.role !== 'admin') return
+  await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended('admins', 0))`)
+  const others = await tx.$count(users, and(eq(users.role, 'admin'), ne(users.id, userId), isNull(users.lockedAt)))
+  if (others === 0) throw new LAST_ADMIN()
+}

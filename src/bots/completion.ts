@@ -1,0 +1,158 @@
+import type { ProviderPiece } from './bot.ts'
+import type { Reader } from './event-stream.ts'
+import type { ThoughtFilter } from './thoughts.ts'
+
+// What an answer looks like, from everything that says that it speaks like OpenAI: in pieces or whole.
+
+/** An error that came in an answer whose status said that all is well. */
+export interface ReportedError { body: unknown, isLate: boolean }
+
+interface Says {
+  thoughts: ThoughtFilter
+  /** Called once, with the first event of a completion. */
+  begins: () => void
+  /** The error for what was reported, before or (`isLate`) after some text. */
+  reported: (error: ReportedError) => Error
+  /** The error for a filter that let nothing of the answer through; `isLate`: after the model has thought. */
+  filtered: (isLate: boolean) => Error
+  /** The error for an answer that cannot be used: what is wrong, and how it began. */
+  unusable: (code: 'BOT_BROKE_OFF' | 'BOT_NONSENSE', what: string, head: string) => Error
+}
+
+/** Reads the events of one answer, or all of it as the only event. */
+export function createCompletionReader ({ thoughts, begins, reported, filtered, unusable }: Says): Reader<ProviderPiece> {
+  let isCompletion = false
+  let hasText = false
+  let hasThought = false
+  let finish = ''
+
+  return {
+    read (event, name) {
+      const error = errorIn(event, name)
+      if (error !== undefined) throw reported({ body: error, isLate: hasText || thoughts.holdsText() })
+      const { choices, usage } = completionIn(event)
+      if (!isCompletion && Array.isArray(choices)) begins()
+      isCompletion ||= Array.isArray(choices)
+      const choice = Array.isArray(choices) ? fieldsOf(choices.find(each => each !== null)) : {}
+      const { text, reasoning } = saidIn(choice)
+      const pieces: ProviderPiece[] = []
+      if (reasoning !== '') {
+        thoughts.sendsApart()
+        pieces.push({ reasoning })
+      }
+      if (text !== '') pieces.push(...thoughts.take(text))
+      const reason = choice['finish_reason'] ?? choice['finishReason']
+      const isLast = typeof reason === 'string' && !['', 'null'].includes(reason)
+      if (isLast) {
+        finish = reason
+        pieces.push(...thoughts.end(CUT.test(finish) || FILTERED.test(finish)))
+      }
+      hasText ||= pieces.some(piece => 'text' in piece && piece.text.trim() !== '')
+      hasThought ||= pieces.some(piece => 'reasoning' in piece)
+      const cost = costIn(usage)
+      if (cost !== undefined) pieces.push(cost)
+      if (isLast && !hasText && FILTERED.test(finish)) throw filtered(hasThought)
+      return { pieces, isLast: isLast || name === 'done' }
+    },
+
+    end (isOver, head) {
+      if (!isOver) throw unusable(isCompletion ? 'BOT_BROKE_OFF' : 'BOT_NONSENSE', 'The answer came to no end', isCompletion ? '' : head)
+      return finish === '' ? thoughts.end(false) : []
+    },
+
+    rest: () => thoughts.end(true)
+  }
+}
+
+const CUT = /length|max_?(output_?)?tokens/i
+const FILTERED = /content_?filter|safety|blocklist|prohibited|recitation|sensitive|guardrail/i
+
+type Fields = Record<string, unknown>
+
+const fieldsOf = (value: unknown): Fields => typeof value === 'object' && value !== null ? value as Fields : {}
+
+/** The fields of a completion, or of what Ollama calls one in its own API. */
+function completionIn (event: unknown): Fields {
+  const fields = fieldsOf(event)
+  const { choices, message, done, done_reason: reason, prompt_eval_count: promptTokens, eval_count: tokens } = fields
+  if (choices !== undefined || typeof done !== 'boolean') return fields
+  const choice = { message, finish_reason: done ? reason ?? 'stop' : null }
+  return { choices: [choice], usage: { prompt_tokens: promptTokens, completion_tokens: tokens } }
+}
+
+/** Text, and what the model thinks, in a choice: of a chunk, or of a whole answer. */
+function saidIn (choice: Fields) {
+  const delta = fieldsOf(choice['delta'])
+  const message = fieldsOf(choice['message'])
+  // A few send the whole message with every piece: what is in both is the piece.
+  const from = ['content', 'reasoning_content', 'reasoning', 'refusal'].some(field => typeof delta[field] === 'string' || Array.isArray(delta[field])) ? delta : message
+  const { text, reasoning } = partsIn(from['content'] ?? choice['text'])
+  const refusal = typeof from['refusal'] === 'string' ? from['refusal'] : ''
+  const apart = [from['reasoning_content'], from['reasoning'], from['thinking']].find(each => typeof each === 'string' && each !== '')
+  const said = { text: text + refusal, reasoning: reasoning + String(apart ?? '') }
+  // Gemini marks a piece of content as a thought.
+  const isThought = fieldsOf(fieldsOf(from['extra_content'])['google'])['thought'] === true
+  return isThought ? { text: '', reasoning: said.reasoning + said.text } : said
+}
+
+/** Content is a text, or a list of parts, some of which are what the model thinks. */
+function partsIn (content: unknown): { text: string, reasoning: string } {
+  if (typeof content === 'string') return { text: content, reasoning: '' }
+  const said = { text: '', reasoning: '' }
+  for (const part of Array.isArray(content) ? content : [content]) {
+    const { type = 'text', ...fields } = typeof part === 'string' ? { text: part } as Fields : fieldsOf(part)
+    const isThought = /think|reason/.test(String(type))
+    const text = textIn(fields['text'] ?? fields['refusal'] ?? (isThought ? fields['thinking'] ?? fields['reasoning'] : undefined))
+    if (isThought) said.reasoning += text
+    else if (['text', 'output_text', 'refusal'].includes(String(type))) said.text += text
+  }
+  return said
+}
+
+function textIn (value: unknown): string {
+  if (typeof value === 'string') return value
+  if (Array.isArray(value)) return value.map(each => partsIn([each]).text).join('')
+  const { value: inner } = fieldsOf(value)
+  return typeof inner === 'string' ? inner : ''
+}
+
+function costIn (usage: unknown): ProviderPiece | undefined {
+  const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = fieldsOf(usage)
+  if (!Number.isInteger(promptTokens) || !Number.isInteger(completionTokens)) return undefined
+  return { usage: { promptTokens, completionTokens } as { promptTokens: number, completionTokens: number } }
+}
+
+/** What an event reports as an error, in whichever shape; undefined where it reports none. An empty error is none. */
+function errorIn (event: unknown, name = ''): unknown {
+  if (Array.isArray(event)) return event.map(each => errorIn(each, name)).find(error => error !== undefined)
+  if (typeof event !== 'object' || event === null) return name === 'error' && !isEmpty(event) ? event : undefined
+  const { error, errors, choices, object, type, detail, message, code, done } = event as Fields
+  if (!isEmpty(error)) return event
+  // Some report it beside an empty list of choices.
+  const { status_code: status } = fieldsOf((event as Fields)['base_resp'])
+  const { blockReason } = fieldsOf((event as Fields)['promptFeedback'])
+  if (!isEmpty(blockReason)) return { code: 'content_filter', message: blockReason }
+  if (!isEmpty(status)) return event
+  const choice = fieldsOf(Array.isArray(choices) ? choices[0] : undefined)
+  if (!isEmpty(choice['error']) || choice['finish_reason'] === 'error') return isEmpty(choice['error']) ? event : choice
+  if (Array.isArray(choices) || typeof done === 'boolean') return undefined
+  const isError = object === 'error' || type === 'error' || (name === 'error' && !isEmpty(event)) || !isEmpty(errors) || !isEmpty(detail) || (!isEmpty(message) && !isEmpty(code))
+  return isError ? event : undefined
+}
+
+function isEmpty (value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.values(value).every(isEmpty)
+  return value === undefined || value === null || value === false || value === '' || value === 0 || value === '0'
+}
+
+/** The status that a reported error stands for, 0 where it says none. Some send it in `code`, some in `status`. */
+export function statusIn (error: unknown): number {
+  const { error: inner, code, status, status_code: statusCode, type } = fieldsOf(error)
+  const own = [code, status, statusCode].map(Number).find(number => number >= 400 && number < 600)
+  if (own !== undefined) return own
+  const words = [code, status, type].join(' ')
+  if (typeof inner === 'object' && inner !== null) return statusIn(inner)
+  if (/rate_?limit|overloaded|quota|RESOURCE_EXHAUSTED|throttl/i.test(words)) return 429
+  if (/server_error|internal|unavailable|bad_gateway|timeout/i.test(words)) return 502
+  return /invalid|not_found|bad_request|unsupported|authentication|permission/i.test(words) ? 400 : 0
+}

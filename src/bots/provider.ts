@@ -1,0 +1,100 @@
+import { Agent } from 'undici'
+import { failure, type ProviderPiece } from './bot.ts'
+import { createCompletionReader, statusIn } from './completion.ts'
+import { readPieces } from './event-stream.ts'
+import { post } from './post.ts'
+import { providerRequest } from './provider-address.ts'
+import { isFailure, refusal, unreachable } from './refusal.ts'
+import { readRefusal, type ProviderRefusal } from './refusals.ts'
+import { createRedaction } from './secrets.ts'
+import { createMemory, createThoughtFilter } from './thoughts.ts'
+
+/** A failure because the provider refuses the request, and what it said. */
+export type RequestRefused = ReturnType<typeof failure> & { refusal: ProviderRefusal }
+
+export const isRequestRefused = (error: unknown): error is RequestRefused => isFailure(error) && 'refusal' in error
+
+export interface ProviderOptions { address: string, key: string, connectTimeoutMs: number }
+
+/** A body in JSON, the model that it names, and what to call once the provider has begun to answer. */
+export interface CompletionRequest { body: string, model: string, begins: () => void }
+
+/** How much of a refusal is read at most. */
+const MAX_BYTES = 64 * 1024
+const MAX_TIME_MS = 2000
+
+/** No more of a provider's words gets into the log, in characters. */
+const MAX_LOGGED_LENGTH = 1000
+
+/** Anything that speaks like OpenAI, at one address, through a pool of connections of its own. */
+export function createProvider ({ address, key, connectTimeoutMs }: ProviderOptions) {
+  // The pool's own limits would cut a model that is slow; ours are the clock's.
+  const pool = new Agent({ headersTimeout: 0, bodyTimeout: 0, connect: { timeout: connectTimeoutMs } })
+  const { url, headers } = providerRequest(address, '/chat/completions', key)
+  const secretsInUrl = [...url.searchParams].filter(([name]) => name !== 'api-version').map(([, value]) => value)
+  const redact = createRedaction([key, url.password, ...secretsInUrl])
+  const memory = createMemory()
+
+  return {
+    close: () => pool.destroy(),
+
+    /**
+     * The answer to a request. Ends when the signal aborts.
+     * @throws a failure; one that is `isRequestRefused` where the provider says what it does not like
+     */
+    async complete ({ body, model, begins }: CompletionRequest, signal: AbortSignal): Promise<AsyncGenerator<ProviderPiece, void>> {
+      const answer = await post(url.href, { headers: { ...headers, 'content-type': 'application/json', 'user-agent': 'parley' }, body, signal, dispatcher: pool })
+        .catch((error: unknown) => { throw unreachable(chainOf(error)) })
+      if (!answer.ok) {
+        const said = await beginningOf(answer.body)
+        throw refused(answer.status, said, answer.headers)
+      }
+      const close = () => { answer.body.destroy() }
+      return readPieces(answer.body, createCompletionReader({
+        thoughts: createThoughtFilter(model, memory),
+        begins,
+        reported: ({ body, isLate }) => {
+          const said = JSON.stringify(body)
+          return isLate ? failure('BOT_BROKE_OFF', logged(said)) : refused(statusIn(body), said, answer.headers)
+        },
+        filtered: isLate => isLate ? failure('MESSAGE_REFUSED', logged('content_filter')) : refused(0, '{"code":"content_filter"}', answer.headers),
+        unusable: (code, what, head) => failure(code, logged(head === '' ? what : `${what}: ${head}`))
+      }), close)
+    }
+  }
+
+  function refused (status: number, said: string, headers: Pick<Headers, 'get'>): RequestRefused {
+    const cause = logged(`${status === 0 ? '' : `${status} `}${said.trim()}`)
+    return Object.assign(refusal(status, headers, cause), { refusal: readRefusal(status, said) })
+  }
+
+  /** For the log: no more than a page, and without the key, which some repeat. */
+  function logged (words: string) {
+    return new Error(redact(words).slice(0, MAX_LOGGED_LENGTH))
+  }
+
+  /** An error's own words and those of its causes. */
+  function chainOf (error: unknown) {
+    const said: string[] = []
+    for (let at = error; at instanceof Error; at = at.cause) said.push([at.message, (at as NodeJS.ErrnoException).code].join(' '))
+    return logged(said.join(': '))
+  }
+}
+
+/** As much of a body as is enough to see what is meant: it may have no end. */
+async function beginningOf (body: AsyncIterable<Uint8Array> & { destroy: () => unknown }): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  const timer = setTimeout(() => { body.destroy() }, MAX_TIME_MS).unref()
+  try {
+    for await (const chunk of body) {
+      chunks.push(chunk)
+      if ((length += chunk.length) > MAX_BYTES) break
+    }
+  } catch {
+    // What came before it broke is all that it said.
+  } finally {
+    clearTimeout(timer)
+  }
+  return Buffer.concat(chunks).subarray(0, MAX_BYTES).toString()
+}

@@ -1,0 +1,158 @@
+import type { Option } from './options.ts'
+
+// What providers mean when they refuse a request. Each says it in words and a shape of its own, so that we look for
+// codes, names of parameters and several wordings. Whatever repeats our request is not looked at: a message of a user
+// may say anything.
+
+/** A refusal: its status (0: none is known), its words as one text, and the parameters that it names apart from them. */
+export interface ProviderRefusal { status: number, text: string, names: string[] }
+
+/**
+ * `context`: the request is too long for the model. `content`: a filter refuses what a message says. `options`: these
+ * are not supported. `value`: one is, but not with this value. `other`: none of these.
+ */
+export type Meaning = { kind: 'context' | 'content' | 'other' } | { kind: 'options' | 'value', options: Option[] }
+
+/** No more of a refusal is looked at, in UTF-16 units. */
+const MAX_TEXT_LENGTH = 4000
+const MAX_DEPTH = 8
+
+/** Fields that repeat the request, or lead to documentation. */
+const ECHOES = new Set(['input', 'inputs', 'prompt', 'body', 'request', 'failed_generation', 'flagged_input', 'documentation_url', 'url', 'stack', 'traceback'])
+/** Fields that name a parameter. `loc` and `path` are lists: `["body", "messages", 0, "role"]`. */
+const NAMES = new Set(['param', 'parameter', 'field', 'loc', 'path', 'property', 'argument'])
+
+/** Reads a refusal, whether it is JSON of any shape or something else. */
+export function readRefusal (status: number, body: unknown): ProviderRefusal {
+  const texts: string[] = []
+  const names: string[] = []
+  let length = 0
+  collect(body, '', 0)
+  return { status, text: texts.join('\n').slice(0, MAX_TEXT_LENGTH), names }
+
+  function collect (value: unknown, key: string, depth: number): void {
+    if (depth > MAX_DEPTH || length > MAX_TEXT_LENGTH) return
+    if (typeof value === 'string') return collectText(value, key, depth)
+    if (Array.isArray(value) && NAMES.has(key)) return collectText(value.join('.'), key, depth)
+    if (typeof value !== 'object' || value === null || ('role' in value && 'content' in value)) return
+    for (const [name, each] of Object.entries(value)) {
+      if (ECHOES.has(name)) continue
+      // Some validators list what is wrong by the field's name: {"stream_options": ["Unknown field."]}
+      if (optionIn(name).length > 0 && UNSUPPORTED.test(JSON.stringify(each).slice(0, MAX_TEXT_LENGTH))) names.push(name)
+      collect(each, Array.isArray(value) ? key : name, depth + 1)
+    }
+  }
+
+  /** Gateways pass on what the provider behind them said as a text of JSON. */
+  function collectText (text: string, key: string, depth: number): void {
+    const inner = /^\s*[{[]/.test(text) ? parsed(text) : undefined
+    if (inner !== undefined) return collect(inner, key, depth + 1)
+    if (NAMES.has(key)) names.push(text)
+    texts.push(text)
+    length += text.length
+  }
+}
+
+function parsed (text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined // it is text
+  }
+}
+
+/** @see https://platform.openai.com/docs/guides/error-codes, and the providers' own pages */
+const CONTEXT = new RegExp([
+  'context[ _-]?(length|size|window|limit|overflow)', 'max_model_len', 'max_position_embeddings',
+  '(prompt|inputs?|messages?|conversation|history|request)( content| length| tokens?)? (is|are|was|were) (too|to) (long|large|big)',
+  'too many (input |prompt )?tokens', 'maximum (allowed )?(context|prompt|input|sequence|number of (input )?tokens)',
+  'token count.{0,80}exceeds?', '(tokens?|length).{0,40} exceeds? ', 'exceed(s|ed)? .{0,40}(token|length|context)',
+  'inputs?`? tokens? \\+', 'max(imum)? (sequence|context|prompt|input)( length)?', 'tokens?\\b.{0,40}(greater|larger|more|higher) than', '超长', '超过.{0,10}(长度|限制|窗口)', '长度超', 'input length', 'reduce (the length|your (prompt|message|input)|the (prompt|input|number of messages))',
+  'tokens? must be reduced', 'token limit', 'request too large', 'string_above_max_length', 'string too long', 'payload too large', 'request entity too large'
+].join('|'), 'i')
+
+/** A busy provider speaks of tokens too: those of a minute. Only a request that would never do is too long. */
+const TOO_LARGE_AT_ALL = /request too large|(message|prompt|input)( size)? (and try again|must be reduced)|tokens must be reduced|reduce your (message|prompt|input)/i
+
+const CONTENT = new RegExp([
+  'content[ _-]?(filter|policy|management|moderation|violation|exists risk|is unsafe)', 'responsible ?ai', 'data_?inspection', 'inappropriate', 'moderat(ed|ion)', 'flagged',
+  '\\b(unsafe|harmful|objectionable)\\b', 'prohibited (content|use)', 'prohibited_content', 'safety (system|filter|setting|reason|check|polic|guideline)', '\\bsafety\\b.{0,20}(block|reject)', 'blocked (by|due|for|because)',
+  'block_?reason', 'sensitive (content|words?|information)', 'new_sensitive', '敏感', '不安全', 'high[ _-]risk', 'guardrail', 'violat(e|es|ed|ing|ion).{0,60}(policy|policies|guidelines|terms)', 'polic(y|ies) violation', '\\btoxic', '\\bharm(s|_| categor)', 'usage polic(y|ies)', 'invalid_prompt',
+  'recitation', '(could not|couldn.t|cannot|can.t|unable to|failed to) (process|read|parse|decode|download|open|load) .{0,40}(image|file|document|pdf|attachment|audio|video)',
+  '(invalid|unsupported|corrupt(ed)?)[ _](image|file|document|pdf|attachment|audio|video)', 'image_parse', '(image|file|document|pdf|attachment|audio|video).{0,30}(could not|couldn.t|cannot|can.t) be (read|processed|parsed|decoded|downloaded|opened|loaded)'
+].join('|'), 'i')
+
+/** That something is not known, or not to be had, whatever it is. */
+const UNSUPPORTED = new RegExp([
+  '(not|n.t|cannot|never|no longer)\\s+(yet |be |been |currently |a |an |is |to ){0,2}(support|allow|permit|recogni[sz]|accept|implement|enabl|avail|known|expect|valid|defined|set|used|specified|provided|combined)',
+  'un(support|known|recogni[sz]|expect|permitted)', '(extra|additional)[ _](input|field|propert|param|arg|forbidden|key)', 'extra_forbidden', 'invalid[ _](param|argument|field|name|role)',
+  'forbidden', 'no such', 'deprecated', 'verified', '(must|should|has to|needs to) be (false|removed|omitted|unset|null)', '\\b(remove|omit|unset)\\b', 'only (the )?(default|support|non)', 'only .{0,20}false', 'non-stream', 'no(t a)? (valid|parameter|field)', '不支持', '未知'
+].join('|'), 'i')
+
+/** That a value is out of the range that is allowed. */
+const RANGE = /too (large|big|high|great|small|low|many)|(less|greater|larger|smaller|more|fewer|lower|higher) than|at (most|least)|maximum|minimum|exceed|range|between|[<>≤≥]=? ?\d|_(above|below)_|limit (of|is)/i
+
+/** Where a text names an option; what it lists as allowed does not count. */
+const MENTIONS: Array<[Option, RegExp]> = [
+  ['stream_options', /stream[_ ]?options|include_usage/i],
+  ['temperature', /\btemperature\b/i],
+  ['max_tokens', /max_?(completion_?|new_?|output_?)?tokens/i],
+  ['user', /["'`“”#/.]user["'`“”]?(?![\w/'’])|\b(param\w*|fields?|arguments?|property|properties|keywords?|options?|names?|inputs?)( (supplied|provided|passed|given|received))?\W{1,4}user\b|\buser\W{1,3}((is|are|was) )?(extra|not|un|invalid|forbidden)|^\W*user\W*$/i],
+  ['stream', /\b(non-)?stream(ing|ed|s)?\b(?![_ ]options)/i]
+]
+
+/** Templates of models say which roles may follow each other. Ours do, unless the system role counts as one of them. */
+const ROLE = /system[ _]?(role|prompt|message|instruction)|roles?\W{1,3}(of )?\W?(system|developer)|(system|developer)\W{1,3}(role|instruction|message)|support '?(system|developer)|\broles?\b.{0,80}(alternat|support|allow|user)|alternat.{0,60}(user|role|multiturn)|(multiturn|roles?).{0,40}alternat|messages?\W{1,2}0\W{1,2}role|(first|start|begin).{0,40}['"`]?user\b|(invalid|unexpected|unknown|unsupported) role/i
+const ALLOWED = /\b(allowed|supported|valid|known|permitted|accepted|expected|available)\W+(\w+\W+){0,2}?(are|include)\b.*|\bexpected (one|any) of\b.*|\b(allowed|supported|valid|known|permitted|accepted|available)( \w+){0,2}:.*/gi
+/** That a text is about the limit of the answer, from its beginning on. */
+const LIMIT = /^[^\w\n\r\u2028\u2029]*(invalid )?\W?max_?(completion_?)?tokens\b/im
+const UNNAMED = /(unknown|unrecogni[sz]ed|unexpected|unsupported|extra|additional)\W+(\w+\W+){0,2}?(param|field|argument|input|propert|option)/i
+
+/** What a refusal means to a request that has these options. */
+export function meaningOf ({ status, text, names }: ProviderRefusal, sent: ReadonlySet<Option>): Meaning {
+  if ([401, 402, 407].includes(status)) return { kind: 'other' }
+  const isBusy = status === 429 || status === 503 || status === 529
+  if (isBusy) return { kind: TOO_LARGE_AT_ALL.test(text) ? 'context' : 'other' }
+  const named = [...new Set(names.flatMap(optionIn))].filter(option => sent.has(option))
+  const isOutOfRange = RANGE.test(text)
+  // A limit that is too high is said in terms of the window, too: a shorter history would not help.
+  const isLimit = sent.has('max_tokens') && !text.includes('context_length_exceeded') && (named.includes('max_tokens') || LIMIT.test(text))
+  if (isLimit && isOutOfRange) return { kind: 'value', options: ['max_tokens'] }
+  if (status === 413 || (CONTEXT.test(text) && !isLimit)) return { kind: 'context' }
+  if (named.length === 0 && status < 500 && CONTENT.test(text)) return { kind: 'content' }
+  if (status === 403) return { kind: 'other' }
+  if (sent.has('system') && ROLE.test(text)) return { kind: 'options', options: ['system'] }
+  const options = named.length > 0 ? named : mentioned(text, sent)
+  if (options.length === 0) return UNNAMED.test(text) ? { kind: 'options', options: unnamed(sent) } : { kind: 'other' }
+  if (isOutOfRange && (options.includes('max_tokens') || !UNSUPPORTED.test(text))) return { kind: 'value', options }
+  return named.length > 0 || UNSUPPORTED.test(text) ? { kind: 'options', options } : { kind: 'other' }
+}
+
+/** `messages[0].role`, `body.stream_options.include_usage`, `#/user`. */
+function optionIn (name: string): Option[] {
+  const parts = name.split(/[^A-Za-z_]+/)
+  const found = parts.flatMap((part): Option[] => {
+    if (part === 'role') return ['system']
+    if (/^max_?(completion_?|new_?|output_?)?tokens$/i.test(part)) return ['max_tokens']
+    return ['stream_options', 'temperature', 'user', 'stream'].includes(part) ? [part as Option] : []
+  })
+  return found.slice(0, 1)
+}
+
+/** The options that stand in a sentence that says that something is not supported, or else anywhere in such a text. */
+function mentioned (text: string, sent: ReadonlySet<Option>): Option[] {
+  const sentences = text.split(/(?<=[.!?;])\s+|\n/)
+  const inSentence = sentences.filter(sentence => UNSUPPORTED.test(sentence)).flatMap(sentence => optionsOf(sentence.replaceAll(ALLOWED, ''), sent))
+  return [...new Set(inSentence.length > 0 ? inSentence : optionsOf(text, sent))]
+}
+
+function optionsOf (text: string, sent: ReadonlySet<Option>) {
+  const found = MENTIONS.filter(([option, mention]) => sent.has(option) && mention.test(text)).map(([option]) => option)
+  return found.includes('stream_options') ? found.filter(option => option !== 'stream') : found
+}
+
+/** What a provider most likely means that names nothing. */
+function unnamed (sent: ReadonlySet<Option>): Option[] {
+  const light = (['stream_options', 'temperature', 'user'] as const).filter(option => sent.has(option))
+  return light.length > 0 ? light : (['max_tokens'] as const).filter(option => sent.has(option))
+}

@@ -1,0 +1,40 @@
+import { failure } from './bot.ts'
+
+/** How long a reply may take, in milliseconds. */
+export interface Limits { firstToken: number, silence: number, whole: number }
+
+/**
+ * Watches the time of one reply. Its signal aborts when `stopped` does, or when a limit has passed, with that as the
+ * reason. Silence is what the provider lets us wait, not what a slow reader does.
+ */
+export function createClock ({ firstToken, silence, whole }: Limits, stopped: AbortSignal) {
+  const over = new AbortController()
+  const endIn = (limit: number, what: string) =>
+    setTimeout(() => { over.abort(failure('BOT_SILENT', new Error(`${what} took longer than ${limit / 1000} s`))) }, limit).unref()
+
+  const stop = () => { over.abort(stopped.reason) }
+  stopped.addEventListener('abort', stop, { once: true })
+  const timers = [endIn(firstToken, 'The first token'), endIn(whole, 'The whole reply')]
+
+  return {
+    signal: over.signal,
+    /** When the first token has to be there, by `Date.now()`. */
+    firstBy: Date.now() + firstToken,
+    /** The first token is there. */
+    begins () { clearTimeout(timers[0]) },
+    async wait<T> (next: Promise<T>) {
+      const timer = endIn(silence, 'The next token')
+      try {
+        return await next
+      } finally {
+        clearTimeout(timer)
+      }
+    },
+    /** Also aborts the signal, so that the connection to the provider is closed. */
+    end () {
+      timers.forEach(clearTimeout)
+      stopped.removeEventListener('abort', stop)
+      over.abort()
+    }
+  }
+}

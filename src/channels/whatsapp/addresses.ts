@@ -1,0 +1,59 @@
+import { record, text, type Json } from './json.ts'
+
+// Who a webhook is about. Meta tells a phone number, a user id, or both, and a user id may stand in the place of a number.
+
+/** Somebody on WhatsApp: by the user id where there is one, since a number may be hidden, or somebody else's tomorrow. */
+export interface Contact { userId: string | undefined, phone: string | undefined }
+
+const ADDRESS = /^[\w.+-]{1,150}$/
+const PHONE = /^\+?(\d{3,20})$/
+
+/** @see https://developers.facebook.com/documentation/business-messaging/whatsapp/business-scoped-user-ids */
+export function senderOf (message: Json, contact: Json = {}): Contact {
+  return contactIn(
+    [message['from_user_id'], contact['user_id'], message['from_parent_user_id'], contact['parent_user_id']],
+    [message['from'], contact['wa_id']])
+}
+
+export function recipientOf (status: Json, contact: Json = {}): Contact {
+  return contactIn(
+    [status['recipient_user_id'], contact['user_id'], status['parent_recipient_user_id'], contact['parent_user_id']],
+    [status['recipient_id'], contact['wa_id']])
+}
+
+/** Who somebody has become, by a system message that tells of a new number or user id; undefined for any other message. */
+export function successorOf (message: Json): Contact | undefined {
+  if (message['type'] !== 'system') return undefined
+  const { type, user_id, parent_user_id, wa_id, new_wa_id } = record(message['system'])
+  if (!/^(user|customer)_changed_(number|user_id)$/.test(String(type))) return undefined
+  return contactIn([user_id, parent_user_id], [wa_id, new_wa_id])
+}
+
+/** Who it was before: where only the user id changed, the old one is not the sender's, who has the new one already. */
+export function predecessorOf (message: Json): Contact {
+  const { previous_user_id, previous_parent_user_id } = record(message['system'])
+  const { userId, phone } = senderOf(message)
+  return { userId: addressIn(previous_user_id, previous_parent_user_id) ?? userId, phone }
+}
+
+/** A webhook's items and their contacts are two lists. Of one each they belong together, however a number is written. */
+export function contactsIn (contacts: unknown[]) {
+  const all = contacts.map(record)
+  const known = all.map(contact => ({ contact, is: senderOf({}, contact) }))
+  return ({ userId, phone }: Contact, items: unknown[]): Json =>
+    known.find(({ is }) => userId !== undefined && is.userId === userId)?.contact ??
+    known.find(({ is }) => phone !== undefined && is.phone === phone)?.contact ??
+    (all.length === 1 && items.length === 1 ? all[0]! : {})
+}
+
+/** Fields for numbers may hold a user id; digits alone are a number there, and a user id in the fields for those. */
+function contactIn (ids: unknown[], numbers: unknown[]): Contact {
+  const addresses = numbers.map(text).filter(address => address !== undefined && ADDRESS.test(address))
+  const phone = addresses.map(address => PHONE.exec(address!)?.[1]).find(digits => digits !== undefined)
+  const userId = addressIn(...ids) ?? addresses.find(address => !PHONE.test(address!))
+  return { userId: userId === phone ? undefined : userId, phone }
+}
+
+function addressIn (...fields: unknown[]) {
+  return fields.map(text).find(address => address !== undefined && ADDRESS.test(address))
+}

@@ -1,0 +1,52 @@
+import { CONVERSATION_NOT_FOUND, UNAVAILABLE } from '../../errors.ts'
+import type { Events } from '../../log/followers.ts'
+import type { Change } from '../../log/feed-store.ts'
+import type { Message } from '../../log/message.ts'
+
+/** Whether a reply is streaming or queued. */
+export const isUnderWay = ({ status }: Pick<Message, 'status'>) => status === 'streaming' || status === 'queued'
+
+/** Waits for replies to end, for clients that want whole answers. */
+export function createEndings (events: Pick<Events, 'follow'>) {
+  const waiting = new Set<() => void>()
+  let isClosing = false
+
+  return {
+    /**
+     * Waits until none of these messages is streaming or queued, and gives all of them as they are then.
+     * @throws CONVERSATION_NOT_FOUND when the user is no longer a member, UNAVAILABLE when the server closes first
+     */
+    async ended (user: number, conversation: number, messages: Message[]): Promise<Message[]> {
+      const known = new Map(messages.map(message => [message.id, message]))
+      const haveEnded = () => ![...known.values()].some(isUnderWay)
+      if (haveEnded()) return messages
+      const after = Math.max(...messages.map(({ rev }) => rev))
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      const follower = { user, after, hear, leave: () => reject(new CONVERSATION_NOT_FOUND()) }
+      const unfollow = events.follow(conversation, follower)
+      waiting.add(giveUp)
+      /* c8 ignore next -- takes a message that is answered in the moment in which the server closes */
+      if (isClosing) giveUp()
+      await promise.finally(() => {
+        unfollow()
+        waiting.delete(giveUp)
+      })
+      return [...known.values()]
+
+      function hear ({ author, clientId, ...message }: Change) {
+        if (known.has(message.id)) known.set(message.id, message)
+        if (haveEnded()) resolve()
+      }
+
+      function giveUp () {
+        reject(new UNAVAILABLE())
+      }
+    },
+
+    /** Rejects all waiting calls. Clients then ask another instance. */
+    close () {
+      isClosing = true
+      for (const giveUp of [...waiting]) giveUp()
+    }
+  }
+}

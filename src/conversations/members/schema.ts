@@ -1,0 +1,28 @@
+import { Type } from 'typebox'
+import { Id, Nullable, PageQuery, Timestamp } from '../../http/schema.ts'
+
+/** Those who are in a conversation, users and bots, and how they are named when they are asked in. */
+
+export const UserSchema = Type.Object({ id: Id, username: Type.String() }, { title: 'User' })
+export const UserNameSchema = Type.Object({ username: Type.String({ 'x-trimmed': true, maxLength: 64 }) }, { title: 'UserName' })
+
+export const MemberSchema = Type.Object({ ...UserSchema.properties, is_owner: Type.Boolean(), joined_at: Timestamp }, { title: 'Member' })
+
+export const BotTitleSchema = Type.Object({
+  id: Id,
+  name: Type.String(),
+  description: Nullable(Type.String({ description: 'What the bot is for, where an admin has said so' })),
+  streaming: Type.Boolean({ description: 'Whether its replies take time: they stream, can be stopped and can be asked for again' }),
+  is_default: Type.Boolean({ description: 'Whether it is in a conversation that is begun without naming bots' }),
+  is_ready: Type.Boolean({ description: 'Whether it can reply; a language model without an API key cannot' })
+}, { title: 'BotTitle' })
+export const BotNameSchema = Type.Object({ name: Type.String({ maxLength: 64 }) }, { title: 'BotName' })
+
+/** A list that is sorted by id. */
+export const AfterIdQuery = Type.Object({
+  limit: PageQuery.properties.limit,
+  after: Type.Optional(Type.Integer({ ...Id, description: 'The page that begins after this id' }))
+})
+
+export const UserParams = Type.Object({ id: Id, user: Id })
+export const BotParams = Type.Object({ id: Id, bot: Id })

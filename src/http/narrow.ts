@@ -1,0 +1,81 @@
+import type { AnySchemaObject } from 'ajv'
+import { trimmed } from '../text/text.ts'
+
+type Matches = (schema: AnySchemaObject, value: unknown) => boolean
+
+/**
+ * Makes `narrow`, which copies a JSON value down to what its schemas name. Fields that no schema names are left out, so
+ * that no handler can see them. Texts marked `x-trimmed` are trimmed. A text or a list that is longer than its schema
+ * allows is cut a little behind that limit: the validator still refuses it, and never matches or walks through the rest.
+ *
+ * Schemas that apply together (`allOf`, a branch of `if`, the matching branches of `anyOf` and `oneOf`) add up: a field
+ * stays when any of them names it. A schema that names no fields at all, such as `{}`, leaves an object as it is.
+ */
+export function createNarrow (matches: Matches) {
+  return narrow
+
+  function narrow (value: unknown, ...schemas: AnySchemaObject[]): unknown {
+    const parts = schemas.flatMap(schema => partsOf(schema, value))
+    if (typeof value === 'string') return narrowText(value, parts)
+    if (Array.isArray(value)) return narrowList(value, parts)
+    if (typeof value !== 'object' || value === null || Buffer.isBuffer(value) || parts.every(namesNothing)) return value
+    return narrowObject(value as Record<string, unknown>, parts)
+  }
+
+  function narrowObject (object: Record<string, unknown>, parts: AnySchemaObject[]) {
+    // Fields keep their order. A body may have 100,000: where the schema names its fields one by one, the others cost no more than a look.
+    const known = parts.some(isOpen) ? undefined : new Set(parts.flatMap(({ properties = {} }) => Object.keys(properties)))
+    const fields = Object.keys(object).filter(name => known?.has(name) ?? true).flatMap(name => {
+      const named = parts.flatMap(part => schemasOf(part, name))
+      return named.length === 0 ? [] : [[name, narrow(object[name], ...named)]]
+    })
+    return Object.fromEntries(fields)
+  }
+
+  function narrowText (text: string, parts: AnySchemaObject[]) {
+    const seen = parts.some(part => part['x-trimmed']) ? trimmed(text) : text
+    // A code point takes one or two UTF-16 units: what is left has at least one code point too many.
+    return seen.slice(0, 2 * (smallest(parts, 'maxLength') + 1))
+  }
+
+  function narrowList (list: unknown[], parts: AnySchemaObject[]) {
+    const items = parts.flatMap(({ items }) => items ?? [])
+    const short = list.slice(0, smallest(parts, 'maxItems') + 1)
+    return items.length === 0 ? short : short.map(item => narrow(item, ...items))
+  }
+
+  /** A schema and all that applies together with it to this value. */
+  function partsOf (schema: AnySchemaObject, value: unknown): AnySchemaObject[] {
+    const { allOf = [], anyOf = [], oneOf = [] } = schema
+    const branch = schema['if'] === undefined ? undefined : schema[matches(schema['if'], value) ? 'then' : 'else']
+    const choices: AnySchemaObject[] = [...anyOf, ...oneOf]
+    const chosen = choices.filter(choice => matches(choice, narrow(value, choice)))
+    // Where no branch matches, the validator refuses the value, and must see all of it to do so.
+    const inner = [...allOf, ...branch === undefined ? [] : [branch], ...chosen.length > 0 ? chosen : choices]
+    return [schema, ...inner.flatMap(part => partsOf(part, value))]
+  }
+}
+
+function smallest (parts: AnySchemaObject[], limit: 'maxLength' | 'maxItems') {
+  return Math.min(...parts.map(part => part[limit] ?? Infinity))
+}
+
+/** Whether a schema names fields in another way than one by one. */
+function isOpen (part: AnySchemaObject) {
+  return 'patternProperties' in part || 'additionalProperties' in part
+}
+
+function namesNothing (part: AnySchemaObject) {
+  return !('properties' in part) && !isOpen(part)
+}
+
+/** What a schema says of a field of this name; nothing when it does not name it. */
+function schemasOf ({ properties = {}, patternProperties = {}, additionalProperties }: AnySchemaObject, name: string): AnySchemaObject[] {
+  const named = [
+    ...Object.hasOwn(properties, name) ? [properties[name]] : [],
+    ...Object.keys(patternProperties).filter(pattern => new RegExp(pattern, 'u').test(name)).map(pattern => patternProperties[pattern])
+  ]
+  if (named.length > 0 || additionalProperties === undefined) return named
+  // `false` keeps the field as well, for the validator to refuse it by its name.
+  return [typeof additionalProperties === 'object' ? additionalProperties : {}]
+}

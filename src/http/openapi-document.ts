@@ -1,0 +1,105 @@
+import { exampleOf, TEXTS } from './openapi-examples.ts'
+
+type Json = Record<string, unknown>
+interface Content { schema: Json, example?: unknown }
+interface Response { description: string, content?: Record<string, Content> }
+interface Operation {
+  operationId: string
+  requestBody?: { content: Record<string, Content> }
+  responses: Record<string, Response | { $ref: string }>
+}
+export interface Document { paths: Record<string, Record<string, Operation>>, components: Json }
+
+const SUCCESS: Record<string, string> = { 200: 'Success', 201: 'Created', 204: 'Done; the answer has no body' }
+
+/**
+ * Makes the description of the API short and easy to generate clients from. Schemas with a `title` become components of that
+ * name, other bodies are named after their operation. Responses that several operations share become components, too. Every body
+ * and answer gets an example. An operation at a second path has the `operationId` of the first one with `UnderApi` behind it.
+ */
+export function tidy (document: Document): Document {
+  const schemas: Record<string, Json> = {}
+  const ids = new Set<string>()
+  const operations = Object.values(document.paths).flatMap(path => Object.values(path))
+  for (const operation of operations) {
+    const id = operation.operationId
+    if (ids.has(id)) operation.operationId = `${id}UnderApi`
+    ids.add(id)
+    const name = `${id[0]!.toUpperCase()}${id.slice(1)}`
+    for (const content of Object.values(operation.requestBody?.content ?? {})) describe(content, `${name}Body`)
+    for (const [status, response] of Object.entries(operation.responses)) {
+      const { content, description } = response as Response
+      const isError = Number(status) >= 400
+      if (SUCCESS[status] !== undefined) (response as Response).description = SUCCESS[status]
+      for (const [type, one] of Object.entries(content ?? {})) {
+        if (isError) delete one.schema['description'] // the plugin copies the response's there
+        if (type === 'application/json') describe(one, `${name}Answer`, isError ? errorOf(status, description) : undefined)
+        else one.example = TEXTS[type]
+      }
+    }
+  }
+  const responses = shareResponses(operations)
+  return { ...document, components: { ...document.components, schemas, responses } }
+
+  function describe (content: Content, name: string, error?: Json) {
+    content.schema = named(content.schema, name) as Json
+    const example = exampleOf(content.schema, schemas)
+    content.example = error === undefined ? example : withError(example as Json, error)
+  }
+
+  /** The schema with references to components in place of the objects that have a name, or of the whole body that gets this one. */
+  function named (schema: unknown, name?: string): unknown {
+    if (Array.isArray(schema)) return schema.map(part => named(part))
+    if (typeof schema !== 'object' || schema === null) return schema
+    const { title, ...rest } = schema as Json
+    const isObject = rest['type'] === 'object'
+    const component = typeof title === 'string' ? title : isObject ? name : undefined
+    const parts = Object.fromEntries(Object.entries(typeof title === 'string' ? rest : schema).map(([key, part]) => [key, named(part, key === 'items' ? name : undefined)]))
+    if (component === undefined) return parts
+    const known = schemas[component] ??= parts
+    if (JSON.stringify(known) !== JSON.stringify(parts)) throw new Error(`Two schemas have the title ${component}: please give each its own.`)
+    return { $ref: `#/components/schemas/${component}` }
+  }
+}
+
+/** The first of the errors in the description of a response. */
+function errorOf (status: string, description: string): Json {
+  const [, code, error] = /^(\w+): ([^;]+)/.exec(description)!
+  const details = code === 'INVALID_REQUEST' && { details: [{ path: 'text', message: 'is missing' }] }
+  return { statusCode: Number(status), code, error, ...details }
+}
+
+/** The example of an error in the words of one of the clients that `docs/compatibility.md` lists: more fields, of the same meaning. */
+function withError (example: Json, { details, ...error }: Json): Json {
+  const same = Object.fromEntries(Object.keys(example).filter(name => ['msg', 'message', 'bot_message'].includes(name)).map(name => [name, error['error']]))
+  const { details: _unused, ...rest } = example
+  return { ...rest, ...same, ...error, ...details !== undefined && { details } }
+}
+
+/** Moves the responses that several operations have into components, named after their first error. */
+function shareResponses (operations: Operation[]) {
+  const counts = new Map<string, number>()
+  for (const { responses } of operations) for (const response of Object.values(responses)) counts.set(JSON.stringify(response), (counts.get(JSON.stringify(response)) ?? 0) + 1)
+  const shared = new Map<string, string>()
+  const components: Json = {}
+  for (const { responses } of operations) {
+    for (const [status, response] of Object.entries(responses)) {
+      const text = JSON.stringify(response)
+      if (counts.get(text) === 1 || Number(status) < 300) continue
+      const name = shared.get(text) ?? nameOf(response as Response, components)
+      shared.set(text, name)
+      components[name] = response
+      responses[status] = { $ref: `#/components/responses/${name}` }
+    }
+  }
+  return components
+}
+
+/** The first error's code in PascalCase, with a number where another response has that name. */
+function nameOf ({ description }: Response, taken: Json) {
+  const [, code = 'NOT_MODIFIED'] = /^([A-Z_]+): /.exec(description) ?? []
+  const name = code.toLowerCase().replace(/(?:^|_)(.)/g, (_whole, letter: string) => letter.toUpperCase())
+  let free = name
+  for (let n = 2; free in taken; n++) free = `${name}${n}`
+  return free
+}

@@ -1,0 +1,36 @@
+import { Ajv, type AnySchemaObject, type ValidateFunction } from 'ajv'
+import type { FastifyError } from 'fastify'
+import { faultsIn, invalidRequest } from './faults.ts'
+import { createNarrow } from './narrow.ts'
+import { isDay } from './schema.ts'
+
+/** A copy of a value that holds what its schema names, or what is wrong with it, in words. */
+export type Checked = { value: unknown } | { error: FastifyError }
+
+const KEYWORDS = { keywords: ['x-trimmed', 'x-rule'], formats: { 'date-time': true as const, date: isDay }, allowUnionTypes: true, ownProperties: true }
+
+/**
+ * Compiles schemas into checks. A value is narrowed first, so that the validator meets no text and no list that is much
+ * longer than its schema allows: with `allErrors` it would go on to match patterns after the length was found wrong.
+ */
+export function createValidation () {
+  const ajv = new Ajv({ ...KEYWORDS, useDefaults: true, allErrors: true, verbose: true })
+
+  /** For the branches of conditions and unions, which are parts of schemas and must not change the value. */
+  const branches = new Ajv({ ...KEYWORDS, strictTypes: false })
+  const compiled = new WeakMap<AnySchemaObject, ValidateFunction>()
+  const narrow = createNarrow((schema, value) => {
+    const validate = compiled.get(schema) ?? branches.compile(schema)
+    compiled.set(schema, validate)
+    return validate(value) === true
+  })
+
+  /** @returns a check, whose second argument names the whole value in a sentence: `body` */
+  return function compile (schema: AnySchemaObject) {
+    const validate = ajv.compile(schema)
+    return function check (given: unknown, place: string): Checked {
+      const value = narrow(given, schema)
+      return validate(value) ? { value } : { error: invalidRequest(faultsIn(validate.errors!), place) }
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import type { Db } from '../db/client.ts'
+import { CONVERSATION_NOT_FOUND } from '../errors.ts'
+import { FROM_MESSAGES, type Message, MESSAGE, MESSAGE_COLUMNS, type MessageRow, shown } from './message.ts'
+import { IS_MEMBER } from './membership.ts'
+
+export type FeedStore = ReturnType<typeof createFeedStore>
+
+/** A new or changed message, with its author's user id and the author's client id for it. */
+export interface Change extends Message { author: number | null, clientId: string | null }
+
+/**
+ * A snapshot of one conversation: its last rev, its members, the changes after a given rev in order (`more`: the page is
+ * not the last), and the replies from before that rev that are still growing, with their text so far.
+ */
+export interface News { conversation: number, lastRev: number, members: Set<number>, changes: Change[], more: boolean, streaming: Change[] }
+
+/** How much of each growing reply a reader of this page has, in UTF-16 units, by message id. */
+export function heardIn ({ changes, streaming }: News) {
+  const underWay = [...streaming, ...changes].filter(({ status }) => status === 'streaming')
+  return new Map(underWay.map(({ id, text }) => [id, text.length]))
+}
+
+/** How much of one conversation is read at once, in changes and in bytes of text, so that a slow reader can keep up. */
+const AT_ONCE = { changes: 200, bytes: 256 * 1024 }
+
+/** Reads what live followers need, for many conversations in one query. */
+export function createFeedStore (db: Db) {
+  return {
+    /** The changes of each conversation after its rev, in order. A deleted conversation is left out. */
+    async news (places: Array<{ conversation: number, after: number }>, most = AT_ONCE.changes): Promise<News[]> {
+      const { rows } = await db.$client.query<{ conversation: number, lastRev: number, members: string[] } & (Omit<Change, 'failure'> & MessageRow | { id: null })>({
+        name: 'news', text: NEWS, values: [places.map(({ conversation }) => conversation), places.map(({ after }) => after), most, AT_ONCE.bytes]
+      })
+      const afters = new Map(places.map(({ conversation, after }) => [conversation, after]))
+      const found = new Map<number, News>()
+      for (const { conversation, lastRev, members, ...row } of rows) {
+        const news = found.get(conversation) ?? { conversation, lastRev, members: new Set(members.map(Number)), changes: [], more: false, streaming: [] }
+        found.set(conversation, news)
+        if (row.id === null) continue
+        const change = shown(row)
+        const isNew = change.rev > afters.get(conversation)!
+        news[isNew ? 'changes' : 'streaming'].push(change)
+        if (isNew) news.more = change.rev < lastRev
+      }
+      return [...found.values()]
+    },
+
+    /** The same for one conversation of which the user is a member. @throws CONVERSATION_NOT_FOUND */
+    async newsFor (user: number, conversation: number, after: number, most = AT_ONCE.changes): Promise<News> {
+      const [news] = await this.news([{ conversation, after }], most)
+      if (!news?.members.has(user)) throw new CONVERSATION_NOT_FOUND()
+      return news
+    },
+
+    /** The conversations that changed after their rev, were deleted, or have a follower who is no longer a member. */
+    async stale (places: Array<{ conversation: number, after: number }>, followed: Array<{ conversation: number, user: number }>): Promise<number[]> {
+      const { rows } = await db.$client.query<{ conversation: number }>({
+        name: 'stale_feeds',
+        text: STALE,
+        values: [
+          places.map(({ conversation }) => conversation), places.map(({ after }) => after),
+          followed.map(({ conversation }) => conversation), followed.map(({ user }) => user)
+        ]
+      })
+      return rows.map(({ conversation }) => conversation)
+    }
+  }
+}
+
+const CHANGE = `${MESSAGE}, m.user_id AS author, m.client_id AS "clientId" ${FROM_MESSAGES}`
+
+const NEWS = `
+  SELECT place.conversation, c.last_rev AS "lastRev", members.members, change.*
+  FROM unnest($1::bigint[], $2::bigint[]) AS place (conversation, after)
+  JOIN conversations c ON c.id = place.conversation
+  CROSS JOIN LATERAL (
+    SELECT array(SELECT cu.user_id FROM conversation_users cu WHERE cu.conversation_id = c.id) AS members
+  ) members
+  LEFT JOIN LATERAL (
+    SELECT ${MESSAGE_COLUMNS}, author, "clientId"
+    FROM (
+      SELECT *, sum(octet_length(text)) OVER (ORDER BY rev) - octet_length(text) AS before
+      FROM (
+        SELECT ${CHANGE} WHERE m.conversation_id = c.id AND m.rev > place.after ORDER BY m.rev LIMIT $3
+      ) first
+    ) measured
+    WHERE before < $4
+    UNION ALL
+    SELECT ${CHANGE} WHERE m.conversation_id = c.id AND m.rev <= place.after AND m.status = 'streaming'
+  ) change ON true
+  ORDER BY place.conversation, change.rev`
+
+const STALE = `
+  SELECT place.conversation
+  FROM unnest($1::bigint[], $2::bigint[]) AS place (conversation, after)
+  LEFT JOIN conversations c ON c.id = place.conversation
+  WHERE c.id IS NULL OR c.last_rev > place.after
+  UNION
+  SELECT follower.conversation
+  FROM unnest($3::bigint[], $4::bigint[]) AS follower (conversation, user_id)
+  WHERE NOT ${IS_MEMBER('follower.conversation', 'follower.user_id')}`

@@ -1,0 +1,179 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Listener } from '../db/listener.ts'
+import { createPoller } from '../db/poller.ts'
+import type { Change, FeedStore, News } from './feed-store.ts'
+
+const CHANNEL = 'conversations'
+
+/** How often followed conversations are checked for changes, in case a notification was lost. */
+const POLL_INTERVAL_MS = 500
+
+/** A piece of a growing reply; `offset` is its place in the reply's text, in UTF-16 units. */
+export interface Delta { id: number, offset: number, text: string }
+
+/** Somebody who follows a conversation live. */
+export interface Follower {
+  user: number
+  /** The rev of the last change that reached it. */
+  after: number
+  hear: (change: Change) => void
+  /** Left out by a follower that takes whole messages only. */
+  grow?: (delta: Delta) => void
+  /** How much of each reply in progress has reached the follower, in UTF-16 units, by message id. Updated here. */
+  heard?: Map<number, number>
+  /** Called when the follower is no longer a member. It gets nothing more of the conversation. */
+  leave: () => void
+}
+
+export type Events = ReturnType<typeof createEvents>
+
+/**
+ * Delivers what changes in conversations to their followers, on every instance. An event is only a hint that there is
+ * something to read: each follower is given what the log has after the last change that was delivered to it. So changes
+ * arrive in order and once, and a lost event is made good by the next one. The same query checks membership.
+ */
+export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>, feeds: Pick<FeedStore, 'news' | 'stale'>, log: Pick<FastifyBaseLogger, 'warn'>) {
+  const followed = new Map<number, Set<Follower>>()
+  const unread = new Set<number>()
+  const unsaid = new Set<number>()
+  let reading: Promise<void> | undefined
+  let saying: Promise<void> | undefined
+  const poller = createPoller(POLL_INTERVAL_MS, lookForAll)
+
+  listener.subscribe(CHANNEL, look)
+
+  /** Reads what is new in these conversations, once for all their followers. Calls during a read are combined into the next. */
+  function look (conversations: number[]) {
+    for (const conversation of conversations) if (followed.has(conversation)) unread.add(conversation)
+    if (unread.size > 0) reading ??= readAll()
+  }
+
+  async function readAll () {
+    while (unread.size > 0) {
+      const places = [...unread].filter(conversation => followed.has(conversation)).map(placeOf)
+      unread.clear()
+      try {
+        const news = new Map((await feeds.news(places)).map(one => [one.conversation, one]))
+        for (const { conversation, followers } of places) deliver(conversation, followers, news.get(conversation))
+      } catch (error) {
+        log.warn({ err: error }, 'New messages cannot be read; trying again soon')
+      }
+    }
+    reading = undefined
+  }
+
+  /** The current followers of a followed conversation, and the rev that all of them have. */
+  function placeOf (conversation: number) {
+    const followers = [...followed.get(conversation)!]
+    return { conversation, followers, after: Math.min(...followers.map(({ after }) => after)) }
+  }
+
+  /** Delivers to those who followed before the read. Later ones are in the next read. */
+  function deliver (conversation: number, followers: Follower[], news: News | undefined) {
+    for (const follower of followers) {
+      if (!followed.get(conversation)?.has(follower)) continue
+      if (!news?.members.has(follower.user)) {
+        forget(conversation, follower)
+        follower.leave()
+        continue
+      }
+      for (const change of news.changes) {
+        if (change.rev <= follower.after) grow(follower, change)
+        else tell(follower, change)
+      }
+      for (const reply of news.streaming) grow(follower, reply)
+    }
+    if (news?.more) look([conversation])
+  }
+
+  function tell (follower: Follower, change: Change) {
+    follower.after = Math.max(follower.after, change.rev)
+    if (change.status === 'streaming') follower.heard?.set(change.id, change.text.length)
+    else follower.heard?.delete(change.id)
+    follower.hear(change)
+  }
+
+  /** Continues a growing reply from where the follower is. A follower that does not have it yet gets all of it so far. */
+  function grow (follower: Follower, reply: Change) {
+    if (reply.status !== 'streaming' || follower.heard === undefined) return
+    const { id, text } = reply
+    const offset = follower.heard.get(id)
+    if (offset === undefined) return tell(follower, reply)
+    if (offset >= text.length) return
+    follower.heard.set(id, text.length)
+    follower.grow?.({ id, offset, text: text.slice(offset) })
+  }
+
+  function forget (conversation: number, follower: Follower) {
+    const followers = followed.get(conversation)
+    followers?.delete(follower)
+    if (followers?.size === 0) followed.delete(conversation)
+  }
+
+  function say (conversation: number) {
+    unsaid.add(conversation)
+    saying ??= sayAll()
+  }
+
+  /** Notifies the other instances. Changes during one notification are combined into the next. */
+  async function sayAll () {
+    while (unsaid.size > 0) {
+      await nextTurn()
+      const conversations = [...unsaid]
+      unsaid.clear()
+      await listener.publish(CHANNEL, conversations).catch(error => log.warn({ err: error }, 'The other instances cannot be notified; they find out by polling'))
+    }
+    saying = undefined
+  }
+
+  async function lookForAll () {
+    const places = [...followed.keys()].map(placeOf)
+    const who = places.flatMap(({ conversation, followers }) => followers.map(({ user }) => ({ conversation, user })))
+    look(await feeds.stale(places, who).catch(() => []))
+    return followed.size > 0
+  }
+
+  return {
+    /** Call after a commit that changed messages of this conversation, or removed a member. */
+    changed (conversation: number) {
+      look([conversation])
+      say(conversation)
+    },
+
+    /** A reply that this instance writes has grown by `piece`. Local followers get at once what they lack. */
+    grew ({ conversation, id, text }: { conversation: number, id: number, text: string }, piece: string) {
+      for (const { heard, grow } of followed.get(conversation) ?? []) {
+        const offset = heard?.get(id)
+        if (offset === undefined || offset >= text.length) continue
+        heard!.set(id, text.length)
+        // Usually the piece is all that is missing. Slicing the whole text would flatten it in memory each time.
+        grow!({ id, offset, text: offset + piece.length === text.length ? piece : text.slice(offset) })
+      }
+    },
+
+    /** Replies that this instance writes have been stored up to `length`. Followers elsewhere, and those behind, read them. */
+    stored (replies: Array<{ conversation: number, id: number, length: number }>) {
+      for (const { conversation, id, length } of replies) {
+        say(conversation)
+        const isBehind = [...followed.get(conversation) ?? []].some(({ heard }) => heard !== undefined && (heard.get(id) ?? 0) < length)
+        if (isBehind) look([conversation])
+      }
+    },
+
+    /** Delivers all changes after `follower.after`, in order, each once. Returns a function that unfollows. */
+    follow (conversation: number, follower: Follower) {
+      const followers = followed.get(conversation) ?? new Set()
+      if (follower.grow !== undefined) follower.heard ??= new Map()
+      followed.set(conversation, followers.add(follower))
+      look([conversation])
+      poller.start()
+      return () => forget(conversation, follower)
+    },
+
+    /** Resolves when the notifications and reads in progress have ended. */
+    async settle () {
+      await Promise.all([saying, reading])
+    }
+  }
+}

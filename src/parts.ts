@@ -1,0 +1,94 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { createBudgets } from './accounts/token-budget-store.ts'
+import { sessionCookie } from './accounts/cookie.ts'
+import { createInvitationStore } from './accounts/invitation-store.ts'
+import { createPasswords } from './accounts/passwords.ts'
+import { createProviderUser } from './accounts/provider-user.ts'
+import { createRecovery, createTokens } from './accounts/recovery.ts'
+import { createRecoveryStore } from './accounts/recovery-store.ts'
+import { createSessions } from './accounts/sessions.ts'
+import { createSignIn } from './accounts/sign-in.ts'
+import { createAccountStore } from './accounts/store.ts'
+import { createDirectory, createEngines, defaultBot } from './bots/directory.ts'
+import { createBotStore } from './conversations/bots/store.ts'
+import { createTitles } from './conversations/bots/title.ts'
+import { createConverse } from './conversations/converse.ts'
+import { createEvents } from './log/followers.ts'
+import { createFeedStore } from './log/feed-store.ts'
+import { createReplies } from './replies/replies.ts'
+import { createReplyStore } from './replies/store.ts'
+import { createLog } from './log/log.ts'
+import { createMessageStore } from './conversations/messages/store.ts'
+import { createConversationStore } from './conversations/store.ts'
+import { createStreams } from './conversations/live/streams.ts'
+import { createUsageStore } from './conversations/usage/store.ts'
+import { createListener } from './db/listener.ts'
+import { createMetrics } from './metrics/metrics.ts'
+import { createMetricsStore } from './metrics/metrics-store.ts'
+import { watchReplies } from './metrics/replies.ts'
+import type { Config } from './config.ts'
+import type { Db } from './db/client.ts'
+import type { Directory } from './bots/bot.ts'
+
+export interface Deps {
+  config: Config
+  db: Db
+  /** Signs the session tokens; at least 32 characters. */
+  secret: string
+  /** Whether this process works on jobs. Left out: other processes do. */
+  isWorking?: () => boolean
+  /** Replaces some of the bots, for tests. Left out: none. */
+  changeBots?: (directory: Directory) => Directory
+  /** Left out: no logging. */
+  logger?: FastifyBaseLogger
+}
+
+/** What the metrics ask the web server. */
+interface Gauges { sockets: () => number, isUnderPressure: () => boolean, log: FastifyBaseLogger }
+
+export type Parts = ReturnType<typeof createParts>
+
+/** Creates the parts of the server, from the database up. None of them knows about HTTP requests. */
+export function createParts ({ config, db, secret, changeBots = directory => directory }: Deps, { sockets, isUnderPressure, log: logger }: Gauges) {
+  const listener = createListener(db, logger)
+  const sessions = createSessions(db, listener)
+  const accounts = createAccountStore(db, sessions)
+  const passwords = createPasswords(config.BCRYPT_COST)
+  const invitations = createInvitationStore(db)
+  const signIn = createSignIn({ accounts, passwords, invitations, policy: config.SIGNUP })
+  const budgets = createBudgets(db, config)
+  const recoveries = createRecoveryStore(db)
+  const recovery = createRecovery(recoveries, createTokens(secret, config.JWT_SECRET_PREVIOUS), passwords, sessions)
+  const feeds = createFeedStore(db)
+  const events = createEvents(listener, feeds, logger)
+  const messages = createMessageStore(db, events.changed)
+  const bots = createBotStore(db)
+  const usage = createUsageStore(db)
+  const engines = createEngines(config)
+  const metrics = createMetrics({
+    db,
+    store: createMetricsStore(db),
+    open: { sockets, streams: () => streams.count(), generations: () => generation.count(), busy: () => Number(isUnderPressure()) }
+  })
+  const directory = watchReplies(changeBots(createDirectory(engines)), metrics)
+  const titleOf = createTitles(directory, defaultBot(config))
+  const conversations = createConversationStore(db, defaultBot(config), titleOf)
+  const generation = createReplies({
+    store: createReplyStore(db),
+    directory,
+    events,
+    listener,
+    log: logger,
+    budgets,
+    most: config.MAX_GENERATIONS,
+    spent: metrics.spent,
+    providerUser: createProviderUser(secret)
+  })
+  const log = createLog(db)
+  const converse = createConverse(log, directory, events, generation, budgets)
+  const streams = createStreams(sessions, events, feeds)
+  const cookie = sessionCookie(config)
+  const people = { sessions, accounts, passwords, invitations, signIn, budgets, recoveries, recovery, cookie }
+  const talk = { feeds, events, messages, usage, conversations, generation, log, converse, streams }
+  return { ...people, ...talk, listener, bots, engines, metrics, directory, titleOf }
+}

@@ -1,0 +1,63 @@
+import type { Estimate, TokenUsage } from '../bots/bot.ts'
+
+/** The user who is charged for a reply, and the bot's name. */
+export interface Charged { user: number | null, apiKeyHash: string | null, bot: string }
+
+/** What an attempt at a reply cost, as `record_cost` of the database takes it. */
+export interface Cost {
+  user: number | null
+  api_key_hash: string | null
+  bot: string
+  model: string | null
+  prompt_tokens: number
+  /** Left out while it can only be estimated from the text. */
+  completion_tokens?: number
+  is_estimate: boolean
+}
+
+export type Meter = ReturnType<typeof createMeter>
+
+/**
+ * Meters one attempt at a reply. The last usage that the provider reported counts, or else the engine's estimate. A bot
+ * that gives neither costs nothing.
+ */
+export function createMeter ({ user, apiKeyHash, bot }: Charged) {
+  let usage: TokenUsage | undefined
+  let estimate: Estimate | undefined
+  let unstored: Cost | null = null
+
+  const cost = (tokens: Pick<Cost, 'prompt_tokens' | 'completion_tokens' | 'is_estimate'>): Cost =>
+    ({ user, api_key_hash: apiKeyHash, bot, model: usage?.model ?? estimate?.model ?? null, ...tokens })
+
+  function known (): Cost | null {
+    if (usage !== undefined) return cost({ prompt_tokens: usage.promptTokens, completion_tokens: usage.completionTokens, is_estimate: usage.isEstimate ?? false })
+    return estimate === undefined ? null : cost({ prompt_tokens: estimate.roughPromptTokens, is_estimate: true })
+  }
+
+  return {
+    heard (said: TokenUsage) {
+      usage = said
+      unstored = known()
+    },
+
+    begins (how: Estimate) {
+      estimate = how
+      unstored = known()
+    },
+
+    /** Costs that are known but not stored yet; null for none. They are stored with the draft, in case the process dies. */
+    news: () => unstored,
+
+    /** Marks these costs as stored, unless newer ones are known by now. */
+    noteStored (news: Cost | null) {
+      if (unstored === news) unstored = null
+    },
+
+    /** The cost of the attempt, which has ended with this text; null for none. Counts tokens only where it must estimate. */
+    async total (text: string): Promise<Cost | null> {
+      if (usage !== undefined || estimate === undefined) return known()
+      const { promptTokens, completionTokens } = await estimate.count(text)
+      return cost({ prompt_tokens: promptTokens, completion_tokens: completionTokens, is_estimate: true })
+    }
+  }
+}

@@ -1,0 +1,65 @@
+import { lengthOf, MAX_REPLY_LENGTH, takePiece, type Intake } from '../text/text.ts'
+import type { Growth, MessageKey } from './store.ts'
+import type { Cost, Meter } from './cost.ts'
+
+/** A reply that this instance is writing. */
+export interface Draft extends MessageKey, Intake {
+  /** The owner of its lease: unique for each attempt, so that a late write of one attempt cannot reach the next. */
+  owner: string
+  /** The text so far. */
+  text: string
+  /** How much of the text is stored, in UTF-16 units for us and in code points for Postgres, and since when. */
+  stored: { length: number, at: number, time: number }
+  /** Whether the next flush includes it even if it has not grown. */
+  isHurried: boolean
+  /** Meters its cost; undefined until the bot is asked. */
+  meter?: Meter | undefined
+  abort: AbortController
+  /** Where the reply begins in the text, in UTF-16 units. Everything before was taken back. */
+  from: number
+}
+
+/** Makes an empty draft. */
+export function createDraft (place: MessageKey, owner: string): Draft {
+  return { ...place, owner, text: '', points: 0, half: '', stored: { length: 0, at: 0, time: Date.now() }, isHurried: false, abort: new AbortController(), from: 0 }
+}
+
+/**
+ * Takes a piece in a form that Postgres can store and readers can show: whole characters, no NUL, and no more than there is
+ * room for. Returns what was added to the reply.
+ */
+export function take (reply: Draft, piece: string): string {
+  const whole = takePiece(reply, piece, MAX_REPLY_LENGTH)
+  reply.text += whole
+  return whole
+}
+
+/** Whether the bot sent more than the longest reply. */
+export const isTooLong = ({ points }: Draft) => points > MAX_REPLY_LENGTH
+
+/** The text that was added since the reply was last stored. */
+export function growthOf ({ conversation, id, owner, text, stored: { length, at } }: Draft): Growth {
+  return { conversation, id, owner, at, piece: text.slice(length) }
+}
+
+/**
+ * Takes back the text so far. Readers keep seeing it until the reply ends, because deltas can only add text; the whole
+ * message that they get at the end does not contain it.
+ */
+export function takeBack (reply: Draft) {
+  reply.from = reply.text.length
+  reply.half = ''
+  reply.points = 0
+}
+
+/** The text to store when a reply ends: what is not stored yet, or all of it if something was taken back. */
+export function lastOf (reply: Draft): Growth {
+  const growth = growthOf(reply)
+  return reply.from === 0 ? growth : { ...growth, at: 0, piece: reply.text.slice(reply.from) }
+}
+
+/** Marks the reply as stored up to `length` UTF-16 units, of which `piece` is new, with its costs. */
+export function noteStored (reply: Draft, { piece, length, cost }: { piece: string, length: number, cost: Cost | null }) {
+  reply.meter?.noteStored(cost)
+  reply.stored = { length, at: reply.stored.at + lengthOf(piece), time: Date.now() }
+}

@@ -1,0 +1,89 @@
+import { AsyncResource } from 'node:async_hooks'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Events } from '../log/followers.ts'
+import { growthOf, noteStored, type Draft } from './draft.ts'
+import type { ReplyStore } from './store.ts'
+import type { Reason } from './writer.ts'
+
+/** How often growing replies are stored. */
+const FLUSH_EVERY_MS = 200
+
+/**
+ * How often the lease of 8 s is renewed, even if the reply has not grown. At the latest then a stop request is noticed,
+ * also when the bot is silent and the notification was lost.
+ */
+const RENEW_EVERY_MS = 500
+
+export interface FlusherOptions {
+  store: Pick<ReplyStore, 'flush'>
+  events: Pick<Events, 'stored'>
+  log: Pick<FastifyBaseLogger, 'warn'>
+}
+
+/** Stores the drafts of this instance as they grow, all in one statement, and aborts those that were asked to stop. */
+export function createFlusher ({ store, events, log }: FlusherOptions) {
+  /** The drafts by the owner of their lease. */
+  const drafts = new Map<string, Draft>()
+  let isFlushing = false
+  let timer: NodeJS.Timeout | undefined
+  const flushAll = AsyncResource.bind(flush) // detached from the request that starts it, so that tracing does not attribute later flushes to that request
+
+  async function flush () {
+    isFlushing = true
+    const since = Date.now() - RENEW_EVERY_MS
+    const due = [...drafts.values()].filter(({ text, stored, isHurried }) => isHurried || text.length > stored.length || stored.time < since)
+    for (const draft of due) draft.isHurried = false
+    if (due.length > 0) await storeAll(due).catch(err => log.warn({ err }, 'Growing replies cannot be stored; trying again soon'))
+    isFlushing = false
+    if (drafts.size > 0) flushIn(FLUSH_EVERY_MS)
+    else timer = undefined
+  }
+
+  function flushIn (milliseconds: number) {
+    clearTimeout(timer)
+    timer = setTimeout(flushAll, milliseconds)
+  }
+
+  async function storeAll (due: Draft[]) {
+    const sent = due.map(draft => ({ draft, ...growthOf(draft), length: draft.text.length, cost: draft.meter?.news() ?? null }))
+    const ours = new Map((await store.flush(sent)).map(row => [row.owner, row]))
+    for (const { draft, piece, length, cost } of sent) {
+      const row = ours.get(draft.owner)
+      if (row === undefined) breakOff(draft, 'lost')
+      else noteStored(draft, { piece, length, cost })
+      if (row?.isToStop) breakOff(draft, 'stopped')
+    }
+    events.stored(sent.filter(({ piece }) => piece !== ''))
+  }
+
+  return {
+    add (draft: Draft) {
+      drafts.set(draft.owner, draft)
+      if (!isFlushing) timer ??= setTimeout(flushAll, FLUSH_EVERY_MS)
+    },
+
+    remove ({ owner }: Draft) {
+      drafts.delete(owner)
+    },
+
+    /**
+     * Checks at once whether replies in these conversations were asked to stop. Their rows say so: a reply that began
+     * after the request goes on.
+     */
+    hurry (conversations: number[]) {
+      const meant = [...drafts.values()].filter(({ conversation }) => conversations.includes(conversation))
+      for (const draft of meant) draft.isHurried = true
+      if (meant.length > 0 && !isFlushing) flushIn(0)
+    },
+
+    breakOffAll (reason: Reason) {
+      for (const draft of drafts.values()) breakOff(draft, reason)
+    },
+
+    count: () => drafts.size
+  }
+}
+
+export function breakOff ({ abort }: Draft, reason: Reason) {
+  abort.abort(reason)
+}

@@ -1,0 +1,47 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Events } from '../log/followers.ts'
+import type { ReplyStore, Spent } from './store.ts'
+
+const SWEEP_EVERY_MS = 2_000
+
+export interface SweeperOptions {
+  store: Pick<ReplyStore, 'lapsed' | 'interrupt' | 'waiting'>
+  events: Pick<Events, 'changed'>
+  log: Pick<FastifyBaseLogger, 'warn'>
+  spent: ((spent: Spent) => void) | undefined
+  /** How many more replies may be begun here. */
+  room: () => number
+  /** Begins the next reply of a conversation. */
+  beginNext: (conversation: number) => Promise<void>
+}
+
+/** Looks now and then for replies whose instance died, and for those that wait because no instance had room for them. */
+export function createSweeper ({ store, events, log, spent, room, beginNext }: SweeperOptions) {
+  let timer: NodeJS.Timeout | undefined
+  let isOver = false
+
+  async function sweep () {
+    try {
+      for (const place of await store.lapsed()) {
+        const added = await store.interrupt(place)
+        if (added !== undefined) spent?.(added)
+        events.changed(place.conversation)
+      }
+      if (room() > 0) for (const conversation of await store.waiting(room())) await beginNext(conversation)
+    } catch (err) {
+      log.warn({ err }, 'Abandoned replies cannot be looked for; trying again soon')
+    }
+    if (!isOver) timer = setTimeout(sweep, SWEEP_EVERY_MS).unref()
+  }
+
+  return {
+    start () {
+      timer = setTimeout(sweep, SWEEP_EVERY_MS).unref()
+    },
+
+    stop () {
+      isOver = true
+      clearTimeout(timer)
+    }
+  }
+}

@@ -1,0 +1,100 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Directory, BotMemory, Turn } from '../bots/bot.ts'
+import { failureCodeOf, type FailureCode } from '../failures.ts'
+import type { Events } from '../log/followers.ts'
+import { createMeter } from './cost.ts'
+import { isTooLong, lastOf, take, takeBack, type Draft } from './draft.ts'
+import type { Ending, Spent, ReplyStore } from './store.ts'
+
+/** How often the end of a reply is stored at most, with a pause that grows. It is about as long as the lease lasts. */
+const END_ATTEMPTS = 5
+const END_PAUSE_MS = 500
+
+/** What a bot gave beside its text: why it could not go on, what it wants to remember, and what a filter refused. */
+interface Outcome { error: FailureCode | null, memory: BotMemory, refused: Turn[] }
+
+/** Why a reply is broken off: somebody asked, the server closes, or another instance has taken the reply over. */
+export type Reason = 'stopped' | 'interrupted' | 'lost'
+
+export interface WriterOptions {
+  store: ReplyStore
+  directory: Directory
+  events: Events
+  log: Pick<FastifyBaseLogger, 'warn'>
+  /** Is told the tokens of each reply when they are stored. Left out: nobody is. */
+  spent?: ((spent: Spent) => void) | undefined
+  /** What a provider may know a user as: a stable pseudonym. Left out: nothing. */
+  providerUser?: ((user: number) => string) | undefined
+}
+
+/** Makes the function that asks a bot, takes down what it says, and stores how the reply ended. */
+export function createWriter ({ store, directory, events, log, spent, providerUser }: WriterOptions) {
+  return async function write (draft: Draft): Promise<void> {
+    const { conversation, abort: { signal } } = draft
+    const outcome: Outcome = { error: null, memory: {}, refused: [] }
+    const aborted = new Promise<void>(resolve => { signal.addEventListener('abort', () => resolve()) })
+    // A bot that ignores the signal may go on: nobody waits for it, and nobody hears it.
+    if (!signal.aborted) await Promise.race([listen(draft, outcome), aborted])
+    if (outcome.refused.length > 0) {
+      await store.leaveOut(draft, outcome.refused).catch(err => log.warn({ err, conversation }, 'A refused message cannot be marked; the next reply will find it again'))
+    }
+    await end(draft, outcome, signal.aborted ? signal.reason as Reason : undefined)
+  }
+
+  async function listen (draft: Draft, outcome: Outcome) {
+    const { conversation, id, abort: { signal } } = draft
+    try {
+      const task = await store.task(draft)
+      const bot = task && directory(task.bot)
+      if (bot?.kind !== 'streaming') throw new Error('the bot is gone')
+      const { turns, context, apiKeyHash } = task!
+      const user = context.user?.id ?? null
+      const meter = draft.meter = createMeter({ user, apiKeyHash, bot: task!.bot.name })
+      const pieces = await bot.reply(turns, signal, {
+        ...context, metadata: {}, providerUser: user === null ? undefined : providerUser?.(user), begins: meter.begins
+      })
+      for await (const piece of pieces) {
+        if (signal.aborted) return
+        if ('refused' in piece && piece.refused !== undefined) outcome.refused = piece.refused
+        if ('memory' in piece) Object.assign(outcome.memory, piece.memory)
+        if (!('text' in piece)) {
+          if (piece.usage !== undefined) meter.heard(piece.usage)
+          continue
+        }
+        if (piece.replaces === true) takeBack(draft)
+        events.grew(draft, take(draft, piece.text))
+        if (isTooLong(draft)) throw Object.assign(new Error('a bot said too much'), { failure: 'BOT_NONSENSE' })
+      }
+    } catch (cause) {
+      /* c8 ignore next -- nobody waits for one that is broken off, and a test may end before it throws */
+      if (signal.aborted) return
+      outcome.error = failureCodeOf((cause as { failure?: unknown }).failure)
+      log.warn({ err: cause, conversation, id }, 'A bot failed to answer')
+    }
+  }
+
+  /**
+   * Tried as long as the lease lasts; then another instance says how the reply ended. A reply whose lease is lost has been
+   * ended by others already; what it cost is stored all the same.
+   */
+  async function end (draft: Draft, { error, memory }: Outcome, reason: Reason | undefined) {
+    const { conversation, id, text, meter } = draft
+    const status = reason === 'lost' ? 'interrupted' : reason ?? (error === null ? 'complete' : 'failed')
+    const cost = await meter?.total(text).catch(err => {
+      log.warn({ err, conversation, id }, 'The tokens of a reply cannot be counted')
+    }) ?? null
+    if (reason === 'lost' && cost === null) return
+    const ending: Ending = { ...lastOf(draft), status, error: status === 'failed' ? error : null, memory: status === 'complete' ? memory : {}, cost }
+    for (let attempt = 1; attempt <= END_ATTEMPTS; attempt++) {
+      try {
+        const added = await store.finish(ending)
+        if (cost !== null) spent?.({ bot: cost.bot, ...added })
+        return
+      } catch (err) {
+        log.warn({ err, conversation, id }, 'The end of a reply cannot be stored')
+        await sleep(attempt * END_PAUSE_MS)
+      }
+    }
+  }
+}

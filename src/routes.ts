@@ -1,0 +1,78 @@
+import type { FastifyInstance } from 'fastify'
+import { sql } from 'drizzle-orm'
+import { createAdminLogStore } from './accounts/admin-log-store.ts'
+import { adminRoutes } from './accounts/admin-routes.ts'
+import { createAdminUserStore } from './accounts/admin-user-store.ts'
+import { createExportStore } from './accounts/export-store.ts'
+import { exportRoute } from './accounts/export-route.ts'
+import { passcodeRoutes } from './accounts/passcode-routes.ts'
+import { profileRoutes, removalRoute } from './accounts/profile-routes.ts'
+import { createProfileStore } from './accounts/profile-store.ts'
+import { originOf } from './accounts/recovery.ts'
+import { recoveryRoutes } from './accounts/recovery-routes.ts'
+import { accountRoutes } from './accounts/routes.ts'
+import { chatRoutes } from './channels/chat/routes.ts'
+import { deliveryRoutes } from './channels/whatsapp/delivery-routes.ts'
+import { createInboxStore } from './channels/whatsapp/inbox-store.ts'
+import { createLedgerStore } from './channels/whatsapp/ledger-store.ts'
+import { createHoldStore, describeHold } from './channels/whatsapp/holds-store.ts'
+import { whatsappRoutes } from './channels/whatsapp/routes.ts'
+import { templateRoutes } from './channels/whatsapp/template-routes.ts'
+import { createTemplateStore } from './channels/whatsapp/template-store.ts'
+import { mustFit } from './conversations/addressed.ts'
+import { adminBotRoutes, botRoutes } from './conversations/bots/routes.ts'
+import { memberRoutes } from './conversations/members/routes.ts'
+import { createMemberStore } from './conversations/members/store.ts'
+import { messageRoutes } from './conversations/messages/routes.ts'
+import { conversationRoutes } from './conversations/routes.ts'
+import { streamRoutes } from './conversations/live/routes.ts'
+import { adminUsageRoutes, usageRoutes } from './conversations/usage/routes.ts'
+import { healthRoutes } from './http/health.ts'
+import { metricsRoutes } from './http/metrics.ts'
+import { page } from './http/page.ts'
+import type { createErrorHandler, Dialect } from './http/error-handler.ts'
+import type { Deps, Parts } from './parts.ts'
+
+/** Makes the error handler of a scope. A dialect adds its own fields to each error. */
+export type ErrorHandlers = (dialect?: Dialect) => ReturnType<typeof createErrorHandler>
+
+/** Registers every route inside the scope whose checks it needs. */
+export async function registerRoutes (app: FastifyInstance, { config, db, isWorking }: Deps, parts: Parts, handleErrors: ErrorHandlers): Promise<void> {
+  const { sessions, accounts, passwords, invitations, signIn, recoveries, recovery, feeds, events, messages, bots, usage, engines, metrics, directory, titleOf, conversations, generation, converse, streams } = parts
+  await app.register(page)
+  await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`), details: async () => describeHold(await createHoldStore(db).current()) })
+  await app.register(metricsRoutes, { config, metrics })
+  for (const prefix of ['', '/api']) {
+    await app.register(chatRoutes, { prefix, config, accounts, conversations, converse, streams, handleErrors })
+    await app.register(whatsappRoutes, { prefix, config, inbox: createInboxStore(db), handleErrors })
+  }
+  await app.register(passcodeRoutes, { signIn, handleErrors })
+  await app.register(accountRoutes, { prefix: '/api', signIn })
+  await app.register(recoveryRoutes, { prefix: '/api', recovery, recoveries })
+  await app.register(async function authenticated (users) {
+    users.addHook('onRequest', users.authenticate)
+    await users.register(conversationRoutes, { prefix: '/api/conversations', conversations })
+    await users.register(messageRoutes, { prefix: '/api/conversations/:id/messages', messages, feeds, converse, generation, streams, mustFitBots: async (id, text) => mustFit(directory, await bots.of(id), text) })
+    await users.register(streamRoutes, { prefix: '/api/conversations/:id', streams, generation, messages })
+    const profiles = createProfileStore(db, sessions)
+    await users.register(removalRoute, { prefix: '/api/me', profiles, passwords })
+    await users.register(async function signedUp (members) {
+      members.addHook('onRequest', members.refuseGuests)
+      await members.register(profileRoutes, { prefix: '/api/me', profiles, sessions, passwords })
+      await members.register(usageRoutes, { prefix: '/api/me', usage })
+      await members.register(exportRoute, { prefix: '/api/me', exported: createExportStore(db) })
+      await members.register(memberRoutes, { prefix: '/api/conversations/:id', members: createMemberStore(db, messages, events.changed, titleOf) })
+      await members.register(botRoutes, { prefix: '/api/bots', bots, titleOf })
+      await members.register(async function administered (admins) {
+        admins.addHook('onRequest', admins.refuseNonAdmins)
+        await admins.register(adminRoutes, {
+          prefix: '/api/admin', users: createAdminUserStore(db, sessions), invitations, log: createAdminLogStore(db), signIn, origin: originOf(config), locked: generation.stopFor
+        })
+        await admins.register(adminUsageRoutes, { prefix: '/api/admin', usage })
+        await admins.register(adminBotRoutes, { prefix: '/api/admin/bots', bots, engines })
+        await admins.register(deliveryRoutes, { prefix: '/api/admin/deliveries', ledger: createLedgerStore(db) })
+        await admins.register(templateRoutes, { prefix: '/api/admin/whatsapp/templates', templates: createTemplateStore(db, app.whatsappBot, events.changed) })
+      })
+    })
+  })
+}

@@ -1,0 +1,49 @@
+interface Rule { type?: unknown, enum?: unknown, minLength?: unknown, minimum?: unknown, exclusiveMinimum?: unknown, maximum?: unknown, pattern?: unknown, description?: unknown, 'x-rule'?: unknown, 'x-secret'?: unknown }
+
+/**
+ * What is wrong with the value of a setting, as a sentence with the value and what is allowed. A setting with `x-secret` is never
+ * shown. `x-rule` is what its pattern or format demands, as the rest of a sentence that begins with the setting's name.
+ */
+export function describeSettingFault (name: string, value: string, rule: Rule): string {
+  const shown = rule['x-secret'] === true ? '' : `: "${value}"`
+  if (Array.isArray(rule.enum)) return `${name} is "${value}"; it may be ${rule.enum.join(', ')}`
+  if (rule.type === 'integer' || rule.type === 'number') return `${name} is "${value}"; it must be ${numbersOf(rule)}`
+  if (rule.pattern !== undefined && String(rule.pattern).startsWith('^https?:') && !/^https?:\/\//.test(value)) return `${name} needs http:// or https:// in front${shown}`
+  return `${name}${rule['x-rule'] === undefined ? ` needs at least ${String(rule.minLength)} characters` : String(rule['x-rule'])}${shown}`
+}
+
+function numbersOf ({ type, minimum, exclusiveMinimum, maximum }: Rule) {
+  const kind = type === 'integer' ? 'a whole number' : 'a number'
+  const from = exclusiveMinimum === undefined ? `${String(minimum)} or more` : `more than ${String(exclusiveMinimum)}`
+  if (maximum === undefined) return `${kind}, ${from}`
+  return exclusiveMinimum === undefined ? `${kind} from ${String(minimum)} to ${String(maximum)}` : `${kind}, ${from} and at most ${String(maximum)}`
+}
+
+/** The setting that each of these names was probably meant to be: it differs by a letter, by two in a long name, by letters that are swapped, or by its underscores. */
+export function mistypedSettings (names: string[], settings: string[]): Array<{ name: string, meant: string }> {
+  const plain = (name: string) => name.toUpperCase().replace(/[^A-Z]/g, '')
+  return names.filter(name => !settings.includes(name) && name.length >= 6).flatMap(name => {
+    const meant = settings.find(setting => setting.length >= 6 && isNearly(plain(name), plain(setting)))
+    return meant === undefined ? [] : [{ name, meant }]
+  })
+}
+
+function isNearly (one: string, other: string) {
+  return letters(one) === letters(other) || distance(one, other) <= (other.length >= 9 ? 2 : 1)
+}
+
+function letters (word: string) {
+  return [...word].sort().join('')
+}
+
+/** How many letters must be added, removed or changed to make one word of the other (Levenshtein). */
+function distance (one: string, other: string): number {
+  if (Math.abs(one.length - other.length) > 2) return Infinity
+  let row = Array.from({ length: other.length + 1 }, (_, n) => n)
+  for (let i = 1; i <= one.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= other.length; j++) next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + Number(one[i - 1] !== other[j - 1])))
+    row = next
+  }
+  return row[other.length]!
+}

@@ -1,0 +1,73 @@
+// What a text may be, for everything that takes one in: a request, a socket, a webhook, a bot, a phone number, a name.
+// Postgres stores neither NUL nor half of a surrogate pair. Lengths are in code points, as Postgres and JSON Schema count.
+
+/** The longest message of a user, in code points, where no bot of the conversation takes longer ones. */
+export const MAX_MESSAGE_LENGTH = 8_000
+
+/** The longest message that a bot may be set to take, such as a pasted document, in code points. */
+export const MAX_LONG_MESSAGE_LENGTH = 100_000
+
+/** The longest message of a bot, in code points. */
+export const MAX_REPLY_LENGTH = 100_000
+
+/**
+ * The inside of a character class, for the `u` flag: characters that leave nothing to see where they stand. Unicode's
+ * default ignorables are zero-width characters, direction marks, variation selectors, tags and Hangul fillers. Then come
+ * controls, white space, and blanks that have no property of their own: Braille, Egyptian, Khitan, musical, and anchors
+ * of annotations and objects.
+ * @see https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point
+ */
+export const INVISIBLE = '\\p{Default_Ignorable_Code_Point}\\p{Cc}\\p{Z}\\s\\u{16fe4}\\u2800\\ufff9-\\ufffc\\u{13430}-\\u{13442}\\u{1d159}'
+
+const VISIBLE = new RegExp(`[^${INVISIBLE}]`, 'u')
+
+/** Whether there is nothing in it that anybody could see. */
+export function isBlank (text: string) {
+  return !VISIBLE.test(text)
+}
+
+/** Without the white space around it; empty when only invisible characters are left. */
+export function trimmed (text: string) {
+  return isBlank(text) ? '' : text.trim()
+}
+
+/** Whether Postgres can store it: no NUL and no lone surrogate. */
+export function isStorable (text: string) {
+  return !text.includes('\0') && text.isWellFormed()
+}
+
+/** The same text without NUL, and with U+FFFD in the place of each lone surrogate. */
+export function storable (text: string) {
+  return text.replaceAll('\0', '').toWellFormed()
+}
+
+/** Its length in code points. */
+export function lengthOf (text: string) {
+  return text.length - (text.match(/[\ud800-\udbff][\udc00-\udfff]/g)?.length ?? 0)
+}
+
+/** Whether it has more than `most` code points; texts that are short enough are not counted. */
+export function isLongerThan (most: number, text: string) {
+  return text.length > most && lengthOf(text) > most
+}
+
+/** Its first `most` code points. */
+export function cut (text: string, most: number) {
+  return text.length <= most ? text : [...text.slice(0, 2 * most)].slice(0, most).join('')
+}
+
+/** A text that comes in pieces: its length so far, and half of a surrogate pair whose other half is still to come. */
+export interface Intake { points: number, half: string }
+
+/**
+ * Takes the next piece of a text. Gives what can be stored of it: no NUL, whole characters only, and nothing beyond `most`
+ * code points in all. `points` goes on counting what is cut off.
+ */
+export function takePiece (intake: Intake, piece: string, most: number): string {
+  const whole = intake.half + piece.replaceAll('\0', '')
+  intake.half = /[\ud800-\udbff]$/.exec(whole)?.[0] ?? ''
+  const points = [...whole.slice(0, whole.length - intake.half.length).toWellFormed()]
+  const kept = points.slice(0, Math.max(0, most - intake.points))
+  intake.points += points.length
+  return kept.join('')
+}

@@ -1,0 +1,154 @@
+import t, { type Test } from 'tap'
+import type { Config } from '../../src/config.ts'
+import { API_KEY, startApp, type Client } from '../support/helper.ts'
+import { connect, startLive, tokenOf, type Refusal } from '../support/live.ts'
+import { from, signed, startMeta } from '../support/meta.ts'
+import { until } from '../support/process.ts'
+
+// What replies may cost in a day.
+
+const SPENT = { statusCode: 429, code: 'BUDGET_SPENT' }
+
+/** Notes what a reply cost, as its end does; `hours` ago. */
+const spend = (query: (sql: string, values?: unknown[]) => Promise<unknown>, where: string, tokens: number, at = 'now()') =>
+  query(`INSERT INTO reply_costs (user_id, api_key_hash, status, prompt_tokens, completion_tokens, created_at)
+    SELECT id, api_key_hash, 'complete', ${tokens - 1}, 1, ${at} FROM users WHERE ${where}`)
+
+const YESTERDAY = "date_trunc('day', now(), 'UTC') - interval '1 second'"
+
+async function startWithBudget (t: Test, changes: Partial<Config>) {
+  const server = await startApp(t, changes)
+  return { ...server, spend: (where: string, tokens: number, at?: string) => spend(server.query, where, tokens, at) }
+}
+
+const say = async (client: Client, conversation: number, text = 'Hi', headers = {}) =>
+  await client.post(`/api/conversations/${conversation}/messages`, { text }, headers)
+
+t.test('a user whose tokens for the day are spent asks no bot that takes its time', async t => {
+  const { as, query, slowChat, spend } = await startWithBudget(t, { BUDGET_TOKENS_PER_USER_DAY: 100 })
+  const [ann, bob] = [await as('ann'), await as('bob')]
+  const [anns, bobs] = [await slowChat(ann), await slowChat(bob)]
+  await spend("username = 'ann'", 1000, YESTERDAY)
+  await spend("username = 'ann'", 99)
+  const first = await say(ann, anns, 'First', { 'idempotency-key': 'mine' })
+  t.equal(first.statusCode, 201, 'one token is left')
+  await spend("username = 'ann'", 1)
+  const count = async () => (await query('SELECT FROM messages')).length
+  const before = await count()
+
+  const refused = await say(ann, anns)
+  t.match(refused.json(), { ...SPENT, error: /tomorrow/ })
+  const seconds = Number(refused.headers['retry-after'])
+  const [{ left }] = await query("SELECT extract(epoch FROM date_trunc('day', now(), 'UTC') + interval '1 day' - now())::int AS left")
+  t.ok(Math.abs(seconds - left) <= 2, `${seconds} s: the next day begins in ${left} s`)
+  t.match((await say(ann, anns, 'Hi', { accept: 'text/event-stream' })).json(), SPENT, 'nor as a stream')
+  t.match((await ann.post(`/api/conversations/${anns}/messages/2/regenerate`)).json(), SPENT)
+  t.equal(await count(), before, 'nothing is stored')
+  const again = await say(ann, anns, 'First', { 'idempotency-key': 'mine' })
+  t.same([again.statusCode, again.json()], [201, first.json()], 'a repeat is served its first answer')
+  const edited = await ann.put(`/api/conversations/${anns}/messages/1`, { text: 'First, in other words' })
+  t.match([edited.statusCode, edited.json()], [200, { text: 'First, in other words' }], 'an edit is made')
+  t.match((await ann.get(`/api/conversations/${anns}/messages/2`)).json(), { text: 'Slowly: First' }, 'and not answered again')
+
+  const { id: instant } = (await ann.post('/api/conversations', { name: 'Instant', bots: ['simulated'] })).json()
+  t.match((await say(ann, instant)).json()[1], { text: 'You said: Hi' }, 'instant bots cost nothing')
+  t.equal((await say(bob, bobs)).statusCode, 201, 'others have their own')
+
+  t.comment('Asking again counts against whose question it is, too')
+  await bob.post(`/api/conversations/${bobs}/users`, { username: 'ann' })
+  t.match((await ann.post(`/api/conversations/${bobs}/messages/2/regenerate`)).json(), SPENT)
+  await query("UPDATE users SET budget_tokens = 1000000 WHERE username = 'ann'")
+  t.equal((await ann.post(`/api/conversations/${bobs}/messages/2/regenerate`)).statusCode, 200)
+  await spend("username = 'bob'", 100)
+  t.match((await ann.post(`/api/conversations/${bobs}/messages/2/regenerate`)).json(), SPENT)
+  const carol = await as('carol')
+  t.match((await carol.post(`/api/conversations/${bobs}/messages/2/regenerate`)).json(), { statusCode: 404, code: 'MESSAGE_NOT_FOUND' }, 'a stranger learns nothing of it')
+})
+
+t.test('an admin gives a user another budget', async t => {
+  const { as, query, slowChat, spend } = await startWithBudget(t, {})
+  const ada = await as('ada')
+  await query("UPDATE users SET role = 'admin'")
+  const ann = await as('ann')
+  const { id } = (await ann.get('/api/me')).json()
+  const chat = await slowChat(ann)
+  await spend("username = 'ann'", 1_000_000)
+  t.equal((await say(ann, chat)).statusCode, 201, 'there is none out of the box')
+  const set = async (budget: number | null) => (await ada.patch(`/api/admin/users/${id}`, { budget })).json()
+  // The reply cost 5 tokens, too.
+  t.match(await set(1_000_005), { budget: 1_000_005, tokens_today: 1_000_005 })
+  t.match((await say(ann, chat)).json(), SPENT)
+  await set(1_000_006)
+  t.equal((await say(ann, chat)).statusCode, 201)
+  await query('DELETE FROM reply_costs')
+  await set(0)
+  t.match((await say(ann, chat)).json(), SPENT, '0 is none at all')
+  await set(null)
+  t.equal((await say(ann, chat)).statusCode, 201)
+  for (const budget of [-1, 1.5, 2 ** 31, '7']) t.equal((await ada.patch(`/api/admin/users/${id}`, { budget })).statusCode, 400, String(budget))
+})
+
+t.test('the guests of one API key share a budget', async t => {
+  const { anyone, query, spend } = await startWithBudget(t, { BUDGET_TOKENS_PER_KEY_DAY: 100, GUEST_BOT: 'slow' })
+  await query("INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook')")
+  const enter = async (key: string) => (await anyone.get('/chat/initial', { 'x-api-key': key })).json().token as string
+  const [one, other, elsewhere] = [await enter(API_KEY), await enter(API_KEY), await enter('another-key-for-tests')]
+  const chat = async (token: string) => await anyone.post('/chat', { token, content: 'Hi' })
+  t.equal((await query('SELECT DISTINCT api_key_hash FROM users')).length, 2)
+  t.notMatch(JSON.stringify(await query('SELECT api_key_hash FROM users')), API_KEY)
+  await spend('id = (SELECT min(id) FROM users)', 60)
+  t.equal((await chat(other)).statusCode, 200)
+  await spend('id = (SELECT min(id) + 1 FROM users)', 40)
+  for (const token of [one, other, await enter(API_KEY)]) t.match((await chat(token)).json(), { ...SPENT, error: /^429 Too Many Requests: / })
+  t.equal((await chat(elsewhere)).statusCode, 200, 'those of another key have their own')
+  const signUp = await anyone.post('/api/signup', { username: 'ann', password: 'correct horse' }, { authorization: `Bearer ${one}` })
+  t.equal(signUp.statusCode, 201)
+  const { cookies: [cookie] } = await anyone.post('/api/login', { username: 'ann', password: 'correct horse' })
+  const [{ id }] = (await anyone.get('/api/conversations', { cookie: `session=${cookie!.value}` })).json()
+  t.equal((await anyone.post(`/api/conversations/${id}/messages`, { text: 'Hi' }, { cookie: `session=${cookie!.value}` })).statusCode, 201, 'an account is no guest of a key any more')
+})
+
+t.test('sockets are told, and go on', async t => {
+  const server = await startLive(t, { BUDGET_TOKENS_PER_USER_DAY: 10 })
+  const ann = await server.as('ann')
+  const chat = await server.slowChat(ann)
+  const socket = await connect(t, server.url, { auth: { token: tokenOf(ann) } })
+  await spend(server.query, "username = 'ann'", 10)
+  const told = new Promise<Refusal>(resolve => socket.once('error', resolve))
+  const answer = await socket.emitWithAck('send_message', { chat_session_id: chat, text: 'Hi' })
+  t.match([answer, await told], [{ code: 'BUDGET_SPENT' }, { code: 'BUDGET_SPENT' }])
+  t.ok(socket.connected)
+  await server.query('DELETE FROM reply_costs')
+  t.match(await socket.emitWithAck('send_message', { chat_session_id: chat, text: 'Hi' }), { messages: [{ text: 'Hi' }, {}] })
+})
+
+t.test('on WhatsApp a contact is told to come back tomorrow, and a locked one is not answered', async t => {
+  const meta = await startMeta(t)
+  const { anyone, query, work, bots } = await startApp(t, { ...meta.settings, WHATSAPP_BOT: 'slow', BUDGET_TOKENS_PER_USER_DAY: 10 })
+  await query("INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook')")
+  await query("WITH u AS (INSERT INTO users (origin, phone_number) VALUES ('whatsapp', '16505551234') RETURNING id) INSERT INTO identities SELECT 'whatsapp', '16505551234', id FROM u")
+  await spend(query, "origin = 'whatsapp'", 10)
+  await work()
+  const send = async (text: string) => {
+    const body = JSON.stringify(from('16505551234', text))
+    t.equal((await anyone.post('/chat/whatsapp', body, signed(body))).statusCode, 200)
+  }
+  const allHandled = () => until(async () => (await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NULL')).length === 0)
+  await send('Hi')
+  await allHandled()
+  const SORRY = 'Sorry, I cannot answer any more today. Please write again tomorrow.'
+  t.match(await query('SELECT text, status FROM messages ORDER BY id'), [{ text: 'Hi', status: 'complete' }, { text: SORRY, status: 'complete' }])
+  t.match(await meta.has(1), [{ to: '16505551234', text: SORRY }])
+  t.equal(bots.calls.length, 0)
+  await query('UPDATE users SET locked_at = now()')
+  await send('Are you there?')
+  await allHandled()
+  t.equal((await query('SELECT FROM messages')).length, 2)
+
+  await query('UPDATE users SET locked_at = NULL')
+  await query('ALTER TABLE reply_costs RENAME TO hidden')
+  await send('And now?')
+  await until(async () => (await query("SELECT FROM graphile_worker.jobs WHERE task_identifier = 'whatsapp-inbox' AND last_error IS NOT NULL")).length > 0)
+  await query('ALTER TABLE hidden RENAME TO reply_costs')
+  t.equal((await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NULL')).length, 1, 'what fails for another reason is tried again')
+})

@@ -1,0 +1,328 @@
+import t from 'tap'
+import { once } from 'node:events'
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
+import { createMemory, createThoughtFilter } from '../../src/bots/thoughts.ts'
+import { fit, linesOf } from '../../src/bots/history.ts'
+import type { Turn } from '../../src/bots/bot.ts'
+import { startApp } from '../support/helper.ts'
+import { chunk, END, event, json, KEY, say, serve, stream, user, whole, type Answer } from '../support/model.ts'
+import { isInOrder } from '../support/providers.ts'
+
+// How servers of language models answer, in their shapes, and what history they are told.
+
+t.test('an answer is read in every shape', async t => {
+  let write: Answer = () => {}
+  const { ask } = await serve(t, (response, body) => write(response, body))
+  const text = (...texts: string[]) => texts.map(content => event(chunk({ content }))).join('')
+  const encoded = (encoding: string, encode: (text: string) => Buffer): Answer => response => response.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': encoding }).end(encode(text('well') + END))
+  const cases: Record<string, [Answer, object]> = {
+    'whole JSON': [response => whole(response, { role: 'assistant', content: 'well' }), { text: 'well' }],
+    'whole JSON that calls itself a stream': [response => stream(response, `\ufeff \n${JSON.stringify({ choices: [{ message: { content: 'well' } }] }, null, 2)}`).end(), { text: 'well' }],
+    'whole JSON after white space that keeps the connection alive': [response => stream(response, ' \n'.repeat(2000), JSON.stringify({ choices: [{ message: { content: 'well' } }] })).end(), { text: 'well' }],
+    'whole JSON in many pieces': [response => stream(response, ...Array<string>(30).fill(' '), '{"a":{}', ...Array<string>(30).fill(',"b":{}'), ',"choices":[{"message":{"content":"well"}}]}').end(), { text: 'well' }],
+    'whole JSON that seems to have ended before': [response => { for (let n = 0; n < 30; n++) setTimeout(() => response.write(n === 0 ? '{"a":{}' : ',"b":{}'), n * 5); setTimeout(() => response.end(',"choices":[{"message":{"content":"well"}}]}'), 300) }, { text: 'well' }],
+    'whole JSON on a connection that stays open': [response => stream(response, JSON.stringify({ choices: [{ message: { content: 'well' } }] })), { text: 'well' }],
+    'whole JSON with what it cost': [response => json(response, 200, { choices: [{ message: { content: 'well' } }], usage: { prompt_tokens: 1, completion_tokens: 2 } }), { pieces: [{ text: 'well' }, { usage: { promptTokens: 1, completionTokens: 2 } }] }],
+    'whole JSON that is cut': [response => response.end('{"choices":[{"message":{"content":"we'), { text: '', failure: 'BOT_NONSENSE' }],
+    'whole JSON without an end': [response => { for (let n = 0; n < 90; n++) response.write(`{"a":"${'x'.repeat(100_000)}`) }, { failure: 'BOT_NONSENSE' }],
+    'content in parts': [response => stream(response, event(chunk({ content: [{ type: 'text', text: 'we' }, 'l', { type: 'output_text', text: { value: 'l' } }, { type: 'image_url', image_url: 'x' }, { text: '!' }, { type: 'text' }] })), END).end(), { text: 'well!' }],
+    'content that is one part': [response => whole(response, { content: { type: 'text', text: 'well' } }), { text: 'well' }],
+    'message where delta is meant': [response => stream(response, event({ choices: [{ message: { content: 'we' } }] }), event({ choices: [{ message: { content: 'll' }, finish_reason: 'stop' }] })).end(), { text: 'well' }],
+    'both delta and the whole message': [response => stream(response, event({ choices: [{ delta: { content: 'we' }, message: { content: 'we' } }] }), event({ choices: [{ delta: { content: 'll' }, message: { content: 'well' } }] }), event({ choices: [{ delta: { content: '' }, message: { content: 'well' }, finish_reason: 'stop' }] })).end(), { text: 'well' }],
+    'an empty delta beside a message': [response => stream(response, event({ choices: [{ delta: {}, message: { content: 'well' }, finish_reason: 'stop' }] })).end(), { text: 'well' }],
+    'text as of completions': [response => stream(response, event({ choices: [{ text: 'well', finish_reason: 'stop' }] })).end(), { text: 'well' }],
+    'an error that is empty': [response => stream(response, ...[{}, null, '', [], false, { message: '' }].map(error => event({ error, choices: [{ delta: { content: '.' } }] })), END).end(), { text: '......' }],
+    'data that is empty, anywhere': [response => stream(response, 'data:\n\n', 'data: \n\n', 'event: error\ndata:\n\n', text('we'), 'data\n\n', 'event: ping\ndata:   \n\n', 'id: 5\nretry: 3\n\n', text('ll'), END, 'data:\n\n').end(), { text: 'well' }],
+    'signs of life under names of their own': [response => stream(response, event('still here', 'ping'), event({ type: 'ping' }, 'ping'), event({ choices: [{ delta: { content: 'well' } }] }, 'message'), event('5', 'heartbeat'), END).end(), { text: 'well' }],
+    'nonsense under no name': [response => stream(response, text('well'), event('garbage', 'message')).end(), { text: 'well', failure: 'BOT_NONSENSE' }],
+    'a refusal in a delta': [response => stream(response, event(chunk({ role: 'assistant', refusal: null })), event(chunk({ refusal: 'I cannot ' })), event(chunk({ refusal: 'say that.' })), END).end(), { text: 'I cannot say that.' }],
+    'a refusal in a message': [response => whole(response, { content: null, refusal: 'I cannot say that.' }), { text: 'I cannot say that.' }],
+    'a refusal as a part': [response => whole(response, { content: [{ type: 'refusal', refusal: 'No.' }] }), { text: 'No.' }],
+    'choices without a choice': [response => stream(response, event({ choices: [null] }), event({ choices: [] }), event({ choices: 'none' }), event(5), text('well'), END).end(), { text: 'well' }],
+    gzip: [encoded('gzip', gzipSync), { text: 'well' }],
+    'x-gzip': [encoded('X-GZip', gzipSync), { text: 'well' }],
+    br: [encoded('br', brotliCompressSync), { text: 'well' }],
+    deflate: [encoded('deflate', deflateSync), { text: 'well' }],
+    'raw deflate': [encoded('deflate', deflateRawSync), { text: 'well' }],
+    'twice compressed': [encoded('deflate, gzip', text => gzipSync(deflateSync(text))), { text: 'well' }],
+    identity: [encoded('identity', Buffer.from), { text: 'well' }],
+    'cut while compressed': [response => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(text('well') + END).subarray(0, -8)), { text: 'well' }],
+    'compressed nothing': [response => response.writeHead(200, { 'content-encoding': 'deflate' }).end(), { failure: 'BOT_NONSENSE' }],
+    'compressed, and nothing': [response => { response.writeHead(200, { 'content-encoding': 'deflate' }).flushHeaders(); setTimeout(() => response.destroy(), 50) }, { failure: /BOT_/ }],
+    'not compressed at all': [response => response.writeHead(200, { 'content-encoding': 'gzip' }).end('well'), { failure: 'BOT_BROKE_OFF' }],
+    'an end that is no word': [response => stream(response, event({ choices: [{ delta: { content: 'we' }, finish_reason: '' }] }), event({ choices: [{ delta: { content: 'll' }, finish_reason: 'null' }] }), '\r\ndata:[DONE] \r\n\r\n').end(), { text: 'well' }],
+    'an error in a choice': [response => stream(response, text('well'), event({ choices: [{ delta: { content: '' }, finish_reason: 'error', error: { code: 502, message: 'upstream gone' } }] })).end(), { text: 'well', failure: 'BOT_BROKE_OFF', log: /upstream gone/ }],
+    'an end with an error': [response => stream(response, text('well'), event(chunk({}, 'error'))).end(), { text: 'well', failure: 'BOT_BROKE_OFF' }],
+    'an answer that was too long': [response => stream(response, text('well'), event(chunk({}, 'length'))).end(), { text: 'well', failure: undefined }]
+  }
+  for (const [what, [answer, expected]] of Object.entries(cases)) {
+    write = answer
+    t.match(await ask(), { failure: undefined, ...expected }, what)
+  }
+})
+
+t.test('the reply ends with the answer, whatever the connection does', async t => {
+  let write: Answer = () => {}
+  const { ask } = await serve(t, (response, body) => write(response, body))
+  const well = event(chunk({ content: 'well' }))
+  const usage = event({ choices: [], usage: { prompt_tokens: 1, completion_tokens: 2 } })
+  const cases: Array<[string, Answer, object, number, number]> = [
+    ['[DONE], and nothing more', response => stream(response, well, END), { pieces: [{ text: 'well' }] }, 0, 1000],
+    ['[DONE] without a reason', response => stream(response, well, event('[DONE]')), { pieces: [{ text: 'well' }] }, 0, 1000],
+    ['[DONE], and rubbish for ever', response => { stream(response, well, END); const timer = setInterval(() => response.write('data: {"rubb\n\n'), 5); response.on('close', () => clearInterval(timer)) }, { pieces: [{ text: 'well' }] }, 0, 1000],
+    ['[DONE], and a cut', response => stream(response, well, END).write(' ', () => response.destroy()), { pieces: [{ text: 'well' }] }, 0, 1000],
+    ['a reason, and the cost later', response => { stream(response, event(chunk({ content: 'well' }, 'stop'))); setTimeout(() => stream(response, usage), 500) }, { pieces: [{ text: 'well' }, { usage: { promptTokens: 1, completionTokens: 2 } }] }, 1800, 3500],
+    ['a reason, and nothing more', response => stream(response, event(chunk({ content: 'well' }, 'stop'))), { pieces: [{ text: 'well' }] }, 1800, 3500],
+    ['a reason, and signs of life for ever', response => { stream(response, event(chunk({ content: 'well' }, 'stop'))); const timer = setInterval(() => response.write(':\n\n'), 5); response.on('close', () => clearInterval(timer)) }, { pieces: [{ text: 'well' }] }, 1800, 3500]
+  ]
+  for (const [what, answer, expected, least, most] of cases) {
+    write = answer
+    const heard = await ask()
+    t.match(heard, { failure: undefined, ...expected }, what)
+    t.ok(heard.took >= least && heard.took < most, `${what}: after ${heard.took} ms`)
+  }
+  write = response => say(response, 'well')
+  const ports = new Set<unknown>()
+  for (let n = 0; n < 8; n++) ports.add((await ask()).port)
+  t.ok(ports.size <= 3, `a connection that is good is used again: ${ports.size} for 8 replies`)
+})
+
+const THOUGHTS = ['<think>', '<thinking>', '<thought>', '<THINK>', '[THINK]', '◁think▷', '<|begin_of_thought|>', '<seed:think>']
+const CLOSES = ['</think>', '</thinking>', '</thought>', '</THINK>', '[/THINK]', '◁/think▷', '<|end_of_thought|>', '</seed:think>']
+
+t.test('what a model thinks is no part of the reply, however it is torn', async t => {
+  let text = ''
+  let size = 1
+  let finish = 'stop'
+  const { ask } = await serve(t, response => {
+    const pieces = text.match(new RegExp(`[^]{1,${size}}`, 'g')) ?? []
+    stream(response, ...pieces.map(content => event(chunk({ content }))), event(chunk({}, finish)), event('[DONE]')).end()
+  })
+  for (size of [1, 2, 3, 5, 1000]) {
+    for (const [n, open] of THOUGHTS.entries()) {
+      const close = CLOSES[n]!
+      for (text of [`${open}So, a < b.${close}Well, a<b [1].`, `\n${open}\nSo\n${close}\n\nWell, a<b [1].`, `${open}${close}Well, a<b [1].`, `${open}one${close}\n${open}two${close} Well, a<b [1].`, `${close}\nWell, a<b [1].`]) {
+        const heard = await ask({ model: `${open}${size}` })
+        t.match(heard, { text: 'Well, a<b [1].', failure: undefined }, `${JSON.stringify(text)} in pieces of ${size}`)
+        t.notOk(heard.pieces.some(piece => 'text' in piece && piece.replaces), 'nothing of it was ever shown')
+      }
+    }
+    for (text of ['<b>Well</b>', '<thinker> is a tag', '  <', 'Write `</think>` there', 'It says "</think>" there', 'So:\n```\na</think>b\n```\n', '[think tank](x)', 'a </thin', '<']) {
+      t.match(await ask({ model: 'plain' }), { text, failure: undefined }, `${JSON.stringify(text)} is no thought`)
+    }
+  }
+  text = '<think>on and on'
+  for (finish of ['stop', 'length']) t.match(await ask(), { text: '', pieces: [], failure: 'BOT_NONSENSE' }, 'a thought without an end')
+})
+
+t.test('an answer that begins inside of a thought shows nothing of it, not even the first one', async t => {
+  let text = 'The user greets.\n</think>\n\nWell.'
+  let finish = 'stop'
+  const { ask } = await serve(t, response => {
+    stream(response, ...text.match(/[^]{1,4}/g)!.map(content => event(chunk({ content }))), event(chunk({}, finish)), event('[DONE]')).end()
+  })
+  for (const model of ['a', 'a', 'b', 'qwq-32b', 'deepseek/deepseek-r1', 'gpt-oss-r1']) {
+    const heard = await ask({ model })
+    t.equal(heard.text, 'Well.', model)
+    t.notMatch(JSON.stringify(heard.pieces), /user|greets|replaces/, `${model}: nothing of it was ever shown`)
+  }
+  const corrected = await ask({ model: 'gpt-4.1-mini' })
+  t.match([corrected.text, corrected.pieces[0]], ['Well.', { text: /^The/ }], 'a model that is known never to do that is shown at once')
+  t.match(corrected.pieces.find(piece => 'text' in piece && piece.replaces), { text: '', replaces: true }, 'and corrected')
+  t.notMatch(JSON.stringify((await ask({ model: 'gpt-4.1-mini' })).pieces), /user/, 'once')
+
+  finish = 'length'
+  text = 'The user greets, and'
+  t.match(await ask({ model: 'a' }), { text: '', failure: 'BOT_NONSENSE' }, 'a thought that is cut is none of the answer')
+  t.match(await ask({ model: 'new-thinking' }), { text }, 'where nothing is known, it may be the answer')
+  finish = 'content_filter'
+  t.match(await ask({ model: 'a' }), { text: '', failure: 'MESSAGE_REFUSED' }, 'a filter cuts, too')
+  finish = 'stop'
+  text = 'Well, without a thought.'
+  t.match(await ask({ model: 'a' }), { text, failure: undefined })
+  text = 'The user greets.\n</think>\n\nWell.'
+  t.notMatch(JSON.stringify((await ask({ model: 'a' })).pieces), /user/, 'one answer without a thought changes nothing')
+  text = 'Well, without a thought.'
+  for (let n = 0; n < 20; n++) await ask({ model: 'a' })
+  text = 'The user greets. </think> Well.'
+  t.match((await ask({ model: 'a' })).pieces[0], { text: /^The/ }, 'twenty do')
+  text = 'The user greets. </think> Well, thought. And </think> thought again.'
+  t.match(await ask({ model: 'c' }), { text: 'thought again.' })
+  for (const [n, thought] of ['They say "hi".', 'Is it "hi"', 'They write ```js\nx', 'Look at `x', 'About `</think>` and "</think>", or ```\n</think>\n```.'].entries()) {
+    text = `${thought}</think>"Hi", I say.`
+    const heard = await ask({ model: `quoting-${n}` })
+    t.match(heard.text, /^"Hi", I say\.$/, `quotes and code in a thought: ${thought}`)
+    t.notOk(heard.pieces.some(piece => 'text' in piece && piece.replaces))
+  }
+  text = 'They said: "</think>Hi.'
+  t.match(await ask({ model: 'quoting' }), { text: 'Hi.' }, 'a quotation that is not closed after the tag')
+  const lone = await serve(t, response => stream(response, event(chunk({ content: 'So</think>' })), event(chunk({}, 'stop'))).end())
+  t.match(await lone.ask(), { text: '', failure: 'BOT_NONSENSE' })
+  const done = await serve(t, response => stream(response, event(chunk({ content: 'a <' })), event('[DONE]')).end())
+  t.match(await done.ask(), { text: 'a <' }, 'without a reason the end gives what was held back')
+})
+
+t.test('the first answer of a model that is not known waits for nothing that it need not wait for', async t => {
+  let deltas: object[] = []
+  let last: Answer = response => stream(response, END).end()
+  const shown = async (model: string) => (await ask({ model })).pieces.map(piece => 'text' in piece ? piece.text : '')
+  const { ask } = await serve(t, (response, body) => { stream(response, ...deltas.map(delta => event(chunk(delta)))); last(response, body) })
+  const words = ['One ', 'two ', 'three.'].map(content => ({ content }))
+  deltas = words
+  t.same(await shown('a'), ['One ', 'two ', 'three.'], 'what was held back is sent as it came')
+  const pending = createThoughtFilter('b', createMemory())
+  pending.sendsApart()
+  t.same(pending.take('One '), [{ text: 'One ' }], 'where thoughts come apart nothing is held back')
+  const late = createThoughtFilter('b', createMemory())
+  late.take('One ')
+  late.sendsApart()
+  t.same(late.take('two '), [{ text: 'One two ' }], 'nor from then on')
+  const memory = createMemory()
+  const [one, two] = [createThoughtFilter('c', memory), createThoughtFilter('c', memory)]
+  t.notMatch(JSON.stringify([one.take('One '), two.take('One ')]), /text/)
+  t.match([one.holdsText(), createThoughtFilter('c', memory).holdsText()], [true, false])
+  t.same(one.end(false).at(-1), { text: 'One ' })
+  t.same(two.take('two '), [{ text: 'One two ' }], 'the end of another answer tells')
+  const open = createThoughtFilter('d', createMemory())
+  open.take('<think>So</think>')
+  t.same(open.take('One '), [{ text: 'One ' }], 'a thought that was opened has come')
+
+  deltas = words
+  for (const [what, answer, failure] of [
+    ['cut', response => { setTimeout(() => response.destroy(), 50) }, 'BOT_BROKE_OFF'],
+    ['without an end', response => response.end(), 'BOT_BROKE_OFF'],
+    ['an error', response => stream(response, event({ error: { message: 'gone', code: 503 } })).end(), 'BOT_BROKE_OFF'],
+    ['nonsense', response => stream(response, event('garbage')).end(), 'BOT_NONSENSE']
+  ] as Array<[string, Answer, string]>) {
+    last = answer
+    t.match(await ask({ model: what }), { text: 'One two three.', failure, asked: 1 }, `${what}: what came is kept`)
+  }
+})
+
+t.test('thoughts that come apart keep a reply alive, and are never shown', async t => {
+  // The name of the model tells what it thinks. In all it thinks twice as long as it may be silent.
+  const { ask } = await serve(t, async (response, { model }) => {
+    for (const delta of JSON.parse(model) as object[]) {
+      stream(response, event(chunk(delta)))
+      await new Promise(resolve => setTimeout(resolve, 300))
+    }
+    stream(response, event(chunk({ content: 'Well.' })), END).end()
+  }, { BOT_TIMEOUT_FIRST: 1.5, BOT_TIMEOUT_SILENCE: 1.5 })
+  const thoughts = [
+    { reasoning_content: 'So' }, { reasoning: 'So' }, { reasoning: null, reasoning_content: 'So' }, { content: [{ type: 'thinking', thinking: 'So' }] }, { content: [{ type: 'reasoning', text: 'So' }] }, { content: [{ type: 'reasoning', reasoning: 'So' }] },
+    { content: [{ type: 'thinking', thinking: [{ type: 'text', text: 'So' }] }] }, { content: '', thinking: 'So' }
+  ].map(thought => Array<object>(10).fill(thought))
+  thoughts.push([{ reasoning_content: 'So' }, { content: '<think>' }, ...Array<object>(8).fill({ content: 'so on' }), { content: '</think>' }])
+  await Promise.all(thoughts.map(async deltas => {
+    const model = JSON.stringify(deltas)
+    t.match(await ask({ model }), { pieces: [{ text: 'Well.' }], failure: undefined }, model)
+  }))
+})
+
+t.test('a reader sees a thought that was shown by mistake go', async t => {
+  const { url } = await serve(t, response => stream(response, event(chunk({ content: 'The user greets.' })), event(chunk({ content: '</think>' })), event(chunk({ content: 'Well 🙂.' })), END).end())
+  const { as } = await startApp(t, { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })
+  const ann = await as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
+  t.match((await ann.post(`/api/conversations/${id}/messages`, { text: 'Hi' })).json()[1], { text: 'Well 🙂.', status: 'complete' })
+  const streamed = (await ann.post(`/api/conversations/${id}/messages`, { text: 'Hi' }, { accept: 'text/event-stream' })).body
+  t.notMatch(streamed, /greets/)
+})
+
+t.test('the log has what the provider said, and not the key', async t => {
+  let write: Answer = () => {}
+  const { ask } = await serve(t, (response, body) => write(response, body))
+  const base64 = Buffer.from(`user:${KEY}`).toString('base64')
+  const escaped = [...KEY].map(char => `\\u00${char.charCodeAt(0).toString(16)}`).join('')
+  const entities = [...KEY].map((char, n) => n % 2 === 0 ? `&#${char.charCodeAt(0)};` : `&#x${char.charCodeAt(0).toString(16)};`).join('')
+  const forms = [KEY, encodeURIComponent(KEY), base64, Buffer.from(KEY).toString('base64url'), Buffer.from(KEY).toString('hex'), KEY.slice(0, 12), KEY.slice(9), `${KEY.slice(0, 5)}*****${KEY.slice(-4)}`, `${KEY.slice(0, 7)}...`, escaped, entities, `https://x.example/?key=${encodeURIComponent(KEY)}&a=1`]
+  for (const form of forms) {
+    write = response => json(response, 400, { error: { message: `Incorrect key: ${form} is wrong` } })
+    const { log, failure } = await ask()
+    t.equal(failure, 'BOT_REFUSED')
+    t.match(log, /400 .*Incorrect key: .*… is wrong/, form)
+    for (let at = 0; at + 6 <= KEY.length; at++) t.notOk(log.includes(KEY.slice(at, at + 6)) || log.includes(form), `${form} in ${log}`)
+  }
+  const cases: Record<string, [Answer, object]> = {
+    'an error with 200': [response => json(response, 200, { error: { message: 'quota is used up', type: 'insufficient' } }), { failure: 'BOT_REFUSED', log: /quota is used up/ }],
+    'a status in it': [response => json(response, 200, { error: { code: 503, message: 'no capacity' } }), { failure: 'BOT_UNREACHABLE', log: /503.*no capacity/ }],
+    'a status in a text': [response => json(response, 200, { error: 'slow down', status: '429' }), { failure: 'BOT_OVERLOADED', log: /slow down/ }],
+    'a kind in it': [response => json(response, 200, { type: 'error', error: { type: 'overloaded_error', message: 'Overloaded' } }), { failure: 'BOT_OVERLOADED', log: /Overloaded/ }],
+    'another kind': [response => json(response, 200, [{ error: { type: 'server_error', message: 'oops' } }]), { failure: 'BOT_UNREACHABLE', log: /oops/ }],
+    'a third kind': [response => json(response, 200, { error: { type: 'invalid_request_error', message: 'oops' } }), { failure: 'BOT_REFUSED', log: /oops/ }],
+    'an error without the word': [response => json(response, 200, { object: 'error', message: 'no such model' }), { failure: 'BOT_REFUSED', log: /no such model/ }],
+    'a detail': [response => json(response, 200, { detail: 'no such model' }), { failure: 'BOT_REFUSED', log: /no such model/ }],
+    errors: [response => json(response, 200, { errors: ['no such model'] }), { failure: 'BOT_REFUSED', log: /no such model/ }],
+    'a message with a code': [response => json(response, 200, { code: 1234, message: 'no such model' }), { failure: 'BOT_REFUSED', log: /no such model/ }],
+    'a page with 200': [response => response.writeHead(200, { 'content-type': 'text/html' }).end('<html><h1>Please log in</h1>'), { failure: 'BOT_NONSENSE', log: /Please log in/ }],
+    'a text with 200': [response => response.end('Please log in'), { failure: 'BOT_NONSENSE', log: /Please log in/ }],
+    'a page with 502': [response => response.writeHead(502, { 'content-type': 'text/html' }).end('<html><h1>nginx</h1>'), { failure: 'BOT_UNREACHABLE', log: /502 .*nginx/ }],
+    'an event of an error': [response => stream(response, event('the model is gone', 'error')).end(), { failure: 'BOT_REFUSED', log: /the model is gone/ }],
+    'an error of two parts': [response => stream(response, event({ message: 'the model is gone' }, 'error')).end(), { failure: 'BOT_REFUSED', log: /the model is gone/ }],
+    'a list with nothing in it': [response => json(response, 200, []), { failure: 'BOT_NONSENSE' }],
+    'a long one': [response => json(response, 400, { error: 'x '.repeat(200_000) }), { failure: 'BOT_REFUSED', log: /^.{1000}$/ }],
+    'one without an end': [response => response.writeHead(400).write('no, because'), { failure: 'BOT_REFUSED', log: /no, because/ }],
+    'a deep one': [response => json(response, 400, JSON.parse('{"a":'.repeat(50) + '"stream_options is not supported"' + '}'.repeat(50))), { failure: 'BOT_REFUSED' }]
+  }
+  for (const [what, [answer, expected]] of Object.entries(cases)) {
+    write = answer
+    t.match(await ask(), expected, what)
+  }
+  const short = await serve(t, response => json(response, 400, { error: 'anything goes, any key' }), { OPENAI_API_KEY: 'any' })
+  t.match((await short.ask()).log, /anything goes, … key/)
+})
+
+t.test('the history alternates, begins and ends with the user, and has no blank turn, cut at every budget', async t => {
+  const seed = Math.floor(Math.random() * 2 ** 32)
+  t.comment(`seed ${seed}`)
+  const random = randomOf(seed)
+  const pick = <T>(list: T[]): T => list[Math.floor(random() * list.length)]!
+  const count = (text: string) => text.split(/\s+/).length
+  for (let round = 0; round < 400; round++) {
+    const people = pick([['ann'], ['ann', 'bob'], ['ann', null]])
+    const bots = pick([['assistant'], ['assistant', 'other'], ['other'], ['assistant', null]])
+    // Every status leaves its text, part of it or none: stopped, failed, interrupted and deleted ones may have none.
+    const turns = Array.from({ length: Math.floor(random() * 20) }, (_, n): Turn => {
+      const sender = pick<'user' | 'bot'>(['user', 'user', 'bot', 'bot', 'bot'])
+      return { sender, name: pick<string | null>(sender === 'user' ? people : bots), text: pick([`word${n}`, `word${n} `.repeat(Math.ceil(random() * 30)), '', ' \n', '\u200b']) }
+    })
+    const all = linesOf(turns, 'assistant')
+    const question = turns.filter(({ sender, text }) => sender === 'user' && /word/.test(text)).at(-1)
+    const isOk = (lines: typeof all) => lines.length === 0 ? all.length === 0 : isInOrder(lines.map(line => ({ ...line })), [])
+    if (!isOk(all)) t.fail(`seed ${seed}, round ${round}`)
+    for (let budget = 0; budget < 600; budget = budget < 40 ? budget + 1 : Math.ceil(budget * 1.3)) {
+      const { lines, tokens } = await fit(turns, budget, 'assistant', count as never)
+      if (!isOk(lines)) t.fail(`seed ${seed}, round ${round}, budget ${budget}: out of order`)
+      if (question !== undefined && !lines.some(({ content }) => content.includes(question.text))) t.fail(`seed ${seed}, round ${round}, budget ${budget}: without the question`)
+      if (tokens > budget && lines.length > 1) t.fail(`seed ${seed}, round ${round}, budget ${budget}: over budget`)
+    }
+    const { lines } = await fit(turns, 100_000, 'assistant', count as never)
+    if (JSON.stringify(lines) !== JSON.stringify(all)) t.fail(`seed ${seed}, round ${round}: something was left out`)
+  }
+  t.same(linesOf([user('one'), user('two'), { sender: 'bot', name: 'assistant', text: 'three' }, { sender: 'bot', name: null, text: 'four' }, user('five', 'bob')], 'assistant'),
+    [{ role: 'user', content: 'ann: one\n\nann: two' }, { role: 'assistant', content: 'three\n\nfour' }, { role: 'user', content: 'bob: five' }])
+  const nobody = await serve(t, response => say(response, 'well'))
+  t.match(await nobody.ask({}, [{ sender: 'bot', name: 'assistant', text: 'Hello!' }]), { failure: 'BOT_NONSENSE', asked: 0 }, 'where nobody asked anything')
+  t.match(await nobody.ask({}, [{ sender: 'bot', name: 'other', text: 'Hello!' }]), { text: 'well' }, 'another bot can be answered')
+})
+
+t.test('a reply can be stopped at any time, and lets go of the provider', async t => {
+  let write: Answer = () => {}
+  let gone: Promise<unknown> = Promise.resolve()
+  const { stopAfter } = await serve(t, (response, body) => { gone = once(response, 'close'); return write(response, body) }, { OPENAI_MODEL: 'gpt-4.1-mini' })
+  write = response => stream(response, event(chunk({ content: 'one' })), event(chunk({ content: 'two' })))
+  t.equal(await stopAfter(1), 'one')
+  await gone
+  t.pass('the connection is closed')
+})
+
+/** Numbers that look random and are the same for a seed. @see https://prng.di.unimi.it/splitmix64.c, in 32 bits */
+function randomOf (seed: number) {
+  let state = seed
+  return () => {
+    state = (state + 0x9e3779b9) | 0
+    let z = Math.imul(state ^ (state >>> 16), 0x21f0aaad)
+    z = Math.imul(z ^ (z >>> 15), 0x735a2d97)
+    return ((z ^ (z >>> 15)) >>> 0) / 2 ** 32
+  }
+}

@@ -1,0 +1,275 @@
+import t, { type Test } from 'tap'
+import { createHmac } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { API_KEY, startApp } from '../support/helper.ts'
+import { from, signed, startMeta } from '../support/meta.ts'
+import { until } from '../support/process.ts'
+
+// One truth about a bot: what it is, where it is asked, what it remembers, how much it takes.
+
+const SECRET = 'a secret of the webhook'
+
+/** A webhook that really listens, answers as a test says, and remembers what it was asked. */
+async function startWebhook (t: Test) {
+  const asked: Array<{ body: Record<string, unknown>, isSigned: boolean }> = []
+  const hook = { asked, answer: (_body: Record<string, unknown>): object | string => ({ text: 'Well' }), settings: {} }
+  const server = createServer(async (request, response) => {
+    let raw = ''
+    for await (const chunk of request) raw += String(chunk)
+    const { 'parley-time': time, 'parley-signature': signature } = request.headers
+    const body = JSON.parse(raw)
+    asked.push({ body, isSigned: signature === `sha256=${createHmac('sha256', SECRET).update(`${String(time)}.${raw}`).digest('hex')}` })
+    const answer = hook.answer(body)
+    response.writeHead(200, { 'content-type': typeof answer === 'string' ? 'text/event-stream' : 'application/json' })
+    if (typeof answer !== 'string') response.end(JSON.stringify(answer))
+    else if (answer.includes('[DONE]')) response.write(answer)
+    else response.end(answer)
+  })
+  t.teardown(() => { server.closeAllConnections(); server.close() })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  hook.settings = { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, secret: SECRET }
+  return hook
+}
+
+async function withWebhook (t: Test, changes = {}) {
+  const hook = await startWebhook(t)
+  const app = await startApp(t, { WEBHOOK_ALLOW: '127.0.0.1', BOT_BREAKER_FAILURES: 1000, ...changes })
+  const ann = await app.as('ann')
+  await app.query("INSERT INTO chatbots (name, engine, settings) VALUES ('hook', 'webhook', $1)", [JSON.stringify(hook.settings)])
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans', bots: ['hook'] })).json()
+  const url = `/api/conversations/${id}`
+  return { ...app, hook, ann, id, url, say: async (text = 'Hi') => (await ann.post(`${url}/messages`, { text })).json()[1] }
+}
+
+t.test('a webhook that keeps its connection open has answered with [DONE]', async t => {
+  const { hook, say } = await withWebhook(t)
+  hook.answer = () => 'data: {"text":"Well"}\n\ndata: [DONE]\n\n'
+  t.match(await say(), { text: 'Well', status: 'complete' })
+})
+
+t.test('a streaming bot in code answers, stops and is asked again, as any other one', async t => {
+  const { as, bots, query } = await startApp(t)
+  bots.takeOver()
+  await query("INSERT INTO chatbots (name, engine, settings) VALUES ('coded', 'simulated', '{\"bot\": \"slow\"}')")
+  const ann = await as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans', bots: ['coded'] })).json()
+  const url = `/api/conversations/${id}`
+  t.match((await ann.get(`${url}/bots`)).json(), [{ name: 'coded', streaming: true, is_default: false, is_ready: true, description: null }])
+  const sent = ann.post(`${url}/messages`, { text: 'Hi' })
+  const first = await bots.call(1)
+  first.say('One')
+  first.end()
+  t.match((await sent).json()[1], { text: 'One', status: 'complete' })
+  const again = ann.post(`${url}/messages/2/regenerate`)
+  const second = await bots.call(2)
+  t.match(second.context, { conversation: { id, name: 'Plans' }, message: { id: 1, replyId: 2 }, user: { name: 'ann' }, channel: 'web', state: null, metadata: {}, providerUser: /^u_[\w-]{32}$/ })
+  second.say('Two')
+  second.end()
+  t.match((await again).json(), { text: 'Two', status: 'complete' })
+
+  await query("UPDATE chatbots SET settings = '{}' WHERE name = 'coded'")
+  t.match((await ann.post(`${url}/messages/2/regenerate`)).json(), { statusCode: 409, code: 'NOT_THE_LAST_REPLY' }, 'one that is instant by now')
+  t.match((await ann.post('/api/conversations', { name: 'x', bots: ['coded'] })).statusCode, 201)
+})
+
+t.test('on WhatsApp an interrupted reply of such a bot is asked again, and one that cannot be stops nobody', async t => {
+  const meta = await startMeta(t)
+  const { anyone, bots, query, work } = await startApp(t, { ...meta.settings, WHATSAPP_BOT: 'coded' })
+  await query("INSERT INTO chatbots (name, engine, settings) VALUES ('coded', 'simulated', '{\"bot\": \"slow\"}')")
+  bots.takeOver()
+  await work()
+  const deliver = async (text: string) => {
+    const body = JSON.stringify(from('16505551234', text))
+    t.equal((await anyone.post('/chat/whatsapp', body, signed(body))).statusCode, 200)
+  }
+  const interrupt = async () => await query("UPDATE messages SET status = 'interrupted', lease_owner = NULL WHERE status = 'streaming'")
+  await deliver('one')
+  ;(await bots.call(1)).say('Not to the e')
+  await until(async () => (await query("SELECT FROM messages WHERE text = 'Not to the e'")).length === 1)
+  await query('DELETE FROM conversation_bots') // another bot answers there than the one that began
+  await interrupt()
+  const again = await bots.call(2)
+  t.match(again.context, { channel: 'whatsapp', user: { name: 'Sheena Nelson' } }, 'by the name of the contact')
+  again.say('To the end')
+  again.end()
+  await meta.has(1)
+
+  await deliver('two')
+  const last = await bots.call(3)
+  last.say('As far as this')
+  await until(async () => (await query("SELECT FROM messages WHERE text = 'As far as this'")).length === 1)
+  await query("UPDATE chatbots SET settings = '{}' WHERE name = 'coded'")
+  await interrupt()
+  await meta.has(2)
+  await deliver('three')
+  await meta.has(3)
+  t.same(meta.sent.map(({ text }) => text), ['To the end', 'As far as this', 'You said: three'])
+
+  const inbox = await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NULL')
+  t.same(inbox, [])
+})
+
+t.test('lists of bots say what each is; one that is not ready is for admins, and is not added', async t => {
+  const server = await startApp(t)
+  const ann = await server.as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
+  const NOT_READY = { statusCode: 409, code: 'BOT_NOT_READY' }
+  t.match((await ann.post('/api/conversations', { name: 'x', bots: ['assistant'] })).json(), NOT_READY)
+  t.match((await ann.post(`/api/conversations/${id}/bots`, { name: 'assistant' })).json(), NOT_READY)
+  t.match((await ann.get('/api/bots')).json().map(({ name }: { name: string }) => name), ['simulated', 'favorite-song'])
+  await server.query("INSERT INTO chatbots (name, engine) SELECT 'keyless' || n, 'openai' FROM generate_series(1, 5) n")
+  await server.query("INSERT INTO chatbots (name, engine) VALUES ('last', 'simulated')")
+  const pages: string[][] = []
+  for (let next: string | undefined = '/api/bots?limit=2'; next !== undefined;) {
+    const { headers, json } = await ann.get(next)
+    pages.push(json().map(({ name }: { name: string }) => name))
+    next = /^<(.*)>; rel="next"$/.exec(String(headers.link ?? ''))?.[1]
+  }
+  t.same(pages, [['simulated', 'favorite-song'], ['last']], 'pages are full, whatever is left out')
+  await server.query("UPDATE users SET role = 'admin'")
+  const all = (await ann.get('/api/bots')).json()
+  t.equal(all.length, 9)
+  t.match(all[2], { name: 'assistant', streaming: true, is_default: false, is_ready: false, description: String })
+  t.match((await ann.post('/api/conversations', { name: 'x', bots: ['assistant'] })).json(), NOT_READY, 'an admin does not add it either')
+
+  const keyed = await startApp(t, { OPENAI_API_KEY: 'sk-a-key' })
+  const bob = await keyed.as('bob')
+  t.match((await bob.get('/api/bots')).json()[2], { name: 'assistant', streaming: true, is_default: true, is_ready: true })
+})
+
+t.test('a webhook hears who and where, and what it remembers', async t => {
+  const { hook, ann, id, url, say, query } = await withWebhook(t)
+  const me = (await ann.get('/api/me')).json().id
+  t.match(await say(), { text: 'Well', status: 'complete' })
+  const [first] = hook.asked
+  t.equal(first!.isSigned, true)
+  t.same(first!.body, {
+    turns: [{ sender: 'user', name: 'ann', text: 'Hi' }],
+    conversation: { id, name: 'Plans' },
+    message: { id: 1, reply_id: 2 },
+    user: { id: me, name: 'ann' },
+    channel: 'web',
+    state: null,
+    metadata: {}
+  })
+
+  const deep = { step: 1, list: [{ 'ä"\\': '😀' }] }
+  hook.answer = () => ({ text: 'One', state: deep, is_finished: true, parts: [{ type: 'text', text: 'not this' }] })
+  t.match(await say(), { text: 'One' })
+  t.match((await ann.get(url)).json(), { is_finished: true })
+  hook.answer = () => 'data: {"text":"T"}\n\ndata: {"state":{"step":2},"is_finished":false}\n\ndata: {"text":"wo"}\n\n'
+  t.match(await say(), { text: 'Two', status: 'complete' })
+  t.same(hook.asked.at(-1)!.body['state'], deep)
+  t.match((await ann.get(url)).json(), { is_finished: false })
+  hook.answer = () => ({ state: null, parts: [{ type: 'text', text: 'A' }, { type: 'data', name: 'x', data: 1 }, null, { type: 'text', text: 'B' }] })
+  t.match(await say(), { text: 'A\n\nB' }, 'parts, where there is no text')
+  t.same(hook.asked.at(-1)!.body['state'], { step: 2 })
+  t.same((await query('SELECT state FROM conversations'))[0].state, {}, 'null is forgotten')
+
+  hook.answer = () => ({ text: 'x', state: 7, usage: { prompt_tokens: 5, completion_tokens: 6, model: 'mine' } })
+  await say()
+  t.match(await query('SELECT bot_name, model, prompt_tokens, completion_tokens FROM reply_costs'), [{ bot_name: 'hook', model: 'mine', prompt_tokens: 5, completion_tokens: 6 }])
+  hook.answer = () => ({ text: 'x', usage: { prompt_tokens: 1, completion_tokens: 2 } })
+  await say()
+  t.equal(hook.asked.at(-1)!.body['state'], 7)
+
+  await ann.post(`${url}/bots`, { name: 'favorite-song' })
+  await say('@favorite-song hello')
+  hook.answer = () => ({ text: 'x', state: 8 })
+  await say('@hook Hi')
+  const [{ state }] = await query('SELECT state FROM conversations')
+  t.match(Object.values(state), [{ at: 'WAITING_FOR_NAME' }, 8], 'each bot remembers its own')
+})
+
+t.test('what a webhook may not answer is nonsense, and changes nothing', async t => {
+  const { hook, say, query, ann, url } = await withWebhook(t)
+  const nested = (levels: number): unknown => levels === 0 ? 1 : [nested(levels - 1)]
+  const good = { text: 'x', state: { ok: 'x'.repeat(60_000), deep: nested(95) } }
+  hook.answer = () => good
+  t.match(await say(), { status: 'complete' })
+  const stored = async () => JSON.stringify((await query('SELECT state, is_finished FROM conversations'))[0])
+  const before = await stored()
+  const wrong: Array<[string, unknown]> = [
+    ['nothing', {}], ['null', null], ['a list', []], ['a number as text', { text: 7 }], ['only a state', { state: {} }], ['parts without text', { parts: [{ type: 'data' }] }],
+    ['parts that are none', { parts: 'x' }], ['an is_finished of words', { text: 'x', is_finished: 'yes' }], ['half a usage', { usage: { prompt_tokens: 1 } }],
+    ['a large state', { text: 'x', state: 'x'.repeat(64 * 1024) }], ['a deep state', { text: 'x', state: nested(101) }],
+    ['a NUL character', { text: 'x', state: { a: 'b\0' } }], ['half a character', { text: 'x', state: { a: ['\ud800'] } }], ['a NUL in a name', { text: 'x', state: { 'a\0': 1 } }]
+  ]
+  for (const [what, answer] of wrong) {
+    hook.answer = () => answer as object
+    t.match(await say(), { status: 'failed', failure: 'BOT_NONSENSE' }, what)
+  }
+  hook.answer = () => 'data: {"state":9,"is_finished":true}\n\ndata: {"text":"half"}\n\ndata: nonsense\n\n'
+  t.match(await say(), { text: 'half', status: 'failed' })
+  t.equal(await stored(), before, 'only a complete reply is remembered')
+
+  hook.answer = () => ({ text: 'x', state: 1 })
+  const hooks = (await ann.get(`${url}/bots`)).json()[0].id
+  const sent = say()
+  await until(() => hook.asked.length === wrong.length + 3)
+  await sent
+  await ann.delete(`${url}/bots/${hooks}`)
+  t.match(await stored(), '"state":{}')
+})
+
+t.test('a bot that was taken out is not remembered, and a phone has one unfinished conversation', async t => {
+  const { as, bots, slowChat, query } = await startApp(t)
+  bots.takeOver()
+  const ann = await as('ann')
+  const url = `/api/conversations/${await slowChat(ann)}`
+  const sent = ann.post(`${url}/messages`, { text: 'Hi' })
+  const call = await bots.call(1)
+  const slow = (await ann.get(`${url}/bots`)).json()[0].id
+  await ann.delete(`${url}/bots/${slow}`)
+  call.say('x')
+  call.remember({ state: 1, isFinished: true })
+  call.end()
+  await sent
+  t.match(await query('SELECT state, is_finished FROM conversations'), [{ state: {}, is_finished: false }])
+
+  await query("INSERT INTO conversations (name, owner_id, origin, is_finished, last_rev) VALUES ('old', 1, 'phone', true, 1), ('new', 1, 'phone', false, 0)")
+  const [{ old }] = await query("SELECT id AS old FROM conversations WHERE name = 'old'")
+  await query("INSERT INTO messages (conversation_id, id, rev, sender, chatbot_id, text, status, lease_owner) VALUES ($1, 1, 1, 'bot', $2, '', 'streaming', 'me')", [old, slow])
+  const finish = async () => await query("SELECT * FROM finish_reply($1, 1, 'me', 'complete', 0, 'x', NULL, '2', false, NULL)", [old])
+  t.match(await finish(), [{ finished: true, prompt_tokens: 0 }])
+  t.match(await query('SELECT state, is_finished FROM conversations WHERE id = $1', [old]), [{ state: { [slow]: 2 }, is_finished: true }])
+  t.match(await finish(), [{ finished: false }], 'again: nothing more')
+})
+
+t.test('a text may be as long as all bots that hear it take it', async t => {
+  const { hook, ann, url, query, anyone } = await withWebhook(t, { OPENAI_API_KEY: 'sk-a-key', OPENAI_BASE_URL: 'http://127.0.0.1:9', GUEST_BOT: 'hook' })
+  const send = async (url: string, length: number, before = '') => (await ann.post(`${url}/messages`, { text: before + 'x'.repeat(length - before.length) })).json()
+  const tooLong = (limit: number) => ({ statusCode: 400, code: 'INVALID_REQUEST', error: `text may have at most ${limit.toLocaleString('en-US')} characters`, details: [{ path: 'text' }] })
+  const limitsOf = async (url: string, limit: number, before = '') => {
+    t.match(await send(url, limit + 1, before), tooLong(limit))
+    t.equal((await send(url, limit, before))[0].text.length, limit)
+  }
+  await limitsOf(url, 8000)
+  await query("UPDATE chatbots SET settings = settings || '{\"longest_text\": 20000}' WHERE name = 'hook'")
+  await limitsOf(url, 20_000)
+  const [question] = await send(url, 10)
+  t.match((await ann.put(`${url}/messages/${question.id}`, { text: 'y'.repeat(20_001) })).json(), tooLong(20_000), 'a changed one, too')
+  t.match((await ann.put(`${url}/messages/${question.id}`, { text: 'y'.repeat(20_000) })).json().text.length, 20_000)
+  await until(async () => (await query("SELECT FROM messages WHERE status IN ('streaming', 'queued')")).length === 0)
+  t.ok(JSON.stringify(hook.asked.at(-1)!.body).length > 20_000)
+
+  await ann.post(`${url}/bots`, { name: 'assistant' })
+  await limitsOf(url, 20_000, '@hook ')
+  t.equal((await send(url, 100_000, '@assistant '))[0].text.length, 100_000, 'a language model')
+  const escaped = `{"text": "@assistant ${'\\ud83d\\ude00'.repeat(99_989)}"}`
+  t.equal((await ann.post(`${url}/messages`, escaped, { 'content-type': 'application/json' })).statusCode, 201, 'however its JSON is escaped')
+  await limitsOf(url, 20_000, '@assistant and @hook ')
+  await limitsOf(url, 20_000, 'for nobody, who all read it later ')
+  await ann.post(`${url}/bots`, { name: 'simulated' })
+  await limitsOf(url, 8000, 'for nobody ')
+  const people = (await ann.post('/api/conversations', { name: 'People', bots: [] })).json().id
+  await limitsOf(`/api/conversations/${people}`, 8000)
+  const emoji = '🎵'.repeat(8000)
+  t.equal((await ann.post(`/api/conversations/${people}/messages`, { text: emoji })).json()[0].text, emoji, 'counted in code points')
+
+  const { token } = (await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()
+  t.match((await anyone.post('/chat', { token, content: 'x'.repeat(20_001) })).json(), { statusCode: 400, error: '400 Bad Request: content may have at most 20,000 characters' })
+  t.match((await anyone.post('/chat', { token, content: 'x'.repeat(20_000) })).json(), { text: 'Well' }, 'guests by their bot')
+})

@@ -1,0 +1,540 @@
+import t, { type Test } from 'tap'
+import { spawn } from 'node:child_process'
+import { createHmac } from 'node:crypto'
+import type { LookupAddress } from 'node:dns'
+import { EventEmitter, once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type AddressInfo } from 'node:net'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { LLMock } from '@copilotkit/aimock'
+import type { BotRow, StreamingBot, Turn } from '../../src/bots/bot.ts'
+import { createCall } from '../../src/bots/provider-call.ts'
+import { createDirectory, createEngines } from '../../src/bots/directory.ts'
+import type { Lookup } from '../../src/bots/ssrf-guard.ts'
+import { createWebhook } from '../../src/bots/webhook.ts'
+import type { Config } from '../../src/config.ts'
+import { API_KEY, settings, startApp } from '../support/helper.ts'
+
+const KEY = 'sk-a-key-of-the-tests'
+const SECRET = 'a secret of the webhook'
+const HELLO: Turn[] = [{ sender: 'user', name: 'ann', text: 'Hello' }]
+
+/** Asks bots of one engine, as they are made from their settings. */
+function asking (t: Test, engine: BotRow['engine'], changes: Partial<Config>) {
+  const engines = createEngines(settings(changes))
+  t.teardown(() => engines[engine].close!())
+  const directory = createDirectory(engines)
+  return (settings: BotRow['settings'] = {}, turns = HELLO, signal = new AbortController().signal) => {
+    const bot = directory({ id: 1, name: 'assistant', engine, settings })
+    if (bot.kind !== 'streaming') throw new Error('It takes no time')
+    return hear(bot.reply(turns, signal))
+  }
+}
+
+/** All that a bot says, how much that cost, and why it could not go on; `causes` is for the log. */
+async function hear (pieces: ReturnType<StreamingBot>) {
+  const texts: string[] = []
+  let usage: object | undefined
+  const end = { failure: undefined as string | undefined, causes: '' }
+  try {
+    for await (const piece of await pieces) 'text' in piece ? texts.push(piece.text) : usage = piece.usage
+  } catch (error) {
+    end.failure = (error as { failure: string }).failure
+    for (let at = (error as Error).cause; at instanceof Error; at = at.cause) end.causes += `${at.message} `
+  }
+  return { text: texts.join(''), texts, usage, ...end }
+}
+
+/** A provider that really listens; `asked` has what it was asked, `gone` happens when a client has gone away. */
+async function serve (t: Test, answer: (response: ServerResponse, request: IncomingMessage, n: number) => unknown) {
+  const asked: Array<{ url: string, headers: IncomingMessage['headers'], body: string }> = []
+  const events = new EventEmitter()
+  const server = createHttpServer(async (request, response) => {
+    let body = ''
+    for await (const chunk of request) body += chunk
+    asked.push({ url: request.url!, headers: request.headers, body })
+    response.on('close', () => events.emit('gone'))
+    events.emit('asked')
+    await answer(response, request, asked.length)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => { server.closeAllConnections(); server.close() })
+  const { port } = server.address() as AddressInfo
+  return { asked, events, port, url: `http://127.0.0.1:${port}`, bodies: () => asked.map(({ body }) => JSON.parse(body)) }
+}
+
+/** What a server writes that speaks like OpenAI. */
+const chunk = (delta: object, finish: string | null = null) =>
+  `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`
+const DONE = `${chunk({}, 'stop')}data: [DONE]\n\n`
+const stream = (response: ServerResponse, ...parts: Array<string | Buffer>) => {
+  if (!response.headersSent) response.writeHead(200, { 'content-type': 'text/event-stream' })
+  for (const part of parts) response.write(part)
+  return response
+}
+const say = (response: ServerResponse, text: string) => stream(response, chunk({ content: text }), DONE).end()
+
+async function mocked (t: Test) {
+  const mock = new LLMock({ port: 0 })
+  await mock.start()
+  t.teardown(() => mock.stop())
+  return { mock, url: `${mock.url}/v1` }
+}
+
+t.test('a language model answers in pieces, and says what it cost', async t => {
+  const { mock, url } = await mocked(t)
+  mock.onMessage('Hello', { content: 'Grüß dich, 👩‍👩‍👧 und é!', usage: { prompt_tokens: 12, completion_tokens: 7 } }, { chunkSize: 3 })
+  const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url, OPENAI_MODEL: 'small' })
+  const heard = await ask({ prompt: 'Be kind.', temperature: 0.3, max_tokens: 50, greeting: 'Hi' })
+  t.match(heard, { text: 'Grüß dich, 👩‍👩‍👧 und é!', usage: { promptTokens: 12, completionTokens: 7 }, failure: undefined })
+  t.ok(heard.texts.length > 4)
+  t.ok(heard.texts.every(text => text.isWellFormed()), 'however the provider cuts it')
+  const { body, headers } = mock.getLastRequest()!
+  t.match(body, {
+    model: 'small', temperature: 0.3, max_tokens: 50, messages: [{ role: 'system', content: 'Be kind.' }, { role: 'user', content: 'Hello' }]
+  })
+  t.notOk('greeting' in body!)
+  t.equal(headers['authorization'], '[REDACTED]')
+  await ask({ model: 'large' })
+  t.match(mock.getLastRequest()!.body, { model: 'large', messages: [{ role: 'user', content: 'Hello' }] })
+})
+
+t.test('an address may be that of Azure, of Ollama, or of anything that speaks like OpenAI', async t => {
+  const { url, asked } = await serve(t, response => say(response, 'here'))
+  for (const [path, expected] of [
+    ['/v1', '/v1/chat/completions'],
+    ['/v1/', '/v1/chat/completions'],
+    ['/openai/v1/', '/openai/v1/chat/completions'],
+    ['/openai/deployments/mine?api-version=2024-10-21', '/openai/deployments/mine/chat/completions?api-version=2024-10-21']
+  ] as const) {
+    const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url + path })
+    t.match(await ask(), { text: 'here', failure: undefined })
+    t.equal(asked.at(-1)!.url, expected)
+    t.equal(asked.at(-1)!.headers.authorization, `Bearer ${KEY}`)
+    t.equal(asked.at(-1)!.headers['api-key'], path.includes('?') ? KEY : undefined, 'Azure wants it there')
+  }
+})
+
+t.test('what a server or a model does not know is left out, or called by its other name', async t => {
+  const refuse = (response: ServerResponse, message: string) =>
+    response.writeHead(400, { 'content-type': 'application/json' }).end(JSON.stringify({ error: { message } }))
+  const { url, bodies } = await serve(t, (response, _request, n) => {
+    if (n === 1) return refuse(response, 'Unsupported parameter: \'max_tokens\' is not supported with this model.')
+    if (n === 2) return refuse(response, 'unknown field stream_options')
+    return say(response, 'well')
+  })
+  const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })
+  t.match(await ask({ model: 'new', max_tokens: 5 }), { text: 'well', usage: undefined, failure: undefined })
+  t.match(await ask({ model: 'new', max_tokens: 5 }), { text: 'well' })
+  t.match(await ask({ model: 'old', max_tokens: 5 }), { text: 'well' })
+  const all = { stream_options: { include_usage: true } }
+  t.match(bodies(), [{ ...all, max_tokens: 5 }, { ...all, max_completion_tokens: 5 }, { max_completion_tokens: 5 }, { max_completion_tokens: 5 }, { ...all, max_tokens: 5 }])
+  t.notOk('stream_options' in bodies()[3] || 'max_tokens' in bodies()[3], 'it is not tried again')
+})
+
+t.test('without a key an assistant says that it is not set up', async t => {
+  t.match(await asking(t, 'openai', {})(), { text: '', failure: 'BOT_NOT_CONFIGURED', causes: /OPENAI_API_KEY/ })
+})
+
+t.test('the newest of what was said goes in, as far as the budget reaches', async t => {
+  const { url, bodies } = await serve(t, response => say(response, 'fine'))
+  const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })
+  const given = async (turns: Turn[], settings = {}): Promise<string[]> => {
+    t.match(await ask(settings, turns), { text: 'fine' })
+    const { messages } = bodies().at(-1) as { messages: Array<{ role: string, content: string }> }
+    return messages.map(({ role, content }) => `${role}> ${content}`)
+  }
+  const user = (text: string, name: string | null = 'ann'): Turn => ({ sender: 'user', name, text })
+  const bot = (text: string, name: string | null = 'assistant'): Turn => ({ sender: 'bot', name, text })
+
+  t.same(await given([user('one'), bot('two'), user('three')]), ['user> one', 'assistant> two', 'user> three'])
+  t.same(await given([user('one', null), bot('two', null), user('three', null)]), ['user> one', 'assistant> two', 'user> three'], 'without names')
+  t.same(await given([user('one'), user('two', 'bob'), bot('three'), bot('four', 'parrot'), user('five', null)]),
+    ['user> ann: one\n\nbob: two', 'assistant> three', 'user> parrot: four\n\nfive'], 'of several, who said what')
+
+  const old = [user('old '.repeat(50)), bot('less old '.repeat(20)), user('new'), bot('newer'), user('newest')]
+  t.same((await given(old, { history_tokens: 18, prompt: 'Be kind.' })), ['system> Be kind.', 'user> new', 'assistant> newer', 'user> newest'])
+  t.same((await given(old, { history_tokens: 1, prompt: 'Be kind.' })), ['system> Be kind.', 'user> newest'], 'neither the prompt nor the question is ever left out')
+  t.same((await given([user('<|endoftext|> is a word')], {})), ['user> <|endoftext|> is a word'])
+
+  const long = [...Array.from({ length: 100 }, (_, n) => user(`${n} `.repeat(500))), user('😀'.repeat(8000)), user('And now?')]
+  let longest = 0
+  let last = performance.now()
+  const beat = setInterval(() => { longest = Math.max(longest, performance.now() - last); last = performance.now() }, 1)
+  const turnsIn = (lines: string[]) => lines.join('\n\n').split('\n\n')
+  const all = turnsIn(await given(long, { history_tokens: 1_000_000 }))
+  const some = turnsIn(await given(long, { history_tokens: 20_000 }))
+  clearInterval(beat)
+  t.equal(all.length, long.length, '100,000 tokens')
+  t.ok(some.length > 5 && some.length < 25 && some.at(-1) === 'And now?', 'as many as fit')
+  t.ok(longest < 500, `meanwhile others had to wait ${longest} ms at most`)
+})
+
+t.test('emoji come whole, whatever tears them apart, and only content is text', async t => {
+  const family = '👩‍👩‍👧'
+  const bytes = Buffer.from(chunk({ content: `e\u0301${family}` }))
+  const middle = bytes.indexOf(family) + 2
+  const parts = [
+    ': a comment\n\n', 'event: message\r', '\ndata: {"choices":\r', '\ndata: [{"delta":{"content":"a"}}]}\r\n\r\n',
+    'data:{"choices":[]}\n\n',
+    chunk({ role: 'assistant', content: null }), chunk({ content: '' }), chunk({ content: 'x\ud83d' }), chunk({ content: '\ude00y' }), chunk({ content: 'z\ud83d' }), chunk({ content: '\0!' }),
+    bytes.subarray(0, middle), bytes.subarray(middle, middle + 3), bytes.subarray(middle + 3),
+    chunk({ reasoning_content: 'thinking' }), chunk({ tool_calls: [{ index: 0, function: { name: 'rm', arguments: '{}' } }] }),
+    'data: null\n\n', chunk({ content: '\ud83d' }),
+    chunk({}, 'length'), 'data: {"choices":[],"usage":{"prompt_tokens":3}}\n\n', 'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\ndata: [DONE]'
+  ]
+  const { url } = await serve(t, async response => {
+    for (const part of parts) {
+      stream(response, part)
+      await sleep(5) // or several might arrive as one
+    }
+    response.end()
+  })
+  const heard = await asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })()
+  t.same(heard, { text: `ax😀yz\ufffd!e\u0301${family}`, texts: ['a', 'x', '😀y', 'z', '\ufffd!', `e\u0301${family}`], usage: { promptTokens: 3, completionTokens: 4 }, failure: undefined, causes: '' })
+})
+
+t.test('an answer ends after 100,000 code points', async t => {
+  const { url, events } = await serve(t, response => {
+    for (let n = 0; n < 30; n++) stream(response, chunk({ content: '😀'.repeat(7000) }))
+  })
+  const gone = once(events, 'gone')
+  const { text, failure } = await asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })()
+  t.equal(text, '😀'.repeat(100_000))
+  t.equal(failure, undefined)
+  await gone
+  t.pass('the provider is let go')
+})
+
+t.test('what is no answer is called nonsense, and what breaks off keeps what was said', async t => {
+  let write: (response: ServerResponse) => unknown = () => {}
+  const { url } = await serve(t, response => write(response))
+  const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url, BOT_BREAKER_FAILURES: 100 })
+  const cases: Array<[string, (response: ServerResponse) => unknown, object]> = [
+    ['only a tool call', response => stream(response, chunk({ tool_calls: [{ function: { name: 'rm' } }] }), chunk({}, 'tool_calls'), 'data: [DONE]\n\n').end(), { text: '', failure: 'BOT_NONSENSE' }],
+    ['nothing at all', response => stream(response, DONE).end(), { text: '', failure: 'BOT_NONSENSE' }],
+    ['a page', response => response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Welcome!</h1>'), { text: '', failure: 'BOT_NONSENSE' }],
+    ['no JSON', response => stream(response, chunk({ content: 'well' }), 'data: garbage\n\n').end(), { text: 'well', failure: 'BOT_NONSENSE' }],
+    ['no end of a line', response => stream(response, 'x'.repeat(1024 * 1024 + 1)).end(), { text: '', failure: 'BOT_NONSENSE' }],
+    ['no end of an event', response => stream(response, ...Array<string>(1100).fill(`data: ${'x'.repeat(1000)}\n`)).end(), { text: '', failure: 'BOT_NONSENSE' }],
+    ['an empty answer', response => response.writeHead(204).end(), { text: '', failure: 'BOT_NONSENSE' }],
+    ['an error in the middle', response => stream(response, chunk({ content: 'well' }), `data: {"error":{"message":"overloaded, ${KEY}"}}\n\n`).end(), { text: 'well', failure: 'BOT_BROKE_OFF', causes: /overloaded, …/ }],
+    ['no end', response => stream(response, chunk({ content: 'well' })).end(), { text: 'well', failure: 'BOT_BROKE_OFF' }],
+    ['a filter', response => stream(response, chunk({ content: 'well' }), chunk({}, 'content_filter')).end(), { text: 'well', failure: undefined }],
+    ['cut after the end', response => stream(response, chunk({ content: 'well' }, 'stop')).write('data: {"usa', () => response.destroy()), { text: 'well', failure: undefined }],
+    ['moved', response => response.writeHead(307, { location: '/elsewhere' }).end(), { text: '', failure: 'BOT_REFUSED' }]
+  ]
+  for (const [what, answer, expected] of cases) {
+    write = answer
+    t.match(await ask(), expected, what)
+  }
+
+  const { mock, url: address } = await mocked(t)
+  mock.onMessage('Hello', { content: 'A long answer that is cut' }, { chunkSize: 2, latency: 5, truncateAfterChunks: 4 })
+  const cut = await asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: address })()
+  t.match(cut, { text: /^A lo/, failure: 'BOT_BROKE_OFF', causes: /other side closed/ })
+  t.equal(mock.getRequests().length, 1, 'it is not asked twice for what was heard in part')
+})
+
+t.test('a provider that is busy or away is asked again, and one that refuses is not', async t => {
+  let write: (response: ServerResponse, request: IncomingMessage, n: number) => unknown = () => {}
+  const { url, asked } = await serve(t, (response, request) => write(response, request, asked.length))
+  const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url, BOT_TIMEOUT_FIRST: 4, BOT_BREAKER_FAILURES: 100 })
+  const asks = async (answer: typeof write) => {
+    write = answer
+    asked.length = 0
+    const begun = performance.now()
+    return { ...await ask(), asked: asked.length, took: performance.now() - begun }
+  }
+  const status = (code: number, headers = {}) => (response: ServerResponse) =>
+    response.writeHead(code, { 'content-type': 'application/json', ...headers }).end(`{"error":{"message":"no, ${KEY}"}}`)
+  const after = (fail: (response: ServerResponse) => unknown): typeof write => (response, _request, n) => n === 1 ? fail(response) : say(response, 'now')
+
+  const patient = await asks(after(status(429, { 'retry-after': '1' })))
+  t.match(patient, { text: 'now', failure: undefined, asked: 2 })
+  t.ok(patient.took >= 1000, 'not before the provider says')
+  t.match(await asks(after(status(503, { 'retry-after': new Date().toUTCString() }))), { text: 'now', asked: 2 })
+  t.match(await asks(after(status(500, { 'retry-after': 'soon' }))), { text: 'now', asked: 2 })
+  t.match(await asks(after(response => response.destroy())), { text: 'now', asked: 2 })
+  const late = await asks(status(429, { 'retry-after': '3600' }))
+  t.match(late, { text: '', failure: 'BOT_OVERLOADED', asked: 1 })
+  t.ok(late.took < 1000, 'nobody waits an hour')
+  t.match(await asks(status(502)), { text: '', failure: 'BOT_UNREACHABLE', asked: 3, causes: 'no, …' }, 'the key is not in the log')
+  for (const code of [400, 401, 404]) t.match(await asks(status(code)), { text: '', failure: 'BOT_REFUSED', asked: 1 })
+
+  const { mock, url: address } = await mocked(t)
+  mock.on({ userMessage: 'Hello', sequenceIndex: 0 }, { error: { message: 'Rate limit' }, status: 429, retryAfter: 1 })
+  mock.on({ userMessage: 'Hello', sequenceIndex: 1 }, { content: 'at last' })
+  t.match(await asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: address })(), { text: 'at last', failure: undefined })
+
+  const closed = createServer().listen(0)
+  await once(closed, 'listening')
+  const { port } = closed.address() as AddressInfo
+  closed.close()
+  t.match(await asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: `http://localhost:${port}/v1` })(), { text: '', failure: 'BOT_UNREACHABLE', causes: /ECONNREFUSED/ })
+})
+
+t.test('each wait has a limit of its own', async t => {
+  const mute = createServer(socket => { socket.on('error', () => {}).resume() }).listen(0, '127.0.0.1')
+  await once(mute, 'listening')
+  t.teardown(() => mute.close())
+  const { port } = mute.address() as AddressInfo
+  const unanswered = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: `https://127.0.0.1:${port}/v1`, BOT_TIMEOUT_CONNECT: 0.1 })
+  t.match(await unanswered(), { failure: 'BOT_UNREACHABLE' }, 'connecting, with TLS')
+
+  let write: (response: ServerResponse) => unknown = () => {}
+  const { url } = await serve(t, response => write(response))
+  const limited = (changes: Partial<Config>) => asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url, ...changes })
+  t.match(await limited({ BOT_TIMEOUT_FIRST: 0.2 })(), { text: '', failure: 'BOT_SILENT', causes: /first token took longer than 0.2 s/ })
+  write = response => stream(response, chunk({ role: 'assistant', content: '' }))
+  t.match(await limited({ BOT_TIMEOUT_FIRST: 0.2 })(), { text: '', failure: 'BOT_SILENT', causes: /first/ }, 'headers are no token')
+  write = response => stream(response, chunk({ content: 'well' }))
+  t.match(await limited({ BOT_TIMEOUT_FIRST: 0.2, BOT_TIMEOUT_SILENCE: 0.4 })(), { text: 'well', failure: 'BOT_SILENT', causes: /next token took longer than 0.4 s/ })
+  write = response => stream(response, chunk({ content: 'well' }, 'stop'))
+  t.match(await limited({ BOT_TIMEOUT_SILENCE: 0.2 })(), { text: 'well', failure: undefined }, 'when all is said, silence is golden')
+  write = response => { const timer = setInterval(() => stream(response, chunk({ content: '.' })), 20); response.on('close', () => { clearInterval(timer) }) }
+  t.match(await limited({ BOT_TIMEOUT: 0.5, BOT_TIMEOUT_SILENCE: 0.4 })(), { text: /^\.{3,}$/, failure: 'BOT_SILENT', causes: /whole reply took longer than 0.5 s/ })
+
+  const { mock, url: address } = await mocked(t)
+  mock.onMessage('Hello', { content: 'slow but sure' }, { streamingProfile: { ttft: 700, tps: 50 } })
+  t.match(await asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: address, BOT_TIMEOUT_SILENCE: 0.5 })(), { text: 'slow but sure', failure: undefined }, 'a slow start')
+
+  write = response => { say(response, 'one') }
+  const engines = createEngines(settings({ OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url, BOT_TIMEOUT_SILENCE: 0.1 }))
+  t.teardown(() => engines.openai.close!())
+  const bot = createDirectory(engines)({ id: 1, name: 'assistant', engine: 'openai', settings: {} })
+  if (bot.kind !== 'streaming') throw new Error('It takes no time')
+  const pieces = (await bot.reply(HELLO, new AbortController().signal))[Symbol.asyncIterator]()
+  t.same((await pieces.next()).value, { text: 'one' })
+  await sleep(300) // what is tried is a reader that takes longer than the limit
+  t.equal((await pieces.next()).done, true, 'a slow reader is not the provider\'s silence')
+})
+
+t.test('when a reply is stopped the provider is let go within a second', async t => {
+  let write: (response: ServerResponse) => unknown = () => {}
+  const { url, events, asked } = await serve(t, response => write(response))
+  const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })
+  for (const [when, answer, expected] of [
+    ['before the first token', () => {}, ''],
+    ['in the middle', (response: ServerResponse) => stream(response, chunk({ content: 'well' })), 'well'],
+    ['while it waits to ask again', (response: ServerResponse) => response.writeHead(429, { 'retry-after': '30' }).end('{}'), '']
+  ] as const) {
+    write = answer
+    const stop = new AbortController()
+    const isAsked = once(events, 'asked')
+    const isGone = once(events, 'gone')
+    const reply = ask({}, HELLO, stop.signal)
+    await isAsked
+    if (expected !== '') await sleep(100)
+    const begun = performance.now()
+    stop.abort()
+    t.match(await reply, { text: expected, failure: undefined }, when)
+    await isGone
+    t.ok(performance.now() - begun < 1000, `${when}: gone`)
+  }
+  asked.length = 0
+  t.match(await ask({}, HELLO, AbortSignal.abort()), { text: '', failure: undefined })
+  t.same(asked, [], 'what was stopped before it began is not asked for')
+})
+
+t.test('a provider that fails again and again is left alone for a while', async t => {
+  let isUp = false
+  let isSlow = false
+  const { url, asked, events } = await serve(t, async response => {
+    if (isSlow) await once(events, 'go on')
+    return isUp ? say(response, 'back') : response.writeHead(500).end()
+  })
+  const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url, BOT_BREAKER_FAILURES: 1, BOT_BREAKER_PAUSE: 1 })
+  t.match(await ask(), { failure: 'BOT_UNREACHABLE' })
+  const tried = asked.length
+  const begun = performance.now()
+  t.match(await ask(), { failure: 'BOT_OVERLOADED' })
+  t.ok(performance.now() - begun < 500, 'at once')
+  t.equal(asked.length, tried, 'it is not even asked')
+  t.match(await asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: `${url}/another` })(), { failure: 'BOT_UNREACHABLE' })
+
+  isUp = isSlow = true
+  let first = ask()
+  while ((await Promise.race([first, once(events, 'asked')])) instanceof Array === false) first = ask()
+  const stop = new AbortController()
+  const second = ask({}, HELLO, stop.signal)
+  const third = ask()
+  stop.abort()
+  t.match(await second, { text: '', failure: undefined }, 'whoever waits to see whether it is back may go')
+  isSlow = false
+  events.emit('go on')
+  t.match(await Promise.all([first, third]), [{ text: 'back' }, { text: 'back' }])
+
+  const { url: strict, asked: refused } = await serve(t, response => response.writeHead(401).end())
+  const wrongKey = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: strict, BOT_BREAKER_FAILURES: 1 })
+  await wrongKey()
+  t.match(await wrongKey(), { failure: 'BOT_REFUSED' })
+  t.equal(refused.length, 2, 'a wrong key is not the provider\'s fault')
+})
+
+const json = (response: ServerResponse, body: unknown) => response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+
+t.test('a webhook gets what was said, signed, and answers as JSON or as a stream', async t => {
+  let write: (response: ServerResponse) => unknown = response => json(response, { text: 'You rang? 😀' })
+  const { url, asked } = await serve(t, response => write(response))
+  const ask = asking(t, 'webhook', { WEBHOOK_ALLOW: '127.0.0.1', BOT_BREAKER_FAILURES: 100, BOT_TIMEOUT_FIRST: 1, BOT_TIMEOUT_SILENCE: 0.5 })
+  const to = { url: `${url}/hook?bot=1`, secret: SECRET }
+  const turns: Turn[] = [{ sender: 'bot', name: 'other', text: 'Hi' }, { sender: 'user', name: 'Zoë', text: 'Hello' }]
+  t.match(await ask(to, turns), { text: 'You rang? 😀', failure: undefined })
+  const { url: path, body, headers } = asked[0]!
+  t.equal(path, '/hook?bot=1')
+  t.same(JSON.parse(body), { turns })
+  t.equal(headers['content-type'], 'application/json')
+  t.ok(Math.abs(Number(headers['parley-time']) - Date.now() / 1000) < 5)
+  t.equal(headers['parley-signature'], `sha256=${createHmac('sha256', SECRET).update(`${headers['parley-time']}.${body}`).digest('hex')}`)
+  t.notMatch(JSON.stringify(asked), SECRET)
+
+  const event = (text: string) => `data: ${JSON.stringify({ text })}\n\n`
+  const cases: Array<[string, (response: ServerResponse) => unknown, object]> = [
+    ['a stream', response => stream(response, event('one '), event('two')).end(), { texts: ['one ', 'two'], failure: undefined }],
+    ['a stream whose last event nothing ends', response => stream(response, event('one '), event('two').trimEnd()).end(), { texts: ['one ', 'two'], failure: undefined }],
+    ['a stream that says so', response => stream(response, event('one'), 'data: [DONE]\n\n').end(), { text: 'one', failure: undefined }],
+    ['a stream that is cut', response => stream(response, event('one')).write(event('two'), () => setTimeout(() => response.destroy(), 50)), { text: 'onetwo', failure: 'BOT_BROKE_OFF' }],
+    ['a stream of something else', response => stream(response, event('one'), 'data: {"word":"two"}\n\n').end(), { text: 'one', failure: 'BOT_NONSENSE' }],
+    ['JSON that is cut', response => response.writeHead(200, { 'content-length': 50 }).write('{"text', () => setTimeout(() => response.destroy(), 50)), { failure: 'BOT_BROKE_OFF' }],
+    ['JSON without text', response => json(response, { text: 5 }), { failure: 'BOT_NONSENSE' }],
+    ['null', response => json(response, null), { failure: 'BOT_NONSENSE' }],
+    ['an empty text', response => json(response, { text: '' }), { failure: 'BOT_NONSENSE' }],
+    ['nothing', response => response.writeHead(204).end(), { failure: 'BOT_NONSENSE' }],
+    ['a page', response => response.end('<h1>'), { failure: 'BOT_NONSENSE' }],
+    ['more than 1 MiB', response => json(response, { text: 'x'.repeat(1024 * 1024) }), { failure: 'BOT_NONSENSE', causes: /1 MiB/ }],
+    ['a stream of more than 1 MiB', response => stream(response, event('one'), `: ${'x'.repeat(1024 * 1024)}\n\n`).end(), { text: 'one', failure: 'BOT_NONSENSE' }],
+    ['no', response => response.writeHead(403).end('no'), { failure: 'BOT_REFUSED', causes: /403/ }],
+    ['an error', response => response.writeHead(500).end(), { failure: 'BOT_UNREACHABLE', causes: /500/ }],
+    ['an error that goes on', response => response.writeHead(403).write('no'), { failure: 'BOT_REFUSED', causes: /403/ }],
+    ['silence', () => {}, { failure: 'BOT_SILENT' }],
+    ['silence in the middle', response => stream(response, event('one')), { text: 'one', failure: 'BOT_SILENT' }],
+    ['another address', response => response.writeHead(307, { location: url }).end(), { failure: 'BOT_REFUSED', causes: /307/ }]
+  ]
+  for (const [what, answer, expected] of cases) {
+    write = answer
+    t.match(await ask(to), expected, what)
+  }
+  t.notOk(asked.some(({ url }) => url === '/'), 'nobody is followed')
+})
+
+t.test('a webhook reaches nothing inside our own network, unless it is listed', async t => {
+  const { url, port, asked } = await serve(t, response => { response.setHeader('connection', 'close'); json(response, { text: 'inside' }) })
+  const ask = asking(t, 'webhook', { BOT_TIMEOUT_FIRST: 5 })
+  const hosts = [
+    '127.0.0.1', '127.255.0.1', '10.1.2.3', '172.16.0.1', '172.31.255.255', '192.168.0.1', '169.254.169.254', '100.64.0.1', '0.0.0.0', '0.1.2.3',
+    '224.0.0.1', '240.0.0.1', '255.255.255.255', '192.0.2.1', '198.18.0.1', '0x7f000001', '2130706433', '0177.0.0.1', '127.1', '%31%32%37.0.0.1', '①②⑦.0.0.1',
+    '[::1]', '[::]', '[fe80::1]', '[fc00::1]', '[fd12:3456::1]', '[ff02::1]', '[fec0::1]', '[100::1]', '[2001:db8::1]', '[::127.0.0.1]',
+    '[::ffff:127.0.0.1]', '[::ffff:10.0.0.1]', '[::ffff:7f00:1]', '[::ffff:0:127.0.0.1]', '[64:ff9b::127.0.0.1]', '[64:ff9b:1::a00:1]', '[2002:7f00:1::]', '[2001::1]',
+    'localhost', 'LOCALHOST'
+  ]
+  for (const host of hosts) {
+    t.match(await ask({ url: `http://${host}:${port}/`, secret: SECRET }), { text: '', failure: 'BOT_REFUSED', causes: /WEBHOOK_ALLOW/ }, host)
+  }
+  t.same(asked, [], 'nobody was asked')
+
+  const to = { url, secret: SECRET }
+  const name = { url: `http://localhost:${port}`, secret: SECRET }
+  for (const [allow, settings, expected] of [
+    ['127.0.0.1', to, { text: 'inside' }],
+    ['10.0.0.0/8, 127.0.0.0/8', to, { text: 'inside' }],
+    ['127.0.0.1,::1', name, { text: 'inside' }],
+    ['Localhost', name, { text: 'inside' }],
+    ['::ffff:127.0.0.1, localhost, 10.0.0.0/8, fd00::/8', to, { failure: 'BOT_REFUSED' }],
+    ['10.0.0.1', name, { failure: 'BOT_REFUSED' }]
+  ] as const) {
+    t.match(await asking(t, 'webhook', { WEBHOOK_ALLOW: allow })(settings), expected, allow)
+  }
+
+  let now: LookupAddress[] | undefined = [{ address: '127.0.0.1', family: 4 }]
+  const lookup = ((_name: string, _options: object, callback: (error: Error | null, found?: LookupAddress[]) => void) => {
+    setImmediate(() => { now === undefined ? callback(new Error('no such name')) : callback(null, now) })
+  }) as unknown as Lookup
+  const config = settings({ WEBHOOK_ALLOW: '127.0.0.1', BOT_BREAKER_FAILURES: 100 })
+  const webhook = createWebhook(config, createCall(config), lookup)
+  t.teardown(() => webhook.close())
+  const call = () => hear(webhook.createBot({ url: `http://bot.example:${port}`, secret: SECRET })(HELLO, new AbortController().signal))
+  t.match(await call(), { text: 'inside' })
+  now = [{ address: '127.0.0.2', family: 4 }]
+  const count = asked.length
+  t.match(await call(), { failure: 'BOT_REFUSED', causes: /bot.example is 127.0.0.2/ }, 'the name means somebody else now')
+  now = [{ address: '127.0.0.1', family: 4 }, { address: '::1', family: 6 }]
+  t.match(await call(), { failure: 'BOT_REFUSED', causes: /::1/ }, 'or somebody else, too')
+  t.equal(asked.length, count)
+  now = undefined
+  t.match(await call(), { failure: 'BOT_UNREACHABLE', causes: /no such name/ })
+})
+
+t.test('the webhook of the documentation works', async t => {
+  const [, source] = /```js\n(.*?)```/s.exec(readFileSync('docs/bots.md', 'utf8'))!
+  const folder = t.testdir({ 'echo.mjs': source! })
+  const free = createServer().listen(0, '127.0.0.1')
+  await once(free, 'listening')
+  const { port } = free.address() as AddressInfo
+  free.close()
+  const echo = spawn(process.execPath, [path.join(folder, 'echo.mjs')], { env: { PORT: String(port), SECRET } })
+  t.teardown(() => echo.kill())
+  await once(echo.stdout, 'data')
+  const ask = asking(t, 'webhook', { WEBHOOK_ALLOW: 'localhost' })
+  const url = `http://localhost:${port}/`
+  t.match(await ask({ url, secret: SECRET }), { texts: ['I ', 'heard: ', 'Hello'], failure: undefined })
+  t.match(await ask({ url, secret: 'a secret of somebody else' }), { failure: 'BOT_REFUSED', causes: /401/ })
+})
+
+t.test('an admin makes bots with a mind; nobody sees a secret again', async t => {
+  const { as, anyone, query } = await startApp(t)
+  const ann = await as('ann')
+  await query("UPDATE users SET role = 'admin' WHERE username = 'ann'")
+  const bots = '/api/admin/bots'
+  const hook = { url: 'https://bots.example.com/hook', secret: SECRET }
+  const make = (engine: string, settings: object) => ann.post(bots, { name: 'mind', engine, settings })
+  for (const [engine, settings, path] of [
+    ['openai', { temperature: 3 }, 'settings.temperature'],
+    ['openai', { max_tokens: 0 }, 'settings.max_tokens'],
+    ['openai', { prompt: ' ' }, 'settings.prompt'],
+    ['openai', { model: '' }, 'settings.model'],
+    ['openai', { key: 'x' }, 'settings'],
+    ['webhook', {}, 'settings.url'],
+    ['webhook', { url: hook.url }, 'settings.secret'],
+    ['webhook', { ...hook, secret: 'x'.repeat(15) }, 'settings.secret'],
+    ['webhook', { ...hook, url: 'ftp://bots.example.com' }, 'settings.url'],
+    ['webhook', { ...hook, url: 'https://user:password@bots.example.com' }, 'settings.url']
+  ] as const) {
+    t.match((await make(engine, settings)).json(), { statusCode: 400, code: 'INVALID_REQUEST', details: [{ path }] }, JSON.stringify(settings))
+  }
+  const made = await make('webhook', hook)
+  t.equal(made.statusCode, 201)
+  t.same(made.json().settings, { url: hook.url })
+  const mine = `${bots}/${made.json().id}`
+  const stored = async () => (await query("SELECT settings FROM chatbots WHERE name = 'mind'"))[0].settings
+  t.same(await stored(), hook)
+  const changed = await ann.patch(mine, { settings: { url: 'https://elsewhere.example.com' } })
+  t.same(changed.json().settings, { url: 'https://elsewhere.example.com' })
+  t.same(await stored(), { url: 'https://elsewhere.example.com', secret: SECRET }, 'what is not given stays')
+  t.same((await ann.patch(mine, { name: 'mind' })).json().settings, changed.json().settings)
+  t.equal((await ann.patch(mine, { settings: { secret: 'x'.repeat(20) } })).statusCode, 400, 'all else is set anew')
+  t.equal((await ann.patch(mine, { settings: { ...hook, secret: 'another secret, as long' } })).statusCode, 200)
+  t.match(await stored(), { secret: 'another secret, as long' })
+  const everything = [await ann.get(bots), await ann.get('/api/bots'), await anyone.get('/openapi.json')]
+  for (const { body } of everything) t.notMatch(body, /another secret/)
+})
+
+t.test('with a key the assistant is there by default', async t => {
+  const namesIn = async (server: Awaited<ReturnType<typeof startApp>>, body: object = {}) => {
+    const ann = await server.as('ann')
+    const { id } = (await ann.post('/api/conversations', { name: 'Plans', ...body })).json()
+    return (await ann.get(`/api/conversations/${id}/bots`)).json().map(({ name }: { name: string }) => name)
+  }
+  const hello = async ({ anyone }: Awaited<ReturnType<typeof startApp>>) => (await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json().text
+  const without = await startApp(t)
+  t.same(await namesIn(without), ['simulated'])
+  t.match(await hello(without), 'Hello! Say something')
+  const withKey = await startApp(t, { OPENAI_API_KEY: KEY })
+  t.same(await namesIn(withKey), ['assistant'])
+  t.same(await namesIn(withKey, { bots: [] }), [])
+  t.equal(await hello(withKey), 'Hello! What can I do for you?')
+  t.equal(await hello(await startApp(t, { OPENAI_API_KEY: KEY, GUEST_BOT: 'favorite-song' })), 'Please say hello.')
+})

@@ -1,0 +1,61 @@
+import t from 'tap'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { joinPostgres } from '../../../src/db/embedded.ts'
+import { freshDatabase, run } from '../../support/helper.ts'
+import { from, signed, startMeta, status, webhook } from '../../support/meta.ts'
+import { connect, openPlace, until, urlOf } from '../../support/process.ts'
+
+// WhatsApp where the database goes away, and how a server starts that it is set up for.
+
+t.jobs = 2 // for tests that are `buffered`
+
+t.test('Postgres stopped for ten seconds in the middle of 500 webhooks, which Meta sends again', { buffered: true, timeout: 115_000 }, async t => {
+  const place = await openPlace(t)
+  const first = await joinPostgres(place.dataDir, { fsync: 'off' })
+  const told: Array<Promise<unknown>> = []
+  const meta = await startMeta(t, ({ id, to }) => { told.push(post(webhook({ statuses: [status(id, to, 'read')] }))) })
+  const server = await place.serve({ ...meta.settings, DATABASE_URL: urlOf(first.connection), WHATSAPP_BOT: 'simulated' })
+  const answers = new Set<number>()
+  async function post (body: object) {
+    const raw = JSON.stringify(body)
+    for (;;) {
+      const { status } = await fetch(`${server.url}/chat/whatsapp`, { method: 'POST', body: raw, headers: signed(raw) })
+      answers.add(status)
+      if (status === 200) return
+      await sleep(500)
+    }
+  }
+  const all = Array.from({ length: 500 }, (_, n) => from(`49170${n % 50}`, `Message ${n}`))
+  const before = Promise.all(all.slice(0, 200).map(post))
+  await meta.has(20)
+  await first.leave()
+  t.equal(await place.runningPostgres(), undefined, 'Postgres is down')
+  const meanwhile = Promise.all(all.slice(200).map(post))
+  await sleep(10_000)
+  const { connection, leave } = await joinPostgres(place.dataDir)
+  t.teardown(leave)
+  await Promise.all([before, meanwhile])
+  const postgres = await connect(t, connection)
+  await until(async () => {
+    await sleep(200)
+    return (await postgres.query("SELECT FROM whatsapp_deliveries WHERE state = 'read'")).rowCount === 500
+  })
+  await Promise.all(told)
+  t.same([...answers].sort(), [200, 503])
+  t.equal(meta.sent.length, 500, 'each was answered, and none twice')
+  t.equal(new Set(meta.sent.map(({ to, text }) => `${to} ${text}`)).size, 500)
+  t.same(await run(connection, "SELECT count(*)::int AS count FROM messages WHERE sender = 'user'"), [{ count: 500 }], 'and is in the log once')
+  server.kill('SIGTERM')
+  t.match(await server.ended, { code: 0 }, 'and the server still ends when it is asked to')
+})
+
+t.test('a server says at its start what WhatsApp lacks', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const database = await freshDatabase(t)
+  const server = await place.serve({ DATABASE_URL: urlOf(database), META_APP_SECRET: 'secret', META_VERIFY_TOKEN: 'token' })
+  await server.hasSaid(/"level":40[^\n]*WhatsApp is set up in part only, and does not work without META_ACCESS_TOKEN and META_PHONE_NUMBER_ID/)
+  const complete = await place.serve({ DATABASE_URL: urlOf(database), META_APP_SECRET: 's', META_VERIFY_TOKEN: 't', META_ACCESS_TOKEN: 't', META_PHONE_NUMBER_ID: '1' })
+  t.notMatch(complete.said.stdout, /WhatsApp/)
+  server.kill('SIGTERM')
+  t.match(await server.ended, { code: 0 })
+})

@@ -1,0 +1,267 @@
+import t from 'tap'
+import { from, secondsAgo, status, text, webhook, type Plan } from '../../support/meta.ts'
+import { until } from '../../support/process.ts'
+import { ANN, BOB, start } from '../../support/whatsapp.ts'
+
+// Trouble with Meta: of a message, for a moment, and of our account, for which everything is held.
+
+t.jobs = 3 // for tests that are `buffered`
+
+const EXPIRED = { status: 401, error: { code: 190, message: 'Error validating access token: Session has expired', type: 'OAuthException' } }
+const UNPAID = { errors: [{ code: 131042, title: 'Business eligibility payment issue', message: 'Business eligibility payment issue' }] }
+
+/** A logger that keeps what it is told. */
+function createRecorder () {
+  const lines: Array<{ level: string, message: string, details: object }> = []
+  const note = (level: string) => (details: object | string, message = String(details)) => { lines.push({ level, message, details: Object(details) }) }
+  const logger = { info: note('info'), warn: note('warn'), error: note('error'), debug () {}, trace () {}, fatal: note('fatal'), level: 'info', silent () {}, child: () => logger }
+  return { lines, logger: logger as never }
+}
+
+t.test('while the token has expired everything is held, told once, tried once a minute by one message, and then goes on', { buffered: true }, async t => {
+  const { lines, logger } = createRecorder()
+  const { deliver, meta, ledgerIs, allDone, query, tryAgain, onlyProbeWaits, admin, anyone, app } = await start(t, { bot: 'simulated', logger })
+  const root = await admin()
+  const ready = async () => (await anyone.get('/health/ready')).json()
+  const gauge = async () => Number(/^parley_whatsapp_held_seconds (.*)$/m.exec((await anyone.get('/metrics', { host: 'localhost' })).body)![1])
+  t.same(await ready(), { status: 'ok' })
+  t.equal(await gauge(), 0)
+
+  meta.plan(EXPIRED)
+  await deliver(from(ANN, 'one'))
+  await ledgerIs([{ state: 'queued', error_code: 190, attempts: 1 }])
+  await deliver(from(ANN, 'two'))
+  for (const n of [1, 2, 3]) await deliver(from(`4930${n}`, `from ${n}`))
+  await ledgerIs([{ state: 'queued', error_code: 190 }, ...Array.from({ length: 4 }, () => ({ state: 'queued', error_code: null, attempts: 0 }))])
+  await onlyProbeWaits()
+  t.equal(meta.asked, 1, 'nothing else is sent')
+  t.equal(meta.read.length, 1, 'and nobody is told that an answer is being written')
+
+  const held = (await root.get('/api/admin/deliveries?state=queued')).json() as Array<Record<string, unknown>>
+  t.equal(held.length, 5)
+  for (const delivery of held) t.match(delivery, { error_code: 190, error: /Session has expired/, held_since: /^\d{4}-.*Z$/ })
+  t.match(await ready(), { status: 'ok', details: { whatsapp: /^Messages are held since \d{4}-[^ ]*Z, because Meta takes none from our account \(error 190\)$/ } })
+  t.notMatch(JSON.stringify(await ready()), /Session/, 'Meta’s words are for admins')
+  t.ok(await gauge() > 0)
+
+  for (let minute = 1; minute <= 3; minute++) {
+    meta.plan(EXPIRED)
+    await tryAgain()
+    await until(() => meta.asked === 1 + minute)
+    await onlyProbeWaits()
+    const [{ waits }] = await query("SELECT extract(epoch FROM run_at - now())::float AS waits FROM graphile_worker.jobs WHERE key = 'whatsapp-probe'")
+    t.ok(waits > 50 && waits <= 60, 'and again in a minute')
+  }
+  t.equal(lines.filter(({ level, message }) => level === 'warn' && message.includes('WhatsApp')).length, 1, 'told once')
+  t.match(lines.find(({ level }) => level === 'warn'), { message: 'WhatsApp refuses all our messages. They are held, and one is tried every minute', details: { errorCode: 190 } })
+
+  await tryAgain()
+  await allDone()
+  t.same(await query('SELECT DISTINCT state FROM whatsapp_deliveries'), [{ state: 'sent' }])
+  t.equal(meta.asked, 4 + 5, 'each is sent once')
+  t.same(meta.sent.filter(({ to }) => to === ANN).map(({ text }) => text), ['You said: one', 'You said: two'], 'in order')
+  t.same(await ready(), { status: 'ok' })
+  t.equal(await gauge(), 0)
+  t.equal(lines.filter(({ message }) => message === 'WhatsApp accepts our messages again').length, 1)
+  t.same((await root.get('/api/admin/deliveries')).json().map(({ held_since: since }: { held_since: unknown }) => since), Array(5).fill(null))
+  await deliver(from(ANN, 'three'))
+  await meta.has(6)
+  t.ok(app)
+})
+
+t.test('what is held for 24 hours fails with the reason, and the hold ends when nothing waits', { buffered: true }, async t => {
+  const { deliver, meta, ledgerIs, query, tryAgain, onlyProbeWaits, allDone } = await start(t, { bot: 'simulated' })
+  meta.plan({ status: 403, error: { code: 10, message: 'Application does not have permission for this action' } }, EXPIRED)
+  await deliver(from(ANN, 'one', 'two'))
+  await ledgerIs([{ error_code: 10 }, { attempts: 0 }])
+  await deliver(from(BOB, 'three'))
+  await ledgerIs([{ error_code: 10 }, { attempts: 0 }, { attempts: 0 }])
+  await onlyProbeWaits()
+  await query("UPDATE whatsapp_deliveries SET queued_at = now() - interval '24 hours 1 second' WHERE contact = $1", [ANN])
+  await tryAgain()
+  await ledgerIs([{ state: 'failed', error_code: 10 }, { state: 'failed', error_code: 10, attempts: 0 }, { state: 'queued', error_code: 190, attempts: 1 }])
+  await onlyProbeWaits()
+  t.equal(meta.asked, 2)
+  await query("UPDATE whatsapp_deliveries SET queued_at = now() - interval '24 hours 1 second', error = NULL, error_code = NULL WHERE contact = $1", [BOB])
+  await deliver(from(BOB, 'late'))
+  await ledgerIs([{}, {}, { state: 'failed', error_code: 190 }, { state: 'queued', attempts: 0 }])
+  await query("UPDATE whatsapp_deliveries SET queued_at = now() - interval '24 hours 1 second'")
+  await tryAgain()
+  await allDone()
+  await ledgerIs([{ state: 'failed' }, { state: 'failed' }, { state: 'failed', error_code: 190 }, { state: 'failed', error_code: 190 }])
+  t.same(await query('SELECT FROM whatsapp_holds'), [])
+  await deliver(from(BOB, 'four'))
+  await meta.has(1)
+})
+
+t.test('before a token is set everything is held as well', { buffered: true }, async t => {
+  const { deliver, ledgerIs, anyone, query, tryAgain, onlyProbeWaits, allDone } = await start(t, { bot: 'simulated', changes: { META_ACCESS_TOKEN: undefined } })
+  await deliver(from(ANN, 'one'))
+  await ledgerIs([{ state: 'queued', error: 'META_PHONE_NUMBER_ID or META_ACCESS_TOKEN is not set' }])
+  t.match((await anyone.get('/health/ready')).json(), { details: { whatsapp: /Meta takes none from our account$/ } })
+  await onlyProbeWaits()
+  await query("UPDATE whatsapp_deliveries SET error = NULL, queued_at = now() - interval '25 hours'")
+  await tryAgain()
+  await allDone()
+  await ledgerIs([{ state: 'failed', error: 'META_PHONE_NUMBER_ID or META_ACCESS_TOKEN is not set' }])
+})
+
+t.test('a probe: what Meta refuses for itself, what it says nothing about, and whose turn it is', { buffered: true }, async t => {
+  const { deliver, meta, ledgerIs, query, tryAgain, onlyProbeWaits, allDone, hurry } = await start(t, { bot: 'simulated' })
+  meta.plan(EXPIRED)
+  await deliver(from(ANN, 'one'))
+  await ledgerIs([{ error_code: 190 }])
+  await deliver(from(BOB, 'two'))
+  await ledgerIs([{}, { attempts: 0 }])
+  await deliver(from('4930', 'three'))
+  await ledgerIs([{}, { attempts: 0 }, { attempts: 0 }])
+  await onlyProbeWaits()
+
+  meta.plan({ status: 400, error: { code: 131026, message: 'Message undeliverable' } }, EXPIRED)
+  await tryAgain()
+  await ledgerIs([{ state: 'failed', error_code: 131026 }, { state: 'queued', error_code: 190, attempts: 1 }, { state: 'queued', attempts: 0 }])
+  await onlyProbeWaits()
+  meta.plan({ status: 503, headers: { 'retry-after': '1000' } })
+  await tryAgain()
+  await ledgerIs([{}, { attempts: 1 }, { state: 'queued', error: 'HTTP 503', attempts: 1 }])
+  await until(async () => (await query("SELECT FROM graphile_worker.jobs WHERE key = 'whatsapp-probe' AND locked_at IS NULL AND run_at > now()")).length === 1)
+  t.equal(meta.asked, 4, 'the one that was tried last comes last')
+
+  // Both wait now: one for a reason of its own, so that only the other one is tried.
+  meta.plan(EXPIRED)
+  await tryAgain()
+  await until(() => meta.asked === 5)
+  await until(async () => (await query("SELECT FROM graphile_worker.jobs WHERE key = 'whatsapp-probe' AND locked_at IS NULL AND run_at > now()")).length === 1)
+  await query("UPDATE whatsapp_deliveries SET try_at = now() + interval '1 hour' WHERE contact = $1", [BOB])
+  await tryAgain()
+  await until(async () => (await query("SELECT FROM graphile_worker.jobs WHERE key = 'whatsapp-probe' AND locked_at IS NULL AND run_at > now()")).length === 1)
+  t.equal(meta.asked, 5, 'nothing may be tried')
+  t.equal((await query('SELECT FROM whatsapp_holds')).length, 1)
+
+  // A probe that was lost: what is to be sent next sees to it.
+  await query("DELETE FROM graphile_worker._private_jobs WHERE key = 'whatsapp-probe'; UPDATE whatsapp_holds SET try_at = now() - interval '2 minutes'")
+  await deliver(from('4931', 'four'))
+  await meta.has(1)
+  await until(async () => {
+    await hurry()
+    return meta.sent.length === 3
+  })
+  await allDone()
+  t.same(meta.sent.map(({ text }) => text).sort(), ['You said: four', 'You said: three', 'You said: two'])
+})
+
+t.test('trouble that passes, by an answer: tried again with growing pauses', { buffered: true }, async t => {
+  const { deliver, meta, ledgerIs, hurry, query } = await start(t, { bot: 'simulated' })
+  const passing: Plan[] = [
+    { status: 400, error: { code: 131048, message: 'Spam rate limit hit' } },
+    { status: 400, error: { code: 999999, message: 'A new one', is_transient: true } },
+    { status: 400, error: { code: '80007', message: 'Rate limit issues' } },
+    { status: 200, error: undefined, body: { error: { code: 2, message: 'API Service' } } }
+  ]
+  await deliver(from(ANN, 'zero'))
+  await ledgerIs([{ state: 'sent' }])
+  meta.plan(...passing)
+  await deliver(from(ANN, 'one', 'two'))
+  for (const [n] of passing.entries()) {
+    await ledgerIs([{}, { state: 'queued', attempts: n + 1 }, { attempts: 0 }])
+    const [{ pause }] = await query('SELECT extract(epoch FROM try_at - updated_at)::int AS pause FROM whatsapp_deliveries WHERE id = 2')
+    t.equal(pause, 4 ** n)
+    await hurry()
+  }
+  await ledgerIs([{}, { state: 'sent', attempts: 5, error_code: null }, { state: 'sent' }])
+  t.same(await query('SELECT FROM whatsapp_holds'), [])
+})
+
+t.test('trouble that Meta tells of by a status, after it took the message', { buffered: true }, async t => {
+  const { lines, logger } = createRecorder()
+  const { deliver, ledgerIs, query, tryAgain, allDone, hurry } = await start(t, { bot: 'simulated', logger })
+  const tell = (id: string, to: string, is: string, more?: object) => deliver(webhook({ statuses: [status(id, to, is, more)] }))
+  const probeWaits = () => until(async () => (await query("SELECT FROM graphile_worker.jobs WHERE key = 'whatsapp-probe' AND locked_at IS NULL AND run_at > now()")).length === 1 &&
+    (await query('SELECT FROM graphile_worker.jobs')).length === 1)
+
+  await deliver(from(ANN, 'one'))
+  await ledgerIs([{ state: 'sent', whatsapp_id: 'wamid.0001=' }])
+  await deliver(from(BOB, 'two'))
+  await ledgerIs([{}, { state: 'sent', whatsapp_id: 'wamid.0002=' }])
+  await tell('wamid.0001=', ANN, 'failed', UNPAID)
+  await tell('wamid.0002=', BOB, 'failed', UNPAID)
+  await ledgerIs([{ state: 'queued', error_code: 131042 }, { state: 'queued', error_code: 131042 }])
+  await tell('wamid.0001=', ANN, 'sent')
+  await probeWaits()
+  await ledgerIs([{ state: 'queued', error_code: 131042 }, { state: 'queued' }])
+  t.equal(lines.filter(({ level }) => level === 'warn').length, 1)
+
+  // Meta takes it, and says later that it was for nothing.
+  await tryAgain()
+  await ledgerIs([{ state: 'sent', whatsapp_id: 'wamid.0003=' }, { state: 'queued' }])
+  await probeWaits()
+  t.equal((await query('SELECT FROM whatsapp_holds')).length, 1, 'that Meta took it is no proof')
+  await tell('wamid.0003=', ANN, 'failed', UNPAID)
+  await ledgerIs([{ state: 'queued', error_code: 131042 }, { state: 'queued' }])
+  await probeWaits()
+
+  await tryAgain()
+  await ledgerIs([{ state: 'queued' }, { state: 'sent', whatsapp_id: 'wamid.0004=' }])
+  await probeWaits()
+  await tell('wamid.0004=', BOB, 'sent')
+  await ledgerIs([{ state: 'sent', whatsapp_id: 'wamid.0005=' }, { state: 'sent' }])
+  await allDone()
+  t.same(await query('SELECT FROM whatsapp_holds'), [], 'a status that it is on its way ends the hold')
+
+  // No status: after a minute without bad news it ends as well.
+  await tell('wamid.0005=', ANN, 'failed', UNPAID)
+  await ledgerIs([{ state: 'queued' }, { state: 'sent' }])
+  await probeWaits()
+  await tryAgain()
+  await ledgerIs([{ state: 'sent', whatsapp_id: 'wamid.0006=' }, { state: 'sent' }])
+  await probeWaits()
+  await tryAgain()
+  await allDone()
+  t.same(await query('SELECT FROM whatsapp_holds'), [])
+
+  // What passes is sent again by itself.
+  await tell('wamid.0006=', ANN, 'failed', { errors: [{ code: 130429, title: 'Rate limit hit' }] })
+  await ledgerIs([{ state: 'queued', error_code: 130429 }, {}])
+  await hurry()
+  await ledgerIs([{ state: 'sent', whatsapp_id: 'wamid.0007=', error_code: null }, {}])
+  await tell('wamid.0007=', ANN, 'failed', { errors: [{ code: 131026, title: 'Message undeliverable' }] })
+  await ledgerIs([{ state: 'failed', error_code: 131026 }, {}])
+  await tell('wamid.0004=', BOB, 'delivered')
+  await tell('wamid.0004=', BOB, 'failed', UNPAID)
+  await allDone()
+  await ledgerIs([{ state: 'failed' }, { state: 'delivered' }])
+  t.same(await query('SELECT FROM whatsapp_holds'), [], 'what was delivered is not sent again')
+})
+
+t.test('a status with trouble may come before Meta’s answer', { buffered: true }, async t => {
+  const told: string[] = []
+  const { deliver, ledgerIs, tryAgain, onlyProbeWaits, query } = await start(t, {
+    bot: 'simulated',
+    onSent: async ({ id, to }) => {
+      if (told.push(id) === 1) await deliver(webhook({ statuses: [status(id, to, 'failed', { ...UNPAID, timestamp: secondsAgo() })] }))
+    }
+  })
+  await deliver(from(ANN, 'one'))
+  await ledgerIs([{ state: 'queued', error_code: 131042, attempts: 1 }])
+  await onlyProbeWaits()
+  await tryAgain()
+  await ledgerIs([{ state: 'sent', attempts: 2 }])
+  t.equal((await query('SELECT FROM whatsapp_holds')).length, 1)
+})
+
+t.test('the window closes, and an attempt is in doubt, while messages are held', { buffered: true }, async t => {
+  const { deliver, meta, ledgerIs, query, hurry, tryAgain } = await start(t, { bot: 'simulated' })
+  meta.plan({ cut: 'after' }, EXPIRED)
+  await deliver(from(ANN, 'one'))
+  await ledgerIs([{ state: 'queued', attempts: 1, error: 'other side closed' }])
+  await deliver(webhook({ messages: [text(BOB, 'two', { timestamp: secondsAgo(24 * 60 * 60 - 100) })] }))
+  await ledgerIs([{ attempts: 1 }, { state: 'queued', error_code: 190 }])
+  await query("UPDATE whatsapp_contacts SET last_message_at = now() - interval '25 hours' WHERE contact = $1", [BOB])
+  await hurry()
+  // Which of the two the probe takes first is open, so it may have to try more than once.
+  await until(async () => {
+    await tryAgain()
+    return (await query("SELECT FROM whatsapp_deliveries WHERE state = 'queued'")).length === 0
+  })
+  await ledgerIs([{ state: 'sent', attempts: 2 }, { state: 'window_closed', error_code: 190 }])
+})

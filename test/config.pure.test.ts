@@ -1,0 +1,83 @@
+import t from 'tap'
+import { readFileSync } from 'node:fs'
+import { ConfigSchema, examineConfig, readConfig } from '../src/config.ts'
+
+t.test('.env.example names every setting with its default', async t => {
+  const lines = readFileSync('.env.example', 'utf8').split('\n').flatMap(line => /^#([A-Z_]+)=(.*)$/.exec(line) ?? [])
+  const named = Object.fromEntries(lines.flatMap((name, n) => n % 3 === 1 ? [[name, lines[n + 1]]] : []))
+  const defaults = Object.entries(ConfigSchema.properties).map(([name, schema]) => [name, String((schema as { default?: unknown }).default ?? '')])
+  t.same(named, Object.fromEntries(defaults))
+})
+
+t.test('what webhooks may reach is names, addresses and networks', async t => {
+  for (const WEBHOOK_ALLOW of ['bot.internal', 'localhost, 10.0.0.0/8,fd00::/8', '127.0.0.1', '::1', 'Bot_1.internal']) {
+    t.equal(readConfig({ WEBHOOK_ALLOW }).WEBHOOK_ALLOW, WEBHOOK_ALLOW)
+  }
+  for (const WEBHOOK_ALLOW of ['10.0.0.0/33', '10.0.0.300', '0x7f.1', 'http://bot.internal', 'bot.internal:80', 'bot/1', 'a,,b', '*.internal,']) {
+    t.throws(() => readConfig({ WEBHOOK_ALLOW }), { message: /WEBHOOK_ALLOW must be names, addresses or networks/ }, WEBHOOK_ALLOW)
+  }
+})
+
+t.test('proxies that are trusted are addresses and networks', async t => {
+  for (const TRUST_PROXY of ['true', '1', '10.0.0.0/33', '10.0.0.0/0', '::1/129', '10.0.0.0/255.0.0.0', 'loopback/8', '127.0.0.1,', 'proxy.example.com']) {
+    t.throws(() => readConfig({ TRUST_PROXY }), { message: /^Please correct these settings .*\n {2}TRUST_PROXY must be addresses or networks/ }, TRUST_PROXY)
+  }
+})
+
+t.test('settings that are wrong are told in words, all at once, without secrets', async t => {
+  const told = (environment: NodeJS.ProcessEnv) => {
+    try {
+      readConfig(environment)
+      return []
+    } catch (error) {
+      return (error as Error).message.split('\n  ').slice(1)
+    }
+  }
+  t.same(told({
+    LOG_LEVEL: 'verbose',
+    PUBLIC_URL: 'chat.example.com',
+    API_KEYS: 's3cret',
+    PORT: 'abc',
+    BOT_TIMEOUT: '0',
+    RATE_LIMIT: '0',
+    JWT_SECRET: 's3cret',
+    DATABASE_URL: 'mysql://s3cret@localhost/chat',
+    CORS_ORIGINS: 'http://localhost:3000/',
+    MAX_EVENT_LOOP_DELAY: '-1',
+    MAIL_FROM: 'nobody',
+    CORS_ORIGIN: 'http://x'
+  }), [
+    'PORT is "abc"; it must be a whole number from 0 to 65535',
+    'PUBLIC_URL needs http:// or https:// in front: "chat.example.com"',
+    'DATABASE_URL must begin with postgres://, such as postgres://user:password@host:5432/name',
+    'JWT_SECRET needs at least 32 characters',
+    'CORS_ORIGINS: each origin needs http:// or https:// in front and no slash at the end, such as https://app.example.com: "http://localhost:3000/"',
+    'API_KEYS: each key needs at least 16 characters',
+    'BOT_TIMEOUT is "0"; it must be a number, more than 0 and at most 1000000',
+    'MAIL_FROM must be a mail address, such as Parley <no-reply@example.com>: "nobody"',
+    'RATE_LIMIT is "0"; it must be a whole number, 1 or more',
+    'MAX_EVENT_LOOP_DELAY is "-1"; it must be a number from 0 to 1000',
+    'LOG_LEVEL is "verbose"; it may be trace, debug, info, warn, error, fatal, silent',
+    'CORS_ORIGIN is not a setting. Did you mean CORS_ORIGINS?'
+  ])
+  t.same(told({ PUBLIC_URL: 'https://chat.example.com/chat' }), ['PUBLIC_URL must be an address without a path, such as https://chat.example.com: "https://chat.example.com/chat"'])
+})
+
+t.test('every setting whose text can be wrong says what it may be', async t => {
+  for (const [name, schema] of Object.entries(ConfigSchema.properties) as Array<[string, { pattern?: string, format?: string, 'x-rule'?: string }]>) {
+    if (schema.pattern !== undefined || schema.format !== undefined) t.match(schema['x-rule'], /^[: ] ?\w/, name)
+  }
+})
+
+t.test('names that look like a mistyped setting are told, others are not', async t => {
+  const notes = (...names: string[]) => examineConfig(Object.fromEntries(names.map(name => [name, 'x']))).notes
+  t.same(notes('OPENAI_APIKEY', 'JWTSECRET', 'SMPT_URL', 'RATE_LIMIT_LOGINS', 'log_level'), [
+    'OPENAI_APIKEY is not a setting. Did you mean OPENAI_API_KEY?',
+    'JWTSECRET is not a setting. Did you mean JWT_SECRET?',
+    'SMPT_URL is not a setting. Did you mean SMTP_URL?',
+    'RATE_LIMIT_LOGINS is not a setting. Did you mean RATE_LIMIT_LOGIN?',
+    'log_level is not a setting. Did you mean LOG_LEVEL?'
+  ])
+  t.same(notes('PATH', 'HOME', 'HOSTNAME', 'USER', 'PWD', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'POSTGRES_PASSWORD', 'DATABASE_HOST', 'NODE_ENV', 'PORTS', 'npm_config_cache'), [])
+  t.same(examineConfig({ ...process.env }).notes, [], 'nothing that a usual environment has')
+})

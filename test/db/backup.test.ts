@@ -1,0 +1,215 @@
+import t, { type Test } from 'tap'
+import { execFileSync } from 'node:child_process'
+import { readFileSync, statSync } from 'node:fs'
+import { readdir, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { gunzipSync, gzipSync } from 'node:zlib'
+import type pg from 'pg'
+import { joinPostgres } from '../../src/db/embedded.ts'
+import { migrateDown } from '../../src/db/migrate.ts'
+import { freshDatabase, run } from '../support/helper.ts'
+import { installed, startPostgres } from '../support/postgres.ts'
+import { openPlace, until, urlOf, type Client, type Place, type Settings } from '../support/process.ts'
+
+// A backup, and what a restore makes of it, as whoever looks after a server meets them.
+
+t.jobs = 3 // for tests that are `buffered`
+
+/** What a format could stumble over. */
+const TEXTS = ['tab\there', 'lines\n\nand\r\nmore', 'back\\slash \\N \\t', '\\.', 'COPY messages (text) FROM stdin;', 'ends\u2028of\u2029lines\u0085', '𝄞 é', "quo'te $$ \"", '-- PostgreSQL database dump complete',
+  ...['a', 'b', 'c', 'd', 'e'].map(letter => letter.repeat(8_000))]
+
+const ROWS = `
+  SELECT relname AS name, query_to_xml(format('SELECT r::text AS row FROM %s r ORDER BY 1', oid::regclass), true, true, '')::text AS rows
+  FROM pg_class WHERE relkind = 'r' AND relnamespace::regnamespace::text = ANY ('{public,drizzle,graphile_worker}') ORDER BY 1`
+const SAID = 'SELECT conversation_id, id, sender, text, created_at FROM messages WHERE conversation_id = 1 ORDER BY id'
+const MIGRATIONS = 'SELECT created_at FROM drizzle.__drizzle_migrations ORDER BY 1'
+const COLUMNS = `
+  SELECT table_schema, table_name, column_name, udt_name, is_nullable, column_default, is_generated, identity_generation
+  FROM information_schema.columns WHERE table_schema IN ('public', 'drizzle', 'graphile_worker') ORDER BY 1, 2, 3`
+
+/** Every row of every table, as text. */
+const everything = (connection: pg.ClientConfig) => run(connection, ROWS)
+
+/** A server that has been used. Conversation 1 is Ann's. */
+async function fill (place: Place, settings: Settings, connection: pg.ClientConfig) {
+  const server = await place.serve(settings)
+  const ann = await server.join('ann')
+  await ann.patch('/api/me', { email: 'ann@example.com', current_password: 'correct horse' })
+  await ann.post('/api/conversations', { name: 'Plans' })
+  for (const text of TEXTS) await ann.post('/api/conversations/1/messages', { text })
+  await ann.delete('/api/conversations/1/messages/1')
+  for (const user_message of ['hello', 'John', 'Bohemian Rhapsody']) await server.post('/chat', { user_phone: '1111111111', user_message })
+  await run(connection, `
+    INSERT INTO whatsapp_inbox (whatsapp_id, kind, contact, body, sent_at) VALUES ('wamid.1', 'message', '49', '\\x00ff5c2e0a', now());
+    SELECT graphile_worker.add_job('nobody-does-this', '{"a": [1, null]}', job_key => 'later', run_at => now() + interval '1 day')`)
+  return { server, ann }
+}
+
+/** Writes, one message after the other, until it is told to end. */
+function keepWriting (ann: Client) {
+  const over = new AbortController()
+  let sent = 0
+  const writing = (async () => {
+    for (; !over.signal.aborted; sent++) {
+      await ann.post('/api/conversations/1/messages', { text: `Message ${sent}` })
+      await sleep(10)
+    }
+  })()
+  return { sent: () => sent, async end () { over.abort(); await writing } }
+}
+
+async function roundTrip (t: Test, place: Place, settings: Settings, connection: pg.ClientConfig, way: RegExp, options: string[]) {
+  const command = (...args: string[]) => place.run('db/command.ts', args, settings).ended
+  const { server, ann } = await fill(place, settings, connection)
+  const during = path.join(place.folder, 'during.sql.gz')
+
+  const writer = keepWriting(ann)
+  await until(() => writer.sent() > 10)
+  const before = writer.sent()
+  t.match(await command('backup', during, ...options), { code: 0, stdout: way, stderr: '' })
+  await until(() => writer.sent() > before + 10)
+  await writer.end()
+  const all = await run(connection, SAID)
+  t.equal(statSync(during).mode & 0o777, 0o600, 'nobody else reads it')
+  t.same((await readdir(place.folder)).filter(name => name.endsWith('.part')), [])
+
+  server.kill('SIGTERM')
+  await server.ended
+  // An embedded Postgres would go with its server.
+  const [rows, columns] = await whileItRuns(place, settings, async connection => {
+    t.match(await command('backup', ...options), { code: 0, stdout: way, stderr: '' })
+    return [await everything(connection), await run(connection, COLUMNS)]
+  })
+  t.ok(rows.length > 15)
+  const [quiet] = await readdir(path.join(place.dataDir, 'backups'))
+  t.match(quiet, /^parley-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.sql\.gz$/)
+  const file = path.join(place.dataDir, 'backups', quiet!)
+
+  t.match(await command('clean', '--force'), { code: 0 })
+  t.match(await command('backup'), { code: 1, stderr: 'There is nothing to back up: this database has no tables of Parley.\n' })
+  t.match(await command('restore', file), { code: 0, stderr: '', stdout: new RegExp(`All that ${file} holds is in .* again`) }, 'an empty database is not asked about')
+  await whileItRuns(place, settings, async connection => {
+    t.same(await everything(connection), rows, 'row by row')
+    t.same(await run(connection, COLUMNS), columns)
+  })
+
+  t.match(await command('restore', during, '--force'), { code: 0, stderr: '' })
+  await whileItRuns(place, settings, async connection => {
+    const restored = await run(connection, SAID)
+    t.same(restored, all.slice(0, restored.length), 'all up to one moment')
+    t.equal(restored.length % 2, 0, 'no message without its answer')
+    t.ok(restored.length >= 2 * (TEXTS.length + before), 'which is not before the backup began')
+    t.same(restored.slice(2, 2 * TEXTS.length).filter(({ sender }) => sender === 'user').map(({ text }) => text), TEXTS.slice(1))
+  })
+  const again = await place.serve(settings)
+  const next = await again.post('/api/conversations', { name: 'Later' }, { cookie: ann.cookie })
+  t.match(next, { status: 201, body: { id: 3 } }, 'she is still logged in, and ids go on behind those that there are')
+  t.match((await again.post('/chat', { user_phone: '1111111111', user_message: 'And now?' })).body, { bot_message: 'Hello John! Your favorite song is Bohemian Rhapsody' })
+  again.kill('SIGTERM')
+  await again.ended
+  return { file, rows, command }
+}
+
+/** Looks at the database of the settings; the embedded one is kept up by a server meanwhile. */
+async function whileItRuns<T> (place: Place, { DATABASE_URL }: Settings, work: (connection: pg.ClientConfig) => Promise<T>) {
+  if (DATABASE_URL !== undefined) return await work({ connectionString: DATABASE_URL })
+  const { connection, leave } = await joinPostgres(place.dataDir)
+  return await work(connection).finally(leave)
+}
+
+t.test('the embedded database, in whichever way there is here', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const { connection, leave } = await joinPostgres(place.dataDir)
+  t.teardown(leave)
+  await roundTrip(t, place, {}, connection, /^Everything in the embedded database in .* is in \/.*\.sql\.gz, (as a plain copy|by pg_dump)\.\n$/, [])
+})
+
+t.test('a database of one\'s own, as a plain copy', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const database = await freshDatabase(t)
+  const settings = { DATABASE_URL: urlOf(database) }
+  await run(database, 'CREATE TABLE notes (text text)')
+  const { file, command } = await roundTrip(t, place, settings, database, /, as a plain copy\.\n$/, ['--plain'])
+  t.match(await run(database, 'TABLE notes'), [], 'a table of somebody else\'s stays')
+
+  await t.test('a restore asks, and changes nothing while the server runs', async t => {
+    const before = await everything(database)
+    const restore = place.run('db/command.ts', ['restore', file], settings)
+    restore.tell('no\n')
+    t.match(await restore.ended, { code: 0, stdout: /^This puts .* in the place of everything in database .*Type yes: .*Nothing was changed\.\n$/s })
+    t.same(await everything(database), before)
+    const said = await run(database, SAID)
+    const server = await place.serve(settings)
+    t.match(await command('restore', file, '--force'), { code: 1, stderr: 'Parley is running on this database: please stop it first (make stop).\n' })
+    server.kill('SIGTERM')
+    await server.ended
+    t.same(await run(database, SAID), said)
+  })
+
+  await t.test('a file that is broken changes nothing', async t => {
+    const before = await everything(database)
+    const whole = readFileSync(file)
+    const text = gunzipSync(whole).toString()
+    const broken: Record<string, [Buffer, RegExp]> = {
+      cut: [whole.subarray(0, whole.length / 2), /unexpected end of file/],
+      other: [Buffer.from('SELECT 1;\n'), /incorrect header check/],
+      ends: [gzipSync(text.slice(0, text.indexOf('\\.\n'))), /it ends in the middle of a table/],
+      between: [gzipSync(text.slice(0, text.indexOf('COPY public.users'))), /it is not a whole backup/],
+      row: [gzipSync(text.replace('COPY public.users', 'nobody\nCOPY public.users').replace(/(COPY public.users .*\n)/, '$1nonsense\n')), /syntax error/],
+      rows: [gzipSync(text.replace(/(COPY public.users .*\n)/, '$1nonsense\n')), /invalid input syntax for type bigint: "nonsense"/]
+    }
+    for (const [name, [content, why]] of Object.entries(broken)) {
+      const file = path.join(place.folder, `${name}.gz`)
+      await writeFile(file, content)
+      const { code, stderr } = await command('restore', file, '--force')
+      t.equal(code, 1, name)
+      t.match(stderr, new RegExp(`^${file} cannot be restored, and nothing was changed: .*${why.source}`))
+      t.equal(stderr.trim().split('\n').length, 1)
+    }
+    t.match(await command('restore', 'nowhere.gz', '--force'), { code: 1, stderr: /^nowhere\.gz cannot be restored, and nothing was changed: ENOENT/ })
+    t.match(await command('restore'), { code: 1, stderr: /^Please say which backup: make restore FILE=/ })
+    t.same(await everything(database), before)
+  })
+
+  await t.test('a backup that was made some migrations ago is brought up to date', async t => {
+    const old = await freshDatabase(t)
+    const theirs = { DATABASE_URL: urlOf(old) }
+    const newest = await run(old, MIGRATIONS)
+    for (let n = 0; n < 2; n++) await migrateDown(old)
+    const file = path.join(place.folder, 'old.sql.gz')
+    t.match(await place.run('db/command.ts', ['backup', file, '--plain'], theirs).ended, { code: 0 })
+    t.match(await command('restore', file, '--force'), { code: 0, stderr: '' })
+    t.same(await run(database, MIGRATIONS), newest)
+  })
+
+  await t.test('what another version of Parley made', async t => {
+    await run(database, "INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES ('of a later version', 99999999999999)")
+    t.match(await command('backup', '--plain'), { code: 1, stderr: /another version of Parley/ })
+    t.match(await command('restore', file, '--force'), { code: 1, stderr: /another version of Parley/ })
+  })
+})
+
+t.test('by pg_dump, and from one major version of Postgres to another', { buffered: true, skip: installed === undefined && 'no Postgres with pg_dump is installed in /usr/lib/postgresql' }, async t => {
+  const place = await openPlace(t)
+  const { connection } = await startPostgres(t, installed)
+  const settings = { DATABASE_URL: urlOf(connection) }
+  const { file, rows, command } = await roundTrip(t, place, settings, connection, /, by pg_dump\.\n$/, [])
+
+  await t.test('into the embedded one', async t => {
+    const elsewhere = await openPlace(t)
+    t.match(await elsewhere.run('db/command.ts', ['restore', file]).ended, { code: 0, stderr: '' })
+    await whileItRuns(elsewhere, {}, async connection => t.same(await everything(connection), rows))
+  })
+
+  await t.test('a plain copy is for psql, too', async t => {
+    const plain = path.join(place.folder, 'plain.sql.gz')
+    t.match(await command('restore', file, '--force'), { code: 0 })
+    t.match(await command('backup', plain, '--plain'), { code: 0, stdout: /plain copy/ })
+    await run(connection, 'CREATE DATABASE other')
+    const other = { ...connection, database: 'other' }
+    execFileSync(path.join(installed!, 'psql'), ['--quiet', '--single-transaction', '--set=ON_ERROR_STOP=1', '--host', connection.host, '--username=postgres', 'other'], { input: gunzipSync(readFileSync(plain)), stdio: ['pipe', 'ignore', 'inherit'] })
+    t.same(await everything(other), rows)
+  })
+})

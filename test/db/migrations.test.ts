@@ -1,0 +1,56 @@
+import t from 'tap'
+import { existsSync, readdirSync } from 'node:fs'
+import { generateDrizzleJson, generateMigration } from 'drizzle-kit/api'
+import { migrateDown, migrateUp } from '../../src/db/migrate.ts'
+import * as tables from '../../src/db/tables.ts'
+import { freshDatabase, run } from '../support/helper.ts'
+
+/** Everything that the database knows of its schema. */
+const SCHEMA = `
+  SELECT 'column' AS kind, table_name || '.' || column_name AS name, concat_ws(' ', data_type, udt_name, datetime_precision, is_nullable, column_default, identity_generation) AS is
+  FROM information_schema.columns WHERE table_schema = 'public'
+  UNION ALL SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+  UNION ALL SELECT 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+  UNION ALL SELECT 'function', proname, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+  UNION ALL SELECT 'view', viewname, definition FROM pg_views WHERE schemaname = 'public'
+  UNION ALL SELECT 'enum', t.typname, string_agg(e.enumlabel, ',' ORDER BY e.enumsortorder) FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid GROUP BY t.typname
+  UNION ALL SELECT 'bot', name, engine || settings::text FROM chatbots
+  ORDER BY 1, 2`
+
+const NOTHING_LEFT = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace UNION ALL SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace"
+
+const known = readdirSync('drizzle').filter(file => /^\d+_\w+\.sql$/.test(file)).map(file => file.replace('.sql', ''))
+
+t.test('up, down, up leads to the same schema', async t => {
+  const connection = await freshDatabase(t)
+  const before = await run(connection, SCHEMA)
+  t.ok(before.length > 100)
+  const undone = []
+  for (let tag = await migrateDown(connection); tag !== undefined; tag = await migrateDown(connection)) undone.push(tag)
+  t.same(undone.reverse(), known, 'every migration can be undone')
+  t.same(await run(connection, NOTHING_LEFT), [], 'nothing stays behind')
+  await migrateUp(connection)
+  t.same(await run(connection, SCHEMA), before)
+  for (const tag of known) t.ok(existsSync(`drizzle/${tag}.down.sql`))
+})
+
+t.test('a rollback says nothing where nothing was migrated, and refuses what it does not know', async t => {
+  const empty = await freshDatabase(t, 'template0')
+  t.equal(await migrateDown(empty), undefined)
+  const newer = await freshDatabase(t)
+  await run(newer, "INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES ('of a later version', 99999999999999)")
+  await t.rejects(migrateDown(newer), { message: /another version of Parley/ })
+})
+
+t.test('several that start at once migrate once', async t => {
+  const empty = await freshDatabase(t, 'template0')
+  await Promise.all(Array.from({ length: 5 }, () => migrateUp(empty)))
+  t.equal((await run(empty, 'SELECT FROM drizzle.__drizzle_migrations')).length, known.length)
+  t.same(await run(empty, 'SELECT * FROM graphile_worker.jobs'), [], 'the queue is there, too')
+})
+
+t.test('the migrations make what tables.ts says', async t => {
+  const journal = readdirSync('drizzle/meta').filter(file => file.endsWith('_snapshot.json')).sort()
+  const { default: newest } = await import(`../../drizzle/meta/${journal.at(-1)}`, { with: { type: 'json' } })
+  t.same(await generateMigration(newest, generateDrizzleJson(tables, newest.id, undefined, 'snake_case')), [])
+})

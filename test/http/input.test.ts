@@ -1,0 +1,300 @@
+import t, { type Test } from 'tap'
+import { connect as dial, type AddressInfo } from 'node:net'
+import { gzipSync } from 'node:zlib'
+import axios from 'axios'
+import { eventLimitOf } from '../../src/channels/socketio/decoder.ts'
+import { JoinChat, SendMessage, StartChat } from '../../src/channels/socketio/events.ts'
+import { WORDS } from '../../src/http/faults.ts'
+import { startApp, type Headers } from '../support/helper.ts'
+import { connect, startLive, tokenOf, type Refusal } from '../support/live.ts'
+import { exchange } from '../support/raw-http.ts'
+import { begin, documentedRoutes, rightRequest, send, type Route, type Server } from '../support/routes.ts'
+
+// What comes in: how long it may be, what is said when it is wrong, and what counts as a body.
+
+type Json = Record<string, unknown>
+
+const KIB = 1024
+const EVENTS = { start_chat: StartChat, send_message: SendMessage, join_chat: JoinChat } as unknown as Record<string, Json>
+
+/** Everything that is part of a schema and can take a value, with the way to it. What only decides between branches takes none. */
+function partsOf (schema: Json, path: string): Array<{ path: string, schema: Json }> {
+  const lists = ['allOf', 'anyOf', 'oneOf'].flatMap(key => (schema[key] as Json[] | undefined) ?? [])
+  const single = ['items', 'then', 'else', 'additionalProperties'].flatMap(key => typeof schema[key] === 'object' ? [schema[key] as Json] : [])
+  const named = ['properties', 'patternProperties'].flatMap(key => Object.entries((schema[key] as Record<string, Json> | undefined) ?? {}))
+  return [
+    { path, schema },
+    ...[...lists, ...single].flatMap(inner => partsOf(inner, path)),
+    ...named.flatMap(([name, inner]) => partsOf(inner, `${path}.${name}`))
+  ]
+}
+
+/** The schemas of all that comes in, by HTTP and by sockets. */
+async function schemasOf (server: Server): Promise<Array<{ path: string, schema: Json }>> {
+  const routes = await documentedRoutes(server)
+  return [
+    ...routes.flatMap(({ name, body, parameters = [] }) => [
+      ...body === undefined ? [] : partsOf(body as Json, name),
+      ...parameters.flatMap(({ name: parameter, schema }) => partsOf(schema as Json, `${name} ${parameter}`))
+    ]),
+    ...Object.entries(EVENTS).flatMap(([event, schema]) => partsOf(schema, event))
+  ]
+}
+
+// --- lengths ---
+
+/** The settings of a bot are open here, and bounded by its engine's schema, which they are checked by before they are stored. */
+const isSettings = (path: string) => /^(POST|PATCH) \/api\/admin\/bots\S*\.settings$/.test(path)
+
+t.test('whatever comes in has a length, and words for whatever is wrong with it', async t => {
+  const silent = ['type', 'properties', 'items', 'description', 'default', 'allOf', 'if', 'then', 'else', 'patternProperties', 'x-trimmed', 'x-rule', 'writeOnly', 'format', 'title']
+  const parts = await schemasOf(await startApp(t))
+  t.ok(parts.length > 150)
+  const faults = parts.flatMap(({ path, schema }) => {
+    const types = [schema['type']].flat()
+    const rules = ['pattern', 'not', 'anyOf', 'oneOf'].filter(keyword => keyword in schema)
+    return [
+      ...types.includes('string') && schema['maxLength'] === undefined && schema['enum'] === undefined ? [`${path}: a string without a maxLength`] : [],
+      ...types.includes('array') && (schema['maxItems'] === undefined || schema['items'] === undefined) ? [`${path}: a list without maxItems and items`] : [],
+      ...rules.length > 0 && schema['x-rule'] === undefined ? [`${path}: ${rules.join()} without an x-rule that says it to people`] : [],
+      ...Object.keys(schema).length === 0 && !isSettings(path) ? [`${path}: anything at all`] : [],
+      ...Object.keys(schema).filter(keyword => !silent.includes(keyword) && !(keyword in WORDS)).map(keyword => `${path}: ${keyword} has no words in faults.ts`)
+    ]
+  })
+  t.same(faults, [])
+})
+
+/** How many bytes the JSON of a value may take that a schema allows, with each UTF-16 unit escaped. */
+function largest (schema: Json): number {
+  const { maxLength, maxItems = 0, items, properties = {}, allOf = [], anyOf = [], oneOf = [] } = schema as
+    { maxLength?: number, maxItems?: number, items?: Json, properties?: object, allOf?: Json[], anyOf?: Json[], oneOf?: Json[] }
+  const branches = [schema['then'], schema['else'], ...allOf, ...anyOf, ...oneOf].filter(branch => branch !== undefined) as Json[]
+  const own = maxLength !== undefined
+    ? 12 * maxLength + 2
+    : items !== undefined
+      ? maxItems * (largest(items) + 1) + 2
+      : Object.entries(properties).reduce((sum, [name, inner]) => sum + name.length + 4 + largest(inner as Json), 30)
+  return own + Math.max(0, ...branches.map(largest))
+}
+
+t.test('whatever is allowed fits, however its JSON is escaped', async t => {
+  for (const { name, body, responses } of await documentedRoutes(await startApp(t))) {
+    if (body === undefined) continue
+    const [, size, unit] = /BODY_TOO_LARGE: The body is larger than ([\d.]+) (KiB|MiB)/.exec(responses[413]!.description)!
+    const limit = Number(size) * (unit === 'KiB' ? KIB : KIB * KIB)
+    t.ok(largest(body as Json) <= limit, `${name}: ${largest(body as Json)} bytes in ${size} ${unit}`)
+  }
+  for (const [event, schema] of Object.entries(EVENTS)) t.ok(largest(schema) + 50 <= eventLimitOf(event), event)
+  t.ok(12 * 100_000 + 1000 <= eventLimitOf('send_message'), 'texts of 100,000 code points would fit, too')
+})
+
+/** A text that takes a second to compose, where anybody does. */
+const MARKS = ['\u0315', '\u0300', '\u05ae', '\u0316', '\u059a', '\u0301', '\u0323'].join('').repeat(4_200)
+
+/** How long the longest text was that was composed, or matched with one of these patterns. */
+function watchTexts (t: Test, patterns: Set<string>) {
+  const { normalize } = String.prototype
+  const { test } = RegExp.prototype
+  const longest = { normalized: 0, matched: 0 }
+  // eslint-disable-next-line no-extend-native -- to see what is done, as it is done
+  String.prototype.normalize = function (this: string, ...args) {
+    longest.normalized = Math.max(longest.normalized, this.length)
+    return normalize.call(this, ...args as [string])
+  }
+  // eslint-disable-next-line no-extend-native -- to see what is done, as it is done
+  RegExp.prototype.test = function (text) {
+    if (patterns.has(this.source)) longest.matched = Math.max(longest.matched, text.length)
+    return test.call(this, text)
+  }
+  t.teardown(() => {
+    Object.assign(String.prototype, { normalize })
+    Object.assign(RegExp.prototype, { test })
+  })
+  return longest
+}
+
+t.test('what is too long is refused before it is composed or matched', async t => {
+  const server = await startLive(t)
+  const patterns = new Set((await schemasOf(server)).flatMap(({ schema }) => schema['pattern'] === undefined ? [] : [new RegExp(schema['pattern'] as string).source]))
+  t.ok(patterns.size >= 5)
+  const ann = await server.as('ann')
+  const socket = await connect(t, server.url, { auth: { token: tokenOf(ann) } })
+  const texts = watchTexts(t, patterns)
+
+  for (const route of await documentedRoutes(server)) {
+    const fields = Object.entries(route.body?.properties ?? {})
+    if (fields.length === 0) continue
+    const { ann, url } = await begin(server, route)
+    for (const [name, { type }] of fields) {
+      for (const value of [MARKS, [MARKS], Array.from({ length: 8_000 }, (_, n) => `\u0300${n}`)]) {
+        const { headers, payload } = rightRequest({ example: { ...route.example, body: { ...route.example.body, [name]: value } } })
+        const { statusCode } = await send(server, route, url(), { ...ann.headers, ...headers }, payload)
+        t.ok([400, 413].includes(statusCode), `${route.name} with a long ${name}, of type ${type}: ${statusCode}`)
+      }
+    }
+  }
+  for (const input of [{ users: [MARKS] }, { users: Array(2_000).fill('\u0300\u0315') }, { name: MARKS }, { bots: [MARKS] }]) {
+    t.match(await socket.emitWithAck('start_chat', input) as Refusal, { code: 'INVALID_REQUEST' })
+  }
+  t.match(await socket.emitWithAck('send_message', { chat_session_id: 1, text: MARKS, client_id: MARKS }) as Refusal, { code: 'INVALID_MESSAGE' })
+  t.ok(texts.normalized > 0 && texts.normalized <= 2_000, `${texts.normalized} characters were composed at once`)
+  t.ok(texts.matched > 0 && texts.matched <= 2_000, `${texts.matched} characters were matched at once`)
+})
+
+t.test('tokens and keys that are too long are worth nothing', async t => {
+  const { anyone, app } = await startApp(t)
+  const verified = t.capture(app.jwt, 'verify', app.jwt.verify.bind(app.jwt))
+  const token = 'x'.repeat(5_000)
+  t.equal((await anyone.get('/api/me', { authorization: `Bearer ${token}` })).statusCode, 401)
+  t.equal((await anyone.get('/api/me', { cookie: `session=${token}` })).statusCode, 401)
+  t.match((await anyone.post('/chat', { content: 'Hi' }, { authorization: `Bearer ${token}` })).json(), { code: 'INVALID_TOKEN' })
+  t.match((await anyone.post('/chat', { content: 'Hi', token })).json(), { details: [{ path: 'token', message: 'may have at most 4,096 characters' }] })
+  t.equal(verified().length, 0)
+  t.match((await anyone.get('/chat/initial', { 'x-api-key': 'k'.repeat(5_000) })).json(), { code: 'INVALID_API_KEY' })
+  t.match((await anyone.post('/chat/whatsapp', '{}', { 'x-hub-signature-256': `sha256=${'0'.repeat(5_000)}` })).json(), { code: 'INVALID_SIGNATURE' })
+})
+
+// --- words ---
+
+t.test('what is wrong is said to people, once for each fault', async t => {
+  const { as, anyone, query } = await startApp(t)
+  const ann = await as('ann')
+  await query("UPDATE users SET role = 'admin' WHERE username = 'ann'")
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
+  const messages = `/api/conversations/${id}/messages`
+  const webhook = { name: 'hook', engine: 'webhook', settings: { url: 'https://hook.example.com', secret: 'a secret of 16 characters' } }
+  const bot = (await ann.post('/api/admin/bots', webhook)).json().id
+  const limit = 'must be a whole number from 1 to 200'
+  const rows: Array<[asked: Promise<{ json: () => object }>, details: Array<[path: string, message: string]>, error?: string]> = [
+    [anyone.post('/api/signup', { username: 'al', password: '1234567', name: ' ', email: 'x' }),
+      [['username', 'needs at least 3 characters'], ['password', 'needs at least 8 characters'], ['name', 'must not be empty'], ['email', 'needs at least 3 characters']]],
+    [anyone.post('/api/signup', { username: 'a\tb', password: 'x'.repeat(129), email: 'ann at example.com' }),
+      [['username', 'may contain only visible characters'], ['password', 'may have at most 128 characters'], ['email', 'must be an e-mail address such as ann@example.com']]],
+    [anyone.post('/api/signup', { name: 7 }), [['username', 'is required'], ['password', 'is required'], ['name', 'must be a string']]],
+    [anyone.post('/api/signup'), [['', 'is required']], 'The body is required'],
+    [anyone.post('/api/signup', [] as object), [['', 'must be an object']], 'The body must be an object'],
+    [ann.patch('/api/me', { name: 7, email: 'me' }), [['name', 'must be a string or null'], ['email', 'needs at least 3 characters']]],
+    [ann.patch('/api/me', { phone_number: 'call me' }), [['phone_number', 'cannot be read. A phone number has 3 to 15 digits, with an optional +. “c” does not belong there']]],
+    [ann.get('/api/conversations?limit=0&messages=201'), [['limit', limit], ['messages', 'must be a whole number from 0 to 200']]],
+    [ann.get('/api/conversations?limit=many'), [['limit', limit]]],
+    [ann.get('/api/conversations/first'), [['id', 'must be a whole number from 1 to 9,007,199,254,740,991']]],
+    [ann.get(`${messages}?before=2&after=1`), [['', 'takes before or after, not both']], 'The query takes before or after, not both'],
+    [ann.get('/api/me/usage?before=tomorrow'), [['before', 'must be a day such as 2026-11-21']]],
+    [ann.get('/api/admin/deliveries?state=lost&since=2026-13-01T00:00:00Z'), [['state', 'must be one of queued, sent, delivered, read, failed, window_closed']]],
+    [ann.get('/api/admin/deliveries?since=2026-13-01T00:00:00Z'), [['since', 'must be a time that exists']]],
+    [ann.get('/api/admin/deliveries?since=yesterday&contact=a%20b'),
+      [['contact', 'may contain only printable ASCII characters, and no spaces'], ['since', 'must be a time in UTC such as 2026-11-21T10:00:00Z']]],
+    [ann.post('/api/conversations', { name: 'x'.repeat(201), bots: Array.from({ length: 9 }, (_, n) => `bot ${n}`) }), [['name', 'may have at most 200 characters'], ['bots', 'may have at most 8 entries']]],
+    [ann.post('/api/conversations', { name: 'Plans', bots: ['a', 'a'] }), [['bots', 'must not have the same entry twice']]],
+    [ann.post('/api/conversations', { name: 'Plans', bots: [7, 'b', null] }), [['bots.0', 'must be a string'], ['bots.2', 'must be a string']]],
+    [ann.patch(`/api/conversations/${id}`, { when_busy: 'zzz' }), [['when_busy', 'must be one of queue, interrupt, reject']]],
+    [ann.post(messages, { text: '  ' }), [['text', 'must not be empty']]],
+    [ann.post(messages, { text: 'Hi', client_id: 'ä'.repeat(256) }), [['client_id', 'may have at most 255 characters']]],
+    [ann.post(messages, { text: 'Hi' }, { 'idempotency-key': 'clé' }), [['idempotency-key', 'may contain only printable ASCII characters']]],
+    [ann.post('/api/admin/bots', { name: 'a bot', engine: 'abacus', settings: {} }),
+      [['name', 'may contain only letters from a to z, digits, _ and -'], ['engine', 'must be one of simulated, guided, openai, webhook']]],
+    [ann.post('/api/admin/bots', { ...webhook, settings: { url: 'ftp://x', temperature: 1 } }),
+      [['settings.secret', 'is required'], ['settings.temperature', 'is not a known field'], ['settings.url', 'must be an http or https address without a user name, a password or a fragment']]],
+    [ann.patch(`/api/admin/bots/${bot}`, { settings: { greeting: '' } }), [['settings.url', 'is required'], ['settings.greeting', 'must not be empty']]],
+    [anyone.post('/chat', { content: 7, token: 7 }), [['content', 'must be a string'], ['token', 'must be a string']], '400 Bad Request: content must be a string'],
+    [anyone.post('/login', { id: true, passcode: 7 }), [['id', 'must be a string or a number'], ['passcode', 'must be a string']]],
+    [anyone.post('/login', { id: 1e21, passcode: 'x' }), [['id', 'must be a string, since JSON does not carry a number of that size exactly']]]
+  ]
+  for (const [asked, details, sentence] of rows) {
+    const said = (await asked).json() as { error: string, details: object[] }
+    const [path, message] = details[0]!
+    t.match(said, { statusCode: 400, code: 'INVALID_REQUEST', error: sentence ?? `${path} ${message}` })
+    t.same(said.details, details.map(([path, message]) => ({ path, message })))
+  }
+})
+
+// --- what counts as a body ---
+
+/** What comes back for a request as it is written here, on a connection of its own. */
+async function sendRaw (port: number, request: string[], body = '') {
+  const answer = await exchange(port, `${request.join('\r\n')}\r\nHost: x\r\nConnection: close\r\n\r\n${body}`)
+  return { status: Number(/^HTTP\/1.1 (\d+)/.exec(answer)![1]), answer }
+}
+
+t.test('an empty body is none, whatever its type', async t => {
+  const server = await startApp(t)
+  const { app } = server
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const types = ['application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data; boundary=x', 'application/json', 'application/octet-stream', 'nonsense', undefined]
+  const routes = (await documentedRoutes(server)).filter(({ method, path }) => method !== 'GET' && !path.endsWith('/whatsapp'))
+  const empty = ['POST /api/conversations/{id}/stop', 'POST /api/conversations/{id}/messages/{message}/regenerate', 'POST /api/logout', 'POST /api/email/resend']
+  t.same(empty.filter(name => !routes.some(route => route.name === name)), [], 'those that front ends were refused at')
+
+  for (const route of routes) {
+    if (route.method === 'DELETE' && route.body === undefined) continue
+    const ask = async (headers: string[]) => {
+      const { ann, url } = await begin(server, route)
+      const own = Object.entries(ann.headers).map(([name, value]) => `${name}: ${value}`)
+      const isChunked = headers.some(header => header.startsWith('Transfer-Encoding'))
+      return await sendRaw(port, [`${route.method} ${url()} HTTP/1.1`, ...own, ...headers], isChunked ? '0\r\n\r\n' : '')
+    }
+    for (const [nth, type] of types.entries()) {
+      const typed = type === undefined ? [] : [`Content-Type: ${type}`]
+      const { status, answer } = await ask([...typed, nth % 2 === 0 ? 'Content-Length: 0' : 'Transfer-Encoding: chunked'])
+      if (route.body === undefined) t.equal(status, route.example.status, `${route.name}, ${type}`)
+      else t.match(answer, /(is|are) required/, `${route.name}, ${type}`)
+    }
+  }
+})
+
+t.test('as HTTP clients send it', async t => {
+  const server = await startLive(t)
+  const ann = await server.as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
+  const stop = `${server.url}/api/conversations/${id}/stop`
+  const headers = { ...ann.headers, connection: 'close' }
+  for (const send of [() => axios.post(stop, undefined, { headers }), () => axios.post(stop, null, { headers }), () => axios.post(stop, '', { headers: { ...headers, 'content-type': 'text/plain' } })]) {
+    t.equal((await send()).status, 204)
+  }
+  for (const body of [undefined, '', new URLSearchParams(), new Blob([])]) {
+    t.equal((await fetch(stop, { method: 'POST', headers, ...body !== undefined && { body } })).status, 204)
+  }
+})
+
+t.test('a body of another type is refused, also one that does not tell its length', async t => {
+  const { app } = await startApp(t)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const chunked = (type: string, body: string) => sendRaw(port, ['POST /api/login HTTP/1.1', `Content-Type: ${type}`, 'Transfer-Encoding: chunked'], body)
+  t.match((await chunked('text/plain', '5\r\nhello\r\n0\r\n\r\n')).answer, /415[^]*UNSUPPORTED_MEDIA_TYPE/)
+  t.match((await chunked('text/plain', '5\r\nhello\r\n')).answer, /415[^]*UNSUPPORTED_MEDIA_TYPE/, 'without waiting for its end')
+})
+
+t.test('a body of another type that breaks off before it begins is the client’s doing', async t => {
+  const logged: Array<{ level: number, code?: string }> = []
+  const { pino } = await import('pino')
+  const { app } = await startApp(t, {}, pino({ level: 'info' }, { write: (line: string) => { logged.push(JSON.parse(line)) } }))
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const socket = dial(port, '127.0.0.1', () => { socket.write('POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n') })
+  while (logged.length < 2) await new Promise(resolve => setTimeout(resolve, 10)) // that it listens, and that a request came
+  socket.destroy()
+  while (!logged.some(({ code }) => code === 'INVALID_REQUEST')) await new Promise(resolve => setTimeout(resolve, 10))
+  t.ok(logged.every(({ level }) => level === 30), 'nothing of ours is away or broken')
+})
+
+t.test('a compressed body is refused as what it is', async t => {
+  const server = await startApp(t)
+  const { anyone } = server
+  const login = { username: 'ann', password: 'correct horse' }
+  await server.as('ann')
+  const json = { 'content-type': 'application/json' }
+  for (const encoding of ['gzip', 'br', 'deflate', 'GZIP', 'gzip, gzip', 'zstd']) {
+    const answer = await anyone.post('/api/login', gzipSync(JSON.stringify(login)), { ...json, 'content-encoding': encoding })
+    t.match([answer.statusCode, answer.json()], [415, {
+      code: 'UNSUPPORTED_MEDIA_TYPE', error: 'A compressed body is not supported, please send it without Content-Encoding'
+    }], encoding)
+    t.equal(answer.headers['accept-encoding'], 'identity', 'how it is taken, by RFC 9110, 12.5.3')
+  }
+  for (const encoding of ['identity', ' Identity ', '']) t.equal((await anyone.post('/api/login', login, { ...json, 'content-encoding': encoding })).statusCode, 200, encoding)
+  const route = (await documentedRoutes(server)).find(({ name }) => name === 'POST /chat') as Route
+  const { url } = await begin(server, route)
+  const headers: Headers = { ...json, 'content-encoding': 'gzip' }
+  t.match((await send(server, route, url(), headers, gzipSync('{}'))).json(), { bot_message: /compressed/, user_phone: '' })
+})

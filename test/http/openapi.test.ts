@@ -1,0 +1,167 @@
+import t from 'tap'
+import { execFile } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { tidy } from '../../src/http/openapi-document.ts'
+import { startApp } from '../support/helper.ts'
+
+// The description of the API at /openapi.json, as programs read it that generate clients from it.
+
+interface Content { schema: { $ref?: string, type?: string, items?: { $ref?: string }, anyOf?: unknown[] }, example?: unknown }
+interface Response { $ref?: string, description: string, content?: Record<string, Content> }
+interface Operation { operationId: string, tags: string[], security: unknown[], requestBody?: { content: Record<string, Content> }, responses: Record<string, Response> }
+interface Description {
+  info: { title: string, license: unknown }
+  servers: Array<{ url: string }>
+  tags: Array<{ name: string, description: string }>
+  paths: Record<string, Record<string, Operation>>
+  components: { schemas: Record<string, unknown>, responses: Record<string, Response> }
+}
+
+/** Generated clients call these functions: a name in this list must not change. */
+const OPERATION_IDS: Record<string, string> = {
+  'GET /': 'getPage',
+  'GET /api/test': 'getGreeting',
+  'GET /health/live': 'getLiveness',
+  'GET /health/ready': 'getReadiness',
+  'GET /metrics': 'getMetrics',
+  'POST /chat': 'chat',
+  'GET /chat/initial': 'beginGuestChat',
+  'GET /chat/whatsapp': 'verifyWhatsAppWebhook',
+  'POST /chat/whatsapp': 'receiveWhatsAppWebhook',
+  'POST /api/chat': 'chatUnderApi',
+  'GET /api/chat/initial': 'beginGuestChatUnderApi',
+  'GET /api/chat/whatsapp': 'verifyWhatsAppWebhookUnderApi',
+  'POST /api/chat/whatsapp': 'receiveWhatsAppWebhookUnderApi',
+  'POST /register': 'register',
+  'POST /login': 'logInForToken',
+  'POST /api/signup': 'signUp',
+  'GET /api/settings': 'getSettings',
+  'POST /api/login': 'logIn',
+  'POST /api/logout': 'logOut',
+  'GET /api/logout': 'logOutByGet',
+  'POST /api/password/forgot': 'forgotPassword',
+  'POST /api/password/reset': 'resetPassword',
+  'POST /api/email/verify': 'verifyEmail',
+  'POST /api/email/resend': 'resendVerification',
+  'GET /api/conversations': 'listConversations',
+  'POST /api/conversations': 'createConversation',
+  'GET /api/conversations/{id}': 'getConversation',
+  'PUT /api/conversations/{id}': 'renameConversation',
+  'PATCH /api/conversations/{id}': 'updateConversation',
+  'DELETE /api/conversations/{id}': 'deleteConversation',
+  'GET /api/conversations/{id}/messages': 'listMessages',
+  'POST /api/conversations/{id}/messages': 'sendMessage',
+  'GET /api/conversations/{id}/messages/{message}': 'getMessage',
+  'PUT /api/conversations/{id}/messages/{message}': 'editMessage',
+  'DELETE /api/conversations/{id}/messages/{message}': 'deleteMessage',
+  'GET /api/conversations/{id}/events': 'streamEvents',
+  'POST /api/conversations/{id}/stop': 'stopReplies',
+  'POST /api/conversations/{id}/messages/{message}/regenerate': 'regenerateReply',
+  'DELETE /api/me': 'deleteMe',
+  'GET /api/me': 'getMe',
+  'PATCH /api/me': 'updateMe',
+  'GET /api/me/sessions': 'listSessions',
+  'DELETE /api/me/sessions/{id}': 'endSession',
+  'GET /api/me/usage': 'getMyUsage',
+  'GET /api/me/export': 'exportMyData',
+  'GET /api/conversations/{id}/users': 'listMembers',
+  'POST /api/conversations/{id}/users': 'addMember',
+  'DELETE /api/conversations/{id}/users/{user}': 'removeMember',
+  'GET /api/conversations/{id}/bots': 'listConversationBots',
+  'POST /api/conversations/{id}/bots': 'addConversationBot',
+  'DELETE /api/conversations/{id}/bots/{bot}': 'removeConversationBot',
+  'GET /api/bots': 'listBots',
+  'GET /api/admin/users': 'listUsers',
+  'POST /api/admin/users': 'createUser',
+  'GET /api/admin/users/{id}': 'getUser',
+  'PATCH /api/admin/users/{id}': 'updateUser',
+  'DELETE /api/admin/users/{id}': 'deleteUser',
+  'DELETE /api/admin/users/{id}/sessions': 'endUserSessions',
+  'GET /api/admin/invitations': 'listInvitations',
+  'POST /api/admin/invitations': 'createInvitation',
+  'DELETE /api/admin/invitations/{id}': 'revokeInvitation',
+  'GET /api/admin/log': 'listAdminLog',
+  'GET /api/admin/usage': 'getUsage',
+  'GET /api/admin/bots': 'listBotSettings',
+  'POST /api/admin/bots': 'createBot',
+  'PATCH /api/admin/bots/{id}': 'updateBot',
+  'DELETE /api/admin/bots/{id}': 'deleteBot',
+  'GET /api/admin/deliveries': 'listDeliveries',
+  'POST /api/admin/deliveries/{id}/retry': 'retryDelivery',
+  'POST /api/admin/whatsapp/templates/{name}': 'sendWhatsAppTemplate'
+}
+
+t.test('the name of each operation stays', async t => {
+  const { operations } = await describe(t)
+  const found = Object.fromEntries(operations.map(({ name, operationId }) => [name, operationId]))
+  t.strictSame(found, OPERATION_IDS)
+  const names = Object.values(found)
+  t.equal(new Set(names).size, names.length, 'each name once')
+  for (const name of names) t.match(name, /^[a-z]+([A-Z][a-z]+)*$/)
+})
+
+t.test('sections, schemas, servers, licence', async t => {
+  const { description: { info, servers, tags, components, paths }, operations, length } = await describe(t)
+  t.ok(length < 150_000, `${length} bytes`)
+  t.match(info, { title: 'Parley', license: { identifier: 'MIT' } })
+  t.match(servers, [{ url: '/' }])
+  t.equal(tags[0]!.name, 'accounts')
+  for (const { name, description } of tags) t.match(description, /^[A-Z].+\.$/, name)
+  for (const { name, tags: [tag, ...more], security } of operations) {
+    t.ok(tags.some(known => known.name === tag), `${name} is in a section that is described`)
+    t.same(more, [])
+    t.ok(Array.isArray(security), `${name} says whether one must be logged in`)
+  }
+  for (const name of ['Message', 'Conversation', 'Error']) t.ok(components.schemas[name], name)
+  t.same(Object.keys(paths['/metrics']!['get']!.responses['200']!.content!), ['text/plain'])
+})
+
+t.test('every body and every answer has a named schema and an example', async t => {
+  const { description: { components }, operations } = await describe(t)
+  for (const { name, requestBody, responses } of operations) {
+    const answers = Object.entries(responses).map(([status, response]): [string, Response] =>
+      [status, response.$ref === undefined ? response : components.responses[response.$ref.replace(/.*\//, '')]!])
+    for (const [where, content] of [['the body', requestBody?.content] as const, ...answers.map(([status, { content }]) => [status, content] as const)]) {
+      for (const [type, { schema, example }] of Object.entries(content ?? {})) {
+        t.not(example, undefined, `${name}, ${where}: an example`)
+        if (type === 'application/json') t.ok(schema.$ref ?? schema.items?.$ref ?? schema.anyOf, `${name}, ${where}: a named schema`)
+      }
+    }
+  }
+})
+
+t.test('redocly lint finds nothing', async t => {
+  const { text } = await describe(t)
+  const folder = t.testdir()
+  await writeFile(path.join(folder, 'openapi.json'), text)
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [fileURLToPath(import.meta.resolve('@redocly/cli/bin/cli.js')), 'lint', 'openapi.json'], {
+    cwd: folder, env: { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' }
+  })
+  t.match(stdout + stderr, 'Your API description is valid')
+  t.notMatch(stdout + stderr, /warning|error/i)
+})
+
+t.test('the page for people bears our name', async t => {
+  const { anyone } = await startApp(t)
+  t.match((await anyone.get('/docs')).payload, '<title>Parley API</title>')
+})
+
+t.test('two schemas cannot have one name', async t => {
+  const answer = (title: string, type: string) => ({ description: 'Default Response', content: { 'application/json': { schema: { title, type: 'object', properties: { text: { type } } } } } })
+  const operation = (operationId: string, title: string, type: string) => ({ operationId, responses: { 200: answer(title, type) } })
+  const document = (second: string) => ({ paths: { '/a': { get: operation('a', 'Text', 'string'), post: operation('b', second, 'integer') } }, components: {} })
+  t.same(Object.keys(tidy(document('Number')).components['schemas'] as object), ['Text', 'Number'])
+  t.throws(() => tidy(document('Text')), { message: 'Two schemas have the title Text: please give each its own.' })
+})
+
+async function describe (t: Parameters<typeof startApp>[0]) {
+  const { anyone } = await startApp(t)
+  const text = (await anyone.get('/openapi.json')).body
+  const description = JSON.parse(text) as Description
+  const operations = Object.entries(description.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, ...operation })))
+  return { text, description, operations, length: Buffer.byteLength(text) }
+}

@@ -1,0 +1,500 @@
+import t, { type Test } from 'tap'
+import { EventEmitter, once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import http from 'node:http'
+import { connect as connectTo, type Socket as TcpSocket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Socket } from 'socket.io-client'
+import { createSocketGuard } from '../../src/channels/socketio/guard.ts'
+import { ConfigSchema, type Config } from '../../src/config.ts'
+import * as errors from '../../src/errors.ts'
+import { API_KEY, startApp, type Client, type Headers } from '../support/helper.ts'
+import { connect, dial, next, refused, startLive, tokenOf, type Server } from '../support/live.ts'
+import { until } from '../support/process.ts'
+import { exchange } from '../support/raw-http.ts'
+import { begin, documentedRoutes, rightRequest } from '../support/routes.ts'
+
+// What one user or one address may have, read and keep open, so that something is left for the others.
+
+const MIB = 1024 * 1024
+
+const startLimited = async (t: Test, changes: Partial<Config> = {}) =>
+  await startLive(t, { RATE_LIMITS: 'on', RATE_LIMIT: 100_000, RATE_LIMIT_ENTRY: 1_000, RATE_LIMIT_LOGIN: 1_000, TRUST_PROXY: '127.0.0.1', ...changes })
+
+/** Gives a user so many conversations, each with so many messages of this text, all at once. */
+async function fill ({ query }: Pick<Server, 'query'>, username: string, conversations: number, messages: number, text: string) {
+  await query(`
+    WITH owner AS (SELECT id FROM users WHERE username = $1),
+    made AS (
+      INSERT INTO conversations (name, owner_id, last_rev, last_updated)
+      SELECT 'Chat ' || n, owner.id, $3, '2026-11-01'::timestamptz + make_interval(secs => n % 7) FROM owner, generate_series(1, $2::int) n
+      RETURNING id, owner_id, last_updated
+    ), joined AS (
+      INSERT INTO conversation_users (conversation_id, user_id, used_in) SELECT id, owner_id, date_bin('1 minute', last_updated, 'epoch') FROM made
+    )
+    INSERT INTO messages (conversation_id, id, rev, sender, user_id, text)
+    SELECT made.id, m, m, 'user', owner_id, $4 FROM made, generate_series(1, $3::int) m`, [username, conversations, messages, text])
+}
+
+/** The addresses of all pages, one after the other, and what each holds. */
+async function pagesOf (client: Client, first: string) {
+  const pages: Array<{ bytes: number, entries: Array<{ id: number, messages?: unknown[] }> }> = []
+  for (let url: string | undefined = first; url !== undefined;) {
+    const answer = await client.get(url)
+    if (answer.statusCode !== 200) throw new Error(answer.payload)
+    pages.push({ bytes: answer.rawPayload.length, entries: answer.json() })
+    url = /<([^>]*)>; rel="next"/.exec(String(answer.headers['link'] ?? ''))?.[1]
+  }
+  return pages
+}
+
+/** A page that has one conversation only has the page's bytes of messages, and the conversation's own fields. */
+const ONE_CONVERSATION = MIB + 1_000
+
+t.test('every page ends at a mebibyte, whatever is on it, and nothing is left out or comes twice', async t => {
+  const server = await startApp(t)
+  const { db } = server
+  let read = 0
+  const query = db.$client.query.bind(db.$client) as (...args: unknown[]) => Promise<{ rows: Array<{ json?: string }> }>
+  db.$client.query = (async (...args: unknown[]) => {
+    const answer = await query(...args)
+    for (const { json = '' } of answer.rows) read += Buffer.byteLength(json)
+    return answer
+  }) as never
+  const texts = { emoji: '😀'.repeat(8000), quotes: '"'.repeat(8000), control: '\u0001'.repeat(8000), short: 'Hi' }
+  for (const [username, text] of Object.entries(texts)) {
+    const client = await server.as(username)
+    const number = username === 'short' ? 53 : 8
+    await fill(server, username, number, 50, text)
+    const conversations = await pagesOf(client, '/api/conversations')
+    const ids = conversations.flatMap(({ entries }) => entries.map(({ id }) => id))
+    t.same([ids.length, new Set(ids).size], [number, number], `${username}: all conversations, each once`)
+    t.ok(conversations.every(({ bytes, entries }) => bytes <= (entries.length === 1 ? ONE_CONVERSATION : MIB)), `${username}: ${conversations.map(({ bytes }) => bytes)}`)
+    t.ok(conversations.every(({ entries }) => entries.length > 0 && entries.every(({ messages }) => messages!.length > 0)))
+    if (username === 'short') {
+      t.equal(conversations.length, 2)
+      t.ok(conversations.every(({ entries }) => entries.every(({ messages }) => messages!.length === 50)), 'of short messages all come along')
+    }
+    const [id] = ids
+    const one = await client.get(`/api/conversations/${id}?messages=200`)
+    t.ok(one.rawPayload.length < ONE_CONVERSATION)
+    const shown = one.json().messages.map(({ id }: { id: number }) => id)
+    t.same(shown, Array.from({ length: shown.length }, (_, n) => 50 - shown.length + n + 1), 'the newest ones, oldest first, without a gap')
+    const messages = await pagesOf(client, `/api/conversations/${id}/messages?limit=200`)
+    t.ok(messages.every(({ bytes }) => bytes <= MIB))
+    t.same(messages.flatMap(({ entries }) => entries.toReversed().map(({ id }) => id)), Array.from({ length: 50 }, (_, n) => 50 - n))
+    const changes = await pagesOf(client, `/api/conversations/${id}/messages?after=0`)
+    t.ok(changes.every(({ bytes }) => bytes < 2 * MIB))
+    t.same(changes.flatMap(({ entries }) => entries.map(({ id }) => id)), Array.from({ length: 50 }, (_, n) => n + 1))
+
+    for (const url of ['/api/conversations?limit=200&messages=200', `/api/conversations/${id}/messages?limit=200`]) {
+      read = 0
+      const { rawPayload } = await client.get(url)
+      t.ok(read > 0 && read < rawPayload.length, `${username}: the database sends ${read} bytes for ${rawPayload.length}`)
+    }
+  }
+
+  const ann = await server.as('ann')
+  await fill(server, 'ann', 2, 3, 'x'.repeat(3 * MIB))
+  const large = await pagesOf(ann, '/api/conversations')
+  t.same(large.map(({ entries }) => entries.map(({ messages }) => messages!.length)), [[1], [1]], 'a first message that is larger by itself still comes')
+  const [{ id }] = large[0]!.entries as [{ id: number }]
+  t.same((await pagesOf(ann, `/api/conversations/${id}/messages`)).map(({ entries }) => entries.map(({ id }) => id)), [[3], [2], [1]])
+
+  await server.query("UPDATE users SET role = 'admin' WHERE username = 'ann'")
+  await server.query("INSERT INTO chatbots (name, engine, settings) SELECT 'bot-' || n, 'simulated', jsonb_build_object('greeting', repeat('x', 60000)) FROM generate_series(1, 60) n")
+  for (const url of ['/api/admin/bots?limit=200', '/api/bots?limit=200']) {
+    const bots = await pagesOf(ann, url)
+    t.ok(bots.every(({ bytes }) => bytes <= MIB), `${url}: ${bots.map(({ bytes }) => bytes)}`)
+    t.equal(new Set(bots.flatMap(({ entries }) => entries.map(entry => JSON.stringify(entry).slice(0, 60)))).size, 63)
+  }
+})
+
+t.test('one account that asks for all it can leaves room for twenty others', async t => {
+  const server = await startLimited(t, { DATABASE_POOL: 10, MAX_EVENT_LOOP_DELAY: 0 })
+  const greedy = await server.as('greedy')
+  await fill(server, 'greedy', 50, 50, '😀'.repeat(8000))
+  const others = []
+  for (let n = 0; n < 20; n++) others.push(await server.as(`user-${n}`))
+
+  const over = new AbortController()
+  const statuses = new Map<number, number>()
+  const attack = Promise.all(Array.from({ length: 60 }, async () => {
+    while (!over.signal.aborted) {
+      const answer = await fetch(`${server.url}/api/conversations?limit=200&messages=200`, { headers: greedy.headers })
+      await answer.arrayBuffer()
+      statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1)
+      if (answer.status === 429) {
+        if (answer.headers.get('retry-after') !== '1') t.fail('it is not told when to come back')
+        await sleep(50)
+      }
+    }
+  }))
+  const times: number[] = []
+  const answers = await Promise.all(others.map(async ({ headers }) => {
+    const said = []
+    for (let n = 0; n < 10; n++) {
+      const began = performance.now()
+      said.push((await fetch(`${server.url}/api/me`, { headers })).status)
+      times.push(performance.now() - began)
+      await sleep(20)
+    }
+    return said
+  }))
+  over.abort()
+  await attack
+  t.ok(answers.flat().every(status => status === 200), 'none of theirs fails')
+  t.ok((statuses.get(200) ?? 0) > 0 && (statuses.get(429) ?? 0) > 0, 'it gets its pages, and is refused beyond its share')
+  t.same([...statuses.keys()].sort(), [200, 429])
+  t.comment(`their 99th of a hundred: ${times.sort((a, b) => a - b)[Math.floor(times.length * 0.99)]!.toFixed(0)} ms`)
+})
+
+t.test('a page that asks for a dozen things at once gets them all, in turns', async t => {
+  const server = await startLimited(t, { REQUESTS_PER_USER: 2 })
+  const ann = await server.as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
+  const { hold } = server
+  const { asked, release } = hold('conversation', 1)
+  const first = ann.get(`/api/conversations/${id}`)
+  await asked
+  const answers = await Promise.all(Array.from({ length: 17 }, () => ann.get('/api/me')))
+  t.ok(answers.every(({ statusCode }) => statusCode === 200), 'beside one that takes its time')
+  release()
+  t.equal((await first).statusCode, 200)
+})
+
+t.test('who waits for a bot, or reads a stream, does not keep the user’s other requests waiting', async t => {
+  const server = await startLimited(t, { REQUESTS_PER_USER: 1, API_KEYS: API_KEY })
+  server.bots.takeOver()
+  const ann = await server.as('ann')
+  const id = await server.slowChat(ann)
+  const url = `/api/conversations/${id}`
+  const post = (path: string, headers: Headers = {}) => fetch(`${server.url}${path}`, { method: 'POST', headers: { ...ann.headers, 'content-type': 'application/json', ...headers }, body: '{"text":"Hi"}' })
+  const sent = post(`${url}/messages`)
+  const call = await server.bots.call()
+  t.equal((await ann.get('/api/me')).statusCode, 200, 'beside a message that waits for its answer')
+  call.end()
+  await (await sent).text()
+  const again = post(`${url}/messages/2/regenerate`)
+  const second = await server.bots.call(2)
+  t.equal((await ann.get('/api/me')).statusCode, 200, 'beside one that is asked again')
+  const stream = await listenTo(t, server, `${url}/events`, ann.headers)
+  t.equal((await ann.get('/api/me')).statusCode, 200, 'beside a stream')
+  second.end()
+  await (await again).text()
+  stream.leave()
+
+  await server.query("UPDATE chatbots SET engine = 'webhook', settings = '{}' WHERE name = 'simulated'")
+  const { token } = (await server.anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()
+  const asked = server.anyone.post('/chat', { token, content: 'Hi' })
+  const third = await server.bots.call(3)
+  const busy = server.anyone.post('/chat', { token, content: 'And?' })
+  third.say('Yes')
+  third.end()
+  const fourth = await server.bots.call(4)
+  fourth.say('No')
+  fourth.end()
+  t.same([(await asked).json(), (await busy).json()], [{ text: 'Yes' }, { text: 'No' }], 'and a guest’s second message does not wait for the first answer')
+})
+
+t.test('a client that goes away frees its places, also those of requests behind others on its connection', async t => {
+  const server = await startLimited(t, { REQUESTS_PER_USER: 2, STREAMS_PER_USER: 2 })
+  const ann = await server.as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
+  const { asked, release } = server.hold('conversation', 1)
+  const raw = connectTo(server.port, '127.0.0.1')
+  const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\nCookie: ${ann.headers['cookie']}\r\n\r\n`
+  raw.write(get(`/api/conversations/${id}`) + get('/api/me').repeat(6) + get(`/api/conversations/${id}/events`).repeat(2))
+  await asked
+  raw.destroy()
+  await once(raw, 'close')
+  release()
+  const all = await Promise.all(Array.from({ length: 18 }, () => ann.get('/api/me')))
+  t.ok(all.every(({ statusCode }) => statusCode === 200))
+  const streams = [await listenTo(t, server, `/api/conversations/${id}/events`, ann.headers), await listenTo(t, server, `/api/conversations/${id}/events`, ann.headers)]
+  t.same(streams.map(({ status }) => status), [200, 200], 'and its streams')
+})
+
+/** Opens a stream on a connection of its own. */
+async function listenTo (t: Test, { url }: Pick<Server, 'url'>, path: string, headers: Headers) {
+  const request = http.get(`${url}${path}`, { headers, agent: false })
+  t.teardown(() => request.destroy())
+  request.on('error', () => { /* it has left */ })
+  const [answer] = await once(request, 'response') as [http.IncomingMessage]
+  const isStream = answer.headers['content-type'] === 'text/event-stream'
+  let body = ''
+  answer.setEncoding('utf8').on('data', chunk => { body += chunk })
+  answer.on('error', () => { /* it has left */ })
+  if (!isStream) await once(answer, 'end')
+  return { status: answer.statusCode, headers: answer.headers, json: () => JSON.parse(body), answer, leave: () => request.destroy() }
+}
+
+t.test('so many streams by user and by address, on every route that streams', async t => {
+  const server = await startLimited(t, { STREAMS_PER_USER: 3, STREAMS_PER_ADDRESS: 5, REQUESTS_PER_USER: 100 })
+  const [ann, bob] = [await server.as('ann'), await server.as('bob')]
+  const chat = async (client: Client) => `/api/conversations/${(await client.post('/api/conversations', { name: 'Plans' })).json().id}/events`
+  const urls = new Map([[ann, await chat(ann)], [bob, await chat(bob)]])
+  const open = async (client: Client, address: string) => await listenTo(t, server, urls.get(client)!, { ...client.headers, 'x-forwarded-for': address, origin: 'http://localhost:3000' })
+  const anns = await Promise.all(['2001:db8::1', '2001:db8::2', '2001:db8::3'].map(address => open(ann, address)))
+  t.same(anns.map(({ status }) => status), [200, 200, 200])
+  const refusal = await open(ann, '192.0.2.1')
+  t.match([refusal.status, refusal.json()], [429, { statusCode: 429, code: 'TOO_MANY_STREAMS' }], 'a user’s, wherever they come from')
+  t.match(refusal.headers, { 'retry-after': /^\d+$/, 'access-control-allow-origin': 'http://localhost:3000' })
+  const bobs = await Promise.all(['2001:db8::4', '2001:db8::5'].map(address => open(bob, address)))
+  t.same(bobs.map(({ status }) => status), [200, 200])
+  t.match((await open(bob, '2001:db8::6')).json(), { code: 'TOO_MANY_STREAMS' }, 'an address’s, whoever they are for; a network of IPv6 is one address')
+  const elsewhere = await open(bob, '2001:db8:0:1::1')
+  t.equal(elsewhere.status, 200)
+  elsewhere.leave()
+  anns[0]!.leave()
+  await until(async () => {
+    const { status, leave } = await open(ann, '2001:db8::1')
+    if (status === 200) anns[0] = { ...anns[0]!, leave }
+    return status === 200
+  })
+
+  // Ann has her three again, so that every route that streams refuses hers, before it does anything.
+  let streaming = 0
+  for (const route of await documentedRoutes(server)) {
+    if (route.responses[200]?.content?.['text/event-stream'] === undefined) continue
+    streaming++
+    const { ann: client, url } = await begin(server, route)
+    await server.query('UPDATE sessions SET user_id = (SELECT id FROM users WHERE username = $1) WHERE revoked_at IS NULL', ['ann'])
+    const count = async () => (await server.query('SELECT (SELECT count(*) FROM messages) AS messages, (SELECT sum(last_rev) FROM conversations) AS changes'))[0]
+    const before = await count()
+    const right = rightRequest(route)
+    const answer = await server.app.inject({ method: route.method, url: url(), headers: { ...client.headers, ...right.headers, accept: 'text/event-stream' }, payload: right.payload })
+    t.match([answer.statusCode, answer.json()], [429, { code: 'TOO_MANY_STREAMS' }], route.name)
+    t.match(route.responses[429]!.description, /TOO_MANY_STREAMS/, 'as its documentation says')
+    t.same(await count(), before)
+  }
+  t.ok(streaming >= 3)
+  for (const route of await documentedRoutes(server)) {
+    if (route.security !== undefined) t.match(route.responses[429]?.description, /TOO_MANY_AT_ONCE/, route.name)
+  }
+})
+
+t.test('a request must arrive in time, its headers and its body; streams and sockets may last', async t => {
+  const server = await startLimited(t, { REQUEST_TIMEOUT: 0.5, SOCKET_LOGIN_TIMEOUT: 0.3 })
+  t.same([(await startApp(t)).app.server.requestTimeout, server.app.server.requestTimeout], [60_000, 500])
+  const ann = await server.as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
+  const stream = await listenTo(t, server, `/api/conversations/${id}/events`, ann.headers)
+  const socket = await connect(t, server.url, { auth: { token: tokenOf(ann) } })
+  const began = performance.now()
+  const late = [
+    'POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{',
+    'POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n',
+    'GET /api/test HTTP/1.1\r\nHost: x\r\n'
+  ]
+  // A byte now and then, so that the connection is not idle.
+  const dribble = (sent: string) => (socket: TcpSocket) => {
+    const timer = setInterval(() => { if (sent.includes('100\r\n')) socket.write('x') }, 100)
+    socket.once('close', () => clearInterval(timer))
+  }
+  for (const answer of await Promise.all(late.map(sent => exchange(server.port, sent, dribble(sent))))) {
+    t.match(answer, /^HTTP\/1\.1 408 Request Timeout\r\n[^]*x-content-type-options: nosniff[^]*"code":"REQUEST_TIMEOUT"/)
+  }
+  t.ok(performance.now() - began > 400)
+  t.same([stream.answer.destroyed, socket.connected], [false, true])
+  t.match((await socket.emitWithAck('send_message', { chat_session_id: id, text: 'Still here' })).messages, [{}, {}])
+})
+
+t.test('so many sockets by user and by address, told by code', async t => {
+  const server = await startLimited(t, { SOCKETS_PER_USER: 2, SOCKETS_PER_ADDRESS: 5 })
+  const [ann, bob] = [await server.as('ann'), await server.as('bob')]
+  const options = (client: Client, address: string, transport = 'websocket') =>
+    ({ auth: { token: tokenOf(client) }, transports: [transport], extraHeaders: { 'x-forwarded-for': address } })
+  const anns = [await connect(t, server.url, options(ann, '2001:db8::1')), await connect(t, server.url, options(ann, '192.0.2.9', 'polling'))]
+  for (const transport of ['websocket', 'polling']) {
+    t.match(await refused(t, server.url, options(ann, '2001:db8::2', transport)), { data: { code: 'TOO_MANY_SOCKETS', error: /^Too many sockets/ } }, `a user’s, by ${transport}`)
+  }
+  await until(async () => server.app.countSockets() === 2)
+  const bobs = [await connect(t, server.url, options(bob, '2001:db8::3')), await connect(t, server.url, options(bob, '2001:db8::4'))]
+  const carol = await server.as('carol')
+  await connect(t, server.url, options(carol, '2001:db8::5'))
+  const dave = await server.as('dave')
+  await until(async () => {
+    const attempt = dial(t, server.url, options(dave, '2001:db8::6'))
+    const outcome = await Promise.race([next(attempt, 'connect').then(() => true), next(attempt, 'connect_error').then(() => false)])
+    return outcome
+  })
+  t.match(await refused(t, server.url, options(dave, '2001:db8::7')), { data: { code: 'TOO_MANY_SOCKETS' } }, 'an address’s, whoever they are for')
+  await connect(t, server.url, options(dave, '2001:db8:1::1'))
+  anns[0]!.close()
+  bobs[0]!.close()
+  await until(async () => {
+    const attempt = dial(t, server.url, options(ann, '2001:db8::8'))
+    return await Promise.race([next(attempt, 'connect').then(() => true), next(attempt, 'connect_error').then(() => false)])
+  })
+})
+
+t.test('sockets that show no token are closed, and take no more than an address’s share', async t => {
+  const server = await startLimited(t, { SOCKETS_PER_ADDRESS: 5, SOCKET_LOGIN_TIMEOUT: 0.5 })
+  const silent = async (address: string) => {
+    const request = http.get(`${server.url}/socket.io/?EIO=4&transport=websocket`, {
+      headers: { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', 'sec-websocket-version': '13', 'x-forwarded-for': address }, agent: false
+    })
+    t.teardown(() => request.destroy())
+    const [answer, socket] = await Promise.race([once(request, 'upgrade'), once(request, 'response')]) as [http.IncomingMessage, TcpSocket | undefined]
+    socket?.resume()
+    if (socket !== undefined) return { status: 101, closed: once(socket, 'close') }
+    const body = JSON.parse(String((await answer.toArray())[0]))
+    return { status: answer.statusCode, body, headers: answer.headers, closed: undefined }
+  }
+  const poll = async (address: string) => await fetch(`${server.url}/socket.io/?EIO=4&transport=polling`, { headers: { 'x-forwarded-for': address, origin: 'http://localhost:3000' } })
+  const open = []
+  for (let n = 0; n < 6; n++) open.push(await silent('192.0.2.1'))
+  t.same(open.map(({ status }) => status), Array(6).fill(101), 'one more than may be, to be told so')
+  const refusal = await silent('192.0.2.1')
+  t.match([refusal.status, refusal.body, refusal.headers], [429, { code: 'TOO_MANY_SOCKETS', statusCode: 429 }, { 'retry-after': '5', 'x-content-type-options': 'nosniff' }])
+  const polled = await poll('192.0.2.1')
+  t.match([polled.status, await polled.json(), polled.headers.get('access-control-allow-origin')], [429, { code: 'TOO_MANY_SOCKETS' }, 'http://localhost:3000'])
+  t.equal((await poll('192.0.2.2')).status, 200)
+  await Promise.all(open.map(async ({ closed }) => await closed))
+  t.pass('they were closed')
+  t.equal((await silent('192.0.2.1')).status, 101)
+
+  const ann = await server.as('ann')
+  const socket = await connect(t, server.url, { auth: { token: tokenOf(ann) }, extraHeaders: { 'x-forwarded-for': '192.0.2.3' } })
+  const { engine } = socket.io
+  // Leaves the namespace, and keeps the connection.
+  ;(socket.io as unknown as { _packet: (packet: object) => void })._packet({ type: 1, nsp: '/' })
+  await new Promise(resolve => engine.once('close', resolve))
+  t.pass('nor does a connection stay whose socket has gone')
+})
+
+t.test('so many handshakes a minute from one address', async t => {
+  const server = await startLimited(t, { RATE_LIMIT_HANDSHAKE: 3, SOCKETS_PER_ADDRESS: 100 })
+  const poll = async (address: string, query = '') => await fetch(`${server.url}/socket.io/?EIO=4&transport=polling${query}`, { headers: { 'x-forwarded-for': address } })
+  for (let n = 0; n < 3; n++) t.equal((await poll(`2001:db8::${n}`)).status, 200)
+  const refusal = await poll('2001:db8::9')
+  t.match([refusal.status, await refusal.json()], [429, { code: 'TOO_MANY_REQUESTS' }])
+  t.ok(refusal.headers.has('retry-after'))
+  t.equal((await poll('2001:db8::9', '&sid=unknown')).status, 400, 'what is no handshake is not counted')
+  const error = await refused(t, server.url, { transports: ['websocket'], extraHeaders: { 'x-forwarded-for': '2001:db8::9' } })
+  t.match(error.message, /websocket error/)
+  t.equal((await poll('2001:db8:0:1::1')).status, 200)
+})
+
+t.test('a socket that goes on flooding is disconnected, whatever it sends', async t => {
+  const logged: string[] = []
+  const log = Object.assign(Object.create(null), { fatal () {}, error () {}, info () {}, debug () {}, trace () {}, silent () {}, level: 'warn', warn (_what: object, text: string) { logged.push(text) }, child: () => log })
+  const server = await startLive(t, { RATE_LIMITS: 'on', RATE_LIMIT: 100_000, RATE_LIMIT_ENTRY: 100 }, undefined, log as never)
+  const ann = await server.as('ann')
+  const open = async (transport: string): Promise<Socket> => await connect(t, server.url, { auth: { token: tokenOf(ann) }, transports: [transport] })
+  const floods: Record<string, (socket: Socket) => void> = {
+    'an event that we know': socket => { socket.emit('join_chat', { chat_session_id: 1 }) },
+    'one that we do not': socket => { socket.emit('nonsense', 1) }
+  }
+  for (const transport of ['websocket', 'polling']) {
+    for (const [what, send] of Object.entries(floods)) {
+      const socket = await open(transport)
+      const gone = next(socket, 'disconnect')
+      const codes: string[] = []
+      socket.on('error', ({ code }) => { codes.push(code) })
+      for (let n = 0; n < 3_000; n++) send(socket)
+      await gone
+      t.ok(codes.includes('TOO_MANY_REQUESTS'), `${what}, by ${transport}`)
+    }
+  }
+  t.equal(logged.filter(text => text.includes('too many packets')).length, 4, 'and the log says so, once for each')
+
+  const bare = await open('websocket')
+  const closed = new Promise(resolve => bare.io.engine.once('close', resolve))
+  for (let n = 0; n < 3_000; n++) bare.io.engine.write('0/nowhere,')
+  await closed
+  t.pass('and one that asks to be let in again and again')
+
+  const deaf = new WebSocketless(server.port)
+  t.equal(await deaf.flood(), 'closed', 'and one that does not listen')
+})
+
+t.test('a socket beyond what may be told is closed, and one that sends as much as it may goes on', t => {
+  const now = Date.now
+  let ahead = 0
+  t.capture(Date, 'now', () => now() + ahead)
+  const cut: object[] = []
+  const guard = createSocketGuard({
+    config: { RATE_LIMITS: 'on', RATE_LIMIT_HANDSHAKE: 100, SOCKETS_PER_USER: 1, SOCKETS_PER_ADDRESS: 1, TRUST_PROXY: undefined },
+    log: { warn () {} },
+    cut: connection => { cut.push(connection) }
+  })
+  const closed: object[] = []
+  const open = () => {
+    const connection = Object.assign(new EventEmitter(), { request: { socket: { remoteAddress: '192.0.2.1' }, headers: {} }, close () { closed.push(connection) } })
+    guard.watch(connection as never)
+    return connection
+  }
+  // Both were admitted before the others were counted.
+  const [first, , third] = [open(), open(), open()]
+  t.same(closed, [third])
+  const send = (packets: number) => { for (let n = 0; n < packets; n++) first.emit('packet') }
+  send(1_000)
+  ahead = 10_001
+  send(1_000)
+  t.same(cut, [])
+  send(2)
+  t.same(cut, [first], 'once')
+  t.end()
+})
+
+/** A WebSocket by hand, whose end nobody answers. */
+class WebSocketless {
+  readonly port: number
+  constructor (port: number) { this.port = port }
+
+  async flood () {
+    const request = http.get(`http://127.0.0.1:${this.port}/socket.io/?EIO=4&transport=websocket`, {
+      headers: { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', 'sec-websocket-version': '13' }, agent: false
+    })
+    const [, socket] = await once(request, 'upgrade') as [http.IncomingMessage, TcpSocket]
+    socket.on('error', () => { /* cut */ })
+    const closed = once(socket, 'close')
+    const frame = Buffer.concat([Buffer.from([0x81, 0x82, 0, 0, 0, 0]), Buffer.from('4x')])
+    const timer = setInterval(() => { socket.write(Buffer.concat(Array(500).fill(frame))) }, 20)
+    socket.resume()
+    await closed
+    clearInterval(timer)
+    return 'closed'
+  }
+}
+
+t.test('RATE_LIMITS=off lifts these, too', async t => {
+  const server = await startLive(t, {
+    REQUESTS_PER_USER: 1, STREAMS_PER_USER: 1, STREAMS_PER_ADDRESS: 1, SOCKETS_PER_USER: 1, SOCKETS_PER_ADDRESS: 1, RATE_LIMIT_HANDSHAKE: 1, RATE_LIMIT_SIGNATURE: 1
+  })
+  const ann = await server.as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
+  for (let n = 0; n < 3; n++) {
+    t.equal((await listenTo(t, server, `/api/conversations/${id}/events`, ann.headers)).status, 200)
+    await connect(t, server.url, { auth: { token: tokenOf(ann) } })
+    t.equal((await server.anyone.post('/chat/whatsapp', '{}', { 'x-hub-signature-256': `sha256=${'0'.repeat(64)}`, 'content-type': 'application/json' })).statusCode, 401)
+  }
+  const all = await Promise.all(Array.from({ length: 30 }, () => ann.get('/api/me')))
+  t.ok(all.every(({ statusCode }) => statusCode === 200))
+})
+
+t.test('docs/limits.md lists every limit: each setting with its default, and each refusal', t => {
+  const page = readFileSync('docs/limits.md', 'utf8')
+  const properties = ConfigSchema.properties as Record<string, { type?: string, default?: unknown }>
+  const listed = new Map([...page.matchAll(/^\|[^|]*\| ([^|]*) \| `([A-Z_]+)` \|/gm)].map(([, standard, setting]) => [setting!, standard!]))
+  for (const [setting, standard] of listed) {
+    const number = /^[\d,.]+(?=$|, )/.exec(standard)?.[0].replaceAll(',', '')
+    t.equal(number, String(properties[setting]?.default), `${setting}: ${standard}`)
+  }
+
+  // Every setting that is a number limits something, but these.
+  const NO_LIMITS = ['PORT', 'BCRYPT_COST']
+  const numbers = Object.entries(properties).filter(([, { type }]) => type === 'integer' || type === 'number').map(([name]) => name)
+  t.same(numbers.filter(name => !listed.has(name) && !NO_LIMITS.includes(name)), [], 'no setting is missing')
+
+  const refusals = Object.values(errors as unknown as Record<string, new () => { statusCode?: number, code: string }>)
+    .map(Refusal => new Refusal()).filter(({ statusCode }) => [408, 413, 429, 503].includes(statusCode!))
+  t.ok(refusals.length > 10)
+  const codes = new Set(refusals.map(({ statusCode, code }) => `${statusCode} ${code}`))
+  const named = new Set([...page.matchAll(/^\|.*$/gm)].flatMap(([row]) => [...row.matchAll(/`([A-Z_]+)`/g)].map(([, code]) => code!)))
+  t.same([...codes].filter(refusal => !named.has(refusal.split(' ')[1]!)), [], 'no refusal is missing')
+  for (const [, refusal] of page.matchAll(/\b((?:408|413|429|503) `[A-Z_]+)`/g)) t.ok(codes.has(refusal!.replace('`', '')), `${refusal}\` exists`)
+  t.end()
+})

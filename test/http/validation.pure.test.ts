@@ -1,0 +1,72 @@
+import { createValidation } from '../../src/http/validation.ts'
+import t from 'tap'
+import { Ajv } from 'ajv'
+import { faultsIn } from '../../src/http/faults.ts'
+
+// What a value is narrowed to, and how faults are told.
+
+t.test('what a value is narrowed to', async t => {
+  const compile = createValidation()
+  const text = { type: 'string', maxLength: 5 }
+  const object = (properties: object, more: object = {}) => ({ type: 'object', properties, ...more })
+  const rows: Array<[title: string, schema: object, given: unknown, value: unknown]> = [
+    ['fields in fields and in lists', object({ a: object({ b: text }), c: { type: 'array', maxItems: 5, items: object({ d: text }) } }),
+      { a: { b: 'x', z: 1 }, c: [{ d: 'y', z: 1 }, { z: 1 }], z: {} }, { a: { b: 'x' }, c: [{ d: 'y' }, {}] }],
+    ['all of several schemas add up', object({ a: object({ b: text }) }, { allOf: [object({ c: text, a: object({ d: text }) })] }),
+      { a: { b: 'x', d: 'y', z: 1 }, c: 'v', z: 1 }, { a: { b: 'x', d: 'y' }, c: 'v' }],
+    ['the branch of a condition that holds', { type: 'object', if: { required: ['a'] }, then: object({ a: text }), else: object({ b: text }) }, { a: 'x', b: 'y' }, { a: 'x' }],
+    ['and the other one', { type: 'object', if: { required: ['a'] }, then: object({ a: text }), else: object({ b: text }) }, { c: 'x', b: 'y' }, { b: 'y' }],
+    ['a condition with one branch', { type: 'object', properties: { b: text }, if: { required: ['a'] }, then: object({ a: text }) }, { c: 'x', b: 'y' }, { b: 'y' }],
+    ['the branch of a union that fits', { anyOf: [object({ a: text }, { required: ['a'] }), object({ b: text, c: text }, { required: ['b'] })] }, { b: 'x', c: 'y', z: 1 }, { b: 'x', c: 'y' }],
+    ['of either kind of union', { oneOf: [object({ a: text }, { required: ['a'] }), object({ b: text }, { required: ['b'] })] }, { a: 'x', b: 1 }, { a: 'x' }],
+    ['any fields, where the schema names none', { type: 'object' }, { a: { b: [1] } }, { a: { b: [1] } }],
+    ['no fields, where the schema names none but says so', object({}), { a: 1 }, {}],
+    ['fields by a pattern', { type: 'object', patternProperties: { '^a': text } }, { ab: 'x', b: 'y' }, { ab: 'x' }],
+    ['fields of any name with one schema', { type: 'object', additionalProperties: object({ a: text }) }, { x: { a: 'y', z: 1 } }, { x: { a: 'y' } }],
+    ['fields of any name', object({ a: text }, { additionalProperties: true }), { a: 'x', z: [1] }, { a: 'x', z: [1] }],
+    ['what objects inherit is no field', object({ constructor: text, toString: text }), {}, {}],
+    ['lists of anything', { type: 'array', maxItems: 3 }, [[[]], { a: 1 }], [[[]], { a: 1 }]],
+    ['trimmed text', { type: ['string', 'null'], maxLength: 5, 'x-trimmed': true }, '  12345  ', '12345'],
+    ['defaults', object({ a: { type: 'integer', default: 5 } }), { b: 1 }, { a: 5 }]
+  ]
+  for (const [title, schema, given, value] of rows) t.same(compile(schema)(given, 'body'), { value }, title)
+
+  const refused: Array<[title: string, schema: object, given: unknown, details: object[]]> = [
+    ['fields that the schema refuses', object({ a: text }, { additionalProperties: false }), { a: 'x', ['b'.repeat(200)]: 1 }, [{ path: 'b'.repeat(100), message: 'is not a known field' }]],
+    ['no branch of a union fits', object({ u: { 'x-rule': 'must be an a or a b', anyOf: [object({ a: text }), object({ b: text })] } }), { u: { a: 1, b: 1 } }, [{ path: 'u', message: 'must be an a or a b' }]],
+    ['bytes', object({ a: text }), Buffer.from('x'), []]
+  ]
+  for (const [title, schema, given, details] of refused) {
+    const result = compile(schema)(given, 'body')
+    if (details.length > 0) t.match(result, { error: { code: 'INVALID_REQUEST', details } }, title)
+  }
+  t.same(Object.getPrototypeOf((compile({ type: 'object' })(JSON.parse('{"a": 1}'), 'body') as { value: object }).value), Object.prototype)
+})
+
+t.test('of a hundred faults twenty are told', async t => {
+  const ajv = new Ajv({ allErrors: true, verbose: true })
+  ajv.validate({ type: 'array', items: { type: 'string' } }, Array(100).fill(7))
+  t.equal(faultsIn(ajv.errors!).length, 20)
+})
+
+t.test('words for the rules that schemas may have', async t => {
+  const ajv = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true, keywords: ['x-rule'] })
+  const rows: Array<[schema: object, value: unknown, message: string]> = [
+    [{ type: 'integer', minimum: 3 }, 2, 'must be a whole number of at least 3'],
+    [{ type: 'number', maximum: 1.5 }, 2, 'must be a number of at most 1.5'],
+    [{ type: 'number', maximum: 1.5 }, 'x', 'must be a number of at most 1.5'],
+    [{ type: 'boolean' }, 1, 'must be true or false'],
+    [{ type: ['array', 'null'] }, 1, 'must be a list or null'],
+    [{ type: 'array', minItems: 1 }, [], 'needs at least 1 entry'],
+    [{ type: 'array', minItems: 2 }, [], 'needs at least 2 entries'],
+    [{ type: 'string', maxLength: 1 }, 'ab', 'may have at most 1 character'],
+    [{ type: 'string', pattern: '^a', 'x-rule': 'must begin with an a' }, 'b', 'must begin with an a'],
+    [{ type: 'object', maxProperties: 1 }, { a: 1, b: 2 }, 'may have at most 1 entry'],
+    [{ type: 'object', propertyNames: { maxLength: 1 } }, { ab: 1 }, 'has an entry whose name is not allowed'],
+    [{ type: 'integer', multipleOf: 2 }, 3, 'is not valid']
+  ]
+  for (const [schema, value, message] of rows) {
+    ajv.validate({ type: 'object', properties: { it: schema } }, { it: value })
+    t.same(faultsIn(ajv.errors!), [{ path: 'it', message }])
+  }
+})

@@ -1,0 +1,48 @@
+import t from 'tap'
+import { createEvents } from '../../src/log/followers.ts'
+import { silent } from '../support/constants.ts'
+
+// Who follows a conversation, without a database.
+
+t.test('a follower that leaves while others are read does not keep them from hearing', async t => {
+  const asked: number[][] = []
+  let go = () => {}
+  const feeds = {
+    news: async (places: Array<{ conversation: number, after: number }>) => {
+      asked.push(places.map(({ conversation }) => conversation))
+      if (places.some(({ after }) => !Number.isSafeInteger(after))) throw new Error('invalid input syntax for type bigint: "Infinity"')
+      if (asked.length === 1) await new Promise<void>(resolve => { go = resolve })
+      return []
+    },
+    stale: async () => []
+  }
+  const warned: unknown[] = []
+  const events = createEvents({ publish: async () => {}, subscribe () {} }, feeds, { warn: (...args: unknown[]) => { warned.push(args) } } as never)
+  const follower = () => ({ user: 1, after: 0, hear () {}, leave () {} })
+  events.follow(1, follower())
+  const leave = [events.follow(1, { ...follower(), leave () { t.fail('it left by itself') } }), events.follow(2, follower())]
+  for (const each of leave) each()
+  go()
+  await events.settle()
+  t.same(warned, [])
+  t.same(asked[0], [1])
+})
+
+t.test('who does not know yet what is being written reads it when it is stored', async t => {
+  const read: number[][] = []
+  const nothing = { lastRev: 0, members: new Set([1]), changes: [], more: false, streaming: [] }
+  const feeds = {
+    news: async (places: Array<{ conversation: number }>) => {
+      read.push(places.map(({ conversation }) => conversation))
+      return places.map(({ conversation }) => ({ ...nothing, conversation }))
+    },
+    stale: async () => []
+  }
+  const events = createEvents({ publish: async () => {}, subscribe () {} }, feeds, silent)
+  const leave = events.follow(1, { user: 1, after: 0, hear () {}, grow () {}, leave () {} })
+  await events.settle()
+  events.stored([{ conversation: 1, id: 2, length: 10 }, { conversation: 2, id: 2, length: 10 }])
+  await events.settle()
+  t.same(read, [[1], [1]])
+  leave()
+})

@@ -1,0 +1,379 @@
+import t, { type Test } from 'tap'
+import { existsSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import type { Locator, Page } from 'playwright-core'
+import react from '@vitejs/plugin-react'
+import { createServer, type InlineConfig } from 'vite'
+import { barriers, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
+import { freePort, openPlace, until } from '../support/process.ts'
+
+// The page in a real browser: accounts, the links in mails, other origins, and a server that goes and comes back.
+
+t.setTimeout(900_000)
+
+const PASSWORD = 'correct horse'
+const formWith = (page: Page, label: string) => page.locator('form', { has: page.getByLabel(label, { exact: true }) })
+const field = (form: Locator, name: string) => form.getByRole('textbox', { name })
+const isOnFirstScreen = async (page: Page) => { await page.getByRole('heading', { name: 'Say hello.' }).waitFor() }
+
+async function logIn (page: Page, username: string, password: string) {
+  await page.getByLabel('Username').fill(username)
+  await page.getByLabel('Password').fill(password)
+  await page.keyboard.press('Enter')
+}
+
+const isLoggedIn = async (page: Page) => { await page.getByRole('navigation', { name: 'Conversations' }).waitFor({ state: 'attached' }) }
+
+t.test('an address is confirmed, and a forgotten password replaced, by the links in mails', { skip: noBrowser }, async t => {
+  const DATA_DIR = t.testdir({})
+  const { url, work } = await serveToBrowsers(t, { DATA_DIR })
+  await work()
+  const { person } = await openBrowser(t)
+  const { page } = await person()
+  await page.goto(url)
+  await page.getByRole('button', { name: 'Sign up' }).first().click()
+  await page.getByLabel('Username').fill('ann')
+  await page.getByLabel('New password').fill(PASSWORD)
+  await page.getByLabel('Email (optional)').fill('ann.example.com')
+  await page.keyboard.press('Enter')
+  await page.getByText('Enter an email address').waitFor()
+  await page.getByLabel('Email (optional)').fill('ann@example.com')
+  await page.keyboard.press('Enter')
+  await isLoggedIn(page)
+  const verification = await linkIn(path.join(DATA_DIR, 'mail', 'verify-email-1.eml'))
+  t.ok(verification.startsWith(`${url}/#verify-email=`))
+  await page.goto(verification)
+  await page.getByRole('heading', { name: 'Your email address is confirmed.' }).waitFor()
+  t.same(await barriers(page), [])
+
+  const elsewhere = (await person()).page
+  await elsewhere.goto(url)
+  await logIn(elsewhere, 'ann', 'wrong horse')
+  await elsewhere.getByText('The username or password is incorrect.').waitFor()
+  await elsewhere.getByRole('link', { name: 'Forgot password?' }).click()
+  await elsewhere.getByLabel('Email').fill('ann@example.com')
+  t.same(await barriers(elsewhere), [])
+  await elsewhere.keyboard.press('Enter')
+  await elsewhere.getByText('we have sent a link to it').waitFor()
+  const reset = await linkIn(path.join(DATA_DIR, 'mail', 'reset-password-2.eml'))
+  await elsewhere.goto(reset)
+  await elsewhere.getByLabel('New password').fill('password123')
+  await elsewhere.keyboard.press('Enter')
+  await elsewhere.getByText('This password is too easy to guess.').waitFor()
+  await elsewhere.getByLabel('New password').fill('another horse')
+  await elsewhere.keyboard.press('Enter')
+  await elsewhere.getByText('Your password was reset').waitFor()
+  await elsewhere.getByRole('link', { name: 'Sign in' }).click()
+  await logIn(elsewhere, 'ann', 'another horse')
+  await isLoggedIn(elsewhere)
+
+  await elsewhere.goto(reset)
+  await elsewhere.getByLabel('New password').fill('a third horse')
+  await elsewhere.keyboard.press('Enter')
+  await elsewhere.getByText('This link is invalid or has expired').waitFor()
+  await page.goto(`${url}/#/account`)
+  await page.getByText('Your session has ended').waitFor({ state: 'attached' }).catch(() => isOnFirstScreen(page))
+})
+
+t.test('signing up is offered where it is allowed, and by the link of an invitation', { skip: noBrowser }, async t => {
+  const closed = await serveToBrowsers(t, { SIGNUP: 'closed' })
+  const { url, app, query, clientOf } = await serveToBrowsers(t, { SIGNUP: 'invite' })
+  const { person } = await openBrowser(t)
+  const { page } = await person()
+  const signUpButton = page.getByRole('button', { name: 'Sign up' })
+  await page.goto(closed.url)
+  await page.getByText('Accounts are created by an administrator.').waitFor()
+  t.equal(await signUpButton.count(), 0)
+  await page.goto(url)
+  await page.getByText('Open the link in your invitation').waitFor()
+  t.equal(await signUpButton.count(), 0)
+  t.same(await barriers(page), [])
+
+  await query("INSERT INTO users (username, username_key, role) VALUES ('ada', 'ada', 'admin')")
+  const [{ id }] = await query("INSERT INTO sessions (user_id, kind, expires_at) SELECT id, 'cookie', now() + interval '1 day' FROM users RETURNING id::int")
+  const ada = clientOf({ authorization: `Bearer ${app.jwt.sign({ sid: id, kind: 'cookie' }, { expiresIn: 60 })}` })
+  const { link } = (await ada.post('/api/admin/invitations', {})).json()
+  t.ok(link.startsWith(`${url}/#invite=`))
+  const accept = async (page: Page, username: string) => {
+    await page.goto(link)
+    await page.getByLabel('Username').fill(username)
+    await page.getByLabel('New password').fill(PASSWORD)
+    await page.keyboard.press('Enter')
+  }
+  await accept(page, 'ann')
+  await isLoggedIn(page)
+  await page.waitForURL(`${url}/#/`)
+  const second = (await person()).page
+  await accept(second, 'bob')
+  await second.getByText('This invitation was already used').waitFor()
+  t.same(await query('SELECT username FROM users ORDER BY id'), [{ username: 'ada' }, { username: 'ann' }])
+})
+
+t.test('a profile, a new password, other devices, all one’s data, and the end', { skip: noBrowser }, async t => {
+  const { url, as, query } = await serveToBrowsers(t)
+  const { person } = await openBrowser(t)
+  const { page } = await person()
+  await signUp(page, url, 'ann')
+  await as('bob')
+  await page.getByRole('link', { name: /Account/ }).click()
+
+  const profile = formWith(page, 'Phone number')
+  await field(profile, 'Name').fill('Ann A.')
+  await field(profile, 'Phone number').fill('many')
+  await profile.getByRole('button', { name: 'Save' }).click()
+  await profile.locator('.problem').waitFor()
+  await field(profile, 'Phone number').fill('+49 30 12345')
+  await profile.getByRole('button', { name: 'Save' }).click()
+  await page.getByText('Saved.').waitFor()
+  await page.getByRole('link', { name: 'Ann A., Account' }).waitFor()
+
+  const signIn = formWith(page, 'Email')
+  await field(signIn, 'Username').fill('bob')
+  await signIn.getByLabel('Current password').fill('wrong horse')
+  await signIn.getByRole('button', { name: 'Save' }).click()
+  await signIn.getByText('The password is incorrect.').waitFor()
+  await signIn.getByLabel('Current password').fill(PASSWORD)
+  await signIn.getByRole('button', { name: 'Save' }).click()
+  await signIn.getByText('This username is already taken.').waitFor()
+  await field(signIn, 'Username').fill('anna')
+  await field(signIn, 'Email').fill('anna@example.com')
+  await signIn.getByLabel('Current password').fill(PASSWORD)
+  await signIn.getByRole('button', { name: 'Save' }).click()
+  await page.locator('.account').getByText('Not confirmed yet').waitFor()
+  await page.locator('.account').getByRole('button', { name: 'Resend email' }).click()
+  await page.getByText('Email sent.').waitFor()
+  t.match(await query("SELECT username, name, phone_number, email FROM users WHERE name = 'Ann A.'"), [{ username: 'anna', phone_number: '+49 30 12345', email: 'anna@example.com' }])
+
+  const other = (await person({ userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0' })).page
+  await other.goto(url)
+  await logIn(other, 'anna', PASSWORD)
+  await isLoggedIn(other)
+  await page.reload()
+  await page.getByText('Firefox · Linux').waitFor()
+  t.same(await barriers(page), [])
+  t.equal(await isTooWide(page), false)
+  await page.locator('.rows').getByRole('button', { name: 'Sign out' }).click()
+  await page.getByText('Firefox · Linux').waitFor({ state: 'hidden' })
+  await isOnFirstScreen(other)
+  await other.getByText('Your session has ended.').waitFor()
+
+  const password = formWith(page, 'New password')
+  await password.getByLabel('Current password').fill(PASSWORD)
+  await password.getByLabel('New password').fill('another horse')
+  await password.getByRole('button', { name: 'Change password' }).click()
+  await page.getByText('Your password was changed.').waitFor()
+
+  const download = page.waitForEvent('download')
+  await page.getByRole('link', { name: 'Download data' }).click()
+  const exported = JSON.parse(readFileSync(await (await download).path(), 'utf8'))
+  t.match(JSON.stringify(exported), /"anna"/)
+
+  const end = page.locator('form', { has: page.getByRole('button', { name: 'Delete account' }) })
+  await end.getByLabel('Current password').fill('another horse')
+  await end.getByRole('button', { name: 'Delete account' }).click()
+  await isOnFirstScreen(page)
+  t.same(await query("SELECT FROM users WHERE username = 'anna'"), [])
+})
+
+t.test('many conversations come as one scrolls, and logging out leaves nothing on the screen', { skip: noBrowser }, async t => {
+  const { url, as } = await serveToBrowsers(t)
+  const ann = await as('ann')
+  for (let at = 1; at <= 70; at++) await ann.post('/api/conversations', { name: `Plan ${at}` })
+  const { person } = await openBrowser(t)
+  const { page } = await person()
+  await openAt(page, url, ann.headers['cookie']!)
+  await page.getByRole('link', { name: 'Plan 70' }).waitFor()
+  t.equal(await page.getByRole('link', { name: 'Plan 1 ' }).count(), 0)
+  await until(async () => {
+    await page.locator('.entry').last().scrollIntoViewIfNeeded()
+    return await page.locator('.entry').count() === 70
+  })
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await isOnFirstScreen(page)
+  t.equal(await page.locator('.entry').count(), 0)
+  t.equal((await page.context().cookies()).length, 0)
+})
+
+t.test('the server is killed under an open page, and comes back', { skip: noBrowser }, async t => {
+  const place = await openPlace(t)
+  const settings = { PORT: String(await freePort()) }
+  const server = await place.serve(settings)
+  const url = `http://localhost:${settings.PORT}`
+  const { person } = await openBrowser(t)
+  const { page, context } = await person()
+  await signUp(page, url, 'ann')
+  const say = async (text: string) => {
+    await page.getByRole('textbox', { name: 'Message' }).fill(text)
+    await page.keyboard.press('Enter')
+  }
+  await say('One')
+  await page.getByText('You said: One').first().waitFor()
+  server.kill('SIGKILL')
+  await server.ended
+  await page.getByText('You are offline.').waitFor()
+  await say('Two')
+  await page.getByText('Not sent yet').waitFor()
+  t.same(await barriers(page), [])
+  t.equal(await page.getByText('You said: One').first().isVisible(), true, 'what was said is still there to read')
+
+  const again = await place.serve(settings)
+  await page.locator('.bot').getByText('You said: Two').waitFor()
+  await page.getByText('You are offline.').waitFor({ state: 'hidden' })
+  await page.getByText('Not sent yet').waitFor({ state: 'hidden' })
+  const cookie = { cookie: (await context.cookies()).map(({ name, value }) => `${name}=${value}`).join('; ') }
+  const [{ id }] = (await again.get('/api/conversations', undefined, cookie)).body
+  await again.post(`/api/conversations/${id}/messages`, { text: 'Three' }, cookie)
+  await page.locator('.mine').getByText('Three').waitFor()
+  const { body } = await again.get(`/api/conversations/${id}/messages`, undefined, cookie)
+  t.same(body.map(({ text }: { text: string }) => text), ['One', 'You said: One', 'Two', 'You said: Two', 'Three', 'You said: Three'], 'each of it once')
+  t.same(await page.locator('.mine .plain').allTextContents(), ['One', 'Two', 'Three'])
+})
+
+/** Serves what Vite serves to developers, at an origin of its own, against an API that lists it. */
+async function fromAnotherOrigin (t: Test, config: (api: string) => InlineConfig) {
+  const origin = `http://localhost:${await freePort()}`
+  const server = await serveToBrowsers(t, { CORS_ORIGINS: origin })
+  const vite = await createServer({ logLevel: 'error', ...config(server.url), server: { port: Number(new URL(origin).port), strictPort: true } })
+  t.teardown(() => vite.close())
+  await vite.listen()
+  return { ...server, origin, ...await openBrowser(t) }
+}
+
+t.test('npm run dev:web, at another origin than the API, with cookies', { skip: noBrowser }, async t => {
+  const { origin, person } = await fromAnotherOrigin(t, api => ({ configFile: 'web/vite.config.ts', root: 'web', define: { 'import.meta.env.VITE_API_URL': JSON.stringify(api) } }))
+  const { page } = await person()
+  await signUp(page, origin, 'ann')
+  await page.getByRole('textbox', { name: 'Message' }).fill('From elsewhere')
+  await page.keyboard.press('Enter')
+  await page.locator('.bot').getByText('You said: From elsewhere').waitFor()
+  await page.reload()
+  await page.locator('.bot').getByText('You said: From elsewhere').waitFor()
+})
+
+t.test('the front end of docs/frontend.md', { skip: noBrowser }, async t => {
+  const example = readFileSync('docs/frontend/app.tsx', 'utf8')
+  const [, documented] = /```tsx\n(.*?)```/s.exec(readFileSync('docs/frontend.md', 'utf8'))!
+  t.equal(documented, example, 'it is the one that runs here')
+  t.ok(example.split('\n').every(line => line.length <= 110), 'no wide lines')
+
+  const root = t.testdir({
+    'index.html': '<div id="root"></div><script type="module" src="/main.tsx"></script>',
+    'main.tsx': `import { createRoot } from 'react-dom/client'
+      import { App } from '${path.resolve('docs/frontend/app.tsx')}'
+      createRoot(document.getElementById('root')).render(<App />)`
+  })
+  const { origin, person, as, bots, slowChat } = await fromAnotherOrigin(t, api => ({
+    configFile: false,
+    root,
+    plugins: [react(), { name: 'test-address', enforce: 'pre', transform: code => code.replace('http://localhost:5000', api) }]
+  }))
+  bots.takeOver()
+  const ann = await as('ann')
+  const id = await slowChat(ann)
+  const { page } = await person()
+  await page.goto(origin)
+  await page.locator('input[name=username]').fill('ann')
+  await page.locator('input[name=password]').fill(PASSWORD)
+  await page.keyboard.press('Enter')
+  await page.getByRole('button', { name: 'Slow' }).click()
+  await page.locator('input[name=text]').fill('Hello')
+  await page.keyboard.press('Enter')
+  const call = await bots.call()
+  call.say('Well, ')
+  await page.getByText('slow: Well,').waitFor()
+  call.say('hello.')
+  await page.getByText('slow: Well, hello.').waitFor()
+  call.end()
+  await page.reload()
+  await page.locator('input[name=username]').fill('ann')
+  await page.locator('input[name=password]').fill(PASSWORD)
+  await page.keyboard.press('Enter')
+  await page.getByRole('button', { name: 'Slow' }).click()
+  await page.getByText('slow: Well, hello.').waitFor()
+  const sent = ann.post(`/api/conversations/${id}/messages`, { text: 'From another device' })
+  await page.getByText('ann: From another device').waitFor();
+  (await bots.call(2)).end()
+  await sent
+})
+
+/** The link in a mail that is kept as a file. */
+async function linkIn (file: string) {
+  await until(() => existsSync(file))
+  return await until(() => /^http:\S+$/m.exec(readFileSync(file, 'utf8'))?.[0])
+}
+
+t.test('a phone chat has an address: Back leaves it, forward and a reload bring it back', { skip: noBrowser }, async t => {
+  const { url } = await serveToBrowsers(t)
+  const { person } = await openBrowser(t)
+  const { page } = await person({ viewport: { width: 390, height: 800 } })
+  await page.goto(url)
+  await page.getByRole('textbox', { name: 'Phone number' }).fill('+49 170 1234567')
+  await page.keyboard.press('Enter')
+  await page.waitForURL(`${url}/#/phone/${encodeURIComponent('+49 170 1234567')}`)
+  await page.getByRole('textbox', { name: 'Message' }).fill('hello')
+  await page.keyboard.press('Enter')
+  await page.locator('.bot').getByText('What is your name?').waitFor()
+  await page.goBack()
+  await isOnFirstScreen(page)
+  await page.goForward()
+  await page.locator('.bot').getByText('What is your name?').waitFor()
+  await page.reload()
+  await page.locator('.mine').getByText('hello').waitFor()
+  await page.locator('.bot').getByText('What is your name?').waitFor()
+  t.same(await barriers(page), [])
+  t.equal(await isTooWide(page), false)
+  await page.goto(`${url}/#/phone/%E0%A4%A`)
+  await isOnFirstScreen(page)
+})
+
+t.test('signing up mentions the mail to confirm, and says what is wrong at the field that it is about', { skip: noBrowser }, async t => {
+  const { url, as, query, work } = await serveToBrowsers(t, { DATA_DIR: t.testdir({}) })
+  await work()
+  await as('bob')
+  const { person } = await openBrowser(t)
+  const { page } = await person({ viewport: { width: 390, height: 800 }, colorScheme: 'dark' })
+  await page.goto(url)
+  await page.getByRole('button', { name: 'Sign up' }).first().click()
+  await page.getByText('We will send you a link to confirm it.').waitFor()
+  const [unselected, selected] = await Promise.all(['false', 'true'].map(async pressed =>
+    await page.evaluate(`getComputedStyle(document.querySelector('.switch [aria-pressed=${pressed}]')).backgroundColor`)))
+  t.not(unselected, selected)
+  /** What stands below a field. */
+  const below = (label: string) => page.locator('.field', { has: page.getByLabel(label, { exact: true }) }).locator('.problem')
+  await page.getByLabel('Username').fill('bob')
+  await page.getByLabel('New password').fill('password123')
+  await page.getByLabel('Email (optional)').fill('ann@example.com')
+  await page.keyboard.press('Enter')
+  await below('New password').getByText('This password is too easy to guess.').waitFor()
+  await page.getByLabel('New password').fill(PASSWORD)
+  await page.keyboard.press('Enter')
+  await below('Username').getByText('This username is already taken.').waitFor()
+  t.same(await barriers(page), [])
+  await page.getByLabel('Username').fill('ann')
+  await page.keyboard.press('Enter')
+  await page.getByText('open the link that we sent to ann@example.com').waitFor()
+  t.same(await barriers(page), [])
+
+  await page.goto(`${url}/#/account`)
+  const password = formWith(page, 'New password')
+  await password.getByLabel('Current password').fill('wrong horse')
+  await password.getByLabel('New password').fill('another horse')
+  await page.keyboard.press('Enter')
+  await password.locator('.field', { has: page.getByLabel('Current password') }).getByText('The password is incorrect.').waitFor()
+
+  await page.goto(`${url}/#/`)
+  await page.getByRole('button', { name: 'Resend email' }).click()
+  await page.getByText('Email sent.').waitFor()
+  await query("UPDATE users SET email_verified_at = now() WHERE username = 'ann'")
+  await page.reload()
+  await page.getByText('No conversations yet').waitFor()
+  t.equal(await page.getByText('open the link that we sent').count(), 0)
+})
+
+t.test('while the page loads, it says so', { skip: noBrowser }, async t => {
+  const { url } = await serveToBrowsers(t)
+  const { person } = await openBrowser(t)
+  const { page } = await person({ javaScriptEnabled: false })
+  await page.goto(url)
+  await page.getByText('Loading…').waitFor()
+})

@@ -1,0 +1,236 @@
+import t, { type Test } from 'tap'
+import type { Page } from 'playwright-core'
+import { failure } from '../../src/bots/bot.ts'
+import { barriers, hasFocus, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers } from '../support/browser.ts'
+import { until } from '../support/process.ts'
+
+// The page in a real browser: what one does with messages and bots, by keyboard, and where the focus is afterwards.
+
+t.setTimeout(900_000)
+
+const composerOf = (page: Page) => page.getByRole('textbox', { name: 'Message' })
+const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true })
+const focusIsIn = async (page: Page) => await until(async () => await hasFocus(composerOf(page)))
+
+async function say (page: Page, text: string) {
+  await composerOf(page).fill(text)
+  await page.keyboard.press('Enter')
+}
+
+/** Ann in a conversation with a bot that says what the test makes it say. */
+async function annAndSlow (t: Test, options = {}) {
+  const server = await serveToBrowsers(t)
+  server.bots.takeOver()
+  const browser = await openBrowser(t)
+  const ann = await server.as('ann')
+  const id = await server.slowChat(ann)
+  const { page } = await browser.person(options)
+  await openAt(page, server.url, ann.headers['cookie']!, `#/c/${id}`)
+  await composerOf(page).waitFor()
+  return { ...server, ...browser, ann, id, page }
+}
+
+t.test('Enter saves an edit, Escape cancels it and stops a reply, and the focus stays where one works', { skip: noBrowser }, async t => {
+  const { page, bots, query } = await annAndSlow(t)
+  await say(page, 'One')
+  const first = await bots.call()
+  first.say('Let me ')
+  await page.locator('.bot').getByText('Let me').waitFor()
+  await button(page, 'Stop').focus()
+  await page.keyboard.press('Enter')
+  await page.locator('.bot').getByText('Stopped.').waitFor()
+  await focusIsIn(page)
+
+  await button(page, 'Regenerate').focus()
+  await page.keyboard.press('Enter')
+  const second = await bots.call(2)
+  second.say('Well, ')
+  await page.locator('.bot').getByText('Well,').waitFor()
+  await focusIsIn(page)
+  await page.keyboard.press('Escape')
+  await page.locator('.bot').getByText('Stopped.').waitFor()
+  t.ok(second.signal.aborted, 'Escape stops the reply')
+  await focusIsIn(page)
+
+  await button(page, 'Edit').focus()
+  await page.keyboard.press('Enter')
+  await page.getByLabel('Edit message').fill('Two')
+  await page.keyboard.press('Escape')
+  await page.locator('.mine').getByText('One').waitFor()
+  t.ok(await hasFocus(button(page, 'Edit')), 'Escape leads back to the button')
+  await page.keyboard.press('Enter')
+  await page.getByLabel('Edit message').fill('Two')
+  await page.keyboard.press('Shift+Enter')
+  await page.keyboard.type('and three')
+  await page.keyboard.press('Enter')
+  await page.getByLabel('Edit message').waitFor({ state: 'hidden' })
+  await page.locator('.mine').getByText('Two and three').waitFor()
+  t.ok(await hasFocus(button(page, 'Edit')))
+  t.match(await query("SELECT text FROM messages WHERE sender = 'user'"), [{ text: 'Two\nand three' }]);
+  (await bots.call(3)).end()
+})
+
+t.test('a message is copied, and deleted after a question', { skip: noBrowser }, async t => {
+  const { page, bots, as, query, id, ann, person, url } = await annAndSlow(t)
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
+  await say(page, 'Give me **bold**')
+  const call = await bots.call()
+  call.say('Here: **bold**')
+  call.end()
+  const reply = page.locator('.bot')
+  await reply.getByRole('button', { name: 'Copy' }).click()
+  await reply.getByRole('button', { name: 'Copied' }).waitFor()
+  t.equal(await page.evaluate('navigator.clipboard.readText()'), 'Here: **bold**', 'as it was written')
+
+  await reply.getByRole('button', { name: 'Delete' }).focus()
+  await page.keyboard.press('Enter')
+  await page.getByRole('alertdialog', { name: 'Delete message?' }).waitFor()
+  t.ok(await hasFocus(button(page, 'Cancel')), 'the safe answer has the focus')
+  t.same(await barriers(page), [])
+  await page.keyboard.press('Enter')
+  await page.getByRole('alertdialog').waitFor({ state: 'hidden' })
+  t.ok(await hasFocus(reply.getByRole('button', { name: 'Delete' })))
+  await page.keyboard.press('Enter')
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Delete' }).click()
+  await reply.waitFor({ state: 'hidden' })
+  await focusIsIn(page)
+  t.match(await query("SELECT status, text FROM messages WHERE sender = 'bot'"), [{ status: 'deleted', text: '' }])
+
+  const bob = await as('bob')
+  await ann.post(`/api/conversations/${id}/users`, { username: 'bob' })
+  const atBobs = (await person()).page
+  await openAt(atBobs, url, bob.headers['cookie']!, `#/c/${id}`)
+  await atBobs.locator('.theirs').getByRole('button', { name: 'Copy' }).waitFor()
+  t.equal(await atBobs.getByRole('button', { name: 'Delete' }).count(), 0, 'others’ messages are the owner’s to delete')
+})
+
+t.test('of two bots, the one that is mentioned replies: a hint says so, and @ completes', { skip: noBrowser }, async t => {
+  const { page, bots, ann, id } = await annAndSlow(t)
+  await button(page, 'Conversation details').focus()
+  await page.keyboard.press('Enter')
+  const choice = page.getByLabel('Add a bot')
+  await choice.focus()
+  await page.keyboard.press('ArrowDown')
+  await page.keyboard.press('ArrowDown')
+  t.equal((await ann.get(`/api/conversations/${id}/bots`)).json().length, 1, 'choosing does not add')
+  await choice.selectOption('favorite-song')
+  await page.getByRole('dialog').getByRole('button', { name: 'Add' }).last().click()
+  await button(page, 'Remove Favorite song').waitFor()
+  t.same(await barriers(page), [])
+  await page.keyboard.press('Escape')
+  await page.getByRole('dialog').waitFor({ state: 'hidden' })
+  t.ok(await hasFocus(button(page, 'Conversation details')), 'a closed dialog leads back to where it was opened')
+
+  await page.getByText('Mention a bot to get a reply:').waitFor()
+  await composerOf(page).focus()
+  await page.keyboard.type('Hi @')
+  const options = page.getByRole('option')
+  await until(async () => await options.count() === 2)
+  t.same((await options.allTextContents()).sort(), ['Favorite song @favorite-song', 'Slow @slow'])
+  t.same(await barriers(page), [])
+  await page.keyboard.press('ArrowDown')
+  t.match(await options.nth(1).getAttribute('aria-selected'), 'true')
+  await page.keyboard.press('Escape')
+  await options.first().waitFor({ state: 'hidden' })
+  await page.keyboard.type('s')
+  await until(async () => (await options.allTextContents()).join() === 'Slow @slow')
+  await page.keyboard.press('Enter')
+  await until(async () => await composerOf(page).inputValue() === 'Hi @slow ')
+  await page.getByText('Mention a bot to get a reply:').waitFor({ state: 'hidden' })
+  await page.keyboard.type('how are you?')
+  await page.keyboard.press('Enter')
+  const call = await bots.call()
+  call.say('Fine.')
+  call.end()
+  await page.locator('.bot', { hasText: 'Slow' }).getByText('Fine.').waitFor()
+  await button(page, '@favorite-song').click()
+  await until(async () => await composerOf(page).inputValue() === '@favorite-song ')
+  await page.keyboard.type('mail me at ann@slow')
+  t.equal(await options.count(), 0, 'an email address is no mention')
+})
+
+t.test('why a bot could not reply, in words', { skip: noBrowser }, async t => {
+  const { page, bots } = await annAndSlow(t)
+  await say(page, 'One')
+  const first = await bots.call()
+  first.fail(failure('BOT_OVERLOADED'))
+  await page.locator('.bot').getByText('The bot could not reply. It is overloaded. Try again in a minute.').waitFor()
+  await button(page, 'Regenerate').click()
+  const second = await bots.call(2)
+  second.fail(failure('BOT_UNREACHABLE'))
+  await page.locator('.bot').getByText('The bot could not reply. Its provider cannot be reached.').waitFor()
+  const entry = page.locator('.entry-text')
+  await until(async () => await entry.textContent() === 'The bot could not reply.')
+})
+
+t.test('code has colors, \\( keeps its backslash, and the list shows words, also while a reply grows', { skip: noBrowser }, async t => {
+  const { page, bots, query } = await annAndSlow(t)
+  const entry = page.locator('.entry-text')
+  await say(page, 'Explain **it**')
+  const call = await bots.call()
+  call.say('The **area** is \\(a^2\\), in')
+  await until(async () => await entry.textContent() === 'Writing…')
+  call.say(' code:\n\n```js\nconst area = 42 // square\n```\n\n```unheard-of\nconst\n```\n\n\\[ x \\] and \\*stars\\*')
+  call.end()
+  await until(async () => await entry.textContent() === 'The area is (a^2), in code: const area = 42 // square const [ x ] and *stars*')
+  await page.locator('.bot').getByText('The area is \\(a^2\\), in code:').waitFor()
+  await page.locator('.bot').getByText('\\[ x \\] and *stars*').waitFor()
+  await page.locator('.hljs-keyword', { hasText: 'const' }).waitFor()
+  t.equal(await page.locator('.hljs-number').textContent(), '42')
+  t.equal(await page.locator('.code code').last().locator('span').count(), 0)
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme })
+    t.same(await barriers(page), [], colorScheme)
+  }
+  t.equal((await query("SELECT FROM messages WHERE text LIKE '%**%'")).length, 2)
+})
+
+t.test('the question before a conversation is deleted is in view, at every size, and the focus goes to what comes next', { skip: noBrowser }, async t => {
+  const sizes = [{ width: 1280, height: 600 }, { width: 390, height: 500 }]
+  for (const viewport of sizes) {
+    const { page, ann, id, as } = await annAndSlow(t, { viewport })
+    for (let at = 0; at < 12; at++) {
+      await as(`friend-${at}`)
+      await ann.post(`/api/conversations/${id}/users`, { username: `friend-${at}` })
+    }
+    await page.reload()
+    await button(page, 'Conversation details').click()
+    await button(page, 'Remove friend-3').focus()
+    await page.keyboard.press('Enter')
+    await button(page, 'Remove friend-3').waitFor({ state: 'hidden' })
+    await until(async () => await hasFocus(page.getByRole('heading', { name: 'People' })))
+    await button(page, 'Delete conversation').focus()
+    await page.keyboard.press('Enter')
+    const confirm = page.getByRole('alertdialog').getByRole('button', { name: 'Delete' })
+    const box = (await confirm.boundingBox())!
+    t.ok(box.y > 0 && box.y + box.height < viewport.height, 'nobody has to scroll to it')
+    t.notOk(await isTooWide(page))
+    t.same(await barriers(page), [])
+    await confirm.focus()
+    await page.keyboard.press('Enter')
+    await page.getByText('No conversations yet').waitFor()
+    await until(async () => await page.locator('body:focus, :focus').and(page.locator('textarea, a')).count() === 1)
+  }
+})
+
+t.test('a new user on a phone sees what to press', { skip: noBrowser }, async t => {
+  const { url, as } = await serveToBrowsers(t)
+  const { person } = await openBrowser(t)
+  const ann = await as('ann')
+  const { page } = await person({ viewport: { width: 390, height: 800 }, hasTouch: true, isMobile: true, colorScheme: 'dark' })
+  await openAt(page, url, ann.headers['cookie']!)
+  await page.getByRole('link', { name: 'Start a conversation' }).click()
+  await page.getByRole('heading', { name: 'What would you like to talk about?' }).waitFor()
+  t.same(await page.locator('.chip').allTextContents(), ['Default', 'Simulated', 'Favorite song', 'No bot'])
+  t.same(await barriers(page), [])
+})
+
+t.test('times are written as people write them', { skip: noBrowser }, async t => {
+  for (const [locale, pattern] of [['en-US', /^\d?\d:\d\d [AP]M$/u], ['de-DE', /^\d\d:\d\d$/u]] as const) {
+    const { page } = await annAndSlow(t, { locale })
+    await say(page, 'When?')
+    const time = await page.locator('.mine time').textContent()
+    t.match(time!.replace(/\s/gu, ' '), pattern)
+    t.notMatch(time, locale === 'en-US' ? /^0/ : /M/)
+  }
+})

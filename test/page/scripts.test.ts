@@ -1,0 +1,186 @@
+import t, { type Test } from 'tap'
+import type { Page } from 'playwright-core'
+import { barriers, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
+
+// The page in a real browser: input methods, directions of writing, drafts.
+
+t.setTimeout(900_000)
+
+const composerOf = (page: Page) => page.getByRole('textbox', { name: 'Message' })
+
+/** Ann, logged in, in a conversation of this name, which a bot that repeats what it hears is in. */
+async function enter (t: Test, name: string, options = {}) {
+  const server = await serveToBrowsers(t)
+  const browser = await openBrowser(t)
+  const ann = await server.as('ann')
+  await server.query("INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook')")
+  const { id } = (await ann.post('/api/conversations', { name, bots: ['slow'] })).json()
+  const open = async (more = {}) => {
+    const { page, context } = await browser.person({ ...options, ...more })
+    await openAt(page, server.url, ann.headers['cookie']!, `#/c/${id}`)
+    await composerOf(page).waitFor()
+    return { page, context }
+  }
+  return { ...server, ...browser, ann, id, open, ...await open() }
+}
+
+/** Types as an input method does: the text is under construction, and Enter takes it over. */
+async function compose (page: Page, text: string) {
+  const devtools = await page.context().newCDPSession(page)
+  await devtools.send('Input.imeSetComposition', { text, selectionStart: text.length, selectionEnd: text.length })
+  await devtools.send('Input.dispatchKeyEvent', { type: 'rawKeyDown', key: 'Enter', code: 'Enter', windowsVirtualKeyCode: 229 })
+  await devtools.send('Input.insertText', { text })
+  await devtools.detach()
+}
+
+/** The same Enter as Safari tells of it: after the composition has ended, with nothing but the key code to know it by. */
+async function pressAsSafari (page: Page, key: 'Enter' | 'Escape') {
+  return await page.evaluate(`!document.activeElement.dispatchEvent(
+    new KeyboardEvent('keydown', { key: '${key}', keyCode: 229, isComposing: false, bubbles: true, cancelable: true }))`)
+}
+
+async function alignment (page: Page, selector: string) {
+  const style = `getComputedStyle(document.querySelector(${JSON.stringify(selector)}))`
+  return await page.evaluate(`${style}.direction + ' ' + ${style}.textAlign`) as string
+}
+
+t.test('Enter that ends a composition does not send', { skip: noBrowser }, async t => {
+  const { page, query } = await enter(t, '会話')
+  const mine = page.locator('.mine')
+  await composerOf(page).focus()
+  await compose(page, 'こんにちは')
+  t.equal(await composerOf(page).inputValue(), 'こんにちは')
+  t.equal(await mine.count(), 0)
+  t.notOk(await pressAsSafari(page, 'Enter'), 'the key stays the input method’s')
+  t.equal(await composerOf(page).inputValue(), 'こんにちは')
+  t.equal(await mine.count(), 0)
+  await page.keyboard.press('Enter')
+  await page.locator('.bot').getByText('Slowly: こんにちは').waitFor()
+  t.equal(await composerOf(page).inputValue(), '')
+
+  await page.getByRole('button', { name: 'Edit' }).click()
+  await page.getByLabel('Edit message').fill('さようなら')
+  await pressAsSafari(page, 'Escape')
+  t.equal(await page.getByLabel('Edit message').inputValue(), 'さようなら', 'Escape gives up the composition, not the change')
+  await page.keyboard.press('Escape')
+  await page.getByLabel('Edit message').waitFor({ state: 'hidden' })
+
+  await page.getByRole('button', { name: 'Conversation details' }).click()
+  const name = page.getByRole('textbox', { name: 'Name' })
+  await name.fill('新しい会話')
+  t.ok(await pressAsSafari(page, 'Enter'), 'nor does it send a form')
+  t.match(await query('SELECT name FROM conversations'), [{ name: '会話' }])
+  await name.press('Enter')
+  await page.getByText('Saved.').waitFor()
+  t.match(await query('SELECT name FROM conversations'), [{ name: '新しい会話' }])
+  t.equal((await query("SELECT FROM messages WHERE sender = 'user'")).length, 1)
+})
+
+const conversations = [
+  { language: 'Japanese', direction: 'ltr', name: '東京への旅行', question: '東京でおすすめの場所はどこですか？', answer: '**浅草**がおすすめです。\n\n> 曰く\n\n- 浅草寺\n- 東京スカイツリー', mixed: '会議は10:30に Zoom で始まります。' },
+  { language: 'Hebrew', direction: 'rtl', name: 'טיול לירושלים', question: 'מה כדאי לראות בירושלים?', answer: 'כדאי לבקר ב**עיר העתיקה**.\n\n> אמר רבי\n\n- הכותל המערבי\n- שוק מחנה יהודה', mixed: 'הפגישה ב-10:30 ב-Zoom, חדר 4.' },
+  { language: 'Arabic', direction: 'rtl', name: 'رحلة إلى القاهرة', question: 'ما أفضل الأماكن في القاهرة؟', answer: 'أنصحك بزيارة **المتحف المصري**.\n\n> قال لي\n\n- الأهرامات\n- خان الخليلي', mixed: 'الاجتماع في 10:30 على Zoom، الغرفة ٤.' }
+]
+
+for (const { language, direction, name, question, answer, mixed } of conversations) {
+  t.test(`a conversation in ${language} has its own direction, and the page around it stays`, { skip: noBrowser }, async t => {
+    const { page, bots } = await enter(t, name)
+    bots.takeOver()
+    await composerOf(page).fill(question)
+    t.equal(await alignment(page, '.composer textarea'), `${direction} start`, 'the composer')
+    await page.keyboard.press('Enter')
+    const call = await bots.call()
+    call.say(answer)
+    call.end()
+    await page.locator('.bot li').first().waitFor()
+    await page.locator('.bot').getByText('Writing…').waitFor({ state: 'hidden' })
+    await page.locator('.entry-text', { hasText: 'Writing…' }).waitFor({ state: 'hidden' })
+    for (const selector of ['.chat-head h1', '.entry-name', '.entry-text', '.mine .plain', '.bot .markdown p', '.bot .markdown blockquote', '.bot .markdown ul', '.bot .markdown li']) {
+      t.equal(await alignment(page, selector), `${direction} start`, selector)
+    }
+    await composerOf(page).fill(`${mixed}\nIn English.`)
+    await page.keyboard.press('Enter')
+    const second = await bots.call(2)
+    second.say(`${mixed}\n\nAnd this is in English.`)
+    second.end()
+    await page.locator('.bot').getByText('And this is in English.').waitFor()
+    t.equal(await alignment(page, ':nth-child(4 of [data-message]) .markdown > p:last-child'), 'ltr start', 'each paragraph has its own')
+    t.equal(await alignment(page, '.composer-row'), 'ltr start', 'the page is English')
+    const boxes = await Promise.all(['.mine .bubble', '.bot .bubble'].map(selector => page.locator(selector).first().boundingBox()))
+    t.ok(boxes[0]!.x > boxes[1]!.x, 'what one says oneself stays on its side')
+    t.notOk(await isTooWide(page))
+    t.same(await barriers(page), [])
+  })
+}
+
+t.test('drafts outlive a reload, each in its conversation, and are nobody else’s', { skip: noBrowser }, async t => {
+  const { page, ann, id, url, query } = await enter(t, 'First')
+  const other = (await ann.post('/api/conversations', { name: 'Second', bots: [] })).json().id
+  const first = 'שלום, היא אמרה\nand then'
+  await composerOf(page).fill(first)
+  await page.reload()
+  await composerOf(page).waitFor()
+  t.equal(await composerOf(page).inputValue(), first)
+  await page.goto(`${url}/#/c/${other}`)
+  await page.getByRole('heading', { level: 1, name: 'Second' }).waitFor()
+  t.equal(await composerOf(page).inputValue(), '')
+  await composerOf(page).fill('In the second')
+  await page.goto(`${url}/#/new`)
+  await page.getByRole('heading', { level: 1, name: 'New conversation' }).waitFor()
+  await composerOf(page).fill('In a new one')
+  await page.reload()
+  await composerOf(page).waitFor()
+  t.equal(await composerOf(page).inputValue(), 'In a new one')
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { level: 1, name: 'In a new one' }).waitFor()
+  await page.locator('.mine').getByText('In a new one').waitFor()
+  t.equal(await composerOf(page).inputValue(), '')
+  await page.getByRole('link', { name: 'New conversation' }).click()
+  t.equal(await composerOf(page).inputValue(), '', 'what was sent is no draft')
+
+  await page.goto(`${url}/#/c/${id}`)
+  await page.getByRole('heading', { level: 1, name: 'First' }).waitFor()
+  t.equal(await composerOf(page).inputValue(), first)
+  await page.keyboard.press('Enter')
+  await page.locator('.mine').getByText('and then').waitFor()
+  await page.reload()
+  await page.locator('.mine').getByText('and then').waitFor()
+  t.equal(await composerOf(page).inputValue(), '')
+
+  // The session ends, and somebody else logs in here.
+  await composerOf(page).fill('A secret of Ann’s')
+  await query('UPDATE sessions SET revoked_at = now()')
+  await page.context().clearCookies()
+  await signUp(page, `${url}/?again`, 'bob')
+  t.notMatch(await page.evaluate('JSON.stringify(sessionStorage)'), /secret|second/)
+  await page.goto(`${url}/?again#/new`)
+  await composerOf(page).fill('A secret of Bob’s')
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByRole('textbox', { name: 'Phone number' }).waitFor()
+  t.equal(await page.evaluate('JSON.stringify(sessionStorage)'), '{}', 'logging out forgets them')
+})
+
+t.test('a phone chat: the number as it was pasted, what is wrong with it, and the draft', { skip: noBrowser }, async t => {
+  const { url, query } = await serveToBrowsers(t)
+  const { person } = await openBrowser(t)
+  const { page } = await person()
+  await page.goto(url)
+  const phone = page.getByRole('textbox', { name: 'Phone number' })
+  await phone.fill('49 (0) 170 1234567')
+  await page.getByRole('button', { name: 'Start chatting' }).click()
+  await page.getByText('Write (0) only once, after a country code').waitFor()
+  await phone.fill('\u202a+٤٩ (0) 170–1234567\u202c')
+  await page.keyboard.press('Enter')
+  await composerOf(page).fill('hel')
+  await page.reload()
+  await composerOf(page).waitFor()
+  t.equal(await composerOf(page).inputValue(), 'hel')
+  await composerOf(page).fill('hello')
+  await page.keyboard.press('Enter')
+  await page.locator('.bot').getByText('What is your name?').waitFor()
+  t.same(await query('SELECT phone_number FROM user_sessions'), [{ phone_number: '491701234567' }])
+  await composerOf(page).fill('Yael')
+  await page.getByRole('button', { name: 'Use another number' }).click()
+  await phone.waitFor()
+  t.equal(await page.evaluate('JSON.stringify(sessionStorage)'), '{}')
+})

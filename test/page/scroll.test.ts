@@ -1,0 +1,162 @@
+import t, { type Test } from 'tap'
+import type { Page } from 'playwright-core'
+import { isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers } from '../support/browser.ts'
+import { until } from '../support/process.ts'
+
+// The page in a real browser: what is in view while messages are added.
+
+t.setTimeout(900_000)
+
+const composerOf = (page: Page) => page.getByRole('textbox', { name: 'Message' })
+const toEnd = (page: Page) => page.getByRole('button', { name: 'Jump to latest' })
+
+const VIEW = "document.querySelector('.scroller-view')"
+
+/** How far the list of messages is from its end, in pixels. */
+async function distanceToEnd (page: Page) {
+  return await page.evaluate(`${VIEW}.scrollHeight - ${VIEW}.scrollTop - ${VIEW}.clientHeight`) as number
+}
+
+async function isAtEnd (page: Page) {
+  await until(async () => await distanceToEnd(page) < 2)
+}
+
+/** Ann in a conversation with 40 messages and a bot that streams what the test says, or else repeats each message. */
+async function longConversation (t: Test, options = {}) {
+  const server = await serveToBrowsers(t)
+  const ann = await server.as('ann')
+  const id = await server.slowChat(ann)
+  await server.query(`INSERT INTO messages (conversation_id, id, rev, sender, user_id, text, status)
+    SELECT ${id}, n, n, 'user', (SELECT id FROM users WHERE username = 'ann'), 'Message ' || n, 'complete' FROM generate_series(1, 40) n`)
+  await server.query('UPDATE conversations SET last_rev = 40 WHERE id = $1', [id])
+  const { person } = await openBrowser(t)
+  const { page } = await person(options)
+  await openAt(page, server.url, ann.headers['cookie']!, `#/c/${id}`)
+  await page.locator('.mine').getByText('Message 40').waitFor()
+  await isAtEnd(page)
+  return { ...server, ann, id, page }
+}
+
+t.test('80 messages sent on a busy machine, and the end stays in view', { skip: noBrowser }, async t => {
+  const { page } = await longConversation(t)
+  const devtools = await page.context().newCDPSession(page)
+  await devtools.send('Emulation.setCPUThrottlingRate', { rate: 6 })
+  await page.evaluate(`new MutationObserver(() => {
+    if (document.querySelector('.to-end') !== null) globalThis.losses = (globalThis.losses ?? 0) + 1
+  }).observe(document.body, { childList: true, subtree: true })`)
+  for (let at = 1; at <= 80; at++) {
+    // A second line, now and then: the composer grows, and gets smaller when the message is sent.
+    await composerOf(page).fill(at % 3 === 0 ? `Number ${at}\nwith two\nmore lines` : `Number ${at}`)
+    await page.keyboard.press('Enter')
+    if (at % 10 === 0) await page.locator('.bot').getByText(`Slowly: Number ${at}`, { exact: false }).waitFor()
+  }
+  await page.locator('.bot').getByText('Slowly: Number 80').waitFor()
+  t.equal(await page.evaluate('globalThis.losses ?? 0'), 0, 'it was never taken for scrolled up')
+  await isAtEnd(page)
+})
+
+t.test('sending scrolls to one’s own message, from wherever one reads', { skip: noBrowser }, async t => {
+  const { page } = await longConversation(t)
+  await page.locator('.scroller-view').hover()
+  await page.mouse.wheel(0, -1_500)
+  await toEnd(page).waitFor()
+  await composerOf(page).fill('Here I am')
+  await page.keyboard.press('Enter')
+  await page.locator('.mine').getByText('Here I am').waitFor()
+  await isAtEnd(page)
+  await page.locator('.bot').getByText('Slowly: Here I am').waitFor()
+  await isAtEnd(page)
+  await toEnd(page).waitFor({ state: 'hidden' })
+})
+
+t.test('the wheel, a finger or a key leaves the end while a reply grows; scrolling back follows it again', { skip: noBrowser }, async t => {
+  const { page, bots } = await longConversation(t, { hasTouch: true })
+  bots.takeOver()
+  await composerOf(page).fill('Tell me')
+  await page.keyboard.press('Enter')
+  const call = await bots.call()
+  let words = 0
+  const talking = setInterval(() => { call.say(`word ${words++}\n\n`) }, 20)
+  t.teardown(() => { clearInterval(talking) })
+  await page.locator('.bot').getByText('word 20').waitFor()
+  await isAtEnd(page)
+
+  const view = page.locator('.scroller-view')
+  const top = async () => await page.evaluate(`${VIEW}.scrollTop`) as number
+  const devtools = await page.context().newCDPSession(page)
+  const ways = {
+    wheel: async () => { await page.mouse.wheel(0, -200) },
+    key: async () => { await view.press('PageUp') },
+    finger: async () => {
+      const touch = async (type: 'touchStart' | 'touchMove' | 'touchEnd', y?: number) => {
+        await devtools.send('Input.dispatchTouchEvent', { type, touchPoints: y === undefined ? [] : [{ x: 600, y }] })
+      }
+      await touch('touchStart', 200)
+      for (let y = 220; y <= 500; y += 20) await touch('touchMove', y)
+      await touch('touchEnd')
+    }
+  }
+  await view.hover()
+  for (const [name, leave] of Object.entries(ways)) {
+    await leave()
+    await toEnd(page).waitFor()
+    const before = await top()
+    const known = words
+    await until(() => words > known + 20)
+    t.ok(await distanceToEnd(page) > 100, name)
+    t.ok(await top() <= before, `${name}: it stays where the user scrolled`)
+    await view.press('End')
+    await toEnd(page).waitFor({ state: 'hidden' })
+    await isAtEnd(page)
+  }
+
+  // What changes its size without the user: the window, and the composer that grows with its text.
+  await page.setViewportSize({ width: 700, height: 500 })
+  await isAtEnd(page)
+  await composerOf(page).fill('line\n'.repeat(8))
+  await isAtEnd(page)
+  await composerOf(page).fill('')
+  await isAtEnd(page)
+  t.equal(await toEnd(page).count(), 0)
+  clearInterval(talking)
+  call.end()
+})
+
+const TABLE = `| Programming language | Year | Designed by | Paradigm | What people use it for today |
+|---|--:|---|---|---|
+| TypeScript | 2012 | Anders Hejlsberg and others at Microsoft | multi-paradigm, structural typing | web pages, servers, tools; nearly everything that JavaScript does |
+| Internationalization | 1.5 | https://example.com/a/very/long/address/without/a/place/to/break | object-oriented | enterprise |`
+
+/** An expression for the browser: the words of the table that are broken, but for links, which may be. */
+const WORDS_IN_TWO_LINES = `(() => {
+  const broken = []
+  const texts = document.createTreeWalker(document.querySelector('.bot table'), NodeFilter.SHOW_TEXT)
+  while (texts.nextNode()) {
+    if (texts.currentNode.parentElement.closest('a') !== null) continue
+    for (const { 0: word, index } of texts.currentNode.textContent.matchAll(/\\w+/g)) {
+      const range = document.createRange()
+      range.setStart(texts.currentNode, index)
+      range.setEnd(texts.currentNode, index + word.length)
+      if (new Set(Array.from(range.getClientRects(), ({ top }) => Math.round(top))).size > 1) broken.push(word)
+    }
+  }
+  return broken
+})()`
+
+for (const width of [1280, 390]) {
+  t.test(`a table at ${width} pixels keeps its words whole`, { skip: noBrowser }, async t => {
+    const { page, bots } = await longConversation(t, { viewport: { width, height: 800 } })
+    bots.takeOver()
+    await composerOf(page).fill('Compare them')
+    await page.keyboard.press('Enter')
+    const call = await bots.call()
+    call.say(TABLE)
+    call.end()
+    await page.locator('.bot td').last().waitFor()
+    const broken = await page.evaluate(WORDS_IN_TWO_LINES)
+    t.same(broken, [])
+    const tallest = await page.evaluate("Math.max(...Array.from(document.querySelectorAll('.bot td'), cell => cell.clientHeight))") as number
+    t.ok(tallest < 200, `no cell is a column of single words: ${tallest} pixels`)
+    t.notOk(await isTooWide(page), 'the table scrolls, the page does not')
+  })
+}

@@ -1,0 +1,20 @@
+import t from 'tap'
+import { words } from '../../web/src/words.ts'
+
+type Words = string | ((...values: Array<string & number>) => string) | { [name: string]: Words }
+
+t.test('every text of the page is there, with the values that it is given', async t => {
+  let count = 0
+  function check (value: Words, name: string) {
+    if (typeof value === 'object') return Object.entries(value).forEach(([inner, text]) => check(text, `${name}.${inner}`))
+    const one = typeof value === 'function' ? value(...[1, 1] as Array<string & number>) : value
+    const many = typeof value === 'function' ? value(...[2_000, 2_000] as Array<string & number>) : value
+    for (const text of [one, many]) {
+      t.ok(text.trim() !== '' && !/undefined|NaN|\[object/.test(text), `${name}: ${text}`)
+      count++
+    }
+    if (typeof value === 'function') t.not(one, many, `${name} has the value in it`)
+  }
+  check(words as unknown as Words, 'words')
+  t.ok(count > 100)
+})

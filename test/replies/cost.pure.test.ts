@@ -1,0 +1,26 @@
+import t from 'tap'
+import type { TokenUsage } from '../../src/bots/bot.ts'
+import { createMeter } from '../../src/replies/cost.ts'
+
+// What a reply costs while it is counted.
+
+t.test('a meter counts only what it must', async t => {
+  const charged = { user: 1, apiKeyHash: null, bot: 'slow' }
+  const usage: TokenUsage = { promptTokens: 3, completionTokens: 2 }
+  t.equal(await createMeter(charged).total('text'), null)
+  const meter = createMeter(charged)
+  let isCounted = false
+  meter.begins({ model: 'small', roughPromptTokens: 7, count: async () => { isCounted = true; return { promptTokens: 8, completionTokens: 1 } } })
+  const rough = meter.news()
+  t.match(rough, { prompt_tokens: 7, is_estimate: true, model: 'small' })
+  t.notOk('completion_tokens' in rough!)
+  meter.heard(usage)
+  meter.noteStored(rough)
+  t.match(meter.news(), { prompt_tokens: 3 }, 'there is news meanwhile')
+  meter.noteStored(meter.news())
+  t.equal(meter.news(), null)
+  t.match(await meter.total('text'), { prompt_tokens: 3, completion_tokens: 2, is_estimate: false, model: 'small' })
+  t.equal(isCounted, false)
+  meter.heard({ ...usage, model: 'exact' })
+  t.match(await meter.total(''), { model: 'exact' })
+})

@@ -1,0 +1,212 @@
+import t from 'tap'
+import { API_KEY, holdLock, type Client } from '../support/helper.ts'
+import { until } from '../support/process.ts'
+import { listen, openSocket, openStream } from '../support/reader.ts'
+import { ask, isStored, messagesOf, oneInstance, rowOf, textsOf, twoInstances } from '../support/slow-replies.ts'
+
+// Bots that take their time: what they say, as it comes, and what it costs.
+
+t.test('a reply is there with its question, grows, and ends; who does not stream waits for the end', async t => {
+  const { bots, ann, url, query } = await oneInstance(t)
+  const sent = ask(ann, url, 'Hi')
+  const call = await bots.call()
+  t.same(call.turns, [{ sender: 'user', name: 'ann', text: 'Hi' }])
+  t.match(await messagesOf(ann, url), [{ id: 1, rev: 1, sender: 'user', status: 'complete' }, { id: 2, rev: 2, sender: 'bot', username: 'slow', text: '', status: 'streaming' }])
+  t.match(await query('SELECT lease_owner FROM messages WHERE id = 2 AND lease_until BETWEEN now() AND now() + interval \'8 seconds\''), [{ lease_owner: String }])
+  call.say('One, ')
+  await isStored({ query }, 2, 'One, ')
+  t.match(await messagesOf(ann, url), [{}, { id: 2, rev: 2, text: 'One, ', status: 'streaming' }], 'it grows in its place')
+  call.say('')
+  call.say('two.')
+  call.cost(30, 4)
+  call.end()
+  const answer = await sent
+  t.equal(answer.statusCode, 201)
+  t.match(answer.json(), [{ id: 1, text: 'Hi' }, { id: 2, rev: 3, text: 'One, two.', status: 'complete' }])
+  t.match(await rowOf({ query }, 2), { cost_so_far: null, lease_owner: null, lease_until: null, error: null })
+  t.match(await query('SELECT * FROM reply_costs'), [{ prompt_tokens: 30, completion_tokens: 4, is_estimate: false, status: 'complete', bot_name: 'slow' }])
+
+  const second = ask(ann, url, 'And?')
+  const next = await bots.call(2)
+  t.same(next.turns, [
+    { sender: 'user', name: 'ann', text: 'Hi' }, { sender: 'bot', name: 'slow', text: 'One, two.' }, { sender: 'user', name: 'ann', text: 'And?' }
+  ], 'it is told what was said before')
+  next.end()
+  t.match((await second).json()[1], { text: '', status: 'complete' }, 'one who has nothing to say has said it')
+})
+
+t.test('a bot that fails keeps what it said, and says why by a code', async t => {
+  const { bots, ann, url, query } = await oneInstance(t)
+  const failing = [
+    { error: Object.assign(new Error('the provider’s own words'), { failure: 'BOT_SILENT' }), said: 'As I was say', code: 'BOT_SILENT' },
+    { error: new TypeError('terminated'), said: '', code: 'BOT_BROKE_OFF' }
+  ]
+  for (const [n, { error, said, code }] of failing.entries()) {
+    const sent = ask(ann, url, 'Hi')
+    const call = await bots.call(n + 1)
+    call.say(said)
+    call.fail(error)
+    const answer = await sent
+    t.equal(answer.statusCode, 201)
+    t.match(answer.json()[1], { text: said, status: 'failed' })
+    t.notMatch(answer.body, /words|terminated/)
+    t.equal((await rowOf({ query }, answer.json()[1].id)).error, code)
+  }
+  const long = ask(ann, url, 'Tell me everything')
+  const talking = await bots.call(3)
+  talking.say('🙂'.repeat(60_000))
+  talking.say('🙃'.repeat(60_000))
+  const [, cut] = (await long).json()
+  t.equal(cut.text, '🙂'.repeat(60_000) + '🙃'.repeat(40_000), 'a bot says 100,000 characters at most')
+  t.equal(cut.status, 'failed')
+  t.equal(talking.signal.aborted, false)
+})
+
+t.test('characters come whole, whatever pieces they come in, and what no database stores is left out', async t => {
+  const { app, bots, ann, url, query } = await oneInstance(t)
+  const base = await listen({ app })
+  const stream = await openStream(t, `${base}${url}/messages`, ann, { body: { text: 'Hi' } })
+  const call = await bots.call()
+  const text = '👩‍👩‍👧 e\u0301 🏳️‍🌈 Z͑ͫ a\u030a 漢字 🙂'
+  for (const unit of text.split('')) {
+    call.say(unit)
+    if (unit === '字') await isStored({ query }, 2, text.slice(0, text.indexOf('字') + 1))
+  }
+  call.say('\0\ude42 and \0')
+  call.say('\ud83d')
+  call.end()
+  t.equal(await stream.ended, true)
+  const whole = `${text}\ufffd and `
+  t.equal(stream.screen.text(2), whole)
+  t.equal((await rowOf({ query }, 2)).text, whole)
+})
+
+t.test('several bots: each one named answers, one after the other; who is instant does so at once', async t => {
+  const { bots, ann, url, query } = await oneInstance(t)
+  await query("INSERT INTO chatbots (name, engine) VALUES ('other', 'webhook')")
+  for (const name of ['other', 'simulated']) await ann.post(`${url}/bots`, { name })
+  t.same((await ask(ann, url, 'to nobody')).json().length, 1)
+  const asked = ask(ann, url, '@other, @simulated, @slow what do you say?')
+  const one = await bots.call()
+  t.match(textsOf(await messagesOf(ann, url)).slice(2), [' (streaming)', 'You said: what do you say? (complete)', ' (queued)'])
+  t.same(one.turns.map(({ text }) => text), ['to nobody', '@other, @simulated, @slow what do you say?'])
+  one.say('I am the other')
+  one.end()
+  const two = await bots.call(2)
+  t.same(two.turns.slice(2), [
+    { sender: 'bot', name: 'other', text: 'I am the other' }, { sender: 'bot', name: 'simulated', text: 'You said: what do you say?' }
+  ])
+  two.say('I am slow')
+  two.end()
+  t.match((await asked).json(), [{ sender: 'user' }, { username: 'other', text: 'I am the other' }, { username: 'simulated' }, { username: 'slow', text: 'I am slow' }])
+  const again = ann.post(`${url}/messages/5/regenerate`)
+  ;(await bots.call(3)).end()
+  t.match((await again).json(), { id: 5, username: 'slow', text: '', status: 'complete' })
+})
+
+t.test('a retry that comes while the first is still answered waits for that answer, anywhere', async t => {
+  const { one, two, ann, annAtTwo, id, url, query } = await twoInstances(t)
+  await ann.patch(url, { when_busy: 'reject' })
+  const sockets = [await openSocket(t, await listen(one), ann), await openSocket(t, await listen(two), annAtTwo)]
+  const send = (client: Client) => client.post(`${url}/messages`, { text: 'Once', client_id: 'c1' })
+  const overSocket = (n: number) => sockets[n]!.ask('send_message', { chat_session_id: id, text: 'Once', client_id: 'c1' })
+  const sent = [send(ann)]
+  const call = await one.bots.call()
+  sent.push(send(ann), send(annAtTwo))
+  const acknowledged = [await overSocket(0), await overSocket(1)]
+  for (const answer of acknowledged) t.match(answer, { messages: [{ id: 1, text: 'Once', isLocal: true }, { id: 2, status: 'streaming' }] })
+  call.say('For all')
+  for (const { screen } of sockets) await screen.until(() => screen.text(2) === 'For all')
+  call.end()
+  const answers = await Promise.all(sent)
+  t.match(answers[0]!.json(), [{ id: 1, text: 'Once' }, { id: 2, text: 'For all', status: 'complete' }])
+  for (const answer of answers) t.same([answer.statusCode, answer.body], [201, answers[0]!.body])
+  for (const { screen } of sockets) await screen.until(() => screen.status(2) === 'complete')
+  t.match(await overSocket(1), { messages: [{ id: 1 }, { id: 2, text: 'For all', status: 'complete' }] })
+  t.match(await query('SELECT count(*)::int FROM messages'), [{ count: 2 }])
+  t.match((await ann.post(`${url}/messages`, { text: 'Twice', client_id: 'c1' })).json(), { statusCode: 409, code: 'IDEMPOTENCY_MISMATCH' })
+
+  const lock = await holdLock(t, one.connection, id)
+  const raced = [ann, annAtTwo].map(client => client.post(`${url}/messages`, { text: 'At once', client_id: 'c2' }))
+  await lock.until(2)
+  await lock.release()
+  await until(() => one.bots.calls.length + two.bots.calls.length === 2)
+  for (const { calls } of [one.bots, two.bots]) for (const call of calls) call.end()
+  const [first, second] = await Promise.all(raced)
+  t.equal(first!.statusCode, 201, 'who is answered is not told that the bot is busy with it')
+  t.equal(first!.body, second!.body)
+})
+
+t.test('tokens are counted by day and bot', async t => {
+  const { bots, anyone, clientOf, ann, as, url, query } = await oneInstance(t)
+  await query("INSERT INTO chatbots (name, engine) VALUES ('other', 'webhook')")
+  await ann.post(`${url}/bots`, { name: 'other' })
+  const cost = async (client: Client, text: string, spent: Array<[number, number]>) => {
+    const calls = bots.calls.length
+    const asked = ask(client, url, text)
+    for (const [n, [prompt, completion]] of spent.entries()) {
+      const call = await bots.call(calls + n + 1)
+      call.cost(prompt, completion)
+      call.end()
+    }
+    await asked
+  }
+  t.same((await ann.get('/api/me/usage')).json(), [])
+  await cost(ann, '@slow one', [[10, 1]])
+  await cost(ann, '@slow @other two', [[20, 2], [30, 3]])
+  await cost(ann, '@slow three', [[40, 4]])
+  const free = ask(ann, url, '@slow for nothing')
+  ;(await bots.call(5)).end()
+  await free
+  await query("UPDATE reply_costs SET created_at = '2026-03-01T23:59:59Z' WHERE message_id <= 2")
+  await query("UPDATE reply_costs SET created_at = '2026-03-02T00:00:00Z' WHERE message_id BETWEEN 3 AND 6")
+  await query("UPDATE reply_costs SET created_at = '2026-03-03T12:00:00Z' WHERE message_id > 6")
+  const [third, other, second, first] = [
+    { day: '2026-03-03', bot: 'slow', replies: 1, prompt_tokens: 40, completion_tokens: 4 },
+    { day: '2026-03-02', bot: 'other', replies: 1, prompt_tokens: 30, completion_tokens: 3 },
+    { day: '2026-03-02', bot: 'slow', replies: 1, prompt_tokens: 20, completion_tokens: 2 },
+    { day: '2026-03-01', bot: 'slow', replies: 1, prompt_tokens: 10, completion_tokens: 1 }
+  ]
+  t.same((await ann.get('/api/me/usage')).json(), [third, other, second, first])
+  const pages = []
+  for (let next = '/api/me/usage?limit=1'; next;) {
+    const answer = await ann.get(next)
+    pages.push(answer.json())
+    next = /<(.*)>; rel="next"/.exec(String(answer.headers.link))?.[1] ?? ''
+  }
+  t.same(pages, [[third], [other, second], [first]], 'by pages of whole days')
+  t.same((await ann.get('/api/me/usage?before=2026-03-02')).json(), [first])
+  for (const before of ['2026-13-01', '2026-02-30', '0000-01-01', '2026-3-1', 'x']) t.match((await ann.get(`/api/me/usage?before=${before}`)).json(), { statusCode: 400 })
+
+  const bob = await as('bob')
+  await ann.post(`${url}/users`, { username: 'bob' })
+  await cost(bob, '@slow from Bob', [[7, 7]])
+  t.match((await bob.get('/api/me/usage')).json(), [{ bot: 'slow', replies: 1, prompt_tokens: 7 }], 'who asked pays')
+  t.equal((await ann.get('/api/me/usage')).json().length, 4)
+  await query("DELETE FROM chatbots WHERE name = 'slow'")
+  t.match((await ann.get('/api/me/usage')).json().map(({ bot }: { bot: string | null }) => bot), ['slow', 'other', 'slow', 'slow'], 'also of a bot that is gone')
+  const { token } = (await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()
+  t.match((await clientOf({ authorization: `Bearer ${token}` }).get('/api/me/usage')).json(), { code: 'NOT_FOR_GUESTS' })
+})
+
+t.test('a guest waits for the reply of a bot that takes its time', async t => {
+  const { anyone, bots, query } = await oneInstance(t, { GUEST_BOT: 'slow' })
+  const { token } = (await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()
+  const say = (content: string, more: object = {}) => anyone.post('/chat', { token, content, ...more })
+  const sent = [say('Hi', { client_id: 'c1' })]
+  const call = await bots.call()
+  sent.push(say('Hi', { client_id: 'c1' }))
+  t.same(call.turns.map(({ text }) => text), ['Hello!', 'Hi'])
+  call.say('I am ')
+  await isStored({ query }, 3, 'I am ')
+  call.say('here')
+  call.end()
+  for (const answer of await Promise.all(sent)) t.same([answer.statusCode, answer.json()], [200, { text: 'I am here' }])
+  t.equal(bots.calls.length, 1)
+
+  const failing = say('And?')
+  ;(await bots.call(2)).fail(new Error('the provider’s own words'))
+  const failed = await failing
+  t.match([failed.statusCode, failed.json()], [503, { statusCode: 503, code: 'BOT_FAILED', error: '503 Service Unavailable: The bot cannot answer right now, please try again' }])
+  t.match(failed.headers['retry-after'], /\d/)
+})

@@ -1,0 +1,236 @@
+import t from 'tap'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import { freshDatabase, holdLock, startApp } from '../support/helper.ts'
+import { layCable, until } from '../support/process.ts'
+import { listen, openStream } from '../support/reader.ts'
+import { ask, BROKEN, GONE, hasStatus, isAborted, isStored, messagesOf, oneInstance, rowOf, twoInstances, type App } from '../support/slow-replies.ts'
+
+// Replies whose writer dies, loses the database or closes, and conversations that go away under them.
+
+t.test('a reply whose writer is silent for too long is interrupted, keeps its text, and the next one begins', async t => {
+  const { one, two, ann, annAtTwo, url, query } = await twoInstances(t)
+  const reader = await openStream(t, `${await listen(two)}${url}/events?after=0`, annAtTwo)
+  const asked = ask(ann, url, 'Hi')
+  const call = await one.bots.call()
+  call.say('So far')
+  await isStored({ query }, 2, 'So far')
+  const second = ask(annAtTwo, url, 'And?')
+  await until(async () => (await messagesOf(ann, url)).length === 4)
+  // As if this instance had stood still, and another one had it for dead.
+  await query("UPDATE messages SET lease_owner = 'another', lease_until = now() - interval '1 second' WHERE id = 2")
+  await hasStatus({ query }, 2, 'interrupted')
+  await isAborted(call)
+  call.say(' and on')
+  call.end()
+  t.match((await asked).json()[1], { text: 'So far', status: 'interrupted' })
+  await reader.screen.until(() => reader.screen.status(2) === 'interrupted')
+  await until(() => one.bots.calls.length + two.bots.calls.length === 2)
+  const next = two.bots.calls[0] ?? one.bots.calls[1]!
+  t.same(next.turns.map(({ text }) => text), ['Hi', 'So far', 'And?'])
+  next.say('Here I am')
+  await reader.screen.until(() => reader.screen.text(4) === 'Here I am')
+  // The writer is gone, and somebody had asked to stop.
+  await query("UPDATE messages SET lease_owner = 'another', stop_requested = true, lease_until = now() - interval '1 second' WHERE id = 4")
+  t.match((await second).json()[1], { text: 'Here I am', status: 'stopped' })
+  t.match(await query('SELECT lease_owner FROM messages WHERE lease_owner IS NOT NULL'), [])
+})
+
+t.test('an instance whose lease was given away writes nothing more, neither into this reply nor into the next one', async t => {
+  const { bots, ann, url, query } = await oneInstance(t)
+  const asked = ask(ann, url, 'Hi')
+  const call = await bots.call()
+  call.say('mine')
+  await isStored({ query }, 2, 'mine')
+  await query("UPDATE messages SET status = 'interrupted', rev = 3, lease_owner = NULL, lease_until = NULL WHERE id = 2")
+  await query('UPDATE conversations SET last_rev = 3')
+  const again = ann.post(`${url}/messages/2/regenerate`)
+  const next = await bots.call(2)
+  call.say(' still')
+  call.end()
+  next.say('anew')
+  await isStored({ query }, 2, 'anew')
+  next.end()
+  t.match((await again).json(), { text: 'anew', status: 'complete' })
+  t.match((await asked).json()[1], { text: 'anew', status: 'complete' })
+
+  const lost = ask(ann, url, 'Once more')
+  const last = await bots.call(3)
+  await query("UPDATE messages SET lease_owner = 'another' WHERE id = 7")
+  last.say('nobody hears this')
+  await isAborted(last)
+  t.equal((await rowOf({ query }, 7)).text, '')
+  await query('UPDATE messages SET lease_until = now() WHERE id = 7')
+  t.match((await lost).json()[1], { text: '', status: 'interrupted' })
+})
+
+t.test('an instance that loses the database for ever leaves its replies to the others; one that gets it back goes on', async t => {
+  const connection = await freshDatabase(t)
+  const cables = [await layCable(t, connection as pg.ClientConfig), await layCable(t, connection as pg.ClientConfig)]
+  for (const cable of cables) await cable.open()
+  const [one, two] = [await startApp(t, {}, undefined, { connectionString: cables[0]!.url }), await startApp(t, {}, undefined, { connectionString: cables[1]!.url })]
+  const three = await startApp(t, {}, undefined, connection)
+  for (const { bots } of [one, two, three]) bots.takeOver()
+  const ann = await three.as('ann')
+  const at = ({ clientOf }: App) => clientOf(ann.headers)
+  const chats = [await three.slowChat(ann), await three.slowChat(ann)].map(id => `/api/conversations/${id}`)
+  const first = ask(at(one), chats[0]!, 'Hi')
+  const second = ask(at(two), chats[1]!, 'Hi')
+  const [dying, patient] = [await one.bots.call(), await two.bots.call()]
+  const waiting = ask(ann, chats[0]!, 'And?')
+  const reader = await openStream(t, `${await listen(two)}${chats[1]}/events?after=0`, at(two))
+  dying.say('all that was stored')
+  patient.say('one, ')
+  await until(async () => (await three.query("SELECT FROM messages WHERE text IN ('all that was stored', 'one, ')")).length === 2)
+  await reader.screen.until(() => reader.screen.text(2) === 'one, ')
+
+  for (const cable of cables) await cable.close()
+  patient.say('two, ')
+  await reader.screen.until(() => reader.screen.text(2) === 'one, two, ')
+  dying.end()
+  t.match((await at(two).post(`${chats[1]}/stop`)).json(), BROKEN)
+  await sleep(1_500)
+  await cables[1]!.open()
+  patient.say('three 🙂')
+  await until(async () => (await three.query("SELECT FROM messages WHERE text = 'one, two, three 🙂' AND status = 'streaming'")).length === 1)
+  patient.end()
+  t.match((await second).json()[1], { text: 'one, two, three 🙂', status: 'complete' })
+  await reader.screen.until(() => reader.screen.status(2) === 'complete')
+  t.equal(reader.screen.text(2), 'one, two, three 🙂')
+
+  await until(async () => (await messagesOf(ann, chats[0]!))[1].status === 'interrupted')
+  t.match((await messagesOf(ann, chats[0]!))[1], { text: 'all that was stored' })
+  await until(() => two.bots.calls.length + three.bots.calls.length === 2)
+  const next = three.bots.calls[0] ?? two.bots.calls[1]!
+  next.say('I take over')
+  next.end()
+  t.match((await waiting).json()[1], { text: 'I take over', status: 'complete' })
+  await cables[0]!.open()
+  t.match((await first).json()[1], { text: 'all that was stored', status: 'interrupted' }, 'who waited there is told when it can be')
+})
+
+t.test('a server that closes lets replies end, interrupts those that do not, and begins none', async t => {
+  const patient = { ...await freshDatabase(t), statement_timeout: 60_000, query_timeout: 60_000 }
+  const { one, two, ann, annAtTwo, url, query } = await twoInstances(t, {}, patient)
+  const bob = await one.as('bob')
+  const [bobs, slow, quick] = [await one.slowChat(bob), await one.slowChat(ann), await one.slowChat(bob)].map(id => `/api/conversations/${id}`)
+  const base = await listen(one)
+  const silent = await openStream(t, `${base}${url}/messages`, ann, { body: { text: 'Hi' } })
+  const reader = await openStream(t, `${base}${slow}/events`, ann)
+  const ending = ask(bob, bobs!, 'Hi')
+  const [, call] = [await one.bots.call(), await one.bots.call(2)]
+  const answered = fetch(`${base}${url}/messages`, { method: 'POST', headers: { ...ann.headers, 'content-type': 'application/json' }, body: '{"text":"And?"}' })
+  await until(async () => (await messagesOf(annAtTwo, url)).length === 4)
+  const lock = await holdLock(t, one.connection, Number(slow!.split('/').at(-1)))
+  const begun = ask(ann, slow!, 'Hi')
+  await lock.until(1)
+  const other = await holdLock(t, one.connection, Number(quick!.split('/').at(-1)))
+  const late = ask(bob, quick!, 'Hi')
+  await other.until(2)
+
+  const before = Date.now()
+  const closed = one.app.close()
+  await until(async () => (await fetch(`${base}/health/ready`)).status === 503)
+  await lock.release()
+  const last = await one.bots.call(3)
+  last.say('I was quick')
+  last.end()
+  t.match((await begun).json()[1], { text: 'I was quick', status: 'complete' }, 'what was being begun is begun')
+  call.say('Just in time')
+  call.end()
+  t.match((await ending).json()[1], { text: 'Just in time', status: 'complete' })
+  one.bots.calls[0]!.say('I never')
+  await isAborted(one.bots.calls[0]!)
+  t.ok(Date.now() - before > 7_000, `after ${Date.now() - before} ms`)
+  await other.release()
+  t.match((await late).json(), [{}, { text: '', status: 'interrupted' }])
+  await silent.ended
+  t.match([silent.screen.text(2), silent.screen.status(2)], ['I never', 'interrupted'], 'its readers see the end')
+  t.equal(await reader.ended, true, 'in good order')
+  const refused = await answered
+  t.match([refused.status, await refused.json(), refused.headers.get('retry-after')], [503, BROKEN, /\d/], 'to be asked again elsewhere')
+  await closed
+  const next = await two.bots.call()
+  t.same(next.turns.map(({ text }) => text), ['Hi', 'I never', 'And?'], 'the other instance goes on')
+  next.end()
+  await hasStatus({ query }, 4, 'complete')
+})
+
+t.test('whatever is deleted or taken out while a reply is under way, nothing hangs and nothing breaks', async t => {
+  const { bots, app, as, slowChat, query } = await oneInstance(t)
+  const base = await listen({ app })
+  let n = 0
+  const begin = async () => {
+    n++
+    const [ann, bob] = [await as(`ann${n}`), await as(`bob${n}`)]
+    const url = `/api/conversations/${await slowChat(ann)}`
+    await ann.post(`${url}/users`, { username: `bob${n}` })
+    const calls = bots.calls.length
+    const waiting = ask(bob, url, 'Hi')
+    const call = await bots.call(calls + 1)
+    call.say('So far')
+    await until(async () => (await messagesOf(ann, url))[1].text === 'So far')
+    const queued = ask(ann, url, 'And?')
+    await until(async () => (await messagesOf(ann, url)).length === 4)
+    const stream = await openStream(t, `${base}${url}/events?after=0`, bob)
+    await stream.screen.until(() => stream.screen.text(2) === 'So far')
+    const endNext = async () => {
+      const next = await bots.call(calls + 2)
+      next.say('Next')
+      next.end()
+      return (await queued).json()
+    }
+    return { ann, bob, url, call, waiting, queued, stream, endNext, bobs: (await bob.get('/api/me')).json().id }
+  }
+
+  const message = await begin()
+  t.equal((await message.ann.delete(`${message.url}/messages/2`)).statusCode, 204)
+  await isAborted(message.call)
+  t.match((await message.waiting).json()[1], { text: '', status: 'deleted' }, 'the reply is deleted')
+  await message.stream.screen.until(() => message.stream.screen.status(2) === 'deleted')
+  t.match((await message.endNext())[1], { text: 'Next', status: 'complete' })
+
+  const question = await begin()
+  t.equal((await question.bob.delete(`${question.url}/messages/1`)).statusCode, 204)
+  question.call.end()
+  t.match((await question.waiting).json(), [{ text: '', status: 'deleted' }, { text: 'So far', status: 'complete' }], 'its question is deleted')
+  await question.endNext()
+
+  const conversation = await begin()
+  t.equal((await conversation.ann.delete(conversation.url)).statusCode, 204)
+  await isAborted(conversation.call)
+  for (const answer of [await conversation.waiting, await conversation.queued]) t.match(answer.json(), GONE, 'the conversation is deleted')
+  t.equal(await conversation.stream.ended, true)
+
+  const member = await begin()
+  t.equal((await member.ann.delete(`${member.url}/users/${member.bobs}`)).statusCode, 204)
+  t.match((await member.waiting).json(), GONE, 'who asked is taken out')
+  t.equal(await member.stream.ended, true)
+  member.call.say(', and on')
+  member.call.end()
+  t.match((await member.endNext())[1], { status: 'complete' })
+  t.match((await messagesOf(member.ann, member.url))[1], { text: 'So far, and on', status: 'complete' })
+
+  const account = await begin()
+  t.equal((await account.bob.delete('/api/me', {}, { password: 'correct horse' })).statusCode, 204)
+  t.match((await account.waiting).json(), GONE, 'the account is deleted')
+  t.equal(await account.stream.ended, true)
+  account.call.end()
+  await account.endNext()
+  t.match((await messagesOf(account.ann, account.url)).slice(0, 2), [{ username: null, text: 'Hi' }, { text: 'So far', status: 'complete' }])
+
+  const out = await begin()
+  const slow = (await out.ann.get(`${out.url}/bots`)).json()[0].id
+  t.equal((await out.ann.delete(`${out.url}/bots/${slow}`)).statusCode, 204)
+  out.call.end()
+  t.match((await out.waiting).json()[1], { text: 'So far', status: 'complete' }, 'the bot is taken out')
+  await out.endNext()
+
+  const bot = await begin()
+  await query("UPDATE users SET role = 'admin' WHERE username_key LIKE 'ann%'")
+  t.equal((await bot.ann.delete(`/api/admin/bots/${slow}`)).statusCode, 204)
+  bot.call.say('!')
+  bot.call.end()
+  t.match((await bot.waiting).json()[1], { username: null, text: 'So far!', status: 'complete' }, 'the bot is deleted')
+  t.match((await bot.queued).json()[1], { username: null, text: '', status: 'failed' }, 'and answers nothing more')
+})

@@ -1,0 +1,103 @@
+import t, { type Test } from 'tap'
+import { once } from 'node:events'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { listen, type Told } from '../support/live.ts'
+import { clientOf, openPlace, until, type Answer } from '../support/process.ts'
+
+// Replies of a language model, written by built servers: what becomes of them when a server dies, or is asked to end.
+
+/** A provider that speaks as OpenAI does, and says what it is made to say. */
+async function startProvider (t: Test) {
+  const asked: Array<{ question: string, say: (text: string) => void, end: () => void, closed: Promise<unknown> }> = []
+  const server = http.createServer(async (request, response) => {
+    let body = ''
+    for await (const chunk of request) body += String(chunk)
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    const send = (delta: object, finish: string | null = null) =>
+      response.write(`data: ${JSON.stringify({ id: 'x', object: 'chat.completion.chunk', created: 1, model: 'x', choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`)
+    asked.push({
+      question: JSON.parse(body).messages.at(-1).content,
+      say: content => { send({ content }) },
+      end: () => { send({}, 'stop'); response.end('data: [DONE]\n\n') },
+      closed: once(response, 'close')
+    })
+  })
+  t.teardown(() => { server.closeAllConnections(); server.close() })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const settings = { OPENAI_API_KEY: 'a-key', OPENAI_BASE_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1` }
+  return { settings, async call (nth: number) { return await until(() => asked[nth - 1]) } }
+}
+
+/** The text of a reply, put together from what a stream told. */
+function textOf (events: Array<{ event: string, data: unknown }>) {
+  let text = ''
+  for (const { event, data } of events) {
+    const told = data as Told & { offset: number }
+    if (event === 'delta') text = text.slice(0, told.offset) + told.text
+    else if (told.sender === 'bot') text = told.text
+  }
+  return text
+}
+
+t.test('a server is killed in the middle of a reply: the reader goes to the other one, and nothing said is lost', async t => {
+  const provider = await startProvider(t)
+  const place = await openPlace(t)
+  const [one, two] = await Promise.all([place.serve(provider.settings), place.serve(provider.settings)])
+  const ann = await one.join('ann')
+  const { body: { id } } = await ann.post('/api/conversations', { name: 'Talk' }) as Answer
+  const sent = ann.post(`/api/conversations/${id}/messages`, { text: 'Tell me all' }).catch(() => 'cut off')
+  const call = await provider.call(1)
+  t.equal(call.question, 'Tell me all', 'the model is there by default')
+  const here = await listen(t, `${one.url}/api/conversations/${id}/events?after=0`, { cookie: ann.cookie })
+  call.say('All of it 👩‍🚀 ')
+  call.say('and more')
+  await until(() => textOf(here.events) === 'All of it 👩‍🚀 and more')
+  const there = await listen(t, `${two.url}/api/conversations/${id}/events?after=0`, { cookie: ann.cookie })
+  await until(() => textOf(there.events) === 'All of it 👩‍🚀 and more')
+
+  one.kill('SIGKILL')
+  await one.ended
+  const began = performance.now()
+  t.equal(await sent, 'cut off')
+  const last = await until(() => there.events.find(({ data }) => (data as Told).status === 'interrupted'))
+  t.ok(performance.now() - began < 15_000)
+  t.match(last.data, { id: 2, text: 'All of it 👩‍🚀 and more', status: 'interrupted' })
+  await call.closed
+
+  const back = await listen(t, `${two.url}/api/conversations/${id}/events?after=0`, { cookie: ann.cookie })
+  await until(() => back.events.length === 2)
+  t.match(back.events.map(({ data }) => data), [{ id: 1, text: 'Tell me all' }, { id: 2, status: 'interrupted' }], 'who comes later finds it, too')
+
+  const elsewhere = clientOf(two.url, { cookie: ann.cookie })
+  const again = elsewhere.post(`/api/conversations/${id}/messages/2/regenerate`)
+  const second = await provider.call(2)
+  second.say('Better')
+  second.end()
+  const { status, body } = await again
+  t.match([status, body], [200, { id: 2, text: 'Better', status: 'complete' }])
+  await until(() => textOf(there.events) === 'Better')
+})
+
+t.test('a server that is asked to end lets a reply end, and interrupts one that goes on', async t => {
+  const provider = await startProvider(t)
+  const place = await openPlace(t)
+  const one = await place.serve(provider.settings)
+  const ann = await one.join('ann')
+  const rooms = await Promise.all(['short', 'long'].map(async name => (await ann.post('/api/conversations', { name })).body.id as number))
+  const [short, long] = [ann.post(`/api/conversations/${rooms[0]}/messages`, { text: 'short' }), ann.post(`/api/conversations/${rooms[1]}/messages`, { text: 'long' })]
+  const calls = [await provider.call(1), await provider.call(2)]
+  const call = (question: string) => calls.find(call => call.question === question)!
+  call('long').say('It goes on')
+  const stream = await listen(t, `${one.url}/api/conversations/${rooms[1]}/events`, { cookie: ann.cookie })
+  one.kill('SIGTERM')
+  await until(() => one.get('/health/live').then(({ status }) => status === 503, () => true))
+  call('short').say('Done')
+  call('short').end()
+  t.match((await short).body, [{}, { text: 'Done', status: 'complete' }])
+  t.match((await long).body, [{}, { text: 'It goes on', status: 'interrupted' }], 'after eight seconds')
+  await call('long').closed
+  await stream.ended
+  t.match(stream.events.at(-1)?.data, { text: 'It goes on', status: 'interrupted' }, 'its readers see the end')
+  t.equal((await one.ended).code, 0)
+})

@@ -1,0 +1,28 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import type pg from 'pg'
+import { joinPostgres } from '../../src/db/embedded.ts'
+import { migrateUp } from '../../src/db/migrate.ts'
+import { connectionFile, run, TEMPLATE, TEST_FOLDER } from './helper.ts'
+
+// Once before all tests: a Postgres (TEST_DATABASE_URL, or one of our own that goes on running when this program
+// ends, without a word of leaving) and in it a database with all migrations, which the tests copy.
+const url = process.env['TEST_DATABASE_URL']
+const connection: pg.ClientConfig = url === undefined
+  ? (await joinPostgres(TEST_FOLDER, { fsync: 'off', max_connections: '300' })).connection
+  : { connectionString: url }
+
+mkdirSync(TEST_FOLDER, { recursive: true })
+rmSync(connectionFile, { force: true })
+await run(connection, `DROP DATABASE IF EXISTS ${TEMPLATE} WITH (FORCE)`)
+await run(connection, `CREATE DATABASE ${TEMPLATE}`)
+const described = url === undefined ? connection : fromUrl(url)
+await migrateUp({ ...described, database: TEMPLATE })
+writeFileSync(connectionFile, JSON.stringify(described))
+process.exit()
+
+function fromUrl (text: string): pg.ClientConfig {
+  const { hostname, port, username, password, pathname } = new URL(text)
+  return {
+    host: hostname, port: Number(port || 5432), user: decodeURIComponent(username), password: decodeURIComponent(password), database: pathname.slice(1)
+  }
+}

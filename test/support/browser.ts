@@ -1,0 +1,83 @@
+import { existsSync } from 'node:fs'
+import type { Test } from 'tap'
+import axe from 'axe-core'
+import { chromium, type BrowserContextOptions, type Locator, type Page } from 'playwright-core'
+import type { Config } from '../../src/config.ts'
+import { startApp } from './helper.ts'
+import { freePort } from './process.ts'
+
+// The page as people have it: in a real browser.
+
+export const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
+export const FLAGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'
+]
+
+/** For `t.test`: why browser tests are left out, where they are. */
+export const noBrowser = CHROMIUM === undefined || !existsSync('dist/web/index.html')
+  ? `skipped: ${CHROMIUM === undefined ? 'there is no Chromium on this machine (Debian: apt-get install chromium)' : 'the page is not built (npm run build)'}`
+  : false
+
+/** How long a state of the page is waited for, in milliseconds: the machine may be busy. */
+const PATIENCE = 60_000
+
+/** A browser for a test, in which everybody has a window of their own. */
+export async function openBrowser (t: Test) {
+  const browser = await chromium.launch({ executablePath: CHROMIUM!, args: FLAGS })
+  t.teardown(() => browser.close())
+  return {
+    /** Somebody who has never been here. What their browser refuses or breaks on is an error of the test. */
+    async person (options: BrowserContextOptions = {}) {
+      const context = await browser.newContext({ viewport: { width: 1100, height: 800 }, locale: 'en-GB', ...options })
+      context.setDefaultTimeout(PATIENCE)
+      await context.addInitScript({ content: axe.source })
+      const page = await context.newPage()
+      page.on('pageerror', error => { t.fail(error.message) })
+      page.on('console', message => { if (/Content Security Policy|Trusted ?Type|React error/.test(message.text())) t.fail(message.text()) })
+      return { page, context }
+    }
+  }
+}
+
+/** What is hard or impossible to use for whoever sees, hears or moves otherwise than most: serious and critical ones. */
+export async function barriers (page: Page) {
+  const { violations } = await page.evaluate(() => (globalThis as unknown as { axe: typeof axe }).axe.run())
+  return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`)
+}
+
+/** Whether this is what the keyboard writes to. */
+export async function hasFocus (locator: Locator) {
+  return await locator.and(locator.page().locator(':focus')).count() === 1
+}
+
+/** Whether one would have to scroll sideways. */
+export async function isTooWide (page: Page) {
+  return await page.evaluate('document.documentElement.scrollWidth > document.documentElement.clientWidth') as boolean
+}
+
+/** An app that a browser reaches at `url`, on a fresh database. */
+export async function serveToBrowsers (t: Test, changes: Partial<Config> = {}) {
+  const port = await freePort()
+  const server = await startApp(t, { PORT: port, ...changes })
+  await server.app.listen({ host: '127.0.0.1', port })
+  t.teardown(() => { server.app.server.keepAliveTimeout = 1 })
+  return { ...server, port, url: `http://localhost:${port}` }
+}
+
+/** Makes an account on the first screen. */
+export async function signUp (page: Page, url: string, username: string) {
+  await page.goto(url)
+  await page.getByRole('button', { name: 'Sign up' }).first().click()
+  await page.getByRole('textbox', { name: 'Username' }).fill(username)
+  await page.getByLabel('New password').fill('correct horse')
+  await page.locator('form', { has: page.getByLabel('New password') }).getByRole('button', { name: 'Sign up' }).click()
+  await page.getByRole('link', { name: `${username}, Account` }).waitFor({ state: 'attached' })
+}
+
+/** Logs somebody in whom the server's client `cookie` belongs to, and opens a conversation. */
+export async function openAt (page: Page, url: string, cookie: string, hash = '') {
+  const [name, value] = cookie.split('=')
+  await page.context().addCookies([{ name: name!, value: value!, url, httpOnly: true, sameSite: 'Lax' }])
+  await page.goto(`${url}/${hash}`)
+}

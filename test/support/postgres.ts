@@ -1,0 +1,57 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import type { Test } from 'tap'
+import pg from 'pg'
+import { openPlace } from '../../src/db/embedded/place.ts'
+import { chooseWay, give } from '../../src/db/embedded/program.ts'
+import { until } from './process.ts'
+
+const DEBIAN = '/usr/lib/postgresql'
+
+/** The programs of the newest Postgres that is installed with all its tools; undefined where there is none. */
+export const installed = (existsSync(DEBIAN) ? readdirSync(DEBIAN) : []).sort((a, b) => Number(a) - Number(b)).map(version => path.join(DEBIAN, version, 'bin'))
+  .findLast(bin => ['initdb', 'postgres', 'pg_dump', 'psql'].every(name => existsSync(path.join(bin, name))))
+
+/** A Postgres of the test's own, which nobody but the test stops and starts: of the programs in `bin`, else of those that we bring. */
+export async function startPostgres (t: Test, bin?: string) {
+  const place = await openPlace(await mkdtemp(path.join(os.tmpdir(), 'parley-postgres-')))
+  const way = await chooseWay(place)
+  const program = (name: string, args: string[]) => way.command(path.join(bin ?? way.bin, name), args)
+  const connection = { host: place.folder, port: 5432, user: 'postgres', database: 'postgres' }
+  let ended: Promise<unknown> | undefined
+  let pid = 0
+
+  await give(place.folder, way)
+  execFileSync(...program('initdb', ['-D', place.cluster, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync']), { ...way.user, stdio: 'ignore' })
+
+  async function start () {
+    const args = ['-D', place.cluster, '-k', place.folder, '-c', 'listen_addresses=', '-c', 'fsync=off']
+    const server = spawn(...program('postgres', args), { ...way.user, stdio: 'ignore' })
+    pid = server.pid!
+    ended = once(server, 'exit')
+    await until(() => answers(connection))
+  }
+
+  /** As `pg_ctl stop` does it: the connections are cut. */
+  async function stop () {
+    process.kill(pid, 'SIGINT')
+    await ended
+  }
+
+  t.teardown(async () => {
+    await stop().catch(() => { /* the test has stopped it */ })
+    await rm(place.folder, { recursive: true, maxRetries: 5 })
+  })
+  await start()
+  return { connection, start, stop }
+}
+
+async function answers (connection: pg.ClientConfig) {
+  const client = new pg.Client(connection)
+  client.on('error', () => { /* it is tried again */ })
+  return await client.connect().then(() => true, () => false).finally(() => client.end())
+}

@@ -1,0 +1,205 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, realpath, rm } from 'node:fs/promises'
+import net from 'node:net'
+import os from 'node:os'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+import pg from 'pg'
+import { ConfigSchema } from '../../src/config.ts'
+
+export type Settings = Record<string, string>
+export type Place = Awaited<ReturnType<typeof openPlace>>
+export type Program = ReturnType<typeof launch>
+
+/**
+ * Programs run from their sources, as the tests themselves do: the coverage of the built ones cannot be added to that,
+ * since the compiler moves functions and branches.
+ */
+const sources = fileURLToPath(new URL('../../src', import.meta.url))
+
+/** The environment without any setting of ours, so that what is in the developer's does not count. */
+const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !(name in ConfigSchema.properties)))
+
+/** A program as a process of its own. */
+function launch (file: string, args: string[], cwd: string, settings: Settings) {
+  const child = spawn(process.execPath, [path.join(sources, file), ...args], { cwd, env: { ...clean, ...settings } })
+  const said = { stdout: '', stderr: '' }
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream].setEncoding('utf8').on('data', text => {
+      said[stream] += text
+      child.emit('said')
+    })
+  }
+  child.stdin.on('error', () => { /* it ended without reading what it was told */ })
+  const ended = once(child, 'close').then(([code]: Array<number | null>) => ({ code, ...said }))
+
+  return {
+    said,
+    ended,
+    /** What it is told, and that this is all. */
+    tell: (text: string) => child.stdin.end(text),
+    kill: (signal: NodeJS.Signals) => child.kill(signal),
+    /** Waits until it has said this, `times` over; fails when it ends before. */
+    async hasSaid (pattern: RegExp, times = 1) {
+      for (;;) {
+        const found = [...said.stdout.matchAll(new RegExp(pattern, 'g'))]
+        if (found.length >= times) return found[times - 1]!
+        const isOver = await Promise.race([once(child, 'said').then(() => false), ended.then(() => true)])
+        if (isOver) throw new Error(`It ended without saying ${pattern}: ${said.stdout}${said.stderr}`)
+      }
+    }
+  }
+}
+
+/** A folder in which programs run. It all ends with the test, the Postgres in it too. */
+export async function openPlace (t: Test) {
+  const folder = await realpath(await mkdtemp(path.join(os.tmpdir(), 'parley-')))
+  const dataDir = path.join(folder, 'data')
+  const programs: Program[] = []
+
+  t.teardown(async () => {
+    for (const program of programs) program.kill('SIGKILL')
+    await Promise.all(programs.map(({ ended }) => ended))
+    const postgres = await runningPostgres()
+    if (postgres !== undefined) process.kill(postgres.pid, 'SIGQUIT')
+    await until(async () => await runningPostgres() === undefined)
+    await rm(folder, { recursive: true, maxRetries: 5 })
+  })
+
+  function run (file: string, args: string[] = [], settings: Settings = {}) {
+    const program = launch(file, args, folder, { HOST: '127.0.0.1', PORT: '0', DATA_DIR: dataDir, BCRYPT_COST: '10', RATE_LIMITS: 'off', MAX_EVENT_LOOP_DELAY: '0', ...settings })
+    programs.push(program)
+    return program
+  }
+
+  /** The Postgres that runs on the data folder, and how to connect to it; undefined when there is none. */
+  async function runningPostgres () {
+    const [pid, , , port, host] = (await readFile(path.join(dataDir, 'postgres', 'postmaster.pid'), 'utf8').catch(() => '')).split('\n')
+    return host ? { pid: Number(pid), host, port: Number(port), user: 'postgres', database: 'postgres' } : undefined
+  }
+
+  return {
+    folder,
+    dataDir,
+    run,
+    runningPostgres,
+    /** A server that listens, on a port that the system chose. */
+    async serve (settings: Settings = {}) {
+      const program = run('server.ts', [], settings)
+      const [, url] = await program.hasSaid(/listening at (http:[^"]+)"/)
+      return { ...program, url: url!, ...clientOf(url!) }
+    }
+  }
+}
+
+export type Client = ReturnType<typeof clientOf>
+export type Answer = Awaited<ReturnType<Client['get']>>
+
+/** Calls a server as a front end does, with these headers. */
+export function clientOf (url: string, own: Record<string, string> = {}) {
+  const send = (method: string) => async (path: string, body?: unknown, headers: Record<string, string> = {}) => {
+    const content: RequestInit = body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
+    const answer = await fetch(url + path, { method, ...content, headers: { ...content.headers as object, ...own, ...headers } })
+    const text = await answer.text()
+    return { status: answer.status, headers: answer.headers, body: text === '' ? undefined : JSON.parse(text) }
+  }
+  return {
+    get: send('GET'),
+    post: send('POST'),
+    put: send('PUT'),
+    patch: send('PATCH'),
+    delete: send('DELETE'),
+    /** A new user, and the cookie that it is known by. */
+    async join (username: string, password = 'correct horse') {
+      const { body } = await send('POST')('/api/signup', { username, password })
+      const { headers } = await send('POST')('/api/login', { username, password })
+      const [cookie] = headers.getSetCookie()[0]!.split(';')
+      return { id: body.user.id as number, cookie: cookie!, ...clientOf(url, { cookie: cookie! }) }
+    }
+  }
+}
+
+/** Asks until it is so. */
+export async function until<T> (ask: () => Promise<T> | T): Promise<NonNullable<T>> {
+  for (;;) {
+    const answer = await ask()
+    if (answer) return answer
+    await sleep(10)
+  }
+}
+
+/** A port of this machine that nobody listens at. */
+export async function freePort () {
+  const server = net.createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as net.AddressInfo
+  await once(server.close(), 'close')
+  return port
+}
+
+export async function connect (t: Test, connection: pg.ClientConfig) {
+  const client = new pg.Client(connection)
+  client.on('error', () => { /* Postgres may be stopped under it */ })
+  t.teardown(() => client.end())
+  await client.connect()
+  return client
+}
+
+/** Waits until so many others of the database wait for a lock. */
+export async function isWaiting (postgres: pg.Client, others = 1) {
+  await until(async () => {
+    await postgres.query('SELECT pg_stat_clear_snapshot()')
+    const { rows } = await postgres.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+    return rows.length === others
+  })
+}
+
+export function urlOf ({ host, port, user, password, database }: pg.ClientConfig) {
+  const url = new URL(`postgres://_/${database}`)
+  url.username = user ?? ''
+  url.password = String(password ?? '')
+  url.search = String(new URLSearchParams({ host: host!, port: String(port) }))
+  return url.href
+}
+
+/**
+ * A way to a database that can be closed, which cuts it, and opened again; closed at first. `passes` is asked for every
+ * piece, in either direction, whether it gets through.
+ */
+export async function layCable (t: Test, to: pg.ClientConfig, passes: () => boolean = () => true) {
+  const ends = new Set<net.Socket>()
+  const server = net.createServer(near => {
+    const far = net.connect(to.host!.startsWith('/') ? { path: `${to.host}/.s.PGSQL.${to.port}` } : { host: to.host!, port: to.port! })
+    for (const [end, other] of [[near, far], [far, near]] as const) {
+      ends.add(end)
+      end.on('data', chunk => { if (passes()) other.write(chunk) })
+      end.on('error', () => { /* 'close' follows */ })
+      end.once('close', () => { ends.delete(end); other.destroy() })
+    }
+  })
+  const cable = {
+    port: 0,
+    async open () {
+      await once(server.listen(cable.port, '127.0.0.1'), 'listening')
+      cable.port = (server.address() as net.AddressInfo).port
+    },
+    async close () {
+      if (!server.listening) return
+      const closed = once(server, 'close')
+      server.close()
+      for (const end of ends) end.destroy()
+      await closed
+    },
+    /** Who is connected hears nothing any more. */
+    mute () {
+      for (const end of ends) end.pause()
+    }
+  }
+  t.teardown(() => cable.close())
+  await cable.open()
+  await cable.close()
+  return { ...cable, server, url: urlOf({ ...to, host: '127.0.0.1', port: cable.port }) }
+}

@@ -1,0 +1,143 @@
+import { EventEmitter, once } from 'node:events'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Test } from 'tap'
+import { io } from 'socket.io-client'
+import type { Message } from '../../src/log/message.ts'
+import type { Client, startApp } from './helper.ts'
+
+// Who reads a conversation live, as a front end does: over an event stream or a socket.
+
+type Who = Pick<Client, 'headers'>
+type App = Awaited<ReturnType<typeof startApp>>
+type Shown = Pick<Message, 'id' | 'rev' | 'text' | 'status' | 'username'>
+export interface Delta { id: number, offset: number, text: string }
+export interface StreamEvent { event: string, id: string | undefined, data: Shown & Delta }
+
+export async function listen ({ app }: Pick<App, 'app'>) {
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  return `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+}
+
+/** What a front end shows: each message as it was told, with what it grew by; outlives the connections that tell it. */
+export function createScreen (t: Test) {
+  const shown = new Map<number, Shown>()
+  const changes = new EventEmitter().setMaxListeners(0)
+  return {
+    shown,
+    text: (id: number) => shown.get(id)?.text,
+    status: (id: number) => shown.get(id)?.status,
+    /** The highest rev that it has. */
+    rev: () => Math.max(0, ...[...shown.values()].map(({ rev }) => rev)),
+    tell (message: Shown) {
+      if (message.rev < (shown.get(message.id)?.rev ?? 0)) return
+      shown.set(message.id, { ...message })
+      changes.emit('change')
+    },
+    grow ({ id, offset, text }: Delta) {
+      const message = shown.get(id)
+      if (message === undefined || offset !== message.text.length || !text.isWellFormed() || text === '') t.fail(`a delta at ${offset}, where ${message?.text.length} are`)
+      message!.text = message!.text.slice(0, offset) + text
+      changes.emit('change')
+    },
+    /** Waits until it shows what is asked for. */
+    async until (isSo: () => unknown) {
+      while (!isSo()) await once(changes, 'change')
+    },
+    changes
+  }
+}
+
+export type Screen = ReturnType<typeof createScreen>
+
+interface HowToRead { lastEventId?: number | undefined, body?: object, screen?: Screen }
+
+/** Reads an event stream onto a screen until it ends, or the reader leaves. */
+export async function openStream (t: Test, url: string, client: Who, { lastEventId, body, screen = createScreen(t) }: HowToRead = {}) {
+  const { answer, leave } = await openAnswer(t, url, client, { lastEventId, body })
+  answer.setEncoding('utf8')
+  const stream = {
+    answer,
+    screen,
+    events: [] as StreamEvent[],
+    comments: 0,
+    lastId: lastEventId,
+    isOver: false,
+    /** How it ended: true in good order. */
+    ended: Promise.resolve(false),
+    hasLeft: false,
+    leave () {
+      stream.hasLeft = true
+      leave()
+    }
+  }
+  stream.ended = read().then(() => true, () => false).finally(() => {
+    stream.isOver = true
+    screen.changes.emit('change')
+  })
+  return stream
+
+  async function read () {
+    let unread = ''
+    for await (const chunk of answer) {
+      unread += chunk
+      stream.comments += chunk.match(/^:/gm)?.length ?? 0
+      screen.changes.emit('change')
+      const blocks = unread.split('\n\n')
+      unread = blocks.pop()!
+      for (const block of blocks) if (!stream.hasLeft) take(block)
+    }
+  }
+
+  function take (block: string) {
+    const fields = Object.fromEntries(block.split('\n').map(line => line.split(/: ?(.*)/s)))
+    if (!('data' in fields)) t.fail(`a block without data: ${block}`)
+    const data = JSON.parse(fields.data)
+    // A stream that answers a POST has no ids: there the rev of the newest message is where a reader goes on.
+    if (fields.event === 'message') stream.lastId = Math.max(stream.lastId ?? 0, data.rev)
+    stream.events.push({ event: fields.event, id: fields.id, data })
+    if (fields.event === 'message') screen.tell(data)
+    else screen.grow(data)
+  }
+}
+
+/** An event stream that nobody reads yet. */
+export async function openAnswer (t: Test, url: string, client: Who, { lastEventId, body }: HowToRead = {}) {
+  const headers = {
+    ...client.headers,
+    accept: 'text/event-stream',
+    ...lastEventId !== undefined && { 'last-event-id': String(lastEventId) },
+    ...body !== undefined && { 'content-type': 'application/json' }
+  }
+  const request = http.request(url, { method: body === undefined ? 'GET' : 'POST', headers })
+  request.end(body && JSON.stringify(body))
+  const leave = () => { request.destroy() }
+  t.teardown(leave)
+  const [answer] = await once(request, 'response') as [http.IncomingMessage]
+  request.on('error', () => { /* it has left */ })
+  return { answer, leave }
+}
+
+/** A socket, and what it hears of a conversation on a screen. */
+export async function openSocket (t: Test, url: string, { headers }: Who, screen = createScreen(t)) {
+  const socket = io(url, { forceNew: true, reconnection: false, auth: { token: headers['cookie']!.split('=')[1] }, transports: ['websocket'] })
+  t.teardown(() => socket.close())
+  const events: Array<{ event: string, data: Shown & Delta }> = []
+  socket.on('new_message', data => { events.push({ event: 'message', data }); screen.tell(data) })
+  socket.on('message_delta', data => { events.push({ event: 'delta', data }); screen.grow(data) })
+  await once(socket as never, 'connect')
+  return {
+    socket,
+    screen,
+    events,
+    ask: (event: string, data: object) => socket.emitWithAck(event, data),
+    /** What the answer says is shown in the moment in which it comes: what grows may come right behind it. */
+    join: async (conversation: number, after: number) => await new Promise<{ messages: Shown[], more: boolean }>(resolve => {
+      socket.emit('join_chat', { chat_session_id: conversation, after }, (answer: { messages: Shown[], more: boolean }) => {
+        for (const message of answer.messages) screen.tell(message)
+        resolve(answer)
+      })
+    }),
+    close: () => { socket.close() }
+  }
+}

