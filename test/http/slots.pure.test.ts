@@ -6,7 +6,7 @@ import { createSlots } from '../../src/http/slots.ts'
 // Slots for requests, and counts of what is open.
 
 t.test('slots: as many as there are, then a queue, then a refusal', async t => {
-  const slots = createSlots(2)
+  const slots = createSlots(2, () => 0) // no request takes any time, or a slot would rest after it
   const taken = [slots.enter(1), slots.enter(1)]
   await Promise.all(taken.map(({ ready }) => ready))
   const begun: number[] = []
@@ -32,6 +32,25 @@ t.test('slots: as many as there are, then a queue, then a refusal', async t => {
   await patient.ready
   patient.leave()
   t.same(begun, [-3, 0, 1, 2, ...Array.from({ length: 12 }, (_, n) => n + 4)], 'in the order in which they came')
+})
+
+t.test('slots: one rests after an expensive request while others wait, for as long as it took', async t => {
+  let now = 0
+  const slots = createSlots(1, () => now)
+  const isReady = async ({ ready }: { ready: Promise<void> }) => await Promise.race([ready.then(() => true), sleep(1).then(() => false)])
+  const [expensive, next, last] = [slots.enter(1), slots.enter(1), slots.enter(1)]
+  now += 100
+  const began = performance.now()
+  expensive.leave()
+  t.notOk(await isReady(next))
+  await next.ready
+  t.ok(performance.now() - began > 90)
+  now += 5
+  next.leave()
+  t.ok(await isReady(last), 'a cheap one is followed at once')
+  now += 100
+  last.leave()
+  t.ok(await isReady(slots.enter(1)), 'and where nobody waits, nothing rests')
 })
 
 t.test('what is open is counted for each, and taken back once', t => {
