@@ -3,27 +3,34 @@ import { TOO_MANY_AT_ONCE } from '../errors.ts'
 /** How many requests may wait for each one that is worked on. */
 const WAITING_PER_SLOT = 8
 
-/** Requests that took longer than this are followed by a rest. */
-const LIGHT_MS = 10
+/**
+ * How many milliseconds of work a user has free, and how many become free again in each millisecond. A page that loads
+ * does not come near the first; the second is what somebody gets who never stops asking.
+ */
+const FREE_MS = 250
+const FREED_PER_MS = 0.15
 
-/** The longest rest, since a request may also have taken its time because its client was slow. */
-const MAX_REST_MS = 250
+/** No more is counted, so that no rest is longer than a second: a request may also have taken long because its client was slow. */
+const MAX_WORKED_MS = FREE_MS + 1_000 * FREED_PER_MS
 
 /** A request's place: it may go on when `ready` resolves, and must call `leave` when it has ended, however it ended. */
 export interface Slot { ready: Promise<void>, leave: () => void }
 
 interface QueueEntry { isPatient: boolean, begin: () => void, refuse: (error: Error) => void }
 
+/** `workedMs` is what the user's requests have taken together, less what has become free again until `at`. */
+interface User { working: number, waiting: QueueEntry[], workedMs: number, at: number }
+
 /**
  * Lets `most` requests of one user be worked on at once, so that one user cannot take all database connections. A page
  * that sends a dozen requests when it loads should not see errors: further ones wait, in the order in which they came.
  *
- * A user who keeps the queue filled with expensive requests, such as the largest pages there are, would still keep the event
- * loop and the database busy all the time, and everybody else would wait for them. So while requests wait, a slot rests
- * after an expensive one for as long as that took.
+ * A user who always has expensive requests waiting, such as for the largest pages there are, would still keep the event
+ * loop and the database busy all the time, and everybody else would wait for them. So while requests wait, and their user
+ * has used up what is free, a slot rests before it takes the next one.
  */
 export function createSlots (most: number, now = () => performance.now()) {
-  const users = new Map<number, { working: number, waiting: QueueEntry[] }>()
+  const users = new Map<number, User>()
 
   return {
     /**
@@ -31,9 +38,9 @@ export function createSlots (most: number, now = () => performance.now()) {
      * @throws TOO_MANY_AT_ONCE when the queue is full
      */
     enter (userId: number, { isPatient = false } = {}): Slot {
-      const user = users.get(userId) ?? { working: 0, waiting: [] }
-      users.set(userId, user)
       let begunAt = now()
+      const user = users.get(userId) ?? { working: 0, waiting: [], workedMs: 0, at: begunAt }
+      users.set(userId, user)
       if (user.working < most) {
         user.working++
         return { ready: Promise.resolve(), leave: once(leaveSlot) }
@@ -60,9 +67,12 @@ export function createSlots (most: number, now = () => performance.now()) {
       }
 
       function leaveSlot () {
-        const tookMs = now() - begunAt
-        if (user.waiting.length === 0 || tookMs <= LIGHT_MS) handOver()
-        else setTimeout(handOver, Math.min(tookMs, MAX_REST_MS))
+        const at = now()
+        user.workedMs = Math.min(MAX_WORKED_MS, Math.max(0, user.workedMs - (at - user.at) * FREED_PER_MS) + at - begunAt)
+        user.at = at
+        const restMs = (user.workedMs - FREE_MS) / FREED_PER_MS
+        if (user.waiting[0]?.isPatient !== false || restMs <= 0) handOver()
+        else setTimeout(handOver, restMs)
       }
 
       function handOver () {

@@ -34,21 +34,30 @@ t.test('slots: as many as there are, then a queue, then a refusal', async t => {
   t.same(begun, [-3, 0, 1, 2, ...Array.from({ length: 12 }, (_, n) => n + 4)], 'in the order in which they came')
 })
 
-t.test('slots: one rests after an expensive request while others wait, for as long as it took', async t => {
+t.test('slots: a user who never stops asking for what is expensive is slowed down', async t => {
   let now = 0
   const slots = createSlots(1, () => now)
   const isReady = async ({ ready }: { ready: Promise<void> }) => await Promise.race([ready.then(() => true), sleep(1).then(() => false)])
-  const [expensive, next, last] = [slots.enter(1), slots.enter(1), slots.enter(1)]
-  now += 100
+  const [first, second, third, fourth] = [slots.enter(1), slots.enter(1), slots.enter(1), slots.enter(1)]
+  const [patient, last] = [slots.enter(1, { isPatient: true }), slots.enter(1)]
+  now += 240
+  first.leave()
+  t.ok(await isReady(second), 'not for a burst')
+  now += 25
   const began = performance.now()
-  expensive.leave()
-  t.notOk(await isReady(next))
-  await next.ready
-  t.ok(performance.now() - began > 90)
-  now += 5
-  next.leave()
-  t.ok(await isReady(last), 'a cheap one is followed at once')
-  now += 100
+  second.leave()
+  t.notOk(await isReady(third))
+  await third.ready
+  t.ok(performance.now() - began > 50, 'but for what was more than that')
+  now += 60_000
+  third.leave()
+  await fourth.ready
+  t.ok(performance.now() - began > 1_000, 'for a second at most')
+  now += 60_000
+  fourth.leave()
+  t.ok(await isReady(patient), 'what is patient does not wait for it')
+  patient.leave()
+  await last.ready
   last.leave()
   t.ok(await isReady(slots.enter(1)), 'and where nobody waits, nothing rests')
 })
