@@ -176,7 +176,9 @@ function parsedOr (text: string, hasEnded: boolean): unknown {
 }
 
 /**
- * The events in the chunks of text, whatever cuts them. Comments, and events whose data is empty, are none.
+ * The events in the chunks of text, whatever cuts them. Comments, and events whose data is empty, are none. Beyond the
+ * standard: `[DONE]` needs no end of its line, events need no empty line between them if each is one JSON text, `error:` in
+ * place of `data:` is an event of that name, and so is JSON that stands there without either.
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
 function createEventReader () {
@@ -184,20 +186,47 @@ function createEventReader () {
   let data: string[] = []
   let name = ''
   let length = 0
+  let isBare = false
+
+  function * finished (): Generator<Event> {
+    const whole = data.join('\n')
+    if (whole.trim() !== '') yield { data: whole, name, isWhole: false }
+    data = []
+    name = ''
+    length = 0
+    isBare = false
+  }
+
+  function * take (value: string): Generator<Event> {
+    if (data.length > 0 && (isEnd(value) || isJson(data.join('\n')))) yield * finished()
+    data.push(value)
+    if (isEnd(value)) yield * finished()
+  }
 
   return function * eventsIn (text?: string): Generator<Event> {
     for (const line of linesIn(text)) {
-      if (line.startsWith('data:')) data.push(line.slice(line[5] === ' ' ? 6 : 5))
-      else if (line.startsWith('event:')) name = line.slice(6).trim()
       length += line.length
       if (length > MAX_EVENT_LENGTH) throw failure('BOT_NONSENSE', new Error('An event was too long'))
-      if (line !== '') continue
-      const whole = data.join('\n')
-      if (whole.trim() !== '') yield { data: whole, name, isWhole: false }
-      data = []
-      name = ''
-      length = 0
+      isBare ||= /^[{[]/.test(line)
+      const [, field, value] = /^(data|event|error):(?: (?=.)|)(.*)$/s.exec(line) ?? []
+      if (line === '') yield * finished()
+      else if (isBare) data.push(line)
+      else if (field === 'event') name = value!.trim()
+      else if (field !== undefined) {
+        if (field === 'error') name = field
+        yield * take(value!)
+      }
     }
+    if (text?.trimEnd().endsWith(']') && isEnd(linesIn.begun().replace(/^data:/, ''))) yield * take('[DONE]')
+  }
+}
+
+function isJson (text: string) {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false // it goes on in the next line
   }
 }
 
@@ -207,7 +236,7 @@ function createLineReader () {
   let length = 0
   let isAfterReturn = false
 
-  return function linesIn (text?: string): string[] {
+  function linesIn (text?: string): string[] {
     if (text === undefined) return [begun.join(''), '']
     const [rest, ...more] = text.slice(isAfterReturn && text.startsWith('\n') ? 1 : 0).split(/\r\n|\n|\r/)
     isAfterReturn = text.endsWith('\r')
@@ -221,4 +250,8 @@ function createLineReader () {
     length = next.length
     return [line, ...more]
   }
+
+  /** The line that has not ended yet. */
+  linesIn.begun = () => begun.join('')
+  return linesIn
 }
