@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, inArray, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, lt, sql } from 'drizzle-orm'
 import type { Db } from '../db/client.ts'
 import { chatbots, conversations, conversationUsers, identities, messages, oneTimeTokens, sessions, users } from '../db/tables.ts'
 import { UNAUTHORIZED } from '../errors.ts'
@@ -6,13 +6,30 @@ import { failureCodeOf, LEFT_OUT } from '../failures.ts'
 
 export type ExportStore = ReturnType<typeof createExportStore>
 
-/** How many rows are in memory at once. */
+/** How many messages are in memory at once, and about how many bytes of their texts. */
 const BATCH_SIZE = 500
+const BATCH_BYTES = 1024 * 1024
+
+/** How many conversations: what bots remember of one may take 512 KiB. */
+const CONVERSATIONS_BATCH_SIZE = 20
 
 /** All that is kept about a user, a page at a time, so that nothing is held while a slow reader reads. */
 export function createExportStore (db: Db) {
   const isSharedFor = (userId: number) =>
     sql<boolean>`EXISTS (SELECT FROM conversation_users others WHERE others.conversation_id = ${conversations.id} AND others.user_id <> ${userId})`
+
+  /** The ids of the messages after one, with their `count`, and the bytes of the texts before each. */
+  function nextMessages (userId: number, conversation: { id: number, is_shared: boolean }, after: number) {
+    const next = db.select({ id: messages.id, bytes: sql<number>`octet_length(${messages.text})`.as('bytes') }).from(messages).where(and(
+      eq(messages.conversationId, conversation.id), gt(messages.id, after),
+      conversation.is_shared ? eq(messages.userId, userId) : undefined
+    )).orderBy(asc(messages.id)).limit(BATCH_SIZE).as('next')
+    return db.select({
+      id: next.id,
+      before: sql<number>`sum(${next.bytes}) OVER (ORDER BY ${next.id}) - ${next.bytes}`.as('before'),
+      count: sql<number>`count(*) OVER ()`.as('count')
+    }).from(next).as('measured')
+  }
 
   return {
     /** Everything but the conversations; no hash of any kind. @throws UNAUTHORIZED when the account is gone meanwhile */
@@ -58,7 +75,7 @@ export function createExportStore (db: Db) {
       const rows = await db.select({ id: conversationUsers.conversationId }).from(conversationUsers).where(eq(conversationUsers.userId, userId))
         .union(db.select({ id: messages.conversationId }).from(messages).where(eq(messages.userId, userId)))
         .orderBy(sql`1`)
-      for (let first = 0; first < rows.length; first += BATCH_SIZE) {
+      for (let first = 0; first < rows.length; first += CONVERSATIONS_BATCH_SIZE) {
         yield * await db.select({
           id: conversations.id,
           name: conversations.name,
@@ -72,7 +89,7 @@ export function createExportStore (db: Db) {
           remembered_by_bots: sql<unknown>`CASE WHEN NOT ${isShared} THEN ${conversations.state} END`
         }).from(conversations)
           .leftJoin(conversationUsers, and(eq(conversationUsers.conversationId, conversations.id), eq(conversationUsers.userId, userId)))
-          .where(inArray(conversations.id, rows.slice(first, first + BATCH_SIZE).map(({ id }) => id)))
+          .where(inArray(conversations.id, rows.slice(first, first + CONVERSATIONS_BATCH_SIZE).map(({ id }) => id)))
           .orderBy(asc(conversations.id))
       }
     },
@@ -80,7 +97,9 @@ export function createExportStore (db: Db) {
     /** The messages of a conversation: all of them, or of a shared one the user's own. */
     async * messages (userId: number, conversation: { id: number, is_shared: boolean }) {
       for (let last: number | undefined = 0; last !== undefined;) {
+        const measured = nextMessages(userId, conversation, last)
         const page = await db.select({
+          count: measured.count,
           id: messages.id,
           rev: messages.rev,
           sender: messages.sender,
@@ -90,19 +109,19 @@ export function createExportStore (db: Db) {
           client_id: messages.clientId,
           created_at: messages.createdAt,
           error: messages.error
-        }).from(messages)
+        }).from(measured)
+          .innerJoin(messages, and(eq(messages.conversationId, conversation.id), eq(messages.id, measured.id)))
           .leftJoin(users, eq(users.id, messages.userId))
           .leftJoin(chatbots, eq(chatbots.id, messages.chatbotId))
-          .where(and(
-            eq(messages.conversationId, conversation.id), gt(messages.id, last),
-            conversation.is_shared ? eq(messages.userId, userId) : undefined))
-          .orderBy(asc(messages.id)).limit(BATCH_SIZE)
-        for (const { error, ...message } of page) {
+          .where(lt(measured.before, BATCH_BYTES))
+          .orderBy(asc(messages.id))
+        for (const { error, count, ...message } of page) {
           const { status } = message
           if (status === 'failed') yield { ...message, failure: failureCodeOf(error) }
           else yield error === LEFT_OUT && status !== 'deleted' ? { ...message, failure: 'MESSAGE_REFUSED' } : message
         }
-        last = page[BATCH_SIZE - 1]?.id
+        const found = page[0]?.count ?? 0
+        last = page.length < found || found === BATCH_SIZE ? page.at(-1)!.id : undefined
       }
     }
   }

@@ -1,5 +1,5 @@
 import type { ProviderPiece } from './bot.ts'
-import type { Reader } from './event-stream.ts'
+import type { Reader, ReadPieces } from './event-stream.ts'
 import type { ThoughtFilter } from './thoughts.ts'
 
 // What an answer looks like, from everything that says that it speaks like OpenAI: in pieces or whole.
@@ -25,35 +25,51 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
   let hasText = false
   let hasThought = false
   let finish = ''
+  let index: number | undefined
+
+  /** The first of several answers to one request, whose pieces may come in turns with those of the others. */
+  function choiceIn (choices: unknown): Fields {
+    if (!Array.isArray(choices)) return {}
+    const indexOf = (choice: unknown) => Number(fieldsOf(choice)['index'] ?? 0)
+    const answers = choices.filter(choice => choice !== null)
+    if (answers.length > 0) index ??= Math.min(...answers.map(indexOf))
+    return fieldsOf(answers.find(choice => indexOf(choice) === index))
+  }
+
+  function read (event: unknown, name?: string): ReadPieces {
+    if (Array.isArray(event) && event.length > 0 && errorIn(event, name) === undefined) {
+      const all = event.map(each => read(each, name))
+      return { pieces: all.flatMap(({ pieces }) => pieces), isLast: all.some(({ isLast }) => isLast) }
+    }
+    const error = errorIn(event, name)
+    if (error !== undefined) throw reported({ body: error, isLate: hasText || thoughts.holdsText() })
+    const { choices, ...about } = completionIn(event)
+    if (!isCompletion && Array.isArray(choices)) begins()
+    isCompletion ||= Array.isArray(choices)
+    const choice = choiceIn(choices)
+    const { text, reasoning } = saidIn(choice)
+    const pieces: ProviderPiece[] = []
+    if (reasoning !== '') {
+      thoughts.sendsApart()
+      pieces.push({ reasoning })
+    }
+    if (text !== '') pieces.push(...thoughts.take(text))
+    const reason = choice['finish_reason'] ?? choice['finishReason']
+    const isLast = typeof reason === 'string' && !['', 'null'].includes(reason)
+    if (isLast) {
+      finish = reason
+      pieces.push(...thoughts.end(CUT.test(finish) || FILTERED.test(finish)))
+    }
+    hasText ||= pieces.some(piece => 'text' in piece && piece.text.trim() !== '')
+    hasThought ||= pieces.some(piece => 'reasoning' in piece)
+    const cost = [about['usage'], choice['usage'], fieldsOf(about['x_groq'])['usage']].map(costIn).find(each => each !== undefined)
+    if (cost !== undefined) pieces.push(cost)
+    if (isLast && !hasText && FILTERED.test(finish)) throw filtered(hasThought)
+    return { pieces, isLast: isLast || name === 'done' }
+  }
 
   return {
-    read (event, name) {
-      const error = errorIn(event, name)
-      if (error !== undefined) throw reported({ body: error, isLate: hasText || thoughts.holdsText() })
-      const { choices, usage } = completionIn(event)
-      if (!isCompletion && Array.isArray(choices)) begins()
-      isCompletion ||= Array.isArray(choices)
-      const choice = Array.isArray(choices) ? fieldsOf(choices.find(each => each !== null)) : {}
-      const { text, reasoning } = saidIn(choice)
-      const pieces: ProviderPiece[] = []
-      if (reasoning !== '') {
-        thoughts.sendsApart()
-        pieces.push({ reasoning })
-      }
-      if (text !== '') pieces.push(...thoughts.take(text))
-      const reason = choice['finish_reason'] ?? choice['finishReason']
-      const isLast = typeof reason === 'string' && !['', 'null'].includes(reason)
-      if (isLast) {
-        finish = reason
-        pieces.push(...thoughts.end(CUT.test(finish) || FILTERED.test(finish)))
-      }
-      hasText ||= pieces.some(piece => 'text' in piece && piece.text.trim() !== '')
-      hasThought ||= pieces.some(piece => 'reasoning' in piece)
-      const cost = costIn(usage)
-      if (cost !== undefined) pieces.push(cost)
-      if (isLast && !hasText && FILTERED.test(finish)) throw filtered(hasThought)
-      return { pieces, isLast: isLast || name === 'done' }
-    },
+    read,
 
     end (isOver, head) {
       if (!isOver) throw unusable(isCompletion ? 'BOT_BROKE_OFF' : 'BOT_NONSENSE', 'The answer came to no end', isCompletion ? '' : head)
@@ -65,7 +81,7 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
 }
 
 const CUT = /length|max_?(output_?)?tokens/i
-const FILTERED = /content_?filter|safety|blocklist|prohibited|recitation|sensitive|guardrail/i
+const FILTERED = /content_?filter|safety|blocklist|prohibited|recitation|sensitive|guardrail|violation|toxic|spii|refus|moderat/i
 
 type Fields = Record<string, unknown>
 
@@ -85,7 +101,7 @@ function saidIn (choice: Fields) {
   const delta = fieldsOf(choice['delta'])
   const message = fieldsOf(choice['message'])
   // A few send the whole message with every piece: what is in both is the piece.
-  const from = ['content', 'reasoning_content', 'reasoning', 'refusal'].some(field => typeof delta[field] === 'string' || Array.isArray(delta[field])) ? delta : message
+  const from = ['content', 'reasoning_content', 'reasoning', 'refusal'].some(field => ['string', 'number'].includes(typeof delta[field]) || Array.isArray(delta[field])) ? delta : message
   const { text, reasoning } = partsIn(from['content'] ?? choice['text'])
   const refusal = typeof from['refusal'] === 'string' ? from['refusal'] : ''
   const apart = [from['reasoning_content'], from['reasoning'], from['thinking']].find(each => typeof each === 'string' && each !== '')
@@ -97,7 +113,7 @@ function saidIn (choice: Fields) {
 
 /** Content is a text, or a list of parts, some of which are what the model thinks. */
 function partsIn (content: unknown): { text: string, reasoning: string } {
-  if (typeof content === 'string') return { text: content, reasoning: '' }
+  if (typeof content === 'string' || typeof content === 'number') return { text: String(content), reasoning: '' }
   const said = { text: '', reasoning: '' }
   for (const part of Array.isArray(content) ? content : [content]) {
     const { type = 'text', ...fields } = typeof part === 'string' ? { text: part } as Fields : fieldsOf(part)
@@ -116,10 +132,15 @@ function textIn (value: unknown): string {
   return typeof inner === 'string' ? inner : ''
 }
 
+/** What an answer cost, by whichever names. An answer that cost nothing at all says nothing: its prompt had some tokens. */
 function costIn (usage: unknown): ProviderPiece | undefined {
-  const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = fieldsOf(usage)
-  if (!Number.isInteger(promptTokens) || !Number.isInteger(completionTokens)) return undefined
-  return { usage: { promptTokens, completionTokens } as { promptTokens: number, completionTokens: number } }
+  const fields = fieldsOf(usage)
+  const tokens = (...names: string[]) => names.map(name => fields[name]).find(value => value !== undefined && value !== null)
+  const [promptTokens, completionTokens] = [
+    tokens('prompt_tokens', 'input_tokens'), tokens('completion_tokens', 'output_tokens')
+  ].map(value => typeof value === 'string' ? Number(value) : value) as [number, number]
+  const isSaid = [promptTokens, completionTokens].every(number => Number.isInteger(number) && number >= 0) && promptTokens + completionTokens > 0
+  return isSaid ? { usage: { promptTokens, completionTokens } } : undefined
 }
 
 /** What an event reports as an error, in whichever shape; undefined where it reports none. An empty error is none. */
@@ -136,9 +157,11 @@ function errorIn (event: unknown, name = ''): unknown {
   const choice = fieldsOf(Array.isArray(choices) ? choices[0] : undefined)
   if (!isEmpty(choice['error']) || choice['finish_reason'] === 'error') return isEmpty(choice['error']) ? event : choice
   if (Array.isArray(choices) || typeof done === 'boolean') return undefined
-  const isError = object === 'error' || type === 'error' || (name === 'error' && !isEmpty(event)) || !isEmpty(errors) || !isEmpty(detail) || (!isEmpty(message) && !isEmpty(code))
+  const isError = object === 'error' || type === 'error' || (name === 'error' && !isEmpty(event)) || !isEmpty(errors) || !isEmpty(detail) || Object.entries(event).some(([field, value]) => ERROR_FIELD.test(field) && !isEmpty(value)) || (!isEmpty(message) && !isEmpty(code))
   return isError ? event : undefined
 }
+
+const ERROR_FIELD = /^err(or)?_?(code|msg|message)$/i
 
 function isEmpty (value: unknown): boolean {
   if (typeof value === 'object' && value !== null) return Object.values(value).every(isEmpty)

@@ -1,4 +1,5 @@
 import { failure, type ProviderPiece } from './bot.ts'
+import { createEventReader, createLineReader, isEnd, MAX_EVENT_LENGTH, type Event } from './event-lines.ts'
 import { isFailure } from './refusal.ts'
 
 type Bytes = AsyncIterable<Uint8Array>
@@ -70,8 +71,6 @@ export async function * readPieces<P> (body: Bytes, { read, end, rest }: Reader<
   }
 }
 
-const isEnd = (data: unknown) => typeof data === 'string' && /^\s*"?\[DONE\]"?\s*$/i.test(data)
-
 /** An event may be of a kind that we do not know, such as a sign of life: then it may be anything. */
 function parseEvent (data: string, name: string): unknown {
   try {
@@ -92,9 +91,6 @@ export function parse (json: string): unknown {
   }
 }
 
-/** No event is longer, in UTF-16 units. */
-const MAX_EVENT_LENGTH = 1024 * 1024
-
 /** No whole answer is longer, in UTF-16 units: 100,000 characters, escaped, and as much again that the model thought. */
 const MAX_ANSWER_LENGTH = 8 * MAX_EVENT_LENGTH
 
@@ -103,8 +99,6 @@ const HEAD_LENGTH = 1000
 
 /** How often it is looked whether a whole answer is complete although its connection stays open. */
 const MAX_PARSE_ATTEMPTS = 20
-
-interface Event { data: unknown, name: string, isWhole: boolean }
 
 /**
  * Reads the chunks of an answer in turn, and at last none, which ends it; gives the events that end in each, or the
@@ -172,53 +166,5 @@ function parsedOr (text: string, hasEnded: boolean): unknown {
   } catch (error) {
     if (hasEnded) throw failure('BOT_NONSENSE', error)
     return undefined
-  }
-}
-
-/**
- * The events in the chunks of text, whatever cuts them. Comments, and events whose data is empty, are none.
- * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
- */
-function createEventReader () {
-  const linesIn = createLineReader()
-  let data: string[] = []
-  let name = ''
-  let length = 0
-
-  return function * eventsIn (text?: string): Generator<Event> {
-    for (const line of linesIn(text)) {
-      if (line.startsWith('data:')) data.push(line.slice(line[5] === ' ' ? 6 : 5))
-      else if (line.startsWith('event:')) name = line.slice(6).trim()
-      length += line.length
-      if (length > MAX_EVENT_LENGTH) throw failure('BOT_NONSENSE', new Error('An event was too long'))
-      if (line !== '') continue
-      const whole = data.join('\n')
-      if (whole.trim() !== '') yield { data: whole, name, isWhole: false }
-      data = []
-      name = ''
-      length = 0
-    }
-  }
-}
-
-/** Lines end in CR, LF or both, which a chunk may tear apart. The last one, and the event in it, ends with the stream. */
-function createLineReader () {
-  let begun: string[] = [] // joined only when the line ends: it may come one byte at a time
-  let length = 0
-  let isAfterReturn = false
-
-  return function linesIn (text?: string): string[] {
-    if (text === undefined) return [begun.join(''), '']
-    const [rest, ...more] = text.slice(isAfterReturn && text.startsWith('\n') ? 1 : 0).split(/\r\n|\n|\r/)
-    isAfterReturn = text.endsWith('\r')
-    begun.push(rest!)
-    length += rest!.length
-    if (length > MAX_EVENT_LENGTH) throw failure('BOT_NONSENSE', new Error('A line was too long'))
-    const next = more.pop()
-    if (next === undefined) return []
-    const line = begun.join('')
-    begun = [next]
-    length = next.length
-    return [line, ...more]
   }
 }

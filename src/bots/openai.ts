@@ -14,6 +14,9 @@ export type OpenAiConfig = Pick<Config, 'OPENAI_API_KEY' | 'OPENAI_BASE_URL' | '
 /** How often one reply is asked for in another way, at most: each option has a few ways, a history can be halved, and a refused turn is searched for. */
 const MAX_ATTEMPTS = 32
 
+/** Statuses of a refusal that may be about what the messages say or how long they are. */
+const MAY_BE_HISTORY = [400, 422, 424, 431, 446, 451]
+
 /** Language models at anything that speaks like OpenAI. */
 export function createOpenAi (config: OpenAiConfig, call: Call) {
   const { OPENAI_API_KEY: key, OPENAI_BASE_URL: address, OPENAI_MODEL: defaultModel } = config
@@ -66,6 +69,8 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
     const refusedTurns = createRefusedTurns(name)
     /** What the requests cost that were only to find out, in tokens. */
     let trialTokens = 0
+    /** How often the history was made shorter because of a refusal that nobody understands. */
+    let shortened = 0
     if (lines.length === 0) throw failure('BOT_NONSENSE', new Error('There is no message to answer'))
 
     return {
@@ -109,7 +114,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
           await choose()
           return true
         }
-        if (kind !== 'context') return adaptation.change(error.refusal)
+        if (kind !== 'context') return adaptation.change(error.refusal) || (kind === 'other' && await shorten(error))
         if (!history.isLonger) throw failure('BOT_CONTEXT_FULL', error.cause)
         most = Math.max(1, Math.floor(history.tokens / 2))
         refusedTurns.reset()
@@ -117,6 +122,18 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
         fitting = await countIn(prompt, countTokens) + most
         return true
       }
+    }
+
+    /**
+     * A refusal that nobody understands may be about the history: a window that is full, or a turn that a filter refuses. It
+     * would be refused with every later message, so that half of it is tried, and then the last question alone.
+     */
+    async function shorten ({ refusal }: RequestRefused) {
+      if (!MAY_BE_HISTORY.includes(refusal.status) || !history.isLonger || shortened === 2) return false
+      most = ++shortened === 1 ? Math.max(1, Math.floor(history.tokens / 2)) : 1
+      await choose()
+      fitting = shortened === 1 ? await countIn(prompt, countTokens) + most : undefined
+      return true
     }
 
     /** Reads the history without the turns that are refused, or takes a part of it. */

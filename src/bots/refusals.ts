@@ -64,9 +64,9 @@ function parsed (text: string): unknown {
 /** @see https://platform.openai.com/docs/guides/error-codes, and the providers' own pages */
 const CONTEXT = new RegExp([
   'context[ _-]?(length|size|window|limit|overflow)', 'max_model_len', 'max_position_embeddings',
-  '(prompt|inputs?|messages?|conversation|history|request)( content| length| tokens?)? (is|are|was|were) (too|to) (long|large|big)',
+  '(prompt|inputs?|messages?|conversation|history|request|query|context|sequence)( content| length| tokens?)?( is| are| was| were)? (too|to) (long|large|big)',
   'too many (input |prompt )?tokens', 'maximum (allowed )?(context|prompt|input|sequence|number of (input )?tokens)',
-  'token count.{0,80}exceeds?', '(tokens?|length).{0,40} exceeds? ', 'exceed(s|ed)? .{0,40}(token|length|context)',
+  'token count.{0,80}exceeds?', '(tokens?|length|size)\\b.{0,40} exceed(s|ed)?\\b', 'tokens?_(limit|exceed)', '(less|fewer) than [\\d,.]+ (input |prompt )?tokens', 'longer than (the )?max', 'max(imum)? length of', 'out of memory', 'exceed(s|ed)? .{0,40}(token|length|context)',
   'inputs?`? tokens? \\+', 'max(imum)? (sequence|context|prompt|input)( length)?', 'tokens?\\b.{0,40}(greater|larger|more|higher) than', '超长', '超过.{0,10}(长度|限制|窗口)', '长度超', 'input length', 'reduce (the length|your (prompt|message|input)|the (prompt|input|number of messages))',
   'tokens? must be reduced', 'token limit', 'request too large', 'string_above_max_length', 'string too long', 'payload too large', 'request entity too large'
 ].join('|'), 'i')
@@ -78,15 +78,16 @@ const CONTENT = new RegExp([
   'content[ _-]?(filter|policy|management|moderation|violation|exists risk|is unsafe)', 'responsible ?ai', 'data_?inspection', 'inappropriate', 'moderat(ed|ion)', 'flagged',
   '\\b(unsafe|harmful|objectionable)\\b', 'prohibited (content|use)', 'prohibited_content', 'safety (system|filter|setting|reason|check|polic|guideline)', '\\bsafety\\b.{0,20}(block|reject)', 'blocked (by|due|for|because)',
   'block_?reason', 'sensitive (content|words?|information)', 'new_sensitive', '敏感', '不安全', 'high[ _-]risk', 'guardrail', 'violat(e|es|ed|ing|ion).{0,60}(policy|policies|guidelines|terms)', 'polic(y|ies) violation', '\\btoxic', '\\bharm(s|_| categor)', 'usage polic(y|ies)', 'invalid_prompt',
+  '\\b(prompt|message|input|content|output)( was| is| has been)? (blocked|rejected|filtered|not allowed)', 'jailbreak', 'prompt[ _]injection', '\\bnsfw\\b', 'personally identifiable',
   'recitation', '(could not|couldn.t|cannot|can.t|unable to|failed to) (process|read|parse|decode|download|open|load) .{0,40}(image|file|document|pdf|attachment|audio|video)',
   '(invalid|unsupported|corrupt(ed)?)[ _](image|file|document|pdf|attachment|audio|video)', 'image_parse', '(image|file|document|pdf|attachment|audio|video).{0,30}(could not|couldn.t|cannot|can.t) be (read|processed|parsed|decoded|downloaded|opened|loaded)'
 ].join('|'), 'i')
 
 /** That something is not known, or not to be had, whatever it is. */
 const UNSUPPORTED = new RegExp([
-  '(not|n.t|cannot|never|no longer)\\s+(yet |be |been |currently |a |an |is |to ){0,2}(support|allow|permit|recogni[sz]|accept|implement|enabl|avail|known|expect|valid|defined|set|used|specified|provided|combined)',
+  '(not|n.t|cannot|never|no longer)\\s+(yet |be |been |both |currently |a |an |is |to ){0,2}(support|allow|permit|recogni[sz]|accept|implement|enabl|avail|known|expect|valid|defined|set|used|specified|provided|combined|exist)',
   'un(support|known|recogni[sz]|expect|permitted)', '(extra|additional)[ _](input|field|propert|param|arg|forbidden|key)', 'extra_forbidden', 'invalid[ _](param|argument|field|name|role)',
-  'forbidden', 'no such', 'deprecated', 'verified', '(must|should|has to|needs to) be (false|removed|omitted|unset|null)', '\\b(remove|omit|unset)\\b', 'only (the )?(default|support|non)', 'only .{0,20}false', 'non-stream', 'no(t a)? (valid|parameter|field)', '不支持', '未知'
+  'forbidden', 'disabled', '(to|must) be absent', 'only allowed', 'no such', 'deprecated', 'verified', '(must|should|has to|needs to) be (false|removed|omitted|unset|null)', '\\b(remove|omit|unset)\\b', 'only (the )?(default|support|non)', 'only .{0,20}false', 'non-stream', 'no(t a)? (valid|parameter|field)', '不支持', '未知'
 ].join('|'), 'i')
 
 /** That a value is out of the range that is allowed. */
@@ -97,12 +98,26 @@ const MENTIONS: Array<[Option, RegExp]> = [
   ['stream_options', /stream[_ ]?options|include_usage/i],
   ['temperature', /\btemperature\b/i],
   ['max_tokens', /max_?(completion_?|new_?|output_?)?tokens/i],
-  ['user', /["'`“”#/.]user["'`“”]?(?![\w/'’])|\b(param\w*|fields?|arguments?|property|properties|keywords?|options?|names?|inputs?)( (supplied|provided|passed|given|received))?\W{1,4}user\b|\buser\W{1,3}((is|are|was) )?(extra|not|un|invalid|forbidden)|^\W*user\W*$/i],
+  ['user', /\b(support|allow|recogni[sz]|accept|expect|permitt)ed\W{1,3}user\b|["'`“”#/.]user["'`“”]?(?![\w/'’])|\b(param\w*|fields?|arguments?|property|properties|keywords?|options?|names?|inputs?)( (supplied|provided|passed|given|received))?\W{1,4}user\b|\buser\W{1,3}((is|are|was) )?(extra|not|un|invalid|forbidden)|^\W*user\W*$/i],
   ['stream', /\b(non-)?stream(ing|ed|s)?\b(?![_ ]options)/i]
 ]
 
+/**
+ * Where a text names an option as one does in code, so that it is about the option whatever its words are. Of the limit of
+ * the answer a text has to say that it is not supported: it is named in errors about other limits, too.
+ */
+const IDENTIFIERS: Array<[Option, RegExp]> = [
+  ['stream_options', /stream_options|include_usage/i],
+  ['temperature', /["'`“#/.]temperature["'`”]|\b(propert(y|ies)|fields?|param(eter)?s?|arguments?|keys?)\W{1,3}temperature\b/i],
+  ['user', /["'`“#/.]user["'`”]|\b(propert(y|ies)|fields?|param(eter)?s?|arguments?|keys?)\W{1,3}user\b/i],
+  ['stream', /["'`“#/.]stream["'`”]|\b(propert(y|ies)|fields?|param(eter)?s?|arguments?|keys?)\W{1,3}stream\b/i]
+]
+
+/** Statuses by which a server says that the request itself is wrong. */
+const ABOUT_REQUEST = [400, 405, 415, 422, 501]
+
 /** Templates of models say which roles may follow each other. Ours do, unless the system role counts as one of them. */
-const ROLE = /system[ _]?(role|prompt|message|instruction)|roles?\W{1,3}(of )?\W?(system|developer)|(system|developer)\W{1,3}(role|instruction|message)|support '?(system|developer)|\broles?\b.{0,80}(alternat|support|allow|user)|alternat.{0,60}(user|role|multiturn)|(multiturn|roles?).{0,40}alternat|messages?\W{1,2}0\W{1,2}role|(first|start|begin).{0,40}['"`]?user\b|(invalid|unexpected|unknown|unsupported) role/i
+const ROLE = /system[ _]?(role|prompt|message|instruction)|roles?\W{1,3}(of )?\W?(system|developer)|(system|developer)\W{1,3}(role|instruction|message)|support '?(system|developer)|\broles?\b.{0,80}(alternat|support|allow|user)|alternat.{0,60}(user|role|multiturn)|(multiturn|roles?).{0,40}alternat|messages?\W{1,2}0\W{1,2}role|(first|start|begin).{0,40}['"`]?user\b|(invalid|unexpected|unknown|unsupported) role|variant\W{1,3}(system|developer)/i
 const ALLOWED = /\b(allowed|supported|valid|known|permitted|accepted|expected|available)\W+(\w+\W+){0,2}?(are|include)\b.*|\bexpected (one|any) of\b.*|\b(allowed|supported|valid|known|permitted|accepted|available)( \w+){0,2}:.*/gi
 /** That a text is about the limit of the answer, from its beginning on. */
 const LIMIT = /^[^\w\n\r\u2028\u2029]*(invalid )?\W?max_?(completion_?)?tokens\b/im
@@ -118,14 +133,17 @@ export function meaningOf ({ status, text, names }: ProviderRefusal, sent: Reado
   // A limit that is too high is said in terms of the window, too: a shorter history would not help.
   const isLimit = sent.has('max_tokens') && !text.includes('context_length_exceeded') && (named.includes('max_tokens') || LIMIT.test(text))
   if (isLimit && isOutOfRange) return { kind: 'value', options: ['max_tokens'] }
-  if (status === 413 || (CONTEXT.test(text) && !isLimit)) return { kind: 'context' }
+  if (status === 413 || status === 414 || (CONTEXT.test(text) && !isLimit)) return { kind: 'context' }
   if (named.length === 0 && status < 500 && CONTENT.test(text)) return { kind: 'content' }
   if (status === 403) return { kind: 'other' }
   if (sent.has('system') && ROLE.test(text)) return { kind: 'options', options: ['system'] }
   const options = named.length > 0 ? named : mentioned(text, sent)
+  if (options.length === 0 && status === 501) return { kind: 'options', options: [...sent].filter(option => option === 'stream') }
   if (options.length === 0) return UNNAMED.test(text) ? { kind: 'options', options: unnamed(sent) } : { kind: 'other' }
   if (isOutOfRange && (options.includes('max_tokens') || !UNSUPPORTED.test(text))) return { kind: 'value', options }
-  return named.length > 0 || UNSUPPORTED.test(text) ? { kind: 'options', options } : { kind: 'other' }
+  if (named.length > 0 || UNSUPPORTED.test(text)) return { kind: 'options', options }
+  const inCode = ABOUT_REQUEST.includes(status) ? IDENTIFIERS.filter(([option, name]) => options.includes(option) && name.test(text)).map(([option]) => option) : []
+  return inCode.length > 0 ? { kind: 'options', options: inCode } : { kind: 'other' }
 }
 
 /** `messages[0].role`, `body.stream_options.include_usage`, `#/user`. */

@@ -53,7 +53,7 @@ function usageOf (usage: unknown): TokenUsage | undefined {
   return {
     promptTokens: promptTokens as number,
     completionTokens: completionTokens as number,
-    model: typeof model === 'string' ? model.slice(0, 200) : undefined
+    model: typeof model === 'string' ? model : undefined
   }
 }
 

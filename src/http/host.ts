@@ -7,7 +7,8 @@ export function isLoopback (address: string): boolean {
   return ipaddr.isValid(address) && ipaddr.process(address).range() === 'loopback'
 }
 
-const FORWARDED = /^(forwarded|via|x-forwarded-.+|x-real-ip|.+-connecting-ip|x-client-ip)$/
+/** Headers by which proxies tell whose request it is. Each kind of proxy has names of its own. */
+const FORWARDED = /(^|-)(forwarded|via)(-|$)|(real|client|connecting|remote|source)-?(ip|addr|host)|^(cf|cdn|fastly|fly|x-(amz|amzn|arr|azure|envoy|goog|nginx|original|proxy|varnish|vercel))-/
 
 /** Whether a proxy says that it passes on somebody else's request. */
 export function isForwarded (headers: IncomingHttpHeaders): boolean {

@@ -48,8 +48,9 @@ declare module 'fastify' {
  * too, but adds forwarding headers or passes on the client's `Host`. A foreign `Host` also gives away a web page whose name
  * resolves to 127.0.0.1 (DNS rebinding) and that reads through a browser on this machine.
  */
-function isLocal ({ headers, socket: { remoteAddress, localAddress = '127.0.0.1' } }: FastifyRequest) {
-  if (isForwarded(headers)) return false
+function isLocal ({ headers, raw, socket: { remoteAddress, localAddress = '127.0.0.1' } }: FastifyRequest) {
+  // A host in the request line counts more than the header, and of several headers nobody knows which one counts.
+  if (isForwarded(headers) || !raw.url!.startsWith('/') || raw.rawHeaders.filter(name => /^host$/i.test(name)).length > 1) return false
   return [remoteAddress, localAddress].every(address => address !== undefined && isLoopback(address)) && isLoopbackHost(headers.host)
 }
 

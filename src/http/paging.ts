@@ -38,18 +38,18 @@ export interface JsonRow { json: string, more: boolean }
 interface Rows { rows: string, order: string }
 
 /**
- * SQL that cuts a subquery's rows to fewer than `most` rows and `PAGE_BYTES` before they are written as JSON, by the `bytes` of
+ * SQL that cuts a subquery's rows to fewer than `most` rows and `limit` bytes before they are written as JSON, by the `bytes` of
  * each, and adds `more`. Postgres knows how long a long text is without reading it, and never reads those that are cut off.
  * The first row always stays, whatever its size. `cutWritten` then cuts exactly, since a text is longer as JSON.
  */
-export function cutUnread ({ rows, order, bytes, most }: Rows & { bytes: string, most: string }): string {
+export function cutUnread ({ rows, order, bytes, most, limit = PAGE_BYTES }: Rows & { bytes: string, most: string, limit?: number }): string {
   return `
     SELECT * FROM (
       SELECT *, sum(${bytes}) OVER page AS bytes_so_far, row_number() OVER page AS nth, lead(true, 1, false) OVER page AS more
       FROM (${once(rows)}) unread
       WINDOW page AS (ORDER BY ${order} ROWS UNBOUNDED PRECEDING)
     ) measured
-    WHERE nth < ${most} AND (nth = 1 OR bytes_so_far < ${PAGE_BYTES})`
+    WHERE nth < ${most} AND (nth = 1 OR bytes_so_far < ${limit})`
 }
 
 /** SQL that cuts a subquery's rows to `PAGE_BYTES` of their column `json`, so that the rest never leaves the database. */

@@ -1,4 +1,8 @@
 import type { Estimate, TokenUsage } from '../bots/bot.ts'
+import { cut } from '../text/text.ts'
+
+/** The longest name of a model, in code points. A bot may report a longer one; the rest is cut off. */
+const MAX_MODEL_LENGTH = 200
 
 /** The user who is charged for a reply, and the bot's name. */
 export interface Charged { user: number | null, apiKeyHash: string | null, bot: string }
@@ -26,8 +30,9 @@ export function createMeter ({ user, apiKeyHash, bot }: Charged) {
   let estimate: Estimate | undefined
   let unstored: Cost | null = null
 
+  const model = () => namedModel(usage?.model ?? estimate?.model)
   const cost = (tokens: Pick<Cost, 'prompt_tokens' | 'completion_tokens' | 'is_estimate'>): Cost =>
-    ({ user, api_key_hash: apiKeyHash, bot, model: usage?.model ?? estimate?.model ?? null, ...tokens })
+    ({ user, api_key_hash: apiKeyHash, bot, model: model(), ...tokens })
 
   function known (): Cost | null {
     if (usage !== undefined) return cost({ prompt_tokens: usage.promptTokens, completion_tokens: usage.completionTokens, is_estimate: usage.isEstimate ?? false })
@@ -60,4 +65,12 @@ export function createMeter ({ user, apiKeyHash, bot }: Charged) {
       return cost({ prompt_tokens: promptTokens, completion_tokens: completionTokens, is_estimate: true })
     }
   }
+}
+
+/**
+ * A model's name as it can be stored and shown: a bot may report anything, such as a NUL character, which Postgres would
+ * refuse together with the end of the reply.
+ */
+function namedModel (model = ''): string | null {
+  return cut(model.replace(/\p{C}/gu, ''), MAX_MODEL_LENGTH) || null
 }

@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { FastifyBaseLogger } from 'fastify'
+import { wasRefused } from '../db/client.ts'
 import type { Events } from '../log/followers.ts'
 import { growthOf, noteStored, type Draft } from './draft.ts'
 import type { ReplyStore } from './store.ts'
@@ -33,7 +34,7 @@ export function createFlusher ({ store, events, log }: FlusherOptions) {
     const since = Date.now() - RENEW_EVERY_MS
     const due = [...drafts.values()].filter(({ text, stored, isHurried }) => isHurried || text.length > stored.length || stored.time < since)
     for (const draft of due) draft.isHurried = false
-    if (due.length > 0) await storeAll(due).catch(err => log.warn({ err }, 'Growing replies cannot be stored; trying again soon'))
+    if (due.length > 0) await storeAll(due).catch(err => wasRefused(err) ? storeOneByOne(due) : warn(err))
     isFlushing = false
     if (drafts.size > 0) flushIn(FLUSH_EVERY_MS)
     else timer = undefined
@@ -54,6 +55,15 @@ export function createFlusher ({ store, events, log }: FlusherOptions) {
       if (row?.isToStop) breakOff(draft, 'stopped')
     }
     events.stored(sent.filter(({ piece }) => piece !== ''))
+  }
+
+  /** One draft that the database refuses must not keep the others from being stored. Its own lease is not renewed, and lapses. */
+  async function storeOneByOne (due: Draft[]) {
+    for (const draft of due) await storeAll([draft]).catch(warn)
+  }
+
+  function warn (err: unknown) {
+    log.warn({ err }, 'Growing replies cannot be stored; trying again soon')
   }
 
   return {

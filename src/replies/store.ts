@@ -5,6 +5,7 @@ import type { Db } from '../db/client.ts'
 import { prepareQuery, rowsFrom, value } from '../db/prepared.ts'
 import { chatbots, conversations, messages } from '../db/tables.ts'
 import { LEFT_OUT, type FailureCode } from '../failures.ts'
+import { cutUnread } from '../http/paging.ts'
 import type { Cost } from './cost.ts'
 import type { Message } from '../log/message.ts'
 import { isMember } from '../log/membership.ts'
@@ -37,8 +38,15 @@ export interface Ending extends Growth {
 /** Tokens that were added to the costs of a bot's replies. */
 export interface Spent { bot: string, promptTokens: number, completionTokens: number }
 
-/** How many messages a bot is told at most; its budget of tokens ends long before. */
+/** How many messages a bot is told at most; its budget of tokens usually ends long before. */
 const MAX_TURNS = 2_000
+
+/**
+ * How many bytes of text a bot is told at most, about a million tokens. It is more than a message and seven replies to it
+ * can have, so that the message to answer is always told. Without this limit a conversation of 300 messages of 100,000
+ * emoji would take the database longer than a statement may, and would get no reply any more.
+ */
+const MAX_TURN_BYTES = 4 * 1024 * 1024
 
 /** How many bots reply to one message at most: their replies stand directly behind it. */
 const MAX_REPLIES = 8
@@ -56,7 +64,7 @@ export function createReplyStore (db: Db) {
   return {
     /** What the bot is told that is to write a reply; undefined when it, or the message, is gone. */
     async task ({ conversation, id }: MessageKey): Promise<Task | undefined> {
-      const { rows: [task] } = await db.$client.query<Task>({ name: 'task', text: TASK, values: [conversation, id, MAX_TURNS] })
+      const { rows: [task] } = await db.$client.query<Task>({ name: 'task', text: TASK, values: [conversation, id, MAX_TURNS + 1] })
       return task
     },
 
@@ -167,6 +175,11 @@ export function createReplyStore (db: Db) {
   }
 }
 
+const SAID_BEFORE = `
+  SELECT id, sender, user_id, chatbot_id, text, error, reply_to FROM messages
+  WHERE conversation_id = $1 AND id < $2 AND status NOT IN ('streaming', 'queued') AND (text <> '' OR error = 'MESSAGE_REFUSED')
+  ORDER BY id DESC LIMIT $3`
+
 /**
  * What was said before a reply. A message that a content filter refused is left out, or it would be refused with every
  * later one; the message that this reply answers never is. Either its own reply says that it was refused, or, where that
@@ -176,9 +189,7 @@ const TASK = `
   WITH reply AS (
     SELECT m.id, m.conversation_id, m.chatbot_id, m.reply_to FROM messages m WHERE m.conversation_id = $1 AND m.id = $2
   ), told AS MATERIALIZED (
-    SELECT id, sender, user_id, chatbot_id, text, error, reply_to FROM messages
-    WHERE conversation_id = $1 AND id < $2 AND status NOT IN ('streaming', 'queued') AND (text <> '' OR error = 'MESSAGE_REFUSED')
-    ORDER BY id DESC LIMIT $3
+    ${cutUnread({ rows: SAID_BEFORE, order: 'id DESC', bytes: 'octet_length(text)', most: '$3', limit: MAX_TURN_BYTES })}
   )
   SELECT json_build_object('id', bot.id, 'name', bot.name, 'engine', bot.engine, 'settings', bot.settings) AS bot,
     (

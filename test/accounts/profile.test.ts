@@ -327,6 +327,25 @@ t.test('the export is written as it is read: a slow reader slows it, and one tha
   await t.rejects(broken.toArray(), { code: 'ECONNRESET' }, 'what breaks in the middle is cut, and looks like no whole document')
 })
 
+t.test('the export holds few long messages at once, and leaves none out', async t => {
+  const { as, db, query } = await startApp(t)
+  const ann = await as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Long' })).json()
+  await query(`INSERT INTO messages (conversation_id, id, rev, sender, user_id, text)
+    SELECT id, n, n, 'user', owner_id, repeat('😀', CASE WHEN n % 7 = 0 THEN 100000 ELSE n END) FROM conversations, generate_series(1, 60) n WHERE id = $1`, [id])
+  await query('UPDATE conversations SET last_rev = 60 WHERE id = $1', [id])
+  let most = 0
+  const run = db.$client.query.bind(db.$client) as (...args: unknown[]) => Promise<{ rows: unknown[] }>
+  db.$client.query = (async (...args: unknown[]) => {
+    const answer = await run(...args)
+    most = Math.max(most, Buffer.byteLength(JSON.stringify(answer.rows)))
+    return answer
+  }) as never
+  const [{ messages }] = (await ann.get('/api/me/export')).json().conversations
+  t.same(messages.map(({ id, text }: { id: number, text: string }) => [id, [...text].length]), Array.from({ length: 60 }, (_, n) => [n + 1, (n + 1) % 7 === 0 ? 100_000 : n + 1]))
+  t.ok(most < 2 * 1024 * 1024, `${most} bytes at once`)
+})
+
 // --- deletion ---
 
 t.test('a deleted account takes along what is only its own', async t => {

@@ -214,6 +214,39 @@ t.test('what a webhook may not answer is nonsense, and changes nothing', async t
   t.match(await stored(), '"state":{}')
 })
 
+/** Strings that Postgres refuses, in a text or in JSON, and some that are only strange. */
+const STRANGE = ['a\0b', '\ud83d', '\udc00a', '\u200b', '😀'.repeat(3000), '"\\'.repeat(3000), '\u0001'.repeat(3000), '__proto__']
+
+/** An answer with one of its strings, of a name as well as of a value, replaced: each in turn. */
+function * replaced (value: unknown, by: string): Generator<unknown> {
+  if (typeof value === 'string') yield by
+  if (typeof value !== 'object' || value === null) return
+  for (const [name, inner] of Object.entries(value)) {
+    for (const other of replaced(inner, by)) yield Array.isArray(value) ? value.toSpliced(Number(name), 1, other) : { ...value, [name]: other }
+    if (!Array.isArray(value)) yield Object.fromEntries(Object.entries(value).map(([each, inner]) => [each === name ? by : each, inner]))
+  }
+}
+
+t.test('a webhook may say anything in any field: the reply ends at once, as complete or as nonsense', async t => {
+  const { hook, say, ann, query } = await withWebhook(t)
+  await query("UPDATE users SET role = 'admin'")
+  const whole = { text: 'Well', parts: [{ type: 'text', text: 'Well' }], state: { name: 'ann', list: ['one'] }, is_finished: false, usage: { prompt_tokens: 3, completion_tokens: 2, model: 'small' } }
+  for (const strange of STRANGE) {
+    for (const [n, answer] of [...replaced(whole, strange)].entries()) {
+      hook.answer = () => n % 2 === 0 ? answer as object : `data: ${JSON.stringify(answer)}\n\ndata: [DONE]\n\n`
+      const { status, failure } = await say()
+      if (status !== 'complete' && failure !== 'BOT_NONSENSE') t.fail(`${status} ${failure}: ${JSON.stringify(answer).slice(0, 200)}`)
+    }
+  }
+  const models = new Set<string | null>()
+  for (let next: string | undefined = '/api/admin/usage?limit=1'; next !== undefined;) {
+    const { headers, json } = await ann.get(next)
+    models.add(json()[0].model)
+    next = /^<(.*)>; rel="next"$/.exec(String(headers.link ?? ''))?.[1]
+  }
+  t.same([...models].sort(), ['"\\'.repeat(100), '__proto__', 'a', 'ab', null, 'small', '😀'.repeat(200)], 'the models are read page by page, whatever their names')
+})
+
 t.test('a bot that was taken out is not remembered, and a phone has one unfinished conversation', async t => {
   const { as, bots, slowChat, query } = await startApp(t)
   bots.takeOver()

@@ -60,6 +60,27 @@ const SHAPES: Record<string, [Answer, object]> = {
   'one line of JSON, and white space': [r => r.end(`${JSON.stringify({ choices: [{ message: { content: 'well' } }] })}\n \n`), { text: 'well' }],
   'JSON lines of Ollama, with the cost': [r => r.end(`${JSON.stringify({ message: { content: 'well' }, done: false })}\n${JSON.stringify({ message: { content: '' }, done: true, prompt_eval_count: 3, eval_count: 1 })}`), { text: 'well', pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
   'whole lone close': [r => whole(r, { content: 'hm\n</think>\n\nwell' }), { text: 'well' }],
+  'other answers in turns with the first': [r => stream(r, event({ choices: [{ index: 0, delta: { content: 'we' } }] }), event({ choices: [{ index: 1, delta: { content: 'other' } }] }), event({ choices: [{ index: 1, delta: {}, finish_reason: 'stop' }] }), event({ choices: [{ index: 1, delta: { content: 'x' } }, { index: 0, delta: { content: 'll' } }] }), END).end(), { text: 'well' }],
+  'other answers before the first': [r => json(r, 200, { choices: [{ index: 1, message: { content: 'other' }, finish_reason: 'stop' }, { index: 0, message: { content: 'well' }, finish_reason: 'stop' }] }), { text: 'well' }],
+  'an answer that is a number': [r => whole(r, { content: 42 }), { text: '42' }],
+  'pieces that are numbers': [r => stream(r, event(chunk({ content: '4' })), event({ choices: [{ delta: { content: 2 }, message: { content: '42' } }] }), END).end(), { text: '42' }],
+  'pieces in lists': [r => stream(r, event([chunk({ content: 'we' }), chunk({ content: 'll' })]), END).end(), { text: 'well' }],
+  'a list of pieces as a whole': [r => json(r, 200, [chunk({ content: 'we' }), chunk({ content: 'll' }, 'stop')]), { text: 'well' }],
+  'an error in a list, after text': [r => stream(r, well, event([{ error: { message: 'gone' } }])).end(), { text: 'well', failure: 'BOT_BROKE_OFF', log: /gone/ }],
+  'no empty lines': [r => stream(r, `data: ${JSON.stringify(chunk({ content: 'we' }))}\ndata: ${JSON.stringify(chunk({ content: 'll' }))}\ndata: ${JSON.stringify(chunk({}, 'stop'))}\ndata: [DONE]\n`), { text: 'well' }],
+  'one JSON text in many lines': [r => stream(r, `${JSON.stringify(chunk({ content: 'well' }), null, 1).split('\n').map(line => `data: ${line}\n`).join('')}\n`, END).end(), { text: 'well' }],
+  ...Object.fromEntries(['data: [DONE]', 'data:[DONE]', 'data: [DONE]\n', 'data: [DONE]\r', ' data: [DONE] ', 'data: "[DONE]"\n', 'data: [done] '].map((end, n) => [`an end that stays open ${n}`, [r => stream(r, well, end.trimStart()), { text: 'well', failure: undefined }]])),
+  'an end that is torn, and stays open': [r => { stream(r, well, 'data: [DO'); setTimeout(() => r.write('NE]'), 50) }, { text: 'well', failure: undefined }],
+  'text that ends as the end does': [r => stream(r, event(chunk({ content: 'It says [DONE]' })), event(chunk({ content: ' and\ndata: [DONE]' })), END).end(), { text: 'It says [DONE] and\ndata: [DONE]' }],
+  'an error in a field of its own': [r => stream(r, 'error: {"code":400,"message":"gone","type":"invalid_request_error"}\n\n').end(), { text: '', failure: 'BOT_REFUSED', log: /gone/ }],
+  'an error that is no event': [r => stream(r, well, '{"error":{"message":"gone"}}\n\n'), { text: 'well', failure: 'BOT_BROKE_OFF', log: /gone/ }],
+  'an error that is no event, in many lines': [r => stream(r, well, '[{\n  "error": {\n    "message": "gone"\n  }\n}\n]\n\n').end(), { text: 'well', failure: 'BOT_BROKE_OFF', log: /gone/ }],
+  'what it cost, by other names': [r => json(r, 200, { choices: [{ message: { content: 'well' }, finish_reason: 'stop' }], usage: { input_tokens: 3, output_tokens: 1 } }), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
+  'what it cost, in a choice': [r => stream(r, well, event({ choices: [{ delta: {}, finish_reason: 'stop', usage: { prompt_tokens: 3, completion_tokens: 1 } }] })).end(), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
+  'what it cost, at Groq': [r => stream(r, well, event({ ...chunk({}, 'stop'), x_groq: { usage: { prompt_tokens: 3, completion_tokens: 1 } } })).end(), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
+  'what it cost, as text': [r => stream(r, well, event({ choices: [], usage: { prompt_tokens: '3', completion_tokens: '1' } }), END).end(), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
+  ...Object.fromEntries([{ prompt_tokens: -3, completion_tokens: 1 }, { prompt_tokens: 0, completion_tokens: 0 }, { prompt_tokens: 1.5, completion_tokens: 1 }, { prompt_tokens: 'many', completion_tokens: 1 }, { prompt_tokens: true, completion_tokens: 1 }, { prompt_tokens: null }, []].map((usage, n) => [`what it cost is none ${n}`, [r => stream(r, event({ ...chunk({ content: 'well' }), usage: { prompt_tokens: 3, completion_tokens: 1 } }), event({ ...chunk({}, 'stop'), usage })).end(), { text: 'well', pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }]])),
+  ...Object.fromEntries(['violation', 'SPII', 'ERROR_TOXIC', 'refusal', 'moderation', 'IMAGE_SAFETY'].map(reason => [`filtered: ${reason}`, [r => json(r, 200, { choices: [{ finish_reason: reason, message: { content: '' } }] }), { text: '', failure: 'MESSAGE_REFUSED' }]])),
   'lone long': [r => stream(r, event(chunk({ content: 'hm' })), event(chunk({ content: '</long' })), event(chunk({ content: '_thought>well' })), END).end(), { text: /well/ }]
 }
 
@@ -111,7 +132,61 @@ const REFUSALS: Array<[string, number, unknown, string]> = [
   ['system', 422, { detail: [{ loc: ['body', 'messages', 0, 'role'], msg: "Input should be 'user' or 'assistant'", type: 'literal_error' }] }, 'literal'],
   ['system', 400, { error: { message: 'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter, not "system" as an input message role.' } }, 'anthropic'],
   ['system', 400, { error: { message: "Unsupported value: 'messages[0].role' does not support 'system' with this model.", param: 'messages[0].role' } }, 'o1-mini'],
-  ['system', 400, 'jinja2.exceptions.TemplateError: After the optional system message, conversation roles must alternate', 'vllm jinja']
+  ['system', 400, 'jinja2.exceptions.TemplateError: After the optional system message, conversation roles must alternate', 'vllm jinja'],
+  ['stream_options', 400, { type: 'error', error: { type: 'invalid_request_error', message: 'stream_options: Extra inputs are not permitted' } }, 'more 1'],
+  ['stream_options', 400, { message: '#/stream_options: extraneous key [stream_options] is not permitted' }, 'more 2'],
+  ['stream_options', 400, { message: 'Malformed input request: #: extraneous key [stream_options] is not permitted, please reformat your input and try again.' }, 'more 3'],
+  ['user', 400, { message: 'Malformed input request: #: extraneous key [user] is not permitted, please reformat your input and try again.' }, 'more 4'],
+  ['stream_options', 400, { message: 'invalid request: unknown field: parameter stream_options is not a valid field' }, 'more 5'],
+  ['user', 422, { message: 'invalid request: unknown field: user is not a recognized parameter' }, 'more 6'],
+  ['temperature', 400, { error: { message: JSON.stringify({ error: { message: 'temperature: unsupported', code: 'x' } }), code: 400 } }, 'more 7'],
+  ['temperature', 400, { error: '{"message":"temperature and top_p cannot both be specified for this model. Please use only one."}' }, 'more 8'],
+  ['user', 400, '<html><body><pre>Error: Unrecognized property "user"</pre></body></html>', 'more 9'],
+  ['stream_options', 400, 'event: error\ndata: {"error":{"message":"Unknown parameter: stream_options"}}\n\n', 'more 10'],
+  ['stream', 400, { message: 'The model is unsupported for streaming' }, 'more 11'],
+  ['stream', 400, { type: 'error', error: { type: 'invalid_request_error', message: 'This model does not support streaming.' } }, 'more 12'],
+  ['stream', 405, { error: { message: 'stream=true is not allowed here' } }, 'more 13'],
+  ['stream', 501, { error: 'Not Implemented: SSE' }, 'more 14'],
+  ['stream', 400, { error: { message: 'Streaming responses are disabled for your account' } }, 'more 15'],
+  ['system', 400, { type: 'error', error: { type: 'invalid_request_error', message: 'messages.0.role: Input should be \'user\' or \'assistant\'' } }, 'more 16'],
+  ['system', 400, { message: "This model doesn't support system messages. Try again without a system message or use a model that supports system messages." }, 'more 17'],
+  ['system', 400, { error: { message: 'Invalid role: system' } }, 'more 18'],
+  ['system', 400, { error: { message: 'First message must have role user' } }, 'more 19'],
+  ['system', 400, { error: { message: 'A conversation must start with a user message. Try again with a conversation that starts with a user message.' } }, 'more 20'],
+  ['system', 400, { error: { message: "'system' is not one of ['user', 'assistant'] - 'messages.0.role'" } }, 'more 21'],
+  ['system', 400, { error: { message: 'unknown variant `system`, expected `user` or `assistant`' } }, 'more 22'],
+  ['max_tokens', 400, { error: { message: 'max_tokens is not supported', type: 'error' } }, 'more 23'],
+  ['max_tokens', 400, { error: { message: 'Unknown name "max_tokens"' } }, 'more 24'],
+  ['max_tokens', 422, { detail: [{ type: 'extra_forbidden', loc: ['body', 'max_tokens'], msg: 'Extra inputs are not permitted', input: 5 }] }, 'more 25'],
+  ['temperature', 400, { error: { message: 'Sampling parameter `temperature` is only allowed for non-reasoning models' } }, 'more 26'],
+  ['temperature', 400, { error: { message: 'Argument not supported on this model: temperature' } }, 'more 27'],
+  ['temperature', 400, { error: { code: 'Client specified an invalid argument', error: 'Model grok-4 does not support parameter temperature.' } }, 'more 28'],
+  ['user', 400, { error: { message: 'Argument not supported: user' } }, 'more 29'],
+  ['user', 400, { error: { message: 'body.user: field required to be absent' } }, 'more 30'],
+  ['stream_options', 400, { error: { message: 'Parameter `stream_options` is unsupported.', type: 'invalid_parameter_error' } }, 'more 31'],
+  ['stream_options', 400, { code: 'InvalidParameter', message: 'Parameter stream_options should be set only if stream is true' }, 'more 32'],
+  ['stream_options', 400, { error: { message: "<400> InternalError.Algo.InvalidParameter: The 'stream_options' is only allowed when 'stream' is true" } }, 'more 33'],
+  ['stream_options', 400, { error: { message: 'include_usage is not supported' } }, 'more 34'],
+  ['stream_options', 400, [{ code: 'unrecognized_keys', keys: ['stream_options'], path: [] }], 'more 35'],
+  ['temperature', 400, { errors: { temperature: ['is unknown'] } }, 'more 36'],
+  ['temperature', 400, { error: { message: 'Not a valid parameter', target: 'temperature' } }, 'more 37'],
+  ['temperature', 400, { error: { details: [{ fieldViolations: [{ field: 'temperature', description: 'unsupported' }] }], message: 'bad' } }, 'more 38'],
+  ['user', 400, { invalid_params: [{ name: 'user', reason: 'not allowed' }], title: 'Bad Request' }, 'more 39'],
+  ['user', 400, { title: 'Bad Request', detail: 'user is not allowed' }, 'more 40'],
+  ['user', 400, { error: 'unexpected property "user"' }, 'more 41'],
+  ['user', 400, { error: { message: "'user' is a forbidden key" } }, 'more 42'],
+  ['user', 400, { message: ['property user should not exist'], error: 'Bad Request', statusCode: 400 }, 'more 43'],
+  ['stream_options', 400, { message: ['property stream_options should not exist'], error: 'Bad Request', statusCode: 400 }, 'more 44'],
+  ['temperature', 400, { message: ['property temperature should not exist'], error: 'Bad Request', statusCode: 400 }, 'more 45'],
+  ['stream_options', 400, { error: 'ValidationError: "stream_options" is not allowed' }, 'more 46'],
+  ['stream_options', 400, { error: { code: 'invalid_value', message: "Unknown field 'stream_options'" } }, 'more 47'],
+  ['stream_options', 400, { error: 'Parâmetro desconhecido: stream_options' }, 'more 48'],
+  ['stream_options', 400, { error: 'Paramètre inconnu : stream_options' }, 'more 49'],
+  ['stream_options', 400, { error: { message: '不支持的参数: stream_options' } }, 'more 50'],
+  ['stream_options', 400, { error: { message: 'unsupported_parameter', param: 'stream_options.include_usage' } }, 'more 51'],
+  ['stream_options', 200, { error: { message: 'stream_options not supported', code: 400 } }, 'more 52'],
+  ['temperature', 200, { type: 'error', error: { type: 'invalid_request_error', message: 'temperature is not supported with this model' } }, 'more 53'],
+  ['user', 400, { __type: 'ValidationException', message: '1 validation error detected: Value at \'user\' failed to satisfy constraint: unknown' }, 'more 54']
 ]
 
 t.test('what is refused in these words is left out, and nothing else', async t => {
@@ -140,7 +215,51 @@ const FULL: Array<[number, unknown]> = [
   [200, { error: { message: 'Context size has been exceeded.' } }],
   [500, { error: { message: 'input is too large to process. increase the physical batch size' } }],
   [400, { error: { message: 'Please reduce the length of either one. (max_tokens + prompt > 4096)' } }],
-  [400, { error: { message: 'Number of tokens in the input is greater than the limit 4096' } }]
+  [400, { error: { message: 'Number of tokens in the input is greater than the limit 4096' } }],
+  [400, { type: 'error', error: { type: 'invalid_request_error', message: 'prompt is too long: 212345 tokens > 200000 maximum' } }],
+  [400, { type: 'error', error: { type: 'invalid_request_error', message: 'input length and `max_tokens` exceed context limit: 199000 + 5000 > 200000, decrease input length or `max_tokens` and try again' } }],
+  [413, { type: 'error', error: { type: 'request_too_large', message: 'Request exceeds the maximum size' } }],
+  [400, { message: 'too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 5000. Try using a shorter prompt, or enabling prompt truncating.' }],
+  [400, { message: 'Too many input tokens. Max input tokens: 8192, request input token count: 9000' }],
+  [400, { message: 'Input is too long for requested model.' }],
+  [400, { message: 'The model returned the following errors: Input length 9000 exceeds 8192' }],
+  [400, { error: { message: 'Please reduce the length of the messages or completion.', code: 'context_length_exceeded' } }],
+  [400, { error: { message: 'Range of input length should be [1, 30720]', code: 'invalid_parameter_error' } }],
+  [400, { error: { code: 'invalid_parameter_error', message: '<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 129024]' } }],
+  [400, { error: { message: 'Your input exceeds the context window of this model. Please adjust your input and try again.' } }],
+  [400, { error: { message: 'tokens_exceeded', code: 'tokens_limit_reached' } }],
+  [413, { error: { code: 'tokens_limit_reached', message: 'Request body too large for gpt-4o model. Max size: 8000 tokens.' } }],
+  [422, { error: 'Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens and 50 `max_new_tokens`', error_type: 'validation' }],
+  [422, { error: 'Input validation error: `inputs` must have less than 4095 tokens. Given: 5000' }],
+  [400, { error: { message: "This model's maximum prompt length is 131072 but the request contains 150000 tokens." } }],
+  [400, { error: { message: 'The total tokens requested exceed the limit', type: 'x' } }],
+  [500, { error: { message: 'CUDA out of memory. Tried to allocate', type: 'x' } }],
+  [400, { error: { message: 'message too long' } }],
+  [400, { error: 'Conversation too long' }],
+  [400, { error: 'The conversation is too long, please start a new one' }],
+  [400, { error: { message: 'Trying to keep the first 5000 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens' } }],
+  [400, { error: { message: 'The number of tokens to keep from the initial prompt is greater than the context length.' } }],
+  [400, { error: { message: 'Requested tokens (5000) exceed context window of 2048' } }],
+  [400, { error: { message: 'prompt token count of 9000 exceeds the limit of 8192', code: 'model_max_prompt_tokens_exceeded' } }],
+  [400, { error: { message: 'total message token length exceed model limit' } }],
+  [400, { error: { message: 'Invalid request: Your request exceeded model token limit: 8192', type: 'invalid_request_error' } }],
+  [400, { base_resp: { status_code: 1039, status_msg: 'token limit' } }],
+  [200, { base_resp: { status_code: 2013, status_msg: 'invalid params, context window exceeds limit' } }],
+  [400, { error_code: 336007, error_msg: 'the max input characters is 20000' }],
+  [200, { error_code: 336103, error_msg: 'the max length of current question is 4800' }],
+  [400, { error: { message: 'Длина контекста превышена', code: 400 } }],
+  [400, { error: { message: 'El contexto es demasiado largo: se supera la longitud máxima' } }],
+  [400, { error: { message: 'max_total_tokens exceeded: 9000 > 8192' } }],
+  [400, { error: { message: 'query length too long' } }],
+  [400, { error: { message: 'Sequence length 9000 longer than max 8192' } }],
+  [400, { error: { message: 'Token indices sequence length is longer than the specified maximum sequence length for this model (5000 > 4096)' } }],
+  [400, { error: { message: 'ContextWindowExceededError: litellm.BadRequestError' } }],
+  [400, { error: { message: 'INVALID_ARGUMENT: Request payload size exceeds the limit: 10485760 bytes' } }],
+  [400, { error: { message: 'Prompt exceeds max length', code: '1261' } }],
+  [429, { error: { message: 'Request too large for model `llama` on tokens per minute (TPM): Limit 6000, Requested 9000, please reduce your message size and try again.', code: 'rate_limit_exceeded' } }],
+  [400, { detail: 'Prompt length (5000) exceeds maximum allowed (4096)' }],
+  [400, 'Input too long'],
+  [414, 'URI Too long']
 ]
 
 t.test('these words mean a full window', async t => {
@@ -165,7 +284,36 @@ const FILTERED: Array<[number, unknown]> = [
   [400, { error: { message: 'You uploaded an unsupported image. Please make sure your image is valid.', code: 'image_parse_error' } }],
   [400, { error: { message: 'The document could not be read: password protected PDF' } }],
   [422, { error: 'toxic content detected' }],
-  [400, { error: { message: 'Request rejected: harm category violence' } }]
+  [400, { error: { message: 'Request rejected: harm category violence' } }],
+  [400, { type: 'error', error: { type: 'invalid_request_error', message: 'Output blocked by content filtering policy' } }],
+  [400, { message: 'The content of this request violates our usage policy.' }],
+  [403, { error: { message: 'Content violates usage guidelines. Team: x, API key ID: y, Model: z, Failed check: SAFETY_CHECK_TYPE_CSAM' } }],
+  [400, { error: { message: 'Your input image may contain content that is not allowed by our safety system.' } }],
+  [400, { error: { code: 'data_inspection_failed', message: 'Input data may contain inappropriate content.' } }],
+  [400, { error: { code: '1301', message: '系统检测到输入或生成内容可能包含不安全或敏感内容' } }],
+  [200, { base_resp: { status_code: 1026, status_msg: 'input new_sensitive' } }],
+  [400, { error: { message: 'The request was rejected as a result of our safety system.' } }],
+  [403, { error: { message: 'Your chosen model requires moderation and your input was flagged for "violence". No credits were charged.', code: 403, metadata: { reasons: ['violence'], flagged_input: 'bad' } } }],
+  [400, { error: { message: 'Prompt blocked' } }],
+  [400, { error: { message: 'I\'m sorry, request cannot be fulfilled', type: 'guardrail_intervened' } }],
+  [446, { error: { message: 'blocked by Azure AI Content Safety' } }],
+  [446, { hook_results: { before_request_hooks: [{ verdict: false }] }, error: { message: 'The guardrail checks defined in the config failed.', type: 'hooks_failed' } }],
+  [424, { error: { message: 'Prompt Guard detected jailbreak attempt', code: '2016' } }],
+  [400, { error: { message: 'Prompt injection detected' } }],
+  [400, { error: { message: 'prompt rejected by moderation' } }],
+  [400, { detail: 'NSFW content detected' }],
+  [200, { choices: [{ finish_reason: 'content_filter', message: { content: '' } }] }],
+  [200, { choices: [{ finish_reason: 'PROHIBITED_CONTENT', message: { content: null } }] }],
+  [200, { choices: [{ finish_reason: 'guardrail_intervened', message: { content: null } }] }],
+  [200, { choices: [{ finish_reason: 'violation', message: { content: '' } }] }],
+  [200, { choices: [{ finish_reason: 'IMAGE_SAFETY', message: { content: '' } }] }],
+  [200, { choices: [{ finish_reason: 'SPII', message: { content: '' } }] }],
+  [200, { choices: [{ finish_reason: 'ERROR_TOXIC', message: { content: '' } }] }],
+  [200, { choices: [{ finish_reason: 'refusal', message: { content: '' } }] }],
+  [400, { error: { message: 'We detected personally identifiable information (PII) in your request' } }],
+  [400, { error: { message: 'Запрос содержит запрещённый контент' } }],
+  [400, { error: 'Content not allowed' }],
+  [400, { error: { message: 'The response was filtered due to the prompt triggering Azure OpenAI\'s content management policy.' } }]
 ]
 
 t.test('these words mean a refused message', async t => {
@@ -173,5 +321,28 @@ t.test('these words mean a refused message', async t => {
     const { ask } = await serve(t, (response, body) => JSON.stringify(body).includes('bad') ? json(response, status, words) : say(response, 'well'), { BOT_TIMEOUT_FIRST: 3 })
     const heard = await ask({}, [user('bad')])
     t.match(heard, { text: '', failure: 'MESSAGE_REFUSED' }, `${JSON.stringify(words)} ${heard.failure} ${heard.asked}`)
+  }
+})
+
+t.test('a refusal that nobody understands does not end a conversation', async t => {
+  const turns = Array.from({ length: 41 }, (_, n) => n % 2 === 0 ? user(`question ${n} ${'word '.repeat(20)}`) : bot(`answer ${n} ${'word '.repeat(20)}`))
+  const WORDS: Array<[number, unknown]> = [
+    [400, ''], [400, 'Bad request'], [400, { error: 'Kontextfenster überschritten' }], [422, { detail: 'nope' }], [424, {}], [431, 'x'], [446, { code: 17 }], [451, '???']
+  ]
+  for (const [status, words] of WORDS) {
+    const refuse = (response: Parameters<Answer>[0]) => typeof words === 'string' ? response.writeHead(status).end(words) : json(response, status, words)
+    const full = await serve(t, (response, body) => JSON.stringify(body).length > 4000 ? refuse(response) : say(response, 'well'))
+    t.match(await full.ask({}, turns), { text: 'well', asked: 2 }, `${status}: half of it`)
+    t.ok(full.bodies.at(-1)!.messages.length > 5)
+    t.match(await full.ask({}, turns), { text: 'well', asked: 1 }, 'which is remembered')
+    const alone = await serve(t, (response, body) => body.messages.length > 1 ? refuse(response) : say(response, 'well'))
+    t.match(await alone.ask({}, turns), { text: 'well', asked: 3 }, `${status}: the question alone`)
+    const never = await serve(t, refuse)
+    t.match(await never.ask({}, turns), { failure: 'BOT_REFUSED', asked: 3 })
+    t.match(await never.ask({}), { failure: 'BOT_REFUSED', asked: 1 })
+  }
+  for (const status of [401, 403, 404, 405, 409]) {
+    const { ask } = await serve(t, response => json(response, status, { error: 'nope' }))
+    t.match(await ask({}, turns), { failure: 'BOT_REFUSED', asked: 1 }, `${status} is not about the messages`)
   }
 })

@@ -296,8 +296,13 @@ t.test('who may read /metrics without its token', async t => {
     (await server.app.inject({ url: '/metrics', headers, remoteAddress })).statusCode
   for (const host of ['localhost', 'localhost:5000', '127.0.0.1:5000', '127.1.2.3', '[::1]:5000', 'LOCALHOST']) t.equal(await ask({ host }), 200, host)
   for (const host of ['chat.example.com', 'localhost.example.com', '10.0.0.1:5000', '[fe80::1]', 'localhost@evil', '2130706433.evil']) t.equal(await ask({ host }), 401, `the name ${host}`)
-  for (const name of ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip', 'cf-connecting-ip']) t.equal(await ask({ host: 'localhost', [name]: '127.0.0.1' }), 401, name)
+  for (const name of ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip', 'cf-connecting-ip', 'true-client-ip', 'x-cluster-client-ip', 'x-original-forwarded-for', 'x-remote-addr', 'cf-ray', 'x-envoy-external-address', 'x-proxy-id']) t.equal(await ask({ host: 'localhost', [name]: '127.0.0.1' }), 401, name)
+  for (const name of ['user-agent', 'accept', 'authorization-hint', 'x-prometheus-scrape-timeout-seconds', 'traceparent', 'x-request-id']) t.equal(await ask({ host: 'localhost', [name]: 'x' }), 200, name)
   t.equal(await ask({ host: 'localhost' }, '192.0.2.1'), 401)
+  const port = Number(new URL(await server.app.listen({ port: 0, host: '127.0.0.1' })).port)
+  for (const head of ['GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost', 'GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example', 'GET /metrics HTTP/1.1\r\nHost: evil.example\r\nHost: localhost']) {
+    t.match(await exchange(port, `${head}\r\nConnection: close\r\n\r\n`), /^HTTP\/1.1 401 /, head)
+  }
   t.equal(await ask({ host: 'localhost' }, '::ffff:127.0.0.1'), 200)
   t.equal(await ask({ host: 'chat.example.com', authorization: 'Bearer a-token-for-tests-only' }, '192.0.2.1'), 200)
 })

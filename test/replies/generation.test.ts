@@ -2,6 +2,7 @@ import t from 'tap'
 import { API_KEY, holdLock, type Client } from '../support/helper.ts'
 import { until } from '../support/process.ts'
 import { listen, openSocket, openStream } from '../support/reader.ts'
+import type { Call } from '../support/slow-bot.ts'
 import { ask, isStored, messagesOf, oneInstance, rowOf, textsOf, twoInstances } from '../support/slow-replies.ts'
 
 // Bots that take their time: what they say, as it comes, and what it costs.
@@ -79,6 +80,40 @@ t.test('characters come whole, whatever pieces they come in, and what no databas
   const whole = `${text}\ufffd and `
   t.equal(stream.screen.text(2), whole)
   t.equal((await rowOf({ query }, 2)).text, whole)
+})
+
+t.test('a bot is told no more than some MiB, the newest first, however long a conversation is', async t => {
+  const { bots, ann, url, query } = await oneInstance(t)
+  const fill = async (from: number, to: number) => await query(`INSERT INTO messages (conversation_id, id, rev, sender, user_id, text)
+    SELECT c.id, n, n, 'user', owner_id, n || repeat('😀', 100000) FROM conversations c, generate_series(${from}, ${to}) n`)
+  await fill(1, 300)
+  await query('UPDATE conversations SET last_rev = 300')
+  const began = performance.now()
+  const sent = ask(ann, url, 'Hi')
+  const { turns, end } = await bots.call()
+  t.ok(performance.now() - began < 5000)
+  const bytes = turns.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0)
+  t.ok(bytes < 4 * 1024 * 1024 && bytes > 3 * 1024 * 1024, `${bytes} bytes`)
+  t.same(turns.map(({ text }) => parseInt(text)), [...Array.from({ length: turns.length - 1 }, (_, n) => 302 - turns.length + n), NaN], 'the newest ones, and the message itself')
+  end()
+  await sent
+})
+
+t.test('a reply that the database refuses keeps no other one from being stored', async t => {
+  const { bots, ann, url, query, slowChat } = await oneInstance(t)
+  await query("ALTER TABLE messages ADD CHECK (text NOT LIKE '%poison%')")
+  const sent = [url, `/api/conversations/${await slowChat(ann)}`].map(url => ask(ann, url, 'Hi'))
+  await bots.call(2)
+  const [bad, good] = bots.calls as [Call, Call]
+  bad.say('poison')
+  for (const word of ['One, ', 'two, ', 'three.']) {
+    good.say(word)
+    await until(async () => (await query('SELECT FROM messages WHERE text LIKE $1', [`%${word}`])).length === 1)
+  }
+  await until(() => bad.signal.aborted)
+  good.end()
+  const ends = await Promise.all(sent)
+  t.same(ends.map(answer => textsOf(answer.json())[1]).sort(), [' (interrupted)', 'One, two, three. (complete)'])
 })
 
 t.test('several bots: each one named answers, one after the other; who is instant does so at once', async t => {

@@ -82,7 +82,7 @@ const UsageOfAll = {
     security: LOGGED_IN,
     querystring: Type.Object({
       limit: PageQuery.properties.limit,
-      cursor: Type.Optional(Type.String({ maxLength: 1000, description: 'From the Link header of the page before' })),
+      cursor: Type.Optional(Type.String({ maxLength: 2000, description: 'From the Link header of the page before' })),
       user: Type.Optional(Type.Integer({ ...Id, description: 'Only this user, by id' })),
       bot: Type.Optional(Type.String({ maxLength: 200, pattern: /^\P{C}*$/u.source, 'x-rule': 'may contain only visible characters', description: 'Only this bot, by name' })),
       model: Type.Optional(Type.String({ maxLength: 200, pattern: /^\P{C}*$/u.source, 'x-rule': 'may contain only visible characters', description: 'Only this model' })),
