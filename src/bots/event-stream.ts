@@ -3,28 +3,29 @@ import { isFailure } from './refusal.ts'
 
 type Bytes = AsyncIterable<Uint8Array>
 
-/** What one event of a provider says; `isLast` when nothing of what follows can be text. */
+/** The content of one event. `isLast`: no event after it can contain text. */
 export interface ReadPieces<P = ProviderPiece> { pieces: P[], isLast?: boolean }
 
-/** Makes pieces of what a provider sends. What it throws ends the reply. */
+/** Turns a provider's events into pieces of a reply. An error that it throws ends the reply. */
 export interface Reader<P = ProviderPiece> {
-  /** Reads one event, parsed, and its name where it has one. */
+  /** Reads one parsed event. `name` is its name, if it has one. */
   read: (event: unknown, name?: string) => ReadPieces<P>
-  /** After the last event: `isOver` says whether the end was announced, `head` how the answer began. */
+  /** Called after the last event. `isOver`: the provider announced the end. `head` is the beginning of the answer, for the log. */
   end?: (isOver: boolean, head: string) => P[]
-  /** What was held back, when the answer breaks off. */
+  /** Called when the answer breaks off. Returns the text that was held back. */
   rest?: () => P[]
 }
 
-/** After the last piece a provider may still say what the reply cost. In milliseconds. */
+/** How long we wait after the last piece of text, in milliseconds: the provider may still send the token usage. */
 const USAGE_WAIT_MS = 2000
 
-/** After `[DONE]` nothing more comes; a connection that ends within this time can be used again. In milliseconds. */
+/** How long we wait after `[DONE]` for the response to end, in milliseconds. If it does, the connection can be reused. */
 const CLOSE_WAIT_MS = 100
 
 /**
- * The pieces that an event stream brings, or a whole JSON answer in place of one. The reply ends with `[DONE]`, and
- * some time after the last piece, even if the connection stays open or breaks: then `close` is called to let go of it.
+ * Reads a provider's answer, which is an event stream, one JSON text, or one JSON text a line, and gives its pieces.
+ * The reply ends with `[DONE]`, or a short time after its last piece. If the connection is still open then, `close` is
+ * called; if it breaks then, that is no error.
  * @throws BOT_BROKE_OFF, BOT_NONSENSE, and what the reader throws
  */
 export async function * readPieces<P> (body: Bytes, { read, end, rest }: Reader<P>, close: () => void): AsyncGenerator<P, void> {
@@ -37,7 +38,7 @@ export async function * readPieces<P> (body: Bytes, { read, end, rest }: Reader<
     closing = setTimeout(close, time).unref()
   }
   try {
-    // Each layer of promises around each piece costs more than what it does.
+    // The generators inside are synchronous, because each further promise for each piece costs more than the parsing.
     for await (const chunk of body) if (!isDone) for (const piece of piecesIn(chunk)) yield piece
     if (!isDone) for (const piece of piecesIn()) yield piece
   } catch (error) {
@@ -72,7 +73,7 @@ export async function * readPieces<P> (body: Bytes, { read, end, rest }: Reader<
 
 const isEnd = (data: unknown) => typeof data === 'string' && /^\s*"?\[DONE\]"?\s*$/i.test(data)
 
-/** An event may be of a kind that we do not know, such as a sign of life: then it may be anything. */
+/** Parses the data of an event. Events with a name that we do not know, such as a keep-alive, need not be JSON and are skipped. */
 function parseEvent (data: string, name: string): unknown {
   try {
     return JSON.parse(data)
@@ -92,23 +93,23 @@ export function parse (json: string): unknown {
   }
 }
 
-/** No event is longer, in UTF-16 units. */
+/** The longest event or line, in UTF-16 units. */
 const MAX_EVENT_LENGTH = 1024 * 1024
 
-/** No whole answer is longer, in UTF-16 units: 100,000 characters, escaped, and as much again that the model thought. */
+/** The longest answer that is one JSON text, in UTF-16 units: room for 100,000 escaped characters and as much reasoning. */
 const MAX_ANSWER_LENGTH = 8 * MAX_EVENT_LENGTH
 
-/** How much of an answer is kept for the log, in UTF-16 units. */
+/** How much of the beginning of an answer is kept for the log, in UTF-16 units. */
 const HEAD_LENGTH = 1000
 
-/** How often it is looked whether a whole answer is complete although its connection stays open. */
+/** How often we try to parse one JSON text before the connection has ended: each attempt parses all of it again. */
 const MAX_PARSE_ATTEMPTS = 20
 
 interface Event { data: unknown, name: string, isWhole: boolean }
 
 /**
- * Reads the chunks of an answer in turn, and at last none, which ends it; gives the events that end in each, or the
- * parsed answer if it is one JSON text.
+ * `eventsIn` takes the chunks of an answer one after the other, and `undefined` at its end. It gives the events that each
+ * chunk completes, or the parsed answer if that is one JSON text.
  */
 function createAnswerReader () {
   const decoder = new TextDecoder()
@@ -128,13 +129,13 @@ function createAnswerReader () {
     if (parsed !== undefined) yield { data: parsed, name: '', isWhole: true }
   }
 
-  /** One JSON text a line; of the first call all that has come. */
+  /** One JSON text a line. The first call reads everything that has arrived so far. */
   function * jsonLinesIn (text: string | undefined): Generator<Event> {
     for (const line of linesIn(whole === '' ? text : whole)) if (line.trim() !== '') yield { data: line, name: '', isWhole: false }
     whole = ''
   }
 
-  /** Whether it is one JSON text or one in each line, which is known once the second line has begun. */
+  /** Decides between one JSON text and one a line, which is possible once the second line has begun. */
   function kindWith (text: string) {
     whole += text
     hasLine ||= text.includes('\n')
@@ -158,14 +159,14 @@ function createAnswerReader () {
   }
 }
 
-/** Providers may send white space to keep a connection alive; it says nothing yet. */
+/** The form of an answer, by its first character. Undefined for white space, which some providers send to keep the connection alive. */
 function kindOf (text: string) {
   const first = /\S/.exec(text)?.[0]
   if (first === undefined) return undefined
   return first === '{' || first === '[' ? 'whole' : 'events'
 }
 
-/** What a JSON text says; undefined, unless it has ended, where it is none. @throws BOT_NONSENSE */
+/** Parses a JSON text; undefined when it is incomplete. @throws BOT_NONSENSE when it has ended and is not JSON */
 function parsedOr (text: string, hasEnded: boolean): unknown {
   try {
     return JSON.parse(text)
@@ -176,7 +177,7 @@ function parsedOr (text: string, hasEnded: boolean): unknown {
 }
 
 /**
- * The events in the chunks of text, whatever cuts them. Comments, and events whose data is empty, are none.
+ * Parses server-sent events out of chunks of text, which may be cut anywhere. Comments and events without data are left out.
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
 function createEventReader () {
@@ -201,9 +202,9 @@ function createEventReader () {
   }
 }
 
-/** Lines end in CR, LF or both, which a chunk may tear apart. The last one, and the event in it, ends with the stream. */
+/** Splits chunks of text into lines, which end in CR, LF or CRLF, also where a chunk ends between the two. The end of the stream ends the last line and the event in it. */
 function createLineReader () {
-  let begun: string[] = [] // joined only when the line ends: it may come one byte at a time
+  let begun: string[] = [] // joined only when the line ends, since it may arrive one byte at a time
   let length = 0
   let isAfterReturn = false
 
