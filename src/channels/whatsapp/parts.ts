@@ -1,21 +1,21 @@
-/** Meta's limit for a text, which we count in UTF-16 units: whatever Meta counts, there are not more. */
+/** Meta's limit for a text. We count UTF-16 units: whichever characters Meta counts, there are not more of them. */
 const MAX_PART_LENGTH = 4096
 
-/** How much of a part is searched for a place between words, from its end. */
+/** How much of the end of a part is searched for a place between words. */
 const SEARCHED = MAX_PART_LENGTH / 4
 
-/** What a contact reads when the bot could not say a word. */
+/** Sent to a contact when the bot failed before it had written anything. */
 const SORRY = 'Sorry, I cannot answer right now. Please try again later.'
 
 const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
 const words = new Intl.Segmenter(undefined, { granularity: 'word' })
 
-/** What goes out of a reply, in parts; nothing of one that was deleted. */
+/** Splits a reply into the parts to send. A deleted reply has none. */
 export function partsOf ({ text, status }: { text: string, status: string }): string[] {
   return split(text.trim() === '' && status !== 'deleted' ? SORRY : text)
 }
 
-/** A text as WhatsApp takes it: in several parts when it is too long, which end between words. */
+/** Splits a text that is too long for WhatsApp into parts that end between words. */
 function split (text: string): string[] {
   const parts: string[] = []
   for (let at = 0; at < text.length;) {
@@ -27,9 +27,9 @@ function split (text: string): string[] {
 }
 
 /**
- * Where a part ends: behind white space, else between words of a script that has none, else behind a character as people
- * see it. Only one such character that is longer than a part is cut, and never within a surrogate pair. It looks at no
- * more than a part, so that the work grows with the text and no faster.
+ * Finds where a part ends: after white space, else between words of a script without spaces, else after a grapheme (a
+ * character as people see it). A grapheme is cut only if it is longer than a part, and never within a surrogate pair. Looks
+ * at no more than one part, so that splitting takes linear time.
  */
 function endOfPart (text: string) {
   if (text.length <= MAX_PART_LENGTH) return text.length
@@ -45,7 +45,7 @@ function endOfPart (text: string) {
   return /[\ud800-\udbff]$/.test(text.slice(0, MAX_PART_LENGTH)) ? MAX_PART_LENGTH - 1 : MAX_PART_LENGTH
 }
 
-/** The last place that is right; one at the beginning of what was searched tells nothing. */
+/** The last suitable place. One at the beginning of the searched text is ignored: it may be in the middle of a word. */
 function lastOf (places: number[], isRight: (place: number) => boolean) {
   return places.findLast(place => place > MAX_PART_LENGTH - SEARCHED && isRight(place))
 }

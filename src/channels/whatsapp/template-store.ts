@@ -23,13 +23,13 @@ export interface TemplateRequest {
 }
 
 /**
- * Sends templates as replies are sent: a message of the log, by a bot, and a row of the ledger. `changed` is told, after
- * the commit, in which conversation something was said.
+ * Sends templates in the same way as replies: each is a bot's message in the log and a row in the ledger. `changed` is
+ * called with the conversation after the commit.
  */
 export function createTemplateStore (db: Db, bot: string, changed: (conversation: number) => void) {
   return {
     /**
-     * Puts a template into a contact's conversation and the ledger, once for an admin's client id. Gives the delivery.
+     * Puts a template into a contact's conversation and into the ledger, once for each client id of an admin. Gives the delivery.
      * @throws BOT_NOT_FOUND, IDEMPOTENCY_MISMATCH
      */
     async send (request: TemplateRequest) {
@@ -43,7 +43,7 @@ export function createTemplateStore (db: Db, bot: string, changed: (conversation
   }
 }
 
-/** The same in a transaction. */
+/** Does it in a transaction. */
 async function sendTemplate (tx: Transaction, bot: string, { admin, clientId, to, text, template }: TemplateRequest) {
   const adminId = admin.id
   const requestHash = createHash('sha256').update(JSON.stringify([to, text, template])).digest('base64url')
@@ -75,7 +75,10 @@ async function read (tx: Transaction, id: number) {
   return delivery!
 }
 
-/** Raced by the same request, or by the contact's first message: nothing was stored, and the next attempt finds what the other one did. */
+/**
+ * Returns undefined if the same request, or the contact's first message, was stored at the same moment. Then nothing was
+ * stored here, and the next attempt finds what the other transaction has stored.
+ */
 function unlessRaced (error: unknown): undefined {
   if (violates(error, 'whatsapp_deliveries_client_id') || violates(error, 'identities_channel_address_pk')) return undefined
   throw error

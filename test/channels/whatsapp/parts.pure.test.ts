@@ -43,7 +43,7 @@ t.test('parts of a long reply end between words, and never inside of a character
   t.same(partsOf({ text: '', status: 'deleted' }), [])
 })
 
-t.test('an error is the message’s, passes, or is our account’s', { buffered: true }, async t => {
+t.test('an error concerns the message, is temporary, or concerns our account', { buffered: true }, async t => {
   const each = (codes: number[], trouble: string) => codes.forEach(code => t.equal(troubleOf({ code }), trouble, `${code}`))
   each([0, 3, 10, 33, 190, 200, 250, 299, 368, 131005, 131031, 131037, 131042, 131045, 133010], 'account')
   each([1, 2, 4, 80007, 130429, 131000, 131016, 131048, 131056, 131057, 133004, 133016], 'passing')
