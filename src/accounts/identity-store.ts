@@ -5,25 +5,26 @@ import { identities, users } from '../db/tables.ts'
 
 export type IdentityStore = ReturnType<typeof createIdentityStore>
 
-/** Where WhatsApp reaches somebody: by a user id, a phone number, or both. */
+/** Somebody's addresses on WhatsApp: a user id, a phone number, or both. */
 interface Address { userId: string | undefined, phone: string | undefined }
 
-/** A contact that WhatsApp vouches for, with one address at least. */
+/** A contact, identified by WhatsApp, with at least one address. */
 export interface WhatsAppContact extends Address { name: string | undefined }
 
 const channel = 'whatsapp'
 
 /**
- * The users who stand behind WhatsApp's contacts. The user id decides, and the number only where there is none: a number
- * may go to somebody else. Who was known by the number alone keeps its user when the user id comes along with it for
- * the first time; a number whose user has got a user id already is no proof any more.
+ * Finds the users behind WhatsApp's contacts. The user id decides, because a phone number may be given to somebody else
+ * later. The number decides only for a contact without a user id. If a contact was known by its number alone, and the
+ * number arrives together with a user id for the first time, both belong to the same user from then on. A number whose user
+ * already has another user id proves nothing any more.
  */
 export function createIdentityStore (db: Pick<Db, 'select' | 'insert' | 'update' | 'execute' | 'transaction'>) {
   const find = db.select({ userId: identities.userId }).from(identities)
     .where(and(eq(identities.channel, channel), eq(identities.address, sql.placeholder('address'))))
     .prepare('whatsapp_identity')
 
-  /** Gives the user of the number the user id as well. */
+  /** Adds the user id to the user of the number. */
   async function adopt (phone: string, userId: string) {
     const other = alias(identities, 'other')
     const hasOther = db.select({ one: sql`1` }).from(other).where(and(eq(other.userId, identities.userId), ne(other.address, identities.address)))
@@ -44,8 +45,8 @@ export function createIdentityStore (db: Pick<Db, 'select' | 'insert' | 'update'
 
   return {
     /**
-     * The user behind a contact, made when it is seen for the first time, by the name that its profile has now. To be
-     * asked for one contact by one at a time: of two who would make the same, the second fails.
+     * Returns the user behind a contact. Creates one, with the name of the contact's profile, if there is none. Only one
+     * transaction at a time may do this for a contact: if two create the same user at once, the second one fails.
      */
     async identify ({ userId, phone, name }: WhatsAppContact): Promise<number> {
       const address = userId ?? phone!
@@ -57,7 +58,7 @@ export function createIdentityStore (db: Pick<Db, 'select' | 'insert' | 'update'
       return id
     },
 
-    /** Lets the user of a contact be known by a new address, too, as WhatsApp tells of it; an address that is somebody's stays so. */
+    /** Adds a contact's new address to its user, when WhatsApp reports a change. An address that belongs to another user is not taken from them. */
     async move (from: Address, to: Address): Promise<void> {
       const addresses = [from.userId, from.phone].filter(address => address !== undefined)
       const [known] = (await Promise.all(addresses.map(address => find.execute({ address })))).flat()
