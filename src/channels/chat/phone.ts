@@ -1,6 +1,6 @@
 import { Type, type Static } from 'typebox'
 import type { FastifyRequest } from 'fastify'
-import type { AccountStore } from '../../accounts/store.ts'
+import type { IdentityStore } from '../../accounts/identity-store.ts'
 import type { Config } from '../../config.ts'
 import type { Converse } from '../../conversations/converse.ts'
 import type { Streams } from '../../conversations/live/streams.ts'
@@ -30,7 +30,7 @@ export const PhoneErrorSchema = Type.Object({ ...ErrorSchema.properties, ...Type
 
 export interface PhoneChatOptions {
   config: Pick<Config, 'PHONE_BOT'>
-  accounts: AccountStore
+  identities: Pick<IdentityStore, 'identify'>
   converse: Converse
   streams: Pick<Streams, 'ended'>
 }
@@ -41,7 +41,7 @@ export interface PhoneChatOptions {
  * were too many messages. If the bot streams its reply, this waits until the reply has ended.
  * @throws EMPTY_INPUT, INVALID_PHONE, BOT_FAILED, and what `count`, `Converse` and `Streams.ended` throw
  */
-export function createPhoneChat ({ config, accounts, converse, streams }: PhoneChatOptions) {
+export function createPhoneChat ({ config, identities, converse, streams }: PhoneChatOptions) {
   return async function chatByPhone (question: PhoneQuestion, count: (digits: string) => Promise<void>): Promise<PhoneAnswer> {
     const phone = trimmed(String(question.user_phone))
     const text = trimmed(String(question.user_message))
@@ -49,7 +49,7 @@ export function createPhoneChat ({ config, accounts, converse, streams }: PhoneC
     const number = readPhoneNumber(phone)
     if (number.problem !== undefined) throw new INVALID_PHONE(number.problem)
     await count(number.digits)
-    const id = await accounts.identify('phone', number.digits, number.former)
+    const id = await identities.identify([number.digits, ...number.former], { phone: number.digits })
     const { conversation, messages } = await converse({
       author: { id, username: null }, to: { newestOf: 'phone', bot: config.PHONE_BOT }, text, clientId: question.client_id
     })

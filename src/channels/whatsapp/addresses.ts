@@ -5,6 +5,11 @@ import { record, text, type Json } from './json.ts'
 /** Somebody on WhatsApp. The user id is more reliable: a number may be hidden, or be given to somebody else later. */
 export interface Contact { userId: string | undefined, phone: string | undefined }
 
+/** The addresses of a contact, the one that identifies it first. Every contact in the inbox has at least one. */
+export function addressesOf ({ userId, phone }: Contact): [string, ...string[]] {
+  return [userId, phone].filter(address => address !== undefined) as [string, ...string[]]
+}
+
 const ADDRESS = /^[\w.+-]{1,150}$/
 const PHONE = /^\+?(\d{3,20})$/
 

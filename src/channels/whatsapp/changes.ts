@@ -1,6 +1,7 @@
 import type { IdentityStore } from '../../accounts/identity-store.ts'
 import type { Amend } from '../../conversations/messages/amend.ts'
 import { cut, MAX_MESSAGE_LENGTH } from '../../text/text.ts'
+import { addressesOf } from './addresses.ts'
 import type { InboxStore, WaitingMessage } from './inbox-store.ts'
 import { isRevoke, readMessage, type ContactMessage } from './reading.ts'
 
@@ -39,7 +40,7 @@ export function createChanges ({ inbox, identities, amend }: ChangesOptions) {
       const first = all.find(one => one.id === one.togetherWith) ?? all[0]
       if (first !== undefined) {
         const now = await read(contact, all)
-        const author = await identities.identify(now[0]!)
+        const author = await identities.identify(addressesOf(now[0]!), now[0]!)
         await amend({ author, clientId: first.whatsappId, text: joined(now.filter(({ isRevoked }) => !isRevoked)), isAnswered: first.isHandled })
       }
       await inbox.handled(id)

@@ -5,6 +5,7 @@ import type { Replies } from '../../replies/replies.ts'
 import type { Log } from '../../log/log.ts'
 import type { JobLocks } from '../../db/job-lock.ts'
 import { ACCOUNT_LOCKED, BUDGET_SPENT, IDEMPOTENCY_MISMATCH, MESSAGE_NOT_FOUND, NOT_THE_LAST_REPLY } from '../../errors.ts'
+import { addressesOf, type Contact } from './addresses.ts'
 import { createChanges, joined } from './changes.ts'
 import type { WhatsAppClient } from './client.ts'
 import type { DeliveryStore } from './deliveries-store.ts'
@@ -45,6 +46,12 @@ export interface InboxOptions {
 export function createInbox ({ inbox, deliveries, identities, locks, log, isStreaming, client, bot }: InboxOptions) {
   const changes = createChanges({ inbox, identities, amend: log.amend })
   const shownAt = new Map<string, number>()
+  const identify = (contact: ContactMessage) => identities.identify(addressesOf(contact), contact)
+
+  async function move (contact: ContactMessage, { userId, phone }: Contact) {
+    const address = userId ?? phone
+    if (address !== undefined) await identities.move(addressesOf(contact), address)
+  }
 
   /**
    * Answers the next message. A streaming bot is asked once for all messages that arrive within `BATCH_WINDOW_SECONDS`, and
@@ -65,7 +72,7 @@ export function createInbox ({ inbox, deliveries, identities, locks, log, isStre
     let canAnswer = true
     for (const { sentAt } of all) canAnswer = await inbox.heardOf(contact, sentAt)
     const said = await changes.read(contact, all)
-    for (const one of said) if (one.successor !== undefined) await identities.move(one, one.successor)
+    for (const one of said) if (one.successor !== undefined) await move(one, one.successor)
     const understood = said.filter(({ text, isRevoked }) => text !== undefined && !isRevoked)
     if (understood.length > 0 && canAnswer) showTyping(first.whatsappId, all.at(-1)!.whatsappId)
     const parts = understood.length > 0
@@ -79,7 +86,7 @@ export function createInbox ({ inbox, deliveries, identities, locks, log, isStre
 
   /** Gives the bot's replies, in parts; undefined while one is still being written. */
   async function ask ({ whatsappId }: WaitingMessage, said: ContactMessage[]) {
-    const author = await identities.identify(said.at(-1)!)
+    const author = await identify(said.at(-1)!)
     const incoming: Parameters<Converse>[0] = {
       author: { id: author, username: null },
       to: { newestOf: 'whatsapp', bot },
@@ -121,7 +128,7 @@ export function createInbox ({ inbox, deliveries, identities, locks, log, isStre
 
   /** Gives the replies to messages that were deleted after the bot had answered. */
   async function whatWasSaid ({ whatsappId }: WaitingMessage, said: ContactMessage[]) {
-    const recalled = await log.recall(await identities.identify(said[0]!), whatsappId)
+    const recalled = await log.recall(await identify(said[0]!), whatsappId)
     return recalled === undefined ? [] : recalled.messages.slice(1).flatMap(reply => partsIn(recalled.conversation, reply))
   }
 

@@ -7,7 +7,7 @@ import { violates, type Db, type Transaction } from '../../db/client.ts'
 import { addJob } from '../../db/jobs.ts'
 import { whatsappDeliveries } from '../../db/tables.ts'
 import { IDEMPOTENCY_MISMATCH } from '../../errors.ts'
-import type { Contact } from './addresses.ts'
+import { addressesOf, type Contact } from './addresses.ts'
 import { selectDeliveries } from './ledger-store.ts'
 import { describeTemplate, type Template } from './templates.ts'
 
@@ -55,7 +55,7 @@ async function sendTemplate (tx: Transaction, bot: string, { admin, clientId, to
   const { rows: [noted] } = await tx.execute<{ contact: string }>(sql`
     SELECT note_whatsapp_contact(in_user_id => ${to.userId ?? null}, in_phone => ${to.phone ?? null}) AS contact`)
   const contact = noted!.contact
-  const owner = await createIdentityStore(tx).identify({ ...to, name: undefined })
+  const owner = await createIdentityStore(tx, 'whatsapp').identify(addressesOf(to), { phone: to.phone })
   const { conversation: conversationId, message: messageId } = await announce(tx, { owner, origin: 'whatsapp', bot, text: text ?? describeTemplate(template) })
   const [row] = await tx.insert(whatsappDeliveries).values({ conversationId, messageId, contact, template, adminId, clientId, requestHash })
     .returning({ id: whatsappDeliveries.id })
@@ -76,10 +76,10 @@ async function read (tx: Transaction, id: number) {
 }
 
 /**
- * Returns undefined if the same request, or the contact's first message, was stored at the same moment. Then nothing was
- * stored here, and the next attempt finds what the other transaction has stored.
+ * Returns undefined if the same request was stored at the same moment. Then nothing was stored here, and the next attempt
+ * finds what the other one has stored.
  */
 function unlessRaced (error: unknown): undefined {
-  if (violates(error, 'whatsapp_deliveries_client_id') || violates(error, 'identities_channel_address_pk')) return undefined
+  if (violates(error, 'whatsapp_deliveries_client_id')) return undefined
   throw error
 }

@@ -29,7 +29,7 @@ export function createWhatsAppWork ({ config, db, app, log }: WorkOptions) {
 
   return {
     workOffInbox: createInbox({
-      inbox: createInboxStore(db), deliveries, identities: createIdentityStore(db), locks, log: app, isStreaming: app.isStreaming, client, bot: app.whatsappBot
+      inbox: createInboxStore(db), deliveries, identities: createIdentityStore(db, 'whatsapp'), locks, log: app, isStreaming: app.isStreaming, client, bot: app.whatsappBot
     }),
     sendAll: (contact: string, job: number) => sendAll(contact, job),
     probe: createProbe({ holds: createHoldStore(db), locks, sendOne: sendAll, log })
