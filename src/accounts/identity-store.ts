@@ -22,13 +22,13 @@ export function createIdentityStore (db: Pick<Db, 'select' | 'update' | 'insert'
     return undefined
   }
 
-  /** Adds an address to the user of another one. A user with further addresses is left out: the other one proves nothing then. */
-  async function adopt (tx: Transaction, address: string, other: string): Promise<number | undefined> {
+  /** Adds an address to a user who has only one. With several, one of them does not prove who somebody is any more. */
+  async function adopt (tx: Transaction, address: string, userId: number): Promise<number | undefined> {
     const further = alias(identities, 'further')
     const hasFurther = tx.select({ one: sql`1` }).from(further).where(and(eq(further.userId, identities.userId), ne(further.address, identities.address)))
     const [adopted] = await tx.insert(identities).select(
       tx.select({ channel: identities.channel, address: sql<string>`${address}`.as('address'), userId: identities.userId }).from(identities)
-        .where(and(eq(identities.channel, channel), eq(identities.address, other), notExists(hasFurther)))
+        .where(and(eq(identities.userId, userId), notExists(hasFurther)))
     ).returning({ userId: identities.userId })
     return adopted?.userId
   }
@@ -42,14 +42,10 @@ export function createIdentityStore (db: Pick<Db, 'select' | 'update' | 'insert'
   async function findOrMake (address: string, others: string[], phone: string | undefined): Promise<number> {
     const known = await find([address])
     if (known !== undefined) return known
+    const other = await find(others)
     try {
-      return await db.transaction(async tx => {
-        for (const other of others) {
-          const adopted = await adopt(tx, address, other)
-          if (adopted !== undefined) return adopted
-        }
-        return await make(tx, address, phone)
-      })
+      return await db.transaction(async tx =>
+        (other === undefined ? undefined : await adopt(tx, address, other)) ?? await make(tx, address, phone))
     } catch (error) {
       // Another request has stored this address at the same moment, so it is found now.
       if (violates(error, 'identities_channel_address_pk')) return await findOrMake(address, others, phone)
@@ -60,8 +56,8 @@ export function createIdentityStore (db: Pick<Db, 'select' | 'update' | 'insert'
   return {
     /**
      * Returns the user behind an address, and creates one if there is none. The first address decides. The others are
-     * those by which the same person may be known already. If one of them leads to a user who has no further address, that
-     * user gets the first address too.
+     * those by which the same person may be known already. If the first of them that is known leads to a user who has no
+     * further address, that user gets the first address too.
      */
     async identify ([address, ...others]: [string, ...string[]], { phone, name }: Person): Promise<number> {
       const id = await findOrMake(address, others, phone)
