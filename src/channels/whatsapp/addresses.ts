@@ -1,4 +1,4 @@
-import { record, text, type Json } from './json.ts'
+import { record, text, type Json } from '../../text/untrusted-json.ts'
 
 // Reads who a webhook is about. Meta sends a phone number, a user id, or both. A field for a number may hold a user id.
 

@@ -1,8 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Config } from '../../config.ts'
 import { reasonOf } from '../../db/client.ts'
+import { list, record, text } from '../../text/untrusted-json.ts'
 import { troubleOf } from './error-codes.ts'
-import { list, record, text } from './json.ts'
 import { readError, WINDOW_CLOSED, type Problem } from './reading.ts'
 
 export type WhatsAppClient = ReturnType<typeof createWhatsAppClient>

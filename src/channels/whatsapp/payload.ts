@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { cut, storable } from '../../text/text.ts'
+import { list, record, text, type Json } from '../../text/untrusted-json.ts'
 import { contactsIn, predecessorOf, recipientOf, senderOf, successorOf, type Contact } from './addresses.ts'
-import { list, record, text, type Json } from './json.ts'
 
 // Takes a webhook apart. Nothing about its form is assumed: what cannot be understood becomes a piece of kind `unknown`,
 // which says why, so that it can be looked at in the inbox.

@@ -1,7 +1,7 @@
 import { cut, MAX_MESSAGE_LENGTH, storable, trimmed } from '../../text/text.ts'
+import { list, record, text, type Json } from '../../text/untrusted-json.ts'
 import { predecessorOf, senderOf, successorOf, type Contact } from './addresses.ts'
 import type { ErrorReport } from './error-codes.ts'
-import { list, record, text, type Json } from './json.ts'
 import { onlyPiece } from './payload.ts'
 
 // Reads the messages, deletions, edits and statuses that are stored in the inbox.
