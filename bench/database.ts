@@ -9,21 +9,21 @@ import { startServer } from './server.ts'
 
 const SECRET = 'only a benchmark, and 32 characters or more'
 
-/** What the database holds: a number of users, of conversations for each user, and of messages in each conversation. */
+/** The size of a database: how many users, how many conversations for each user, how many messages in each conversation. */
 export interface Size {
   users: number
   conversations: number
   messages: number
-  /** The conversations of one more user. */
+  /** How many conversations one more user has. */
   rich: number
-  /** The messages in one more conversation of the first user. */
+  /** How many messages one more conversation of the first user has. */
   longest: number
 }
 
 export type Bench = Awaited<ReturnType<typeof openBench>>
 export type Filled = Awaited<ReturnType<Bench['fill']>>
 
-/** A Postgres of its own, as embedded for everybody, fsync on; gone when it closes. */
+/** Starts an embedded Postgres in a temporary folder, with fsync on. The folder is deleted when it closes. */
 export async function openBench () {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'parley-bench-'))
   const { connection, leave } = await joinPostgres(folder)
@@ -36,7 +36,7 @@ export async function openBench () {
       await rm(folder, { recursive: true, maxRetries: 5 })
     },
 
-    /** A database of this size with a server on it. */
+    /** Creates a database of this size, and starts a server on it. */
     async fill (name: string, size: Size, settings: Record<string, string> = {}) {
       const there = { ...connection, database: name }
       await run(connection, `CREATE DATABASE ${name}`)
@@ -62,7 +62,7 @@ export async function run (connection: pg.ClientConfig, sql: string) {
   }
 }
 
-/** Logs a user in: the id of a session is that of its user. */
+/** Makes a user's token. The id of each session is the same as that of its user. */
 export function tokenOf (user: number): string {
   const now = Math.floor(Date.now() / 1000)
   const claims = { sid: user, kind: 'access_token', iss: 'parley', aud: 'session', iat: now, exp: now + 24 * 60 * 60 }
@@ -71,8 +71,8 @@ export function tokenOf (user: number): string {
 }
 
 /**
- * Conversations of one user have ids that follow each other; which was used last has nothing to do with that. What refers to what is not checked, since that
- * takes longer than all the rest.
+ * Fills a database. The conversations of one user have consecutive ids, and the times of their last use are independent of
+ * that. Foreign keys are not checked, because that would take longer than everything else.
  */
 const fillWith = ({ users, conversations, messages, rich, longest }: Size) => `
   SET session_replication_role = replica;

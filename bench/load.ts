@@ -8,18 +8,18 @@ import { CLIENTS, isInstalled } from './programs.ts'
 
 const execute = promisify(execFile)
 
-/** One request; its body is JSON. */
+/** One request. The body is sent as JSON. */
 export interface Call { method: 'GET' | 'POST', path: string, token?: string, body?: object }
 
-/** What a load generator prints, as JSON. */
+/** The output of a load generator, which is JSON. */
 interface Counted { requests: number, seconds: number, failed: number }
 
 const WRK = fileURLToPath(new URL('wrk.lua', import.meta.url))
 const AUTOCANNON = fileURLToPath(new URL('autocannon.ts', import.meta.url))
 
 /**
- * Sends these again and again for some seconds, so many at once, from a process of its own: wrk where it is installed,
- * else autocannon. Gives how many were answered a second; all must succeed.
+ * Sends these requests repeatedly for some seconds over a number of connections, from a separate process: wrk if it is
+ * installed, else autocannon. Returns how many were answered per second. Throws if a request fails.
  */
 export async function drive (url: string, calls: Call[], seconds: number, clients = CLIENTS): Promise<number> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'parley-load-'))
@@ -29,7 +29,7 @@ export async function drive (url: string, calls: Call[], seconds: number, client
     const { stdout } = await isInstalled('wrk')
       ? await execute('wrk', ['-t1', `-c${clients}`, `-d${seconds}s`, '--timeout', '10s', '-s', WRK, url, '--', file])
       : await execute(process.execPath, [AUTOCANNON, url, `${clients}`, `${seconds}`, file])
-    await fetch(`${url}/health/ready`) // behind what was left unanswered at the end, so that it does not disturb the next measurement
+    await fetch(`${url}/health/ready`) // comes after the requests that were unanswered at the end, so that these do not disturb the next measurement
     const counted = JSON.parse(stdout.trim().split('\n').at(-1)!) as Counted
     if (counted.failed > 0) throw new Error(`${counted.failed} of ${counted.requests} requests failed, such as ${calls[0]!.method} ${calls[0]!.path}`)
     return counted.requests / counted.seconds

@@ -5,14 +5,14 @@ import { openBench, tokenOf } from './database.ts'
 import type { Measure } from './row.ts'
 import { percentile } from './server.ts'
 
-/** Logins a second that are offered, whether they are answered or not, and requests of other routes. */
+/** How many logins, and how many requests to other routes, are sent per second, whether or not earlier ones were answered. */
 const LOGINS = 100
 const OTHERS = 200
 
-/** What a request counts as that is refused, or cut, in milliseconds. */
+/** The time that a refused or failed request counts as, in milliseconds. */
 const REFUSED = 10_000
 
-/** What many logins at once, at the default cost of a password, do to who is logged in already. */
+/** Measures how many logins at once, at the default bcrypt cost, slow down users who are logged in already. */
 export const measure: Measure = async function measure ({ isQuick }) {
   const seconds = isQuick ? 1 : 8
   const bench = await openBench()
@@ -54,8 +54,8 @@ export const measure: Measure = async function measure ({ isQuick }) {
 }
 
 /**
- * Begins work at these rates a second, however long it takes; gives how many milliseconds each took from the moment at
- * which it was due.
+ * Starts work at these rates per second, however long it takes. Returns how many milliseconds each piece of work took,
+ * measured from the moment at which it was due.
  */
 async function offer (seconds: number, works: Array<{ rate: number, work: (n: number) => Promise<boolean> }>): Promise<number[][]> {
   const begin = performance.now()

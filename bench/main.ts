@@ -11,8 +11,9 @@ import { measure as sockets } from './sockets.ts'
 import { measure as start } from './start.ts'
 import { measure as streams } from './streams.ts'
 
-// Everything that is measured, one after the other, as one table; docs/performance.md says what each row means. With
-// `--quick` it shows in a minute that all of it works, and the figures mean little; with names of files, only these.
+// Runs all measurements, one after the other, and prints one table; docs/performance.md says what each row means. With
+// `--quick` it only checks in a minute that everything works, and the figures mean little. With names of files, it runs
+// only those.
 
 const MEASURES: Record<string, Measure> = { messages, start, logins, shares, streams, sockets }
 const RESULTS = fileURLToPath(new URL('results.json', import.meta.url))

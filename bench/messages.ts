@@ -15,10 +15,10 @@ const SMALL: Size = { users: 2, conversations: 100, messages: 50, rich: 0, longe
 const TEXT = 'What is to be said, and is it much?'
 const PAGE = 50
 
-/** How many ask for a page of conversations at once where two such pages are compared. */
+/** How many clients ask for a page of conversations at once, where two such pages are compared. */
 const AT_ONCE = 4
 
-/** Sending and reading: over HTTP against the statements by themselves, and with much in the database against little. */
+/** Sending and reading messages: compares HTTP with the bare SQL statements, and a large database with a small one. */
 export const measure: Measure = async ({ isQuick }) => {
   const [rounds, seconds] = isQuick ? [1, 2] : [5, 3]
   const length: Length = isQuick ? { each: 20 } : { seconds }
@@ -65,7 +65,7 @@ export const measure: Measure = async ({ isQuick }) => {
 const millions = ({ users, conversations, messages, rich, longest }: Size) =>
   ((users * conversations + rich) * messages + longest).toLocaleString('en')
 
-/** So many different conversations as the small database has, from all over the database, and the longest one. */
+/** As many conversations as the small database has, from all parts of the large one, and the longest conversation. */
 function placesOf ({ size: { users, conversations, rich, longest } }: Filled) {
   const most = users * conversations
   const places = Array.from({ length: SMALL.users * SMALL.conversations }, (_, n) => Math.floor(n * most / (SMALL.users * SMALL.conversations)) + 1)
@@ -83,12 +83,12 @@ function sendsOf (filled: Filled): Call[] {
   return placesOf(filled).map(({ conversation, user }) => ({ method: 'POST', path: messagesOf(conversation), token: tokenOf(user), body: { text: TEXT } }))
 }
 
-/** The first user of the large database has one conversation more. */
+/** Lists of the last 100 users. The first user is not among them, who has one conversation more in the large database. */
 function listsOf ({ size: { users } }: Filled): Call[] {
   return Array.from({ length: Math.min(users, 100) }, (_, n) => ({ method: 'GET', path: '/api/conversations', token: tokenOf(users - n) }))
 }
 
-/** Ten times as many phones as there are at once, so that two messages of one are never under way together. */
+/** Ten times as many phones as there are connections, so that no phone has two messages under way at the same time. */
 function phonesOf (): Call[] {
   return Array.from({ length: 640 }, (_, n) => ({ method: 'POST', path: '/chat', body: { user_phone: `+49 30 ${100_000 + n}`, user_message: 'hello' } }))
 }
@@ -109,7 +109,7 @@ const SOMEBODY = `\\set conversation random(1, ${SMALL.users * SMALL.conversatio
 \\set user (:conversation - 1) / ${SMALL.conversations} + 1
 `
 
-/** What `append` comes down to for one message: the statement that stores it with its reply when nothing else waits. */
+/** The SQL behind `append` for a single message: the statement that stores it with its reply when no batch is formed. */
 const APPEND = `${SOMEBODY}SELECT :conversation::bigint AS conversation, id, created_at, statuses
   FROM append_message(:conversation, :user, '${TEXT}', NULL, NULL, '{1}', '{"You said: ${TEXT}"}', '{}', '{}', false, NULL);`
 

@@ -8,18 +8,18 @@ import { CLIENTS, isInstalled } from './programs.ts'
 
 const execute = promisify(execFile)
 
-export const HOW_TO_GET_PGBENCH = 'pgbench is not installed, so that there is nothing to hold the figures against. On Debian and Ubuntu it is in the package postgresql (apt-get install postgresql), on macOS in Homebrew\'s postgresql.'
+export const HOW_TO_GET_PGBENCH = 'pgbench is not installed, so there is no yardstick to compare the figures with. On Debian and Ubuntu it is in the package postgresql (apt-get install postgresql), on macOS in Homebrew\'s postgresql.'
 
 export const hasPgbench = () => isInstalled('pgbench')
 
-/** How long the yardstick is measured: for a number of seconds, or until each client has run a number of statements. */
+/** How long pgbench runs: for a number of seconds, or until each client has run a number of statements. */
 export type Length = { seconds: number } | { each: number }
 
 /**
- * The yardstick: a statement by itself, prepared, from 64 clients, without HTTP. Gives how many were done a second.
+ * The yardstick: runs one prepared statement from 64 clients, without HTTP. Returns how many were run per second.
  *
- * pgbench counts the seconds from before its clients connect, and prints no figure when they are over by then. A busy
- * machine takes longer than two seconds for that, so a short run has to count statements.
+ * pgbench starts counting the seconds before its clients connect, and prints no figure when the time is over by then. On a
+ * busy machine connecting takes longer than two seconds, so a short run must count statements instead.
  * @see https://www.postgresql.org/docs/current/pgbench.html for the language of the script
  */
 export async function pgbench ({ host, port, user, database }: pg.ClientConfig, script: string, length: Length): Promise<number> {

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 
-/** How many clients a load generator has. */
+/** The number of connections of a load generator. */
 export const CLIENTS = 64
 
 /** Whether a program is installed on this machine. */

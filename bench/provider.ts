@@ -1,8 +1,8 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-// A provider that speaks as OpenAI does: as many words as the last message says, one every so many milliseconds, or every
-// 20. A process of its own, which tells its parent the port.
+// A provider with OpenAI's API, in a process of its own, which sends its parent the port. The last message says how many
+// words to answer with, and the pause between two words in milliseconds (20 by default).
 
 process.once('disconnect', () => process.exit()) // its parent is gone
 
@@ -17,7 +17,7 @@ const server = createServer(async (request, response) => {
   const begin = performance.now()
   let said = 0
   const timer = setInterval(() => {
-    // Timers come late under load: what is due by now is said now.
+    // Timers are late under load, so send all words that are due by now.
     const due = Math.min(most, Math.floor((performance.now() - begin) / pause) + 1)
     for (; said < due; said++) say({ choices: [{ index: 0, delta: { content: `word${said} ` }, finish_reason: null }] })
     if (said < most) return

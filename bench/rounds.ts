@@ -1,9 +1,12 @@
 import type { Row } from './row.ts'
 
-/** What is asked of each: the figure that it measures in one round. */
+/** Functions that each measure a figure in one round. */
 export type Contest = Record<string, () => Promise<number>>
 
-/** Lets each measure in turn, so that what else happens on the machine happens to all; gives each one's figures, a round each. */
+/**
+ * Runs the measurements in turn, round by round, so that other work on the machine affects all of them alike. Returns the
+ * figures of each, one for each round.
+ */
 export async function inTurns<C extends Contest> (contest: C, rounds: number): Promise<Record<keyof C, number[]>> {
   const figures = Object.fromEntries(Object.keys(contest).map(name => [name, [] as number[]])) as Record<keyof C, number[]>
   for (let round = 0; round < rounds; round++) {
@@ -19,8 +22,9 @@ function median (values: number[]): number {
 }
 
 /**
- * A row of requests a second against a yardstick in the same, round by round. As a share it is to be large; as a cost,
- * which is the other way round, small. Without figures of the yardstick there is no ratio, and nothing is reached.
+ * Makes a row that compares requests per second with a yardstick, round by round. The ratio is measured ÷ yardstick for a
+ * target of at least some share, or yardstick ÷ measured for a target of at most some cost. Without a yardstick there is no
+ * ratio, and the target does not count as reached.
  */
 export function rowOf (what: string, measured: number[], yardstick: number[], target: { share: number } | { cost: number }): Row {
   const ratios = yardstick.map((figure, round) => 'share' in target ? measured[round]! / figure : figure / measured[round]!)

@@ -4,11 +4,11 @@ export interface Row {
   what: string
   /** The median of all rounds. */
   measured: number
-  /** Of `measured` and `yardstick`: requests/s, ms, kB, s, … */
+  /** The unit of `measured` and `yardstick`: requests/s, ms, kB, s, … */
   unit: string
-  /** The median of what it is held against in the same run, where there is one. */
+  /** The median of what it is compared with in the same run, if there is such a yardstick. */
   yardstick?: number
-  /** What the target speaks of: measured against the yardstick, or what is measured itself. */
+  /** The figure for which the target is: the ratio to the yardstick, or the measured value itself. */
   ratio: number
   /** The smallest and the largest ratio of all rounds. */
   spread: [min: number, max: number]
@@ -17,5 +17,5 @@ export interface Row {
   isReached: boolean
 }
 
-/** A file of `bench/` measures some rows. Quick: in a few seconds, to show that it works. */
+/** Each file of `bench/` exports a function that measures some rows. `isQuick`: within a few seconds, to check that it works. */
 export type Measure = (how: { isQuick: boolean }) => Promise<Row[]>

@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url'
 const program = fileURLToPath(new URL('../dist/server.js', import.meta.url))
 
 /**
- * The built server as a process of its own, without limits, on an embedded database: an empty one that is gone when it
- * stops, or that of a folder that was there before and stays.
+ * Starts the built server in a process of its own, without rate limits, on an embedded database: a new one that is deleted
+ * when the server stops, or that of an existing folder, which stays.
  */
 export async function startServer (settings: Record<string, string> = {}, place?: string) {
   const folder = place ?? await mkdtemp(path.join(os.tmpdir(), 'parley-bench-'))

@@ -5,7 +5,7 @@ import { openBench, run, tokenOf } from './database.ts'
 import type { Measure } from './row.ts'
 import { percentile } from './server.ts'
 
-/** Ordinary users, and how many milliseconds each waits between two requests. */
+/** The number of ordinary users, and how many milliseconds each waits between two requests. */
 const USERS = 20
 const PAUSE = 100
 
@@ -13,10 +13,10 @@ const PAUSE = 100
 const GREEDY = 60
 const REFUSED_PAUSE = 50
 
-/** What a user's own list of conversations holds where it is as large as it can be: 80 MB of messages. */
+/** The data of the greedy user, whose list of conversations is as large as it can be: 80 MB of messages on one page. */
 const LARGEST = { conversations: 50, messages: 50, text: '😀'.repeat(8_000) }
 
-/** What one account that asks for all that it can get, from 60 connections at once, does to 20 others. */
+/** Measures how much one account that requests as much as possible, over 60 connections, slows down 20 others. */
 export const measure: Measure = async function measure ({ isQuick }) {
   const seconds = isQuick ? 1 : 8
   const bench = await openBench()
@@ -56,7 +56,7 @@ export const measure: Measure = async function measure ({ isQuick }) {
   }
 }
 
-/** Reads its list and who it is, in turn; gives how long each request took, in milliseconds. Every one must succeed. */
+/** Requests a user's list of conversations and their profile in turn. Returns the milliseconds that each request took. Throws if one fails. */
 async function ordinary (url: string, token: string, milliseconds: number) {
   const times: number[] = []
   const begin = performance.now()
@@ -71,7 +71,7 @@ async function ordinary (url: string, token: string, milliseconds: number) {
   return times
 }
 
-/** Gives how many pages it got. */
+/** Requests pages all the time. Returns how many it got. */
 async function greedy (url: string, token: string, signal: AbortSignal) {
   let pages = 0
   while (!signal.aborted) {

@@ -8,8 +8,8 @@ import { io } from 'socket.io-client'
 import { APP_SECRET, from, signed, status, VERIFY_TOKEN, webhook, contact } from '../test/support/meta.ts'
 import { percentile, startServer } from './server.ts'
 
-// Everything at once, a little of each, for MINUTES: what the server holds, and how late its event loop is, after the first
-// minute and at the end. What goes wrong is counted, and ends it with exit code 1.
+// Does a little of everything at once for MINUTES, and compares the server's memory and event loop delay after the first
+// minute with those at the end. Failures are counted; with any, the exit code is 1.
 
 const MINUTES = Number(process.env['MINUTES'] ?? 15)
 const SAMPLE_EVERY = 5_000
@@ -20,7 +20,7 @@ const PHONES = 50
 const provider = fork(fileURLToPath(new URL('provider.ts', import.meta.url)))
 const [providerPort] = await once(provider, 'message') as [number]
 
-/** Meta's API: takes every reply, and tells soon after that it was delivered. */
+/** A fake of Meta's API. It accepts every reply and soon afterwards reports by a webhook that it was delivered. */
 let replied = 0
 const meta = http.createServer(async (request, response) => {
   let text = ''
@@ -57,7 +57,7 @@ async function deliver (body: object) {
   if (answer.status !== 200) throw new Error(`${answer.status}`)
 }
 
-/** So many a second, none of them waiting for another, until it is over. */
+/** Calls `work` this many times per second until the end, without waiting for earlier calls. */
 const end = performance.now() + MINUTES * 60_000
 async function repeat (what: string, perSecond: number, work: (n: number) => Promise<unknown>) {
   const begin = performance.now()
@@ -84,7 +84,7 @@ async function connect (n: number) {
 }
 const sockets = await Promise.all(Array.from({ length: SOCKETS }, (_, n) => connect(n)))
 
-/** Asks the model for a hundred words, in a conversation of its own, and reads them all. */
+/** Asks the model for a hundred words in a new conversation, and reads the whole stream. */
 async function stream (n: number) {
   const token = pick(tokens, n)
   const id = await begin(token, 'assistant')
@@ -110,7 +110,7 @@ const loads = [
     const place = n % SOCKETS
     const former = sockets[place]!
     sockets[place] = await connect(place)
-    await sleep(10_000) // what it has sent is answered by then
+    await sleep(10_000) // by then everything that it has sent is answered
     former.socket.close()
   }),
   repeat('streams', 1, stream),
@@ -121,7 +121,7 @@ const loads = [
 interface Sample { minute: number, memory: number, heap: number, delay: number }
 const samples: Sample[] = []
 
-/** The server's own figures, each since the last time that they were asked for. */
+/** Reads the server's own figures. Those of the event loop are since the last call. */
 async function sample (minute: number) {
   const text = await (await fetch(`${server.url}/metrics`)).text()
   const value = (name: string) => Number(new RegExp(`^${name} (.+)$`, 'm').exec(text)![1])

@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { io, type Socket } from 'socket.io-client'
 
-// Holds sockets for `sockets.ts`, which asks for one thing after the other: connect these, begin a conversation, send
-// messages into it. A process of its own.
+// Holds sockets for `sockets.ts`, in a process of its own. Its parent gives it one task after the other: connect sockets,
+// begin a conversation, send messages into it.
 
 interface Question {
   connect?: { url: string, tokens: string[] }
@@ -37,7 +37,7 @@ async function connectAll (url: string, tokens: string[]) {
   }
 }
 
-/** The first socket begins a conversation with these, whose sockets are those that follow it. */
+/** The first socket begins a conversation with the users of the sockets after it. */
 async function begin (names: string[]) {
   const { chat_session_id: id } = await sockets[0]!.emitWithAck('start_chat', { name: 'Group', bots: [], users: names })
   conversation = id
@@ -45,7 +45,7 @@ async function begin (names: string[]) {
   for (const socket of others) await socket.emitWithAck('join_chat', { chat_session_id: id })
 }
 
-/** How long each message took to each of the others, in milliseconds, within ten seconds after the last one. */
+/** Sends messages and returns how many milliseconds each took to reach each of the others. Stops ten seconds after the last message. */
 async function sendAll (messages: number) {
   const sentAt = new Map<string, number>()
   const latencies: number[] = []

@@ -6,10 +6,10 @@ import { openBench, tokenOf } from './database.ts'
 import type { Measure } from './row.ts'
 import { percentile } from './server.ts'
 
-// Many sockets on one server, each of a user of its own, connected by several processes, and a conversation of a hundred
-// of these users, among whom messages go while all others are quiet.
+// Measures many sockets on one server, each with a user of its own. Several processes connect them. A hundred of these users
+// have a conversation and exchange messages, while all others are idle.
 
-/** One may start a conversation with 99 others. */
+/** The largest group: a user may start a conversation with 99 others. */
 const GROUP = 100
 
 export const measure: Measure = async function measure ({ isQuick }) {
@@ -21,13 +21,13 @@ export const measure: Measure = async function measure ({ isQuick }) {
     const { url, memory } = await bench.fill('sockets', { users: sockets, conversations: 0, messages: 0, rich: 0, longest: 0 })
     for (let n = 0; n < (isQuick ? 1 : 4); n++) clients.push(fork(fileURLToPath(new URL('socket-client.ts', import.meta.url))))
     const [first] = clients as [ChildProcess]
-    // The first hundred users are in the first process: there the clock is the same for who writes and who hears.
+    // The first hundred users are in the first process, so that sender and receivers use the same clock.
     const share = sockets / clients.length
     const connect = async (from: number, to: number, client: ChildProcess) => {
       const tokens = Array.from({ length: to - from }, (_, n) => tokenOf(from + n + 1))
       await ask(client, { connect: { url, tokens } })
     }
-    await connect(0, GROUP, first) // at rest is a server that has met sockets before
+    await connect(0, GROUP, first) // measure memory at rest only after the code for sockets has run once
     const names = Array.from({ length: GROUP - 1 }, (_, n) => `user-${n + 2}`)
     await ask(first, { group: { names } })
     await ask(first, { messages })

@@ -5,10 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Measure } from './row.ts'
 import { percentile, startServer } from './server.ts'
 
-/** How long a server is left alone before its memory is looked at, in milliseconds. */
+/** How long a server is idle before its memory is measured, in milliseconds. */
 const REST = 3_000
 
-/** From nothing to the first answer, on an embedded database that is there already, and the memory at rest after that. */
+/** Measures the time from the start of the process to the first response, on an existing embedded database, and then the memory at rest. */
 export const measure: Measure = async function measure ({ isQuick }) {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'parley-bench-'))
   const seconds: number[] = []

@@ -7,15 +7,15 @@ import { openBench, tokenOf } from './database.ts'
 import type { Measure, Row } from './row.ts'
 import { percentile } from './server.ts'
 
-// Replies of a language model, as they grow: how much later than from the model itself the first word comes, and what a
-// thousand of them at once cost.
+// Measures streamed replies of a language model: how much later the first word arrives than directly from the model, and
+// what a thousand replies at once cost.
 
 /** The pause between two words of a reply, in milliseconds. */
 const EVERY = 100
 
 interface Said { firstWord: number, text: string }
 
-/** A streamed reply, and one that streams while many others do; and many at once. */
+/** Measures a single streamed reply, one that streams while many others do, and many at once. */
 export const measure: Measure = async function measure ({ isQuick }) {
   const streams = isQuick ? 100 : 1_000
   const words = isQuick ? 20 : 150
@@ -31,7 +31,7 @@ export const measure: Measure = async function measure ({ isQuick }) {
     const through = (n: number, words: number) => ask(...rooms[n]!, { text: say(words) })
     const direct = () => ask(`${providerUrl}/chat/completions`, '', { stream: true, messages: [{ role: 'user', content: say(1) }] })
 
-    await Promise.all(rooms.slice(1).map((_, n) => through(n, 10))) // at rest is a server that has worked before
+    await Promise.all(rooms.slice(1).map((_, n) => through(n, 10))) // measure memory at rest only after the code has run once
     const idle = await firstWords('first word of a reply', direct, () => through(streams, 1), isQuick)
     await sleep(isQuick ? 0 : 5_000)
     const atRest = server.memory()
@@ -55,7 +55,7 @@ export const measure: Measure = async function measure ({ isQuick }) {
   }
 }
 
-/** Asks both in turns, and gives how much later the first word comes through us. */
+/** Asks the model directly and through the server, in turn. Returns how much later the first word comes through the server. */
 async function firstWords (what: string, direct: () => Promise<Said>, through: () => Promise<Said>, isQuick: boolean): Promise<Row> {
   const rounds: Array<[direct: number, through: number]> = []
   for (let round = 0; round < (isQuick ? 2 : 5); round++) {
@@ -84,7 +84,7 @@ const say = (words: number) => `Say ${words} words, one every ${EVERY} ms`
 
 const agent = new http.Agent({ keepAlive: true })
 
-/** Posts JSON, and gives all that comes back with the milliseconds until the first word of it. */
+/** Posts JSON. Returns the response, and the milliseconds until its first word. */
 async function ask (url: string, token: string, body: object): Promise<Said> {
   const begin = performance.now()
   const request = http.request(url, {
@@ -103,7 +103,7 @@ async function ask (url: string, token: string, body: object): Promise<Said> {
   return { firstWord, text }
 }
 
-/** A conversation of a user's with a language model: where messages to it go, and the user's token. */
+/** A conversation with a language model: the URL for its messages, and the user's token. */
 async function room (url: string, token: string): Promise<[url: string, token: string]> {
   const { text } = await ask(`${url}/api/conversations`, token, { name: 'Room', bots: ['assistant'] })
   return [`${url}/api/conversations/${JSON.parse(text).id}/messages`, token]
@@ -115,7 +115,7 @@ async function inTens<T> (work: Array<() => Promise<T>>): Promise<T[]> {
   return done
 }
 
-/** Whether the words came one after the other, and then the whole reply. */
+/** Whether the words arrived one after the other, followed by the whole reply. */
 function isComplete (text: string, words: number) {
   const whole = Array.from({ length: words }, (_, n) => `word${n} `).join('')
   const parts = [...text.matchAll(/event: (?:delta\ndata: |message\ndata: (?=.*"status":"streaming"))(.*)/g)].map(([, data]) => JSON.parse(data!).text)

@@ -1,17 +1,16 @@
 -- Every function, trigger and view of the database, as the newest migration leaves it.
 --
--- Nothing runs this file: the migrations make the database. It is here to be read, so that nobody has to find the newest
--- version of a function among the migrations. To change a function, change it here first and copy it, with its header,
--- into a new migration. test/db/functions.test.ts replaces all functions of a migrated database by those in this file and
--- fails when that changes anything. It also checks that each header has the four paragraphs below, and that whatever it
--- names as a caller exists.
+-- This file is documentation: the migrations create the database, and nothing runs this file. It has the current version
+-- of each function, so that a reader need not search the migrations for it. To change a function, change it here first and
+-- copy it, with its header, into a new migration. test/db/functions.test.ts fails when a function here differs from that of
+-- a migrated database. It also checks that each header has the four paragraphs below, and that the callers in it exist.
 --
 --   Locks: the row and advisory locks, in the order in which they are taken. They are held until the transaction ends.
 --     Every function takes a conversation's lock before a user's, and several conversations' in the order of their ids,
 --     so that no two transactions wait for each other. The lock on a conversation is FOR NO KEY UPDATE on its row. Every
 --     change of a conversation's messages happens under it.
 --   Returns: the result.
---   Raises: the SQLSTATEs that the function raises on purpose, or that its callers expect.
+--   Raises: the SQLSTATEs that the function raises on purpose, or that its callers handle.
 --   Called by: the function or store in src/ that calls it, or the SQL function, trigger or index that uses it.
 --
 -- Parameters are called in_…, so that they are never mistaken for columns. src/ passes two or more of them by name.
@@ -60,7 +59,7 @@ $$;
 
 -- next_rev: takes the next rev of a conversation.
 --
--- Locks: nothing that its caller does not hold: the caller must have locked the conversation.
+-- Locks: no further row. The caller must have locked the conversation.
 -- Returns: the rev; null when there is no such conversation.
 -- Raises: nothing.
 -- Called by: stop_replies, stop_replies_to, begin_reply, finish_reply, interrupt_reply, restart_reply and
@@ -73,7 +72,7 @@ $$;
 -- stop_replies: stops all replies in a conversation. A reply that is streaming is marked, and the server instance that
 -- writes it stops when it next stores something. A reply that is queued becomes stopped at once and takes a rev.
 --
--- Locks: nothing that its caller does not hold: the caller must have locked the conversation.
+-- Locks: no further row. The caller must have locked the conversation.
 -- Returns: nothing.
 -- Raises: nothing.
 -- Called by: append_message and stop_conversation.
@@ -87,7 +86,8 @@ $$;
 -- replies_under_way: counts the replies to a user's messages that are streaming or queued, in all conversations, without
 -- those that were asked to stop.
 --
--- Locks: nothing. A caller that enforces a limit locks the user first, so that replies begun at the same moment count.
+-- Locks: nothing. A caller that enforces a limit must lock the user first. Otherwise two replies that begin at the same
+-- moment would not count each other.
 -- Returns: the number.
 -- Raises: nothing.
 -- Called by: append_message and restart_reply.
@@ -111,8 +111,8 @@ $$;
 -- then reads the conversation and asks the bots again. The same holds when one of the replies is null and the author has
 -- used in_client_id before.
 --
--- append_messages follows the same rules and states them again. A shared function was measured: it makes this one take
--- half as long again. test/db/functions.test.ts gives both the same generated cases and compares what they store. Change both.
+-- append_messages repeats these rules, because a shared function would make this one take 1.5 times as long. Change both:
+-- test/db/functions.test.ts gives both the same generated cases and compares what they store.
 --
 -- Locks: the conversation; then, when one of the replies is null, the author's user row.
 -- Returns: one row with the message's id, its time, and the statuses of the message and of the replies; no row when
@@ -194,10 +194,10 @@ END $$;
 -- answers, counted from 1; replies to one message are in the order of their ids. No reply may be null.
 -- Each message follows the rules of append_message. The time of all of them is the same.
 --
--- Locks: the conversations, in the order of their ids. A conversation that another transaction has locked is left out:
--- nobody waits for it while the others are locked.
+-- Locks: the conversations, in the order of their ids. A conversation that another transaction has locked is skipped
+-- (SKIP LOCKED). Waiting for it would hold up all conversations that this call has locked already.
 -- Returns: a row for each message that was stored, with its conversation, id and time; a row without an id and a time for
--- each conversation that was left out; no row for a message that may not be stored.
+-- each conversation that was skipped; no row for a message that may not be stored.
 -- Raises: 23505 on messages_client_id when an author has used the client id before. Then no message is stored.
 -- Called by: `createAppendStore`.
 CREATE OR REPLACE FUNCTION append_messages (
@@ -250,7 +250,7 @@ END $$;
 --
 -- Locks: the owner's unfinished conversation, if it is over. When another transaction has begun a conversation of this
 -- owner, the unique index conversations_one_unfinished makes this one wait until the other one ends.
--- Returns: the id; null when the owner has an unfinished conversation already.
+-- Returns: the id; null when the owner already has an unfinished conversation.
 -- Raises: nothing.
 -- Called by: `createAppendStore` and `announce`.
 CREATE OR REPLACE FUNCTION begin_conversation (in_owner bigint, in_origin origin, in_name text, in_bot bigint) RETURNS bigint
@@ -304,8 +304,8 @@ END $$;
 --
 -- in_attempt is the owner of the attempt's lease. in_cost is null for an attempt that cost nothing, or an object with
 -- user (the id of the user who asked), api_key_hash, bot (a name), model, prompt_tokens, completion_tokens and
--- is_estimate; all but the tokens may be missing. Tokens out of range are cut to it. A user who has been deleted is
--- recorded as null. An attempt that was recorded before is recorded anew.
+-- is_estimate; all but the tokens may be missing. Tokens are limited to the range of integer, from 0. A user who has been
+-- deleted is recorded as null. If the attempt was recorded before, its row is updated.
 --
 -- Locks: the user who asked, against deletion only (FOR KEY SHARE), so that user_id never refers to a deleted user.
 -- Returns: one row with the bot's name and the tokens that were added, or no row when in_cost is null. For an attempt that
@@ -341,12 +341,12 @@ END $$;
 -- finish_reply: ends a reply and records what it cost, in one statement.
 --
 -- If the message is still streaming and in_owner still holds its lease, the message gets in_status, the next rev and
--- in_error, and in_piece is put behind its first in_at characters. Then in_state becomes what the bot remembers of the
--- conversation (JSON null: it is forgotten; SQL null: it stays) and in_finished becomes whether the conversation is
--- finished (null: it stays), unless the bot has been taken out of the conversation (see is_contact_origin). A conversation
+-- in_error, and its text becomes its first in_at characters followed by in_piece. in_state becomes the bot's state in the
+-- conversation (JSON null removes it, SQL null leaves it unchanged), and in_finished becomes is_finished (null leaves it
+-- unchanged), unless the bot has been taken out of the conversation (see is_contact_origin). A conversation
 -- of somebody who is known by an address alone does not become unfinished while its owner has another unfinished one.
--- If the lease is lost or the message is gone, nothing of the conversation changes. The cost (see record_cost) is recorded
--- in any case. Calling it again after an error changes nothing more.
+-- If the lease is lost or the message is gone, the conversation does not change. The cost (see record_cost) is recorded
+-- in any case. A second call with the same arguments, after a lost connection, changes nothing.
 --
 -- Locks: the conversation; then, for the cost, the user who asked (FOR KEY SHARE).
 -- Returns: one row: whether the reply was ended, and the tokens that were added to the costs, 0 where there were none.
@@ -517,7 +517,7 @@ END $$;
 -- hand_over: gives the conversations that somebody owns, or one of them, to the member who joined first of the others.
 -- A conversation without other members stays as it is.
 --
--- Locks: nothing that its callers do not hold: the caller must have locked the conversations.
+-- Locks: no further row. The caller must have locked the conversations.
 -- Returns: the ids of the conversations that have a new owner.
 -- Raises: nothing.
 -- Called by: `removeLocked` and `createMemberStore`.
@@ -689,15 +689,15 @@ END $$;
 -- Jobs and the admin log
 -- ------------------------------------------------------------
 
--- take_turn: lets one job of a key work at a time. The turn of a key belongs to a job while the queue has that job locked,
--- which is while it runs. When a worker dies, another worker unlocks its jobs, which ends their turns.
+-- take_turn: makes sure that only one job of a key works at a time. A job has the turn of a key as long as the queue has the
+-- job locked, which is while it runs. When a worker dies, another worker unlocks its jobs, which ends their turns.
 --
 -- Locks: the row of the key in turns, then the row of the other job. Whether the other job still runs is read after the
 -- first lock, in a new snapshot.
--- Returns: true when the turn is in_job's now; false when another job that is running has it. That job's row then says
--- `wanted`: it works once more before it ends, so that no wake-up is lost. It also gets its attempts back: when a job is
--- added with the job_key of one that is running, the queue never retries the running one, and if that one fails or dies,
--- the wake-up that it has taken over would be lost.
+-- Returns: true when in_job has the turn now; false when another running job has it. In that case the row is marked as
+-- `wanted`, so that the other job looks for work once more before it ends. Otherwise the work for which in_job was added
+-- might be missed. The other job also gets an attempt back: when a job is added with the job_key of a running one, the
+-- queue does not retry the running one, and if that one failed, nobody would do the work.
 -- Raises: nothing.
 -- Called by: `createJobLocks`.
 CREATE OR REPLACE FUNCTION take_turn (in_key text, in_job bigint) RETURNS boolean

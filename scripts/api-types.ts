@@ -5,7 +5,7 @@ import { buildApp } from '../src/app.ts'
 import { ConfigSchema } from '../src/config.ts'
 import { createDb } from '../src/db/client.ts'
 
-// Writes the API's types for the page, from the description that the server itself makes: it needs no database for that.
+// Writes the TypeScript types of the API for the page, from the server's own OpenAPI description. Needs no database.
 
 const FILE = 'web/src/api/types.ts'
 const silent = { debug () {}, info () {}, warn () {}, error () {} }

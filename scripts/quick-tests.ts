@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process'
 import { globSync } from 'node:fs'
 import path from 'node:path'
 
-// Runs the tests that need neither Postgres, nor a server, nor a browser (test/**/*.pure.test.ts), all in one process
-// because starting Node.js is most of what each of them takes: npm run test:quick -- text slots runs those with such names.
+// Runs the tests that need no Postgres, server or browser (test/**/*.pure.test.ts). They run in one process, because most of
+// their time would be spent on starting Node.js. To run only files with certain names: npm run test:quick -- text slots
 
 const wanted = process.argv.slice(2)
 const files = globSync('test/**/*.pure.test.ts').filter(file => wanted.length === 0 || wanted.some(part => file.includes(part)))

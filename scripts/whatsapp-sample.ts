@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { sign } from '../src/channels/whatsapp/signature.ts'
 import { readConfig } from '../src/config.ts'
 
-// npm run whatsapp:sample -- hello: tries WhatsApp without Meta. Signs a message and posts it to the server that runs here
-// with the same settings, and stands in for Meta's API, at a META_API_URL on this machine, until the reply has come.
+// npm run whatsapp:sample -- hello: tries WhatsApp without Meta. It signs a message and posts it to the server that runs on
+// this machine with the same settings. Then it acts as Meta's API, at the address META_API_URL, until the reply arrives.
 
 const PATIENCE = 15_000
 

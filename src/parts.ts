@@ -17,6 +17,7 @@ import { createEvents } from './log/followers.ts'
 import { createFeedStore } from './log/feed-store.ts'
 import { createReplies } from './replies/replies.ts'
 import { createReplyStore } from './replies/store.ts'
+import { createTaskReader } from './replies/task-store.ts'
 import { createLog } from './log/log.ts'
 import { createMessageStore } from './conversations/messages/store.ts'
 import { createConversationStore } from './conversations/store.ts'
@@ -75,6 +76,7 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
   const conversations = createConversationStore(db, defaultBot(config), titleOf)
   const generation = createReplies({
     store: createReplyStore(db),
+    readTask: createTaskReader(db),
     directory,
     events,
     listener,

@@ -5,6 +5,7 @@ import { adminRoutes } from './accounts/admin-routes.ts'
 import { createAdminUserStore } from './accounts/admin-user-store.ts'
 import { createExportStore } from './accounts/export-store.ts'
 import { exportRoute } from './accounts/export-route.ts'
+import { createIdentityStore } from './accounts/identity-store.ts'
 import { passcodeRoutes } from './accounts/passcode-routes.ts'
 import { profileRoutes, removalRoute } from './accounts/profile-routes.ts'
 import { createProfileStore } from './accounts/profile-store.ts'
@@ -42,8 +43,9 @@ export async function registerRoutes (app: FastifyInstance, { config, db, isWork
   await app.register(page)
   await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`), details: async () => describeHold(await createHoldStore(db).current()) })
   await app.register(metricsRoutes, { config, metrics })
+  const identities = createIdentityStore(db, 'phone')
   for (const prefix of ['', '/api']) {
-    await app.register(chatRoutes, { prefix, config, accounts, conversations, converse, streams, handleErrors })
+    await app.register(chatRoutes, { prefix, config, accounts, identities, conversations, converse, streams, handleErrors })
     await app.register(whatsappRoutes, { prefix, config, inbox: createInboxStore(db), handleErrors })
   }
   await app.register(passcodeRoutes, { signIn, handleErrors })

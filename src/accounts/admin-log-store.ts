@@ -5,7 +5,7 @@ import { cutPage } from '../http/paging.ts'
 
 export type AdminLogStore = ReturnType<typeof createAdminLogStore>
 
-/** Who does something as an admin. */
+/** The admin who does something. */
 export interface Admin { id: number, username: string | null }
 
 export const ADMIN_ACTIONS = [
@@ -14,17 +14,17 @@ export const ADMIN_ACTIONS = [
 ] as const
 export type AdminAction = typeof ADMIN_ACTIONS[number]
 
-/** `userId`: whom it was done to. `details` outlives accounts: it holds no secret and nothing about a person. */
+/** `userId` is the user who was affected. `details` is kept after accounts are deleted, so it must not contain secrets or personal data. */
 interface About { userId?: number, details?: Record<string, unknown> }
 
-/** Writes down what an admin did, in the transaction that does it: both are stored, or none is. Nobody can change it later. */
+/** Records what an admin did, in the same transaction, so that both are stored or neither is. The entry can never be changed. */
 export async function logAction (tx: Pick<Db, 'insert'>, admin: Admin, action: AdminAction, { userId, details }: About = {}): Promise<void> {
   await tx.insert(adminLog).values({ adminId: admin.id, adminName: admin.username, action, userId, details })
 }
 
 interface Filter { limit: number, before?: number, admin?: number, user?: number, action?: AdminAction }
 
-/** What admins did. */
+/** The log of admin actions. */
 export function createAdminLogStore (db: Db) {
   return {
     /** A page of the log, newest first. */

@@ -20,13 +20,13 @@ export interface AdminRoutesOptions {
   invitations: InvitationStore
   log: AdminLogStore
   signIn: SignIn
-  /** Where the page is, without a slash at the end. */
+  /** The address of the page, without a slash at the end. */
   origin: string
-  /** Called after a user was locked: stops what is still being done for them. */
+  /** Called after a user was locked: stops the replies that are being written for them. */
   locked: (userId: number) => Promise<void>
 }
 
-/** What admins do with users and invitations, and the log of it. The scope that registers it is for admins only. */
+/** Routes for users, invitations and the log of admin actions. The scope that registers them is for admins only. */
 export const adminRoutes: FastifyPluginAsyncTypebox<AdminRoutesOptions> =
   async function adminRoutes (app, { users, invitations, log, signIn, origin, locked }) {
     app.get('/users', List, async (request, reply) => {
@@ -94,7 +94,7 @@ const List = {
     ...common,
     operationId: 'listUsers',
     summary: 'Lists and finds users, newest first',
-    description: 'With `q`, a page may be short or empty although more follow: go on while there is a `Link`.',
+    description: 'With `q`, a page may be short or empty although more follow: continue while there is a `Link`.',
     querystring: UsersQuery,
     response: answers({ 200: Type.Array(AdminUserSchema) }, NOT_YOU)
   }
@@ -104,7 +104,7 @@ const Create = {
   schema: {
     ...common,
     operationId: 'createUser',
-    summary: 'Makes an account for somebody, whatever `SIGNUP` says',
+    summary: 'Creates an account for somebody, regardless of `SIGNUP`',
     body: NewUserSchema,
     response: answers({ 201: MadeUserSchema }, [...NOT_YOU, INVALID_PASSWORD, USERNAME_TAKEN])
   }
@@ -131,7 +131,7 @@ const Remove = {
     ...common,
     operationId: 'deleteUser',
     summary: 'Deletes a user, their conversations and messages',
-    description: 'A conversation with others goes to its oldest member; what was said there stays, without an author.',
+    description: 'A conversation with others is handed over to the member who joined first; the user\'s messages in it stay, without an author.',
     params,
     response: answers({ 204: Type.Null() }, [...NOT_YOU, USER_NOT_FOUND, LAST_ADMIN])
   }
@@ -149,7 +149,7 @@ const Invite = {
   schema: {
     ...common,
     operationId: 'createInvitation',
-    summary: 'Makes a link with which one person can sign up once',
+    summary: 'Creates an invitation: a link with which one person can sign up',
     body: NewInvitationSchema,
     response: answers({ 201: MadeInvitationSchema }, [...NOT_YOU, NOT_BY_INVITATION])
   }
@@ -163,7 +163,7 @@ const ReadLog = {
   schema: {
     ...common,
     operationId: 'listAdminLog',
-    summary: 'What admins did, newest first; nobody can change it',
+    summary: 'Lists what admins did, newest first. Entries cannot be changed',
     querystring: AdminLogQuery,
     response: answers({ 200: AdminLogSchema }, NOT_YOU)
   }

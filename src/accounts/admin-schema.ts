@@ -3,11 +3,11 @@ import { Id, Nullable, PageQuery, Text, Timestamp } from '../http/schema.ts'
 import { ADMIN_ACTIONS } from './admin-log-store.ts'
 import { NewAccountSchema, Password } from './schema.ts'
 
-/** What `budget_tokens` can hold. */
+/** The largest value of the column `budget_tokens`. */
 const MAX_TOKENS = 2 ** 31 - 1
 
 const Budget = Type.Integer({
-  minimum: 0, maximum: MAX_TOKENS, description: 'Tokens a day (UTC) for this user; 0: none at all; null: as the settings say'
+  minimum: 0, maximum: MAX_TOKENS, description: 'Tokens a day (UTC) for this user; 0 for none, null for the default of the settings'
 })
 
 export const AdminUserSchema = Type.Object({
@@ -29,7 +29,7 @@ export const AdminUserSchema = Type.Object({
 
 export const OneUserSchema = Type.Object({
   ...AdminUserSchema.properties,
-  tokens_today: Type.Integer({ minimum: 0, description: 'Tokens that replies to this user have cost today (UTC)' })
+  tokens_today: Type.Integer({ minimum: 0, description: 'Tokens that replies to this user have used today (UTC)' })
 }, { title: 'OneUser' })
 
 export const UsersQuery = Type.Object({
@@ -51,7 +51,7 @@ export type UserChanges = Static<typeof UserChangesSchema>
 export const MadeUserSchema = Type.Object({
   id: Id,
   username: Type.String(),
-  password: Type.Optional(Type.String({ description: 'Made here, where none was given; shown this once' }))
+  password: Type.Optional(Type.String({ description: 'The generated password, if none was given. It is shown only here' }))
 }, { title: 'MadeUser' })
 
 const InvitationSchema = Type.Object({
@@ -65,13 +65,13 @@ const InvitationSchema = Type.Object({
 export const InvitationsSchema = Type.Array(InvitationSchema)
 
 export const NewInvitationSchema = Type.Object({
-  expires_in: Type.Integer({ minimum: 60, maximum: 30 * 24 * 60 * 60, default: 7 * 24 * 60 * 60, description: 'Seconds until it ends; 7 days where it is left out' })
+  expires_in: Type.Integer({ minimum: 60, maximum: 30 * 24 * 60 * 60, default: 7 * 24 * 60 * 60, description: 'Seconds until it expires; 7 days by default' })
 }, { title: 'NewInvitation' })
 
 export const MadeInvitationSchema = Type.Object({
   id: Id,
-  link: Type.String({ description: 'Opens the page to sign up with it; shown this once' }),
-  token: Type.String({ description: 'The `invitation` to sign up with; shown this once' }),
+  link: Type.String({ description: 'A link to the page to sign up. It is shown only here' }),
+  token: Type.String({ description: 'The `invitation` to sign up with. It is shown only here' }),
   expires_at: Timestamp
 }, { title: 'MadeInvitation' })
 
@@ -91,9 +91,9 @@ export const AdminLogQuery = Type.Object({
 export const AdminLogSchema = Type.Array(Type.Object({
   id: Id,
   created_at: Timestamp,
-  admin_id: Type.Integer({ minimum: 0, description: '0: a command on the server itself' }),
+  admin_id: Type.Integer({ minimum: 0, description: '0 for a command on the server itself' }),
   admin_name: Nullable(Type.String({ description: 'The admin’s username at that time' })),
   action: Type.String(),
-  user_id: Nullable(Type.Integer({ ...Id, description: 'Whom it was done to' })),
+  user_id: Nullable(Type.Integer({ ...Id, description: 'The user who was affected' })),
   details: Type.Object({}, { additionalProperties: true })
 }, { title: 'AdminLogEntry' }))

@@ -4,7 +4,7 @@ import { users } from '../db/tables.ts'
 import { logAction } from './admin-log-store.ts'
 import { isNamed, typedFirst } from './username-store.ts'
 
-/** The name under which the log of admin actions shows commands that were run on the server itself. */
+/** How the log of admin actions shows commands that were run on the server itself. */
 const COMMAND = { id: 0, username: 'npm run admin' }
 
 /** Whether any account is an admin. */
@@ -13,7 +13,7 @@ export async function hasAdmin (db: Pick<Db, 'select'>): Promise<boolean> {
   return admin !== undefined
 }
 
-/** Makes an admin of an account; false when there is none of this username. */
+/** Makes an account an admin; false when there is no account with this username. */
 export async function makeAdmin (db: Db, username: string): Promise<boolean> {
   return await db.transaction(async tx => {
     const named = tx.select({ id: users.id }).from(users).where(isNamed(username)).orderBy(typedFirst(username)).limit(1)

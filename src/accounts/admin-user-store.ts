@@ -10,7 +10,7 @@ import { endSessionsOf, type Sessions } from './sessions.ts'
 
 export type AdminUserStore = ReturnType<typeof createAdminUserStore>
 
-/** A search looks at this many users for one page at most; the next page goes on behind them. */
+/** How many users a search looks at for one page at most. The next page continues after them. */
 const MAX_SEARCHED_USERS = 50_000
 
 const shown = {
@@ -30,9 +30,9 @@ const shown = {
   last_login_at: users.lastLoginAt
 }
 
-/** Users as admins see, lock and delete them. What is done is written down in the same transaction. */
+/** Users as admins see, lock and delete them. Each action is recorded in the admin log in the same transaction. */
 export function createAdminUserStore (db: Db, sessions: Pick<Sessions, 'announce'>) {
-  /** Holds the user's row. @throws USER_NOT_FOUND */
+  /** Locks the user's row. @throws USER_NOT_FOUND */
   async function lock (tx: Transaction, id: number) {
     const [row] = await tx.select({ id: users.id }).from(users).where(eq(users.id, id)).for('update')
     if (row === undefined) throw new USER_NOT_FOUND()
@@ -40,8 +40,8 @@ export function createAdminUserStore (db: Db, sessions: Pick<Sessions, 'announce
 
   return {
     /**
-     * A page of all users, newest first: those whose username, name or e-mail address has `q` in it, in any case. `next`
-     * is where the following page begins; a page of a search may be short, or empty, and not be the last one.
+     * A page of users, newest first: those whose username, name or e-mail address contains `q`, in any case. `next` is where
+     * the following page begins. In a search, a page may be short or even empty without being the last one.
      */
     async list ({ limit, before = Number.MAX_SAFE_INTEGER, q }: { limit: number, before?: number, q?: string }) {
       const window = db.select({ ...getTableColumns(users) }).from(users).where(lt(users.id, before)).orderBy(desc(users.id)).limit(MAX_SEARCHED_USERS).as('users')

@@ -4,8 +4,8 @@ import type { Config } from '../config.ts'
 type CookieConfig = Pick<Config, 'COOKIE_SAMESITE' | 'CORS_ORIGINS' | 'PORT' | 'PUBLIC_URL'>
 
 /**
- * The cookie that carries a session; `__Host-` and Secure where browsers reach us by https. One that goes to other
- * sites is always Secure, since browsers take it in no other way.
+ * The session cookie. It is Secure, with the prefix `__Host-`, if browsers reach us by https. With SameSite=None it is always
+ * Secure, because browsers reject it otherwise.
  */
 export function sessionCookie ({ COOKIE_SAMESITE, PUBLIC_URL }: Pick<Config, 'COOKIE_SAMESITE' | 'PUBLIC_URL'>) {
   const isHttps = usesHttps(PUBLIC_URL)
@@ -16,8 +16,8 @@ export function sessionCookie ({ COOKIE_SAMESITE, PUBLIC_URL }: Pick<Config, 'CO
 }
 
 /**
- * Where browsers would drop the cookie, by these settings, so that people log in and are not logged in. What is only
- * worth knowing is `info`. Front ends that nobody chose, as those of `defaultOrigins`, are not spoken of.
+ * Finds settings with which browsers drop the cookie, so that a login seems to succeed and has no effect. Each finding has
+ * the level `warn`, or `info` if it need not be a mistake. Front ends in `defaultOrigins` are skipped: nobody chose them.
  */
 export function cookieWarnings (config: CookieConfig, defaultOrigins: string): Array<{ level: 'info' | 'warn', sentence: string }> {
   const { COOKIE_SAMESITE, CORS_ORIGINS, PORT, PUBLIC_URL } = config
@@ -44,7 +44,7 @@ function usesHttps (url: string | undefined) {
 }
 
 /**
- * A site as browsers see it: the scheme and the domain that somebody could register.
+ * The site of an address as browsers define it: the scheme and the registrable domain.
  * @see https://html.spec.whatwg.org/multipage/browsers.html#sites
  */
 function siteOf (url: string) {

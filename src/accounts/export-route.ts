@@ -5,7 +5,7 @@ import { NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.ts'
 import { answers, LOGGED_IN } from '../http/schema.ts'
 import type { ExportStore } from './export-store.ts'
 
-/** What is kept about a user, for the user to take away. */
+/** Exports everything that is stored about a user, for the user. */
 export const exportRoute: FastifyPluginAsyncTypebox<{ exported: ExportStore }> =
   async function exportRoute (app, { exported }) {
     app.get('/export', Export, async ({ user }, reply) => {
@@ -27,7 +27,7 @@ export const exportRoute: FastifyPluginAsyncTypebox<{ exported: ExportStore }> =
     }
   }
 
-/** A list in JSON, written as it comes. */
+/** Writes a JSON array item by item, so that it need not be in memory. */
 async function * list (items: AsyncIterable<unknown>) {
   let before = '['
   for await (const item of items) {
@@ -40,8 +40,8 @@ async function * list (items: AsyncIterable<unknown>) {
 const Export = {
   schema: {
     operationId: 'exportMyData',
-    summary: 'All that is kept about this account',
-    description: 'Profile, sessions, conversations and messages as one JSON document; of a conversation with others only one\'s own messages.',
+    summary: 'Exports everything that is stored about this account',
+    description: 'Profile, sessions, conversations and messages as one JSON document. A conversation with others has only your own messages.',
     tags: ['profile'],
     security: LOGGED_IN,
     response: answers({ 200: Type.Object({}, { title: 'Export', additionalProperties: true }) }, [UNAUTHORIZED, NOT_FOR_GUESTS])

@@ -6,14 +6,14 @@ import { failureCodeOf, LEFT_OUT } from '../failures.ts'
 
 export type ExportStore = ReturnType<typeof createExportStore>
 
-/** How many messages are in memory at once, and about how many bytes of their texts. */
+/** How many messages are read at a time, and about how many bytes of their texts. */
 const BATCH_SIZE = 500
 const BATCH_BYTES = 1024 * 1024
 
 /** How many conversations: what bots remember of one may take 512 KiB. */
 const CONVERSATIONS_BATCH_SIZE = 20
 
-/** All that is kept about a user, a page at a time, so that nothing is held while a slow reader reads. */
+/** Reads everything that is stored about a user, page by page, so that a slow reader holds no connection or transaction. */
 export function createExportStore (db: Db) {
   const isSharedFor = (userId: number) =>
     sql<boolean>`EXISTS (SELECT FROM conversation_users others WHERE others.conversation_id = ${conversations.id} AND others.user_id <> ${userId})`
@@ -32,7 +32,7 @@ export function createExportStore (db: Db) {
   }
 
   return {
-    /** Everything but the conversations; no hash of any kind. @throws UNAUTHORIZED when the account is gone meanwhile */
+    /** Everything except conversations and hashes. @throws UNAUTHORIZED when the account was deleted meanwhile */
     async person (userId: number) {
       const [profile] = await db.select({
         id: users.id,
@@ -69,7 +69,7 @@ export function createExportStore (db: Db) {
       return { profile, identities: known, sessions: entered, links_sent: mailed }
     },
 
-    /** The conversations that the user is in, or once wrote in; what bots remember of one only where it is the user's alone. */
+    /** The conversations that the user is in or has written in. The bots' state is included only if the user is the only member. */
     async * conversations (userId: number) {
       const isShared = isSharedFor(userId)
       const rows = await db.select({ id: conversationUsers.conversationId }).from(conversationUsers).where(eq(conversationUsers.userId, userId))
@@ -94,7 +94,7 @@ export function createExportStore (db: Db) {
       }
     },
 
-    /** The messages of a conversation: all of them, or of a shared one the user's own. */
+    /** The messages of a conversation: all of them, or only the user's own if it is shared. */
     async * messages (userId: number, conversation: { id: number, is_shared: boolean }) {
       for (let last: number | undefined = 0; last !== undefined;) {
         const measured = nextMessages(userId, conversation, last)

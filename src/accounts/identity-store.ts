@@ -1,69 +1,74 @@
 import { and, eq, ne, notExists, sql } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/pg-core'
-import type { Db } from '../db/client.ts'
-import { identities, users } from '../db/tables.ts'
+import { violates, type Db, type Transaction } from '../db/client.ts'
+import { identities, users, type ContactOrigin } from '../db/tables.ts'
 
 export type IdentityStore = ReturnType<typeof createIdentityStore>
 
-/** Where WhatsApp reaches somebody: by a user id, a phone number, or both. */
-interface Address { userId: string | undefined, phone: string | undefined }
+/** What is stored about somebody without an account. A name that is undefined stays as it is. */
+export interface Person { phone: string | undefined, name?: string | undefined }
 
-/** A contact that WhatsApp vouches for, with one address at least. */
-export interface WhatsAppContact extends Address { name: string | undefined }
-
-const channel = 'whatsapp'
-
-/**
- * The users who stand behind WhatsApp's contacts. The user id decides, and the number only where there is none: a number
- * may go to somebody else. Who was known by the number alone keeps its user when the user id comes along with it for
- * the first time; a number whose user has got a user id already is no proof any more.
- */
-export function createIdentityStore (db: Pick<Db, 'select' | 'insert' | 'update' | 'execute' | 'transaction'>) {
-  const find = db.select({ userId: identities.userId }).from(identities)
+/** The users of a channel without accounts, which knows people only by their addresses. */
+export function createIdentityStore (db: Pick<Db, 'select' | 'update' | 'insert' | 'transaction'>, channel: ContactOrigin) {
+  const select = db.select({ userId: identities.userId }).from(identities)
     .where(and(eq(identities.channel, channel), eq(identities.address, sql.placeholder('address'))))
-    .prepare('whatsapp_identity')
+    .prepare(`${channel}_identity`)
 
-  /** Gives the user of the number the user id as well. */
-  async function adopt (phone: string, userId: string) {
-    const other = alias(identities, 'other')
-    const hasOther = db.select({ one: sql`1` }).from(other).where(and(eq(other.userId, identities.userId), ne(other.address, identities.address)))
-    const [adopted] = await db.insert(identities).select(
-      db.select({ channel: identities.channel, address: sql<string>`${userId}`.as('address'), userId: identities.userId }).from(identities)
-        .where(and(eq(identities.channel, channel), eq(identities.address, phone), notExists(hasOther)))
+  async function find (addresses: string[]): Promise<number | undefined> {
+    for (const address of addresses) {
+      const [known] = await select.execute({ address })
+      if (known !== undefined) return known.userId
+    }
+    return undefined
+  }
+
+  /** Adds an address to a user who has only one. With several, one of them does not prove who somebody is any more. */
+  async function adopt (tx: Transaction, address: string, userId: number): Promise<number | undefined> {
+    const further = alias(identities, 'further')
+    const hasFurther = tx.select({ one: sql`1` }).from(further).where(and(eq(further.userId, identities.userId), ne(further.address, identities.address)))
+    const [adopted] = await tx.insert(identities).select(
+      tx.select({ channel: identities.channel, address: sql<string>`${address}`.as('address'), userId: identities.userId }).from(identities)
+        .where(and(eq(identities.userId, userId), notExists(hasFurther)))
     ).returning({ userId: identities.userId })
     return adopted?.userId
   }
 
-  async function make (address: string, phone: string | undefined) {
-    return await db.transaction(async tx => {
-      const [user] = await tx.insert(users).values({ origin: channel, phoneNumber: phone }).returning({ id: users.id })
-      await tx.insert(identities).values({ channel, address, userId: user!.id })
-      return user!.id
-    })
+  async function make (tx: Transaction, address: string, phone: string | undefined): Promise<number> {
+    const [user] = await tx.insert(users).values({ origin: channel, phoneNumber: phone }).returning({ id: users.id })
+    await tx.insert(identities).values({ channel, address, userId: user!.id })
+    return user!.id
+  }
+
+  async function findOrMake (address: string, others: string[], phone: string | undefined): Promise<number> {
+    const known = await find([address])
+    if (known !== undefined) return known
+    const other = await find(others)
+    try {
+      return await db.transaction(async tx =>
+        (other === undefined ? undefined : await adopt(tx, address, other)) ?? await make(tx, address, phone))
+    } catch (error) {
+      // Another request has stored this address at the same moment, so it is found now.
+      if (violates(error, 'identities_channel_address_pk')) return await findOrMake(address, others, phone)
+      throw error
+    }
   }
 
   return {
     /**
-     * The user behind a contact, made when it is seen for the first time, by the name that its profile has now. To be
-     * asked for one contact by one at a time: of two who would make the same, the second fails.
+     * Returns the user behind an address, and creates one if there is none. The first address decides. The others are
+     * those by which the same person may be known already. If the first of them that is known leads to a user who has no
+     * further address, that user gets the first address too.
      */
-    async identify ({ userId, phone, name }: WhatsAppContact): Promise<number> {
-      const address = userId ?? phone!
-      const [known] = await find.execute({ address })
-      const id = known?.userId ??
-        (userId !== undefined && phone !== undefined ? await adopt(phone, userId) : undefined) ??
-        await make(address, phone)
+    async identify ([address, ...others]: [string, ...string[]], { phone, name }: Person): Promise<number> {
+      const id = await findOrMake(address, others, phone)
       if (name !== undefined) await db.update(users).set({ name }).where(and(eq(users.id, id), sql`${users.name} IS DISTINCT FROM ${name}`))
       return id
     },
 
-    /** Lets the user of a contact be known by a new address, too, as WhatsApp tells of it; an address that is somebody's stays so. */
-    async move (from: Address, to: Address): Promise<void> {
-      const addresses = [from.userId, from.phone].filter(address => address !== undefined)
-      const [known] = (await Promise.all(addresses.map(address => find.execute({ address })))).flat()
-      const address = to.userId ?? to.phone
-      if (known === undefined || address === undefined) return
-      await db.insert(identities).values({ channel, address, userId: known.userId }).onConflictDoNothing()
+    /** Adds an address to the user of the first of these addresses that is known. One that belongs to another user is not taken from them. */
+    async move (from: string[], to: string): Promise<void> {
+      const userId = await find(from)
+      if (userId !== undefined) await db.insert(identities).values({ channel, address: to, userId }).onConflictDoNothing()
     }
   }
 }

@@ -13,7 +13,7 @@ const isGood = (token: string) => and(eq(invitations.secretHash, hashOf(token)),
 /** One-time links to sign up. Only a hash is stored, so that read access to the database is not enough to use one. */
 export function createInvitationStore (db: Db) {
   return {
-    /** Makes an invitation that lasts this many seconds; its token is known to nobody but the caller. */
+    /** Creates an invitation that is valid for this many seconds. Only the caller ever gets its token. */
     async create (admin: Admin, expiresIn: number) {
       const token = randomBytes(24).toString('base64url')
       return await db.transaction(async tx => {
@@ -38,7 +38,7 @@ export function createInvitationStore (db: Db) {
       return cutPage(rows, limit)
     },
 
-    /** Deletes an invitation; an account that was made with it stays. @throws INVITATION_NOT_FOUND */
+    /** Deletes an invitation. An account that was created with it stays. @throws INVITATION_NOT_FOUND */
     async revoke (admin: Admin, id: number) {
       await db.transaction(async tx => {
         const [row] = await tx.delete(invitations).where(eq(invitations.id, id)).returning({ id: invitations.id })
@@ -47,15 +47,15 @@ export function createInvitationStore (db: Db) {
       })
     },
 
-    /** @throws INVALID_INVITATION for one that is used, expired, revoked or was never made */
+    /** @throws INVALID_INVITATION for one that is used, expired, revoked or does not exist */
     async mustBeGood (token: string) {
       const [row] = await db.select({ id: invitations.id }).from(invitations).where(isGood(token))
       if (row === undefined) throw new INVALID_INVITATION()
     },
 
     /**
-     * Uses an invitation up for an account, in the transaction that makes it: of two at once the second waits for the
-     * first, and is refused. @throws INVALID_INVITATION
+     * Marks an invitation as used by an account, in the transaction that creates the account. If two use it at the same
+     * moment, the second waits for the first and is refused. @throws INVALID_INVITATION
      */
     async redeem (tx: Transaction, token: string, userId: number) {
       const used = await tx.update(invitations).set({ usedAt: sql`now()`, usedBy: userId }).where(isGood(token)).returning({ id: invitations.id })

@@ -4,9 +4,9 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Config } from '../config.ts'
 
 export interface Mail {
-  /** The same for a repeated mail, so that mail programs show one. */
+  /** The Message-ID. It is the same when a mail is sent again, so that mail programs show it once. */
   id: string
-  /** Of the file, when there is no server to send it. */
+  /** The name of the file, if there is no mail server. */
   name: string
   to: string
   subject: string
@@ -14,23 +14,23 @@ export interface Mail {
 }
 export type SendMail = (mail: Mail) => Promise<void>
 
-/** Milliseconds: a server that does not answer is given up while a server that closes still waits for its jobs. */
-const PATIENCE = { connectionTimeout: 5_000, greetingTimeout: 5_000, socketTimeout: 10_000 }
+/** In milliseconds. A mail times out before a server that shuts down stops waiting for its jobs. */
+const SMTP_TIMEOUTS_MS = { connectionTimeout: 5_000, greetingTimeout: 5_000, socketTimeout: 10_000 }
 
-/** Sends mail over SMTP, or into files that only their owner reads, since a mail opens an account. */
+/** Sends mail over SMTP, or writes it into files. Only their owner can read those, because the links in them give access to accounts. */
 export function createMailer ({ SMTP_URL, MAIL_FROM, DATA_DIR }: Pick<Config, 'SMTP_URL' | 'MAIL_FROM' | 'DATA_DIR'>, log: Pick<FastifyBaseLogger, 'info'>): SendMail {
   const domain = MAIL_FROM.slice(MAIL_FROM.lastIndexOf('@') + 1).replace(/^([^>]*)>.*$/, '$1').trim()
   const compose = ({ id, to, subject, text }: Mail) => ({
     from: MAIL_FROM,
-    to: { name: '', address: to }, // one address, whatever characters are in it
+    to: { name: '', address: to }, // an object, so that special characters cannot turn one address into several
     subject,
     text,
     messageId: `<${id}@${domain}>`,
-    headers: { 'Auto-Submitted': 'auto-generated' } // or holiday notes would answer, see RFC 3834
+    headers: { 'Auto-Submitted': 'auto-generated' } // so that vacation responders do not answer, see RFC 3834
   })
 
   if (SMTP_URL !== undefined) {
-    const smtp = onDemand(({ createTransport }) => createTransport({ url: SMTP_URL, ...PATIENCE }))
+    const smtp = onDemand(({ createTransport }) => createTransport({ url: SMTP_URL, ...SMTP_TIMEOUTS_MS }))
     return async mail => { await (await smtp()).sendMail(compose(mail)) }
   }
 
@@ -48,17 +48,17 @@ export function createMailer ({ SMTP_URL, MAIL_FROM, DATA_DIR }: Pick<Config, 'S
 /** Checks whether the mail server of this SMTP URL accepts mail from us. @throws what the server says */
 export async function reachMailServer (url: string): Promise<void> {
   const { createTransport } = await import('nodemailer')
-  const smtp = createTransport({ url, ...PATIENCE })
+  const smtp = createTransport({ url, ...SMTP_TIMEOUTS_MS })
   await smtp.verify().finally(() => { smtp.close() })
 }
 
-/** Made of nodemailer with the first mail, since many servers send none. */
+/** Loads nodemailer with the first mail, because many servers never send one. */
 function onDemand<T> (make: (nodemailer: typeof import('nodemailer')) => T) {
   let made: Promise<T> | undefined
   return async () => await (made ??= import('nodemailer').then(make))
 }
 
-/** The body as it is meant and not quoted, so that a link can be copied from the file. */
+/** The mail with a body that is not quoted-printable, so that a link can be copied from the file. */
 function readable (message: Buffer) {
   const end = message.indexOf('\r\n\r\n')
   const body = message.toString('latin1', end)

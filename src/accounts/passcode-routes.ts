@@ -36,15 +36,15 @@ export const passcodeRoutes: FastifyPluginAsyncTypebox<PasscodeRoutesOptions> =
     })
   }
 
-/** An id that is a number is taken as its digits; of one that JSON cannot carry exactly nobody knows them. */
+/** An id may be a JSON number, which counts as its digits. A number that JSON cannot represent exactly is refused. */
 async function readDigits ({ body }: FastifyRequest) {
   const sent = body as { id?: unknown } | null | undefined
   if (typeof sent?.id !== 'number') return
-  if (!Number.isSafeInteger(sent.id)) throw invalidRequest([{ path: 'id', message: 'must be a string, since JSON does not carry a number of that size exactly' }])
+  if (!Number.isSafeInteger(sent.id)) throw invalidRequest([{ path: 'id', message: 'must be a string, because JSON cannot represent a number of this size exactly' }])
   sent.id = String(sent.id)
 }
 
-/** The legacy messages for these errors. Other errors are told by their reason. */
+/** The legacy messages for these errors. All others have their usual message. */
 const WORDS: Record<string, string> = { USERNAME_TAKEN: 'User already exists', INVALID_CREDENTIALS: 'Bad id or passcode' }
 
 function withMessage (body: ErrorBody) {
@@ -58,7 +58,7 @@ const Register = {
   config: { limit: 'entry' as const },
   schema: {
     operationId: 'register',
-    summary: 'Makes an account, with an id and a passcode',
+    summary: 'Creates an account with an id and a passcode',
     tags: ['accounts'],
     body: NewPasscodeSchema,
     response: answers({ 201: MessageSchema }, [INVALID_USERNAME, INVALID_PASSWORD, USERNAME_TAKEN, SIGNUP_CLOSED, INVITATION_REQUIRED, INVALID_INVITATION], PasscodeErrorSchema)
@@ -69,7 +69,7 @@ const LogIn = {
   config: { limit: 'entry' as const },
   schema: {
     operationId: 'logInForToken',
-    summary: 'Begins a session of 24 hours, and gives its token',
+    summary: 'Begins a session of 24 hours and answers with its token',
     tags: ['accounts'],
     body: PasscodeSchema,
     response: answers({ 200: Type.Object({ access_token: Type.String() }, { title: 'AccessToken' }) }, [INVALID_CREDENTIALS, ACCOUNT_LOCKED], PasscodeErrorSchema)

@@ -6,14 +6,14 @@ import { INVALID_PASSWORD, TOO_MANY_REQUESTS } from '../errors.ts'
 export type Passwords = ReturnType<typeof createPasswords>
 
 /**
- * How many may wait for their turn: at the default cost, about as many as are done in five seconds. Who comes after
- * them is told so at once, since a queue without an end would let nobody in and keep every caller's request in memory.
+ * How many passwords may wait to be hashed: at the default cost, about as many as are done in five seconds. Further ones are
+ * refused at once. In an unlimited queue everybody would time out, and each request would stay in memory.
  */
 const MAX_WAITING = 32
 
 /**
- * Hashes and checks passwords. bcrypt works on libuv's four threads, so that the event loop stays free; two at once
- * leave threads for everything else.
+ * Hashes and checks passwords. bcrypt runs on libuv's four threads, so that the event loop stays free. At most two run at
+ * once, which leaves threads for files and DNS.
  * @param cost bcrypt's work factor, as a power of two
  */
 export function createPasswords (cost: number, atOnce = 2) {
@@ -21,14 +21,15 @@ export function createPasswords (cost: number, atOnce = 2) {
   const nobodys = `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
 
   return {
-    /** @throws INVALID_PASSWORD for one of the commonest, whatever its case; TOO_MANY_REQUESTS */
+    /** @throws INVALID_PASSWORD for one of the most common passwords, in any case; TOO_MANY_REQUESTS */
     async hash (password: string): Promise<string> {
-      if ((await commonest()).has(composed(password).toLowerCase())) throw new INVALID_PASSWORD('This password is among the first that are guessed, please choose another')
+      if ((await commonest()).has(composed(password).toLowerCase())) throw new INVALID_PASSWORD('This is a common password that is easily guessed, please choose another')
       return await inTurn(() => bcrypt.hash(digest(password), cost))
     },
 
     /**
-     * Without a hash to compare with it does the same work and says no, so that unknown users cannot be told apart.
+     * Whether a password matches. Without a hash it does the same work and returns false, so that the response time does not
+     * reveal which users exist.
      * @throws TOO_MANY_REQUESTS
      */
     async verify (password: string, hash: string | null | undefined): Promise<boolean> {
@@ -45,18 +46,18 @@ export function createPasswords (cost: number, atOnce = 2) {
 
 let common: Promise<Set<string>> | undefined
 
-/** 49,000 passwords, read with the first that is chosen. */
+/** A list of 49,000 passwords, which is read when somebody chooses a password for the first time. */
 async function commonest () {
   common ??= import('@zxcvbn-ts/language-common').then(({ dictionary }) => new Set<string>(dictionary['passwords-common']))
   return await common
 }
 
-/** bcrypt reads 72 bytes and stops at a NUL: it is given 44 characters that stand for the whole password. */
+/** bcrypt reads only 72 bytes and stops at a NUL, so it gets a SHA-256 of the whole password, in 44 characters of base64. */
 function digest (password: string) {
   return createHash('sha256').update(composed(password)).digest('base64')
 }
 
-/** However a keyboard composes a character, it is the same one. @see NIST SP 800-63B, section 5.1.1.2 */
+/** Normalizes a password, because keyboards encode the same character in different ways. @see NIST SP 800-63B, section 5.1.1.2 */
 function composed (password: string) {
   return password.normalize('NFKC')
 }

@@ -22,7 +22,7 @@ export interface ProfileRoutesOptions {
   passwords: Passwords
 }
 
-/** One's own account. The scope that registers it has authenticated `user`, and refuses guests. */
+/** The user's own account. The scope that registers it has authenticated `user` and refuses guests. */
 export const profileRoutes: FastifyPluginAsyncTypebox<ProfileRoutesOptions> =
   async function profileRoutes (app, { profiles, sessions, passwords }) {
     const prove = createProof({ profiles, passwords })
@@ -38,7 +38,7 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileRoutesOptions> =
       const proved = mustProve ? await prove(request, current_password) : undefined
       const passwordHash = password === undefined ? undefined : await passwords.hash(password)
       const profile = await profiles.change(user.id, proved, { ...changes, passwordHash })
-      // All sessions have ended, this one too: who came by cookie goes on with a new one.
+      // All sessions have ended, this one too. A user with a cookie gets a new session; a client with a token must log in again.
       if (passwordHash !== undefined && bearer === undefined) await reply.logIn(user.id, passwordHash)
       return profile
     })
@@ -77,7 +77,7 @@ export const removalRoute: FastifyPluginAsyncTypebox<Omit<ProfileRoutesOptions, 
   }
 
 function createProof ({ profiles, passwords }: Omit<ProfileRoutesOptions, 'sessions'>) {
-  /** Gives the hash of the password that was proved. Guesses count as those at the login do. */
+  /** Checks the current password and returns its hash. Wrong guesses count against the same limit as those at the login. */
   return async function prove (request: FastifyRequest, password: string | undefined) {
     if (password === undefined) throw new PASSWORD_REQUIRED()
     const { id, username } = request.user
@@ -99,8 +99,8 @@ const Change = {
   schema: {
     ...common,
     operationId: 'updateMe',
-    summary: 'Changes the account',
-    description: 'A new e-mail address, username or password needs `current_password`. A new password ends all sessions; who came by cookie gets a new one.',
+    summary: 'Changes your account',
+    description: 'A new e-mail address, username or password needs `current_password`. A new password ends all sessions; with a cookie you get a new one.',
     body: ProfileChangesSchema,
     response: answers({ 200: ProfileSchema }, [...NOT_YOU, INVALID_CREDENTIALS, INVALID_PASSWORD, INVALID_USERNAME, PASSWORD_REQUIRED, WRONG_PASSWORD, USERNAME_TAKEN])
   }
@@ -114,8 +114,8 @@ const Remove = {
   schema: {
     ...common,
     operationId: 'deleteMe',
-    summary: 'Deletes the account, its conversations and messages',
-    description: 'A conversation with others goes to its oldest member; what was said there stays, without an author. A guest needs no password, and no body.',
+    summary: 'Deletes your account with its conversations and messages',
+    description: 'A conversation with others is handed over to the member who joined first; your messages in it stay, without an author. A guest needs no password and no body.',
     body: PasswordSchema,
     response: answers({ 204: Type.Null() }, [UNAUTHORIZED, WRONG_PASSWORD, LAST_ADMIN])
   }
@@ -125,7 +125,7 @@ const ListSessions = {
   schema: {
     ...common,
     operationId: 'listSessions',
-    summary: 'Where this account is logged in, newest first',
+    summary: 'Lists the sessions of this account, newest first',
     querystring: Type.Object({
       limit: PageQuery.properties.limit,
       before: Type.Optional(Type.Integer({ ...Id, description: 'The page before the session with this id' }))
@@ -138,7 +138,7 @@ const EndSession = {
   schema: {
     ...common,
     operationId: 'endSession',
-    summary: 'Logs out there: ends a session of this account',
+    summary: 'Ends a session of this account, which signs out that device',
     params: Type.Object({ id: Id }),
     response: answers({ 204: Type.Null() }, [...NOT_YOU, SESSION_NOT_FOUND])
   }

@@ -13,7 +13,7 @@ import { mustBeFree } from './username-store.ts'
 
 export type ProfileStore = ReturnType<typeof createProfileStore>
 
-/** `passwordHash`: undefined for no change. */
+/** Changes of a profile. `passwordHash` is undefined for no change. */
 type Changes = Omit<ProfileChanges, 'password' | 'current_password'> & { passwordHash?: string | undefined }
 
 /** An account as its owner sees, changes and deletes it. */
@@ -30,7 +30,7 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>
     created_at: users.createdAt
   }
 
-  /** Of two who prove the same password at once, the second finds it changed. */
+  /** Matches only while the proved password is still the current one: of two changes at the same moment, the second fails. */
   const isProved = (userId: number, provedHash: string | undefined) =>
     and(eq(users.id, userId), provedHash === undefined ? undefined : eq(users.passwordHash, provedHash))
 
@@ -50,7 +50,7 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>
     },
 
     /**
-     * Changes a profile. A new address gets a mail, to be verified. A new password ends all sessions and all open links.
+     * Changes a profile. A new address gets a mail that asks to verify it. A new password ends all sessions and open links.
      * @param provedHash the hash of the password that was given for it
      * @throws USERNAME_TAKEN; WRONG_PASSWORD when it was changed meanwhile; UNAUTHORIZED when the account is gone
      */
@@ -65,7 +65,7 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>
           ...username !== undefined && { username, usernameKey: keyOf(username) },
           ...email !== undefined && { email, emailVerifiedAt: sql`CASE WHEN lower(${users.email}) = lower(${email}) THEN ${users.emailVerifiedAt} END` },
           passwordHash,
-          role: sql`${users.role}` // or nothing might be left to set
+          role: sql`${users.role}` // a change of nothing, since an UPDATE must set at least one column
         }).where(isProved(userId, provedHash)).returning(profile)
         if (changed === undefined) return undefined
         if (email !== undefined) await endLinksToOtherAddresses(tx, userId, email)
@@ -97,7 +97,7 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>
     }
   }
 
-  /** Why a change found no row: the account has another password now, or is gone. */
+  /** Finds out why a change matched no row: the account has another password now, or was deleted. */
   async function refuse (userId: number): Promise<never> {
     const [row] = await db.select({ id: users.id }).from(users).where(eq(users.id, userId))
     throw row === undefined ? new UNAUTHORIZED() : new WRONG_PASSWORD()

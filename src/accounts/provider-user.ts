@@ -1,9 +1,8 @@
 import { createHmac, hkdfSync } from 'node:crypto'
 
 /**
- * Gives the name under which language models' providers know a user, for the `user` field of their APIs: always the same
- * for one user, so that a provider can act against abuse, and of no use to find out who the user is. It changes with the
- * secret.
+ * Makes a pseudonym of a user for the `user` field of providers' APIs. It is always the same for one user, so that a provider
+ * can act against abuse, but does not reveal who the user is. It changes when the secret changes.
  */
 export function createProviderUser (secret: string): (userId: number) => string {
   const key = Buffer.from(hkdfSync('sha256', secret, '', 'user of a provider', 32))

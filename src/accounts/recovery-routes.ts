@@ -31,14 +31,13 @@ export const recoveryRoutes: FastifyPluginAsyncTypebox<RecoveryRoutesOptions> =
     })
   }
 
-/** From a mail's link, without what stands before it. */
-const Token = Type.String({ maxLength: 100, description: 'What follows = in the link of the mail' })
+const Token = Type.String({ maxLength: 100, description: 'The part of the link in the mail after `=`' })
 
 const Forgot = {
   config: { limit: 'entry' as const },
   schema: {
     operationId: 'forgotPassword',
-    summary: 'Mails a link to choose a new password, if somebody has verified this address',
+    summary: 'Sends a link to choose a new password, if an account has verified this address',
     tags: ['accounts'],
     body: Type.Object({ email: Email }),
     response: answers({ 200: MessageOnlySchema })
@@ -60,7 +59,7 @@ const Verify = {
   config: { limit: 'entry' as const },
   schema: {
     operationId: 'verifyEmail',
-    summary: 'Confirms that an e-mail address is the account’s',
+    summary: 'Confirms the e-mail address of an account',
     tags: ['accounts'],
     body: Type.Object({ token: Token }),
     response: answers({ 200: MessageOnlySchema }, [INVALID_LINK, EMAIL_TAKEN])
@@ -70,7 +69,7 @@ const Verify = {
 const Resend = {
   schema: {
     operationId: 'resendVerification',
-    summary: 'Mails the link that confirms the e-mail address once more, five times an hour at most',
+    summary: 'Sends the link that confirms the e-mail address again, at most five times an hour',
     tags: ['accounts'],
     security: LOGGED_IN,
     response: answers({ 200: MessageOnlySchema }, [UNAUTHORIZED, NOT_FOR_GUESTS, NOTHING_TO_VERIFY])

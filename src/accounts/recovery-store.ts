@@ -12,26 +12,26 @@ export type RecoveryStore = ReturnType<typeof createRecoveryStore>
 export type Token = Pick<typeof oneTimeTokens.$inferSelect, 'id' | 'purpose' | 'address' | 'expiresAt'> & { userId: number }
 export type Purpose = Token['purpose']
 
-/** How long a link is good for, in seconds. */
+/** How long a link is valid, in seconds. */
 const LINK_LIFETIME_SECONDS: Record<Purpose, number> = { password_reset: 60 * 60, email_verification: 24 * 60 * 60 }
 
 /**
- * Mails of one kind that an account may cause in an hour, and that an address may get in an hour, whichever accounts ask
- * for them. The kinds are counted apart, so that confirmation mails to somebody's address use up no password resets.
+ * How many mails of one kind an account may cause in an hour, and how many an address may get in an hour from all accounts.
+ * Each kind is counted separately, so that confirmation mails to somebody's address do not use up their password resets.
  */
 const MAX_MAILS_PER_HOUR = 5
 
 const isOpen = and(isNull(oneTimeTokens.usedAt), gt(oneTimeTokens.expiresAt, sql`now()`))
 
-/** An account's address, whatever its case. */
+/** Whether an account has this address, in any case. */
 const hasAddress = (address: string) => sql`lower(${users.email}) = lower(${address})`
 const isVerified = isNotNull(users.emailVerifiedAt)
 
 /**
- * Makes a token that proves who reads the mail to this address, and adds the mail, both in this transaction, which holds
- * the user's row. An address that has had its mails in this hour gets none, and the change that asks for it is made all
- * the same: otherwise an attacker who spends a stranger's five mails could keep the stranger from signing up.
- * @throws TOO_MANY_REQUESTS when the account itself has caused five in this hour
+ * Creates a token to confirm this address, and schedules the mail with it, in the caller's transaction, which has locked the
+ * user's row. If the address has already got five mails in this hour, no mail is sent, but the caller's change is still
+ * made. Otherwise an attacker who uses up the mails of a stranger's address could keep the stranger from signing up.
+ * @throws TOO_MANY_REQUESTS when the account itself has caused five mails in this hour
  */
 export async function askToVerify (tx: Transaction, userId: number, address: string): Promise<void> {
   const { byAccount, byAddress } = await secondsToWait(tx, 'email_verification', userId, address)
@@ -39,14 +39,14 @@ export async function askToVerify (tx: Transaction, userId: number, address: str
   if (byAddress === 0) await issue(tx, 'email_verification', userId, address)
 }
 
-/** Ends the links in all mails that went to an address which is no longer the user's. */
+/** Invalidates the links in mails that were sent to another address than the user has now. */
 export async function endLinksToOtherAddresses (tx: Transaction, userId: number, address: string | null): Promise<void> {
   await tx.update(oneTimeTokens).set({ usedAt: sql`now()` }).where(and(
     eq(oneTimeTokens.userId, userId), isNull(oneTimeTokens.usedAt),
     address === null ? undefined : ne(sql`lower(${oneTimeTokens.address})`, sql`lower(${address})`)))
 }
 
-/** The key of the job that looks up whose address was given for a forgotten password. */
+/** The key of the job that looks up the account for a forgotten password. */
 export const forgotKey = (address: string) => `forgot ${createHash('sha256').update(address.toLowerCase()).digest('hex')}`
 
 async function issue (tx: Transaction, purpose: Purpose, userId: number, address: string) {
@@ -57,9 +57,9 @@ async function issue (tx: Transaction, purpose: Purpose, userId: number, address
 }
 
 /**
- * Seconds until one more mail may be sent, by the account and by the address; 0: now. The caller holds the user's row,
- * then this takes a lock on the address: several that ask at once for one account or one address are counted one after
- * the other. A transaction locks one address only, and always after the user, so that no two wait for each other.
+ * Returns the seconds until the account may cause, and the address may get, one more mail; 0 for now. Requests at the same
+ * moment must not all see the same count. So the caller locks the user's row, and this function takes a lock on the address.
+ * A transaction locks only one address, and always after the user, so that no deadlock is possible.
  */
 async function secondsToWait (tx: Transaction, purpose: Purpose, userId: number, address: string) {
   await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended('mail to ' || lower(${address}), 0))`)
@@ -72,12 +72,12 @@ async function secondsToWait (tx: Transaction, purpose: Purpose, userId: number,
   }
   return {
     byAccount: await since(eq(oneTimeTokens.userId, userId)),
-    // A deleted account leaves a hash of its address: signing up and deleting in turn must not start the count anew.
+    // Count the hashed addresses of deleted accounts too. Otherwise deleting the account and signing up again would reset the count.
     byAddress: await since(sql`lower(${oneTimeTokens.address}) IN (lower(${address}), ${hashedAddress(sql`${address}`)})`)
   }
 }
 
-/** What stands for an address in the rows of a deleted account. */
+/** SQL of the hash that replaces an address in the rows of a deleted account. */
 export const hashedAddress = (address: SQL | PgColumn) => sql`encode(sha256(convert_to(lower(${address}), 'UTF8')), 'hex')`
 
 function tooMany (seconds: number) {
@@ -86,13 +86,13 @@ function tooMany (seconds: number) {
 
 export function createRecoveryStore (db: Db) {
   return {
-    /** Leaves the look-up to a job, so that asking takes the same time for an address that nobody has. */
+    /** Schedules a job that looks up the account, so that the response takes the same time whether or not there is one. */
     async forgot (address: string) {
       const mailbox = mailboxOf(address)
       await addJob(db, 'forgot', { address: mailbox }, { key: forgotKey(mailbox) })
     },
 
-    /** The job's work: sends a link to the account that has verified this address, at the address as stored there. */
+    /** Runs in that job: sends a link to the account that has verified this address, in the spelling that is stored. */
     async beginReset (address: string) {
       await db.transaction(async tx => {
         const [user] = await tx.select({ id: users.id, email: users.email }).from(users)
@@ -103,7 +103,7 @@ export function createRecoveryStore (db: Db) {
       })
     },
 
-    /** @throws NOTHING_TO_VERIFY without an address, or when it is verified; TOO_MANY_REQUESTS */
+    /** Sends the confirmation mail again. @throws NOTHING_TO_VERIFY without an address, or when it is verified; TOO_MANY_REQUESTS */
     async verifyAgain (userId: number) {
       await db.transaction(async tx => {
         const [user] = await tx.select({ email: users.email, verifiedAt: users.emailVerifiedAt }).from(users)
@@ -116,8 +116,8 @@ export function createRecoveryStore (db: Db) {
     },
 
     /**
-     * What a token stands for; undefined when it is used, expired or gone, or the user has another address now. One that
-     * resets a password is also gone while the address is not verified.
+     * Finds a valid token; undefined when it is used, expired or deleted, or the user has another address now. A token that
+     * resets a password is valid only while the address is verified.
      */
     async find (id: number) {
       const [row] = await db.select({
@@ -135,9 +135,9 @@ export function createRecoveryStore (db: Db) {
     },
 
     /**
-     * Redeems a token for a new password; with it go the user's other tokens of this kind, and all sessions. The user's
-     * row comes first, so that of two tokens at once one waits for the other. Gives the sessions that ended.
-     * @throws INVALID_LINK when it was used meanwhile, or the address is not the user's verified one any more
+     * Sets a new password with a token, which also ends the user's other tokens of this kind and all sessions. The user's
+     * row is updated first, so that two tokens at the same moment wait for each other. Returns the sessions that ended.
+     * @throws INVALID_LINK when the token was used meanwhile, or the user's verified address has changed
      */
     async resetPassword ({ id, userId, address }: Token, passwordHash: string) {
       return await db.transaction(async tx => {
@@ -152,8 +152,8 @@ export function createRecoveryStore (db: Db) {
     },
 
     /**
-     * Redeems a token for the proof that the address is the user's.
-     * @throws INVALID_LINK when it was used meanwhile, or the user has another address now; EMAIL_TAKEN
+     * Marks the user's address as verified, with a token.
+     * @throws INVALID_LINK when the token was used meanwhile, or the user has another address now; EMAIL_TAKEN
      */
     async verifyEmail ({ id, userId, address }: Token) {
       try {

@@ -11,8 +11,8 @@ export type Tokens = ReturnType<typeof createTokens>
 export type Recovery = ReturnType<typeof createRecovery>
 
 /**
- * A token is a row's id and an HMAC over what the row says: reading the database does not let anybody make one, and a mail that
- * is sent again carries the same.
+ * A token consists of a row's id and an HMAC over the row's content. Read access to the database is not enough to make one,
+ * and a mail that is sent again has the same token.
  */
 export function createTokens (secret: string, formerSecret = secret) {
   const [key, formerKey] = [secret, formerSecret].map(each => Buffer.from(hkdfSync('sha256', each, '', 'one-time tokens', 32))) as [Buffer, Buffer]
@@ -22,7 +22,7 @@ export function createTokens (secret: string, formerSecret = secret) {
 
   return {
     of: (row: Token) => `${row.id}.${proof(row).toString('base64url')}`,
-    /** Whether this is the token of the row, also one that was made before the secret was changed. */
+    /** Whether this is the token of the row. Accepts tokens that were made with the former secret. */
     proves: (token: string, row: Token) => {
       const given = Buffer.from(token.slice(token.indexOf('.') + 1), 'base64url')
       return [key, formerKey].some(by => isSameSecret(given, proof(row, by)))
@@ -32,7 +32,7 @@ export function createTokens (secret: string, formerSecret = secret) {
 
 const FORM = /^(\d{1,15})\.[\w-]{43}$/
 
-/** What the links in mails do. */
+/** Handles the links in mails. */
 export function createRecovery (recovery: RecoveryStore, tokens: Tokens, passwords: Passwords, sessions: Pick<Sessions, 'announce'>) {
   async function redeemable (token: string, purpose: Purpose) {
     const [, id] = FORM.exec(token) ?? []
@@ -42,13 +42,13 @@ export function createRecovery (recovery: RecoveryStore, tokens: Tokens, passwor
   }
 
   return {
-    /** The link is checked before the password is hashed. @throws INVALID_LINK; INVALID_PASSWORD, after which the link is still good */
+    /** Checks the link before it hashes the password, which is slow. @throws INVALID_LINK; INVALID_PASSWORD, after which the link is still valid */
     async resetPassword (token: string, password: string) {
       const row = await redeemable(token, 'password_reset')
       await sessions.announce(await recovery.resetPassword(row, await passwords.hash(password)))
     },
 
-    /** @throws INVALID_LINK; EMAIL_TAKEN when somebody else proved to have this address */
+    /** @throws INVALID_LINK; EMAIL_TAKEN when another account has verified this address */
     async verifyEmail (token: string) {
       await recovery.verifyEmail(await redeemable(token, 'email_verification'))
     }
@@ -56,8 +56,9 @@ export function createRecovery (recovery: RecoveryStore, tokens: Tokens, passwor
 }
 
 /**
- * The token stands in the fragment, which browsers send to nobody: no log, proxy or `Referer` gets it. An address that is
- * not verified may be a stranger's: such a mail contains nothing that the person who gave the address could choose.
+ * The mails. The token is in the URL's fragment, which browsers send to no server, so that it does not appear in logs,
+ * proxies or `Referer`. An unverified address may belong to a stranger, so the mail to it must not contain any text that
+ * the person who entered the address could choose.
  */
 const MAILS: Record<Purpose, { fragment: string, subject: string, text: (link: string, username: string) => string }> = {
   password_reset: {
@@ -80,12 +81,12 @@ If it was not you, there is nothing to do: the address stays unconfirmed.`
   }
 }
 
-/** Where browsers find the page, without a slash at the end. */
+/** The address of the page, without a slash at the end. */
 export function originOf ({ PUBLIC_URL, PORT }: Pick<Config, 'PUBLIC_URL' | 'PORT'>): string {
   return PUBLIC_URL?.replace(/\/$/, '') ?? `http://localhost:${PORT}`
 }
 
-/** Mails the link of a token, unless it would not be good any more. */
+/** Sends the mail with a token's link, unless the token is not valid any more. */
 export function createRecoveryMail (recovery: RecoveryStore, tokens: Tokens, send: SendMail, { PUBLIC_URL, PORT }: Pick<Config, 'PUBLIC_URL' | 'PORT'>) {
   const origin = originOf({ PUBLIC_URL, PORT })
 
@@ -95,7 +96,7 @@ export function createRecoveryMail (recovery: RecoveryStore, tokens: Tokens, sen
     const { fragment, subject, text } = MAILS[row.purpose]
     const token = tokens.of(row)
     await send({
-      // Mail servers log it: it must not give the token away.
+      // A hash: mail servers log the Message-ID, so it must not reveal the token.
       id: createHash('sha256').update(token).digest('hex').slice(0, 32),
       name: `${fragment}-${row.id}`,
       to: row.address,

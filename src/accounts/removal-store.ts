@@ -5,12 +5,12 @@ import { LAST_ADMIN } from '../errors.ts'
 import { forgotKey, hashedAddress } from './recovery-store.ts'
 import { endSessionsOf } from './sessions.ts'
 
-// How users are deleted, by themselves, by an admin, or by the daily clean-up.
+// Deletes users: at their own request, by an admin, or in the daily clean-up.
 
 /**
- * Locks the conversations of users: those that they are in, and those that they have written in. This keeps others from
- * joining a conversation that is about to be deleted, and from handing one over to a user who is. It comes before the
- * lock on the users' rows, as it does when a message is stored.
+ * Locks all conversations that these users are in or have written in. Without the locks, somebody could join a conversation
+ * that is about to be deleted, or hand one over to a user who is about to be deleted. Call it before you lock the users'
+ * rows: storing a message takes the locks in this order, and the other order could deadlock.
  */
 export async function lockConversationsOf (tx: Transaction, ids: number[]): Promise<void> {
   const isIn = inArray(conversations.id, tx.select({ id: conversationUsers.conversationId }).from(conversationUsers).where(inArray(conversationUsers.userId, ids))
@@ -19,9 +19,9 @@ export async function lockConversationsOf (tx: Transaction, ids: number[]): Prom
 }
 
 /**
- * Deletes users, whose rows and conversations the caller has locked, with all that is only theirs. A conversation with
- * others goes to its oldest member; what they said there stays, without an author. Gives the sessions that ended, to be
- * announced after the commit.
+ * Deletes users with all their data. The caller must have locked their rows and conversations. A conversation with others
+ * is handed over to the member who joined first; the deleted users' messages in it stay, without an author. Returns the
+ * sessions that ended, which the caller announces after the commit.
  */
 export async function removeLocked (tx: Transaction, ids: number[]): Promise<number[]> {
   const ended = await endSessionsOf(ids, tx)
@@ -34,9 +34,9 @@ export async function removeLocked (tx: Transaction, ids: number[]): Promise<num
 }
 
 /**
- * Nothing but the texts stays in conversations with others. What a guided bot remembers may be anybody's answers, so that
- * it forgets everything in a conversation that one of these users has written in, and starts again. A phone's or contact's
- * conversation that is over stays so, since only one of them may be unfinished.
+ * Removes everything except the texts from conversations with others. A guided bot's state may contain answers of any
+ * member, so it is deleted in all conversations in which one of these users has written, and the script starts again.
+ * A finished conversation of a phone or a contact stays finished, because only one of theirs may be unfinished.
  */
 async function forgetInConversations (tx: Transaction, ids: number[]) {
   const areTheirs = inArray(messages.userId, ids)
@@ -45,7 +45,7 @@ async function forgetInConversations (tx: Transaction, ids: number[]) {
   await tx.update(messages).set({ clientId: null, clientTextHash: null, costSoFar: null }).where(and(areTheirs, sql`(${messages.clientId} IS NOT NULL OR ${messages.clientTextHash} IS NOT NULL)`))
 }
 
-/** Of the mails of the last hour a hash of the address stays, to count against the limit by address. */
+/** Replaces the address of mails of the last hour by a hash, so that they still count against the limit for that address. */
 async function forgetMails (tx: Transaction, ids: number[]) {
   await tx.update(oneTimeTokens).set({ userId: null, usedAt: sql`coalesce(${oneTimeTokens.usedAt}, now())`, address: hashedAddress(oneTimeTokens.address) })
     .where(and(inArray(oneTimeTokens.userId, ids), sql`${oneTimeTokens.createdAt} > now() - interval '1 hour'`))
@@ -53,7 +53,7 @@ async function forgetMails (tx: Transaction, ids: number[]) {
   for (const { email } of found) await tx.execute(sql`SELECT FROM graphile_worker.remove_job(${forgotKey(email!)})`)
 }
 
-/** A contact is named by its user id, its number or both. A number that is another user's by now stays theirs. */
+/** Deletes the WhatsApp data of all addresses of these users. A number that belongs to another user by now is left out. */
 async function forgetWhatsApp (tx: Transaction, ids: number[]) {
   const { rows } = await tx.execute<{ contact: string }>(sql`
     WITH known AS (
@@ -78,8 +78,8 @@ async function forgetWhatsApp (tx: Transaction, ids: number[]) {
 }
 
 /**
- * Refuses to lock or delete the last admin who is not locked. To be asked first in a transaction: the lock makes admins
- * who are locked or deleted at the same moment, by each other say, wait for one another, so that one of them stays.
+ * Refuses to lock or delete the last admin who is not locked. Call it first in a transaction: it takes a lock, so that when
+ * two admins lock or delete each other at the same moment, the second one sees what the first one did.
  * @throws LAST_ADMIN
  */
 export async function mustNotBeLastAdmin (tx: Transaction, userId: number): Promise<void> {

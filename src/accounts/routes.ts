@@ -44,7 +44,7 @@ export const accountRoutes: FastifyPluginAsyncTypebox<{ signIn: SignIn }> =
 const Settings = {
   schema: {
     operationId: 'getSettings',
-    summary: 'What a page must know before anybody is logged in',
+    summary: 'The settings that a page needs before anybody is logged in',
     tags: ['accounts'],
     response: answers({
       200: Type.Object({ signup: Type.Enum(['open', 'closed', 'invite'], { description: 'Who may sign up: everybody, nobody, or those with an invitation' }) }, { title: 'Settings' })
@@ -56,8 +56,8 @@ const SignUp = {
   config: { limit: 'entry' as const },
   schema: {
     operationId: 'signUp',
-    summary: 'Makes an account',
-    description: 'With a guest\'s token that guest\'s own row becomes the account, its conversations with it, and the token ends.',
+    summary: 'Creates an account',
+    description: 'With a guest\'s token it upgrades that guest, who keeps their conversations; the token ends.',
     tags: ['accounts'],
     body: NewAccountSchema,
     response: answers({ 201: WelcomeSchema }, [INVALID_USERNAME, INVALID_PASSWORD, USERNAME_TAKEN, INVALID_TOKEN, SIGNUP_CLOSED, INVITATION_REQUIRED, INVALID_INVITATION])
@@ -68,7 +68,7 @@ const LogIn = {
   config: { setsCookie: true, limit: 'entry' as const },
   schema: {
     operationId: 'logIn',
-    summary: 'Begins a session, in a cookie',
+    summary: 'Begins a session and sets its cookie',
     tags: ['accounts'],
     body: CredentialsSchema,
     response: answers({ 200: WelcomeSchema }, [INVALID_CREDENTIALS, ACCOUNT_LOCKED])

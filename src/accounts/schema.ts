@@ -2,12 +2,12 @@ import { Type, type Static } from 'typebox'
 import { Id, Nullable, Text, Timestamp } from '../http/schema.ts'
 
 /**
- * What is typed to log in may be longer than any account's. It then does not match, like anything else that is wrong.
- * It is bounded all the same: NFKC takes 0.4 ms for 1,000 combining marks, and 0.5 s for 32,000.
+ * A username at login may be longer than any account's: then it simply does not match. It must still have a limit, because
+ * NFKC takes quadratic time: 0.4 ms for 1,000 combining marks, and 0.5 s for 32,000.
  */
 const MAX_TYPED_LENGTH = 1000
 
-/** 3 to 64 code points that can be seen: no control, format or line separating characters. */
+/** 3 to 64 visible code points: no control or format characters, and no line separators. */
 const Username = Type.String({
   ...Text(64, 3), pattern: /^[^\p{C}\p{Zl}\p{Zp}]*$/u.source, 'x-rule': 'may contain only visible characters'
 })
@@ -15,26 +15,26 @@ const Username = Type.String({
 /** 8 to 128 code points, any of them. */
 export const Password = Type.String({ minLength: 8, maxLength: 128 })
 
-/** The password of an account that exists, right or wrong. */
+/** A password to check. It has no minimum length, since it may be wrong. */
 const TypedPassword = Type.String({ maxLength: MAX_TYPED_LENGTH })
 
-/** With none of the characters by which a mail's header would be another one, or several. */
+/** An address without characters that could add further addresses or headers to a mail. */
 export const Email = Type.String({
   ...Text(254, 3),
   pattern: /^[^@\s\\<>(),;:"[\]]+@[^@\s\\<>(),;:"[\]]+$/.source,
   'x-rule': 'must be an e-mail address such as ann@example.com'
 })
 
-/** Neither controls nor line breaks, nor the marks that turn around the text behind them: joiners of scripts and emoji are fine. */
+/** A name without control characters, line breaks and marks that reverse the text after them. Joiners, as in emoji and some scripts, are allowed. */
 const Name = Type.String({
   ...Text(100),
   pattern: /^[^\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]*$/u.source,
   'x-rule': 'may not contain control characters, line breaks or marks that reorder text'
 })
 
-/** As it is typed: `readPhoneNumber` says whether it is one. */
+/** A phone number as typed; `readPhoneNumber` checks it. */
 const PhoneNumber = Text(40, 3)
-const Invitation = Type.String({ maxLength: 100, description: 'What follows = in the link of an invitation, where SIGNUP is `invite`' })
+const Invitation = Type.String({ maxLength: 100, description: 'The part of an invitation\'s link after `=`, if SIGNUP is `invite`' })
 
 export const NewAccountSchema = Type.Object({
   username: Username,
@@ -45,7 +45,7 @@ export const NewAccountSchema = Type.Object({
 }, { title: 'NewAccount' })
 export type NewAccount = Static<typeof NewAccountSchema>
 
-/** As typed. A mistake is answered with "does not match", without the reason. */
+/** Credentials as typed. Any mistake gets INVALID_CREDENTIALS, without the reason. */
 export const CredentialsSchema = Type.Object({
   username: Type.String({ 'x-trimmed': true, maxLength: MAX_TYPED_LENGTH }),
   password: TypedPassword
@@ -60,7 +60,7 @@ const orDigits = (schema: object) => Type.Unsafe<string>({ ...schema, type: ['st
 export const NewPasscodeSchema = Type.Object({ id: orDigits(Username), passcode: Password, invitation: Type.Optional(Invitation) }, { title: 'NewPasscode' })
 export const PasscodeSchema = Type.Object({ id: orDigits(CredentialsSchema.properties.username), passcode: TypedPassword }, { title: 'Passcode' })
 
-/** What may change; null takes it away. A new e-mail address, username or password needs the current password. */
+/** Fields to change; null removes a value. A new e-mail address, username or password needs the current password. */
 export const ProfileChangesSchema = Type.Object({
   name: Type.Optional(Nullable(Name)),
   phone_number: Type.Optional(Nullable(PhoneNumber)),
@@ -89,10 +89,10 @@ export type Profile = Static<typeof ProfileSchema>
 export const SessionSchema = Type.Object({
   id: Id,
   kind: Type.Enum(['cookie', 'access_token', 'guest']),
-  user_agent: Nullable(Type.String({ description: 'The device, as it calls itself' })),
+  user_agent: Nullable(Type.String({ description: 'The User-Agent header of the login' })),
   ip: Nullable(Type.String()),
   created_at: Timestamp,
   last_used_at: Timestamp,
   expires_at: Timestamp,
-  is_current: Type.Boolean({ description: 'Whether it is the one that asks' })
+  is_current: Type.Boolean({ description: 'Whether it is the session of this request' })
 }, { title: 'Session' })

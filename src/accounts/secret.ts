@@ -4,8 +4,8 @@ import path from 'node:path'
 import { CANNOT_START } from '../errors.ts'
 
 /**
- * The secret that signs tokens, from a file that is made at the first start and readable by its owner only, so that a
- * restart logs nobody out. Of two that start at once, both use the one that came first.
+ * Reads the secret that signs tokens from a file, so that a restart logs nobody out. The first start creates the file,
+ * readable only by its owner. If two processes start at once, both use the file that was created first.
  * @throws CANNOT_START when the folder cannot be written
  */
 export async function readOrMakeSecret (dataDir: string): Promise<string> {
@@ -23,6 +23,6 @@ export async function readOrMakeSecret (dataDir: string): Promise<string> {
 }
 
 function unlessItExists (error: NodeJS.ErrnoException) {
-  /* c8 ignore next -- takes a file system without hard links */
+  /* c8 ignore next -- needs a file system without hard links */
   if (error.code !== 'EEXIST') throw error
 }

@@ -7,9 +7,9 @@ const CHANNEL = 'sessions'
 const POLL_INTERVAL_MS = 500
 
 /**
- * Ends what a session keeps open (sockets, streams) when the session ends: at once when that is announced, and within a
- * second in any case, also when the session expired or the announcement was lost.
- * @param findAlive gives those of the given sessions that are alive
+ * Closes a session's sockets and streams when the session ends. This happens at once when the end is announced, and within
+ * a second if the session has expired or the announcement was lost.
+ * @param findAlive returns those of the given sessions that are still valid
  */
 export function createWatch (listener: Pick<Listener, 'publish' | 'subscribe'>, findAlive: (ids: number[]) => Promise<number[]>) {
   const open = new Map<number, Set<() => void>>()
@@ -23,7 +23,7 @@ export function createWatch (listener: Pick<Listener, 'publish' | 'subscribe'>, 
   async function look (which: number[]) {
     const ids = which.filter(id => open.has(id))
     if (ids.length === 0) return
-    // While the database is away nobody can tell. The next check does.
+    // While the database is unreachable, we cannot know. The next check will.
     const alive = new Set(await findAlive(ids).catch(() => ids))
     for (const id of ids) if (!alive.has(id)) for (const end of [...open.get(id) ?? []]) end()
   }

@@ -1,6 +1,6 @@
-import { and, eq, isNull, sql } from 'drizzle-orm'
+import { and, eq, isNull } from 'drizzle-orm'
 import { violates, type Db, type Transaction } from '../db/client.ts'
-import { identities, users } from '../db/tables.ts'
+import { users } from '../db/tables.ts'
 import { INVALID_TOKEN, USERNAME_TAKEN } from '../errors.ts'
 import { keyOf } from '../text/username.ts'
 import { mailboxOf } from './address.ts'
@@ -17,10 +17,6 @@ export type Within = (tx: Transaction, userId: number) => Promise<void>
 type Account = Omit<NewAccount, 'password' | 'invitation'>
 
 export function createAccountStore (db: Db, sessions: Pick<Sessions, 'announce'>) {
-  const findIdentity = db.select({ userId: identities.userId }).from(identities)
-    .where(and(eq(identities.channel, sql.placeholder('channel')), eq(identities.address, sql.placeholder('address'))))
-    .prepare('identity')
-
   return {
     /** An address that comes along gets a mail. @throws USERNAME_TAKEN, whatever the case */
     async create (account: Account, passwordHash: string, within?: Within) {
@@ -64,31 +60,6 @@ export function createAccountStore (db: Db, sessions: Pick<Sessions, 'announce'>
       }))
       await sessions.announce(ended)
       return { id: guestId, username: account.username }
-    },
-
-    /**
-     * The user who stands behind an address of a channel; made when it is seen for the first time. One who is known by a
-     * `former` address, the first of these that there is, gets this one too.
-     */
-    async identify (channel: 'phone', address: string, former: string[] = []): Promise<number> {
-      const known = await findIdentity.execute({ channel, address })
-      if (known[0] !== undefined) return known[0].userId
-      let formerUser: number | undefined
-      for (const other of former) formerUser ??= (await findIdentity.execute({ channel, address: other }))[0]?.userId
-      try {
-        return await db.transaction(async tx => {
-          let userId = formerUser
-          if (userId === undefined) {
-            const [user] = await tx.insert(users).values({ origin: channel, phoneNumber: address }).returning({ id: users.id })
-            userId = user!.id
-          }
-          await tx.insert(identities).values({ channel, address, userId })
-          return userId
-        })
-      } catch (error) {
-        if (violates(error, 'identities_channel_address_pk')) return await this.identify(channel, address)
-        throw error
-      }
     }
   }
 }

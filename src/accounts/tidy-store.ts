@@ -10,20 +10,21 @@ const BATCH_SIZE = 10_000
 /** How many users are deleted in one transaction. */
 const USER_BATCH_SIZE = 50
 
-/** For how long one may still want to know of it. */
+/** How long rows are kept after they have ended, in case somebody still looks for them. */
 const LONG_AGO = sql`now() - interval '30 days'`
 
-/** Forgets what nobody needs any more, once a day, on whichever instance. */
+/** The daily clean-up, which runs on one of the instances. */
 export function createTidyStore (db: Db) {
   return {
-    /** Has it done soon, and from then on daily. */
+    /** Schedules the first run, in 10 minutes. Each run schedules the next. */
     async begin () {
       await addJob(db, 'tidy', {}, { key: 'tidy', inSeconds: 10 * 60 })
     },
 
     /**
-     * Deletes what is over: sessions, mailed links and invitations that ended 30 days ago, what was delivered on WhatsApp,
-     * which repeats for seven days, and with `retentionDays` (0: never) the users without an account whom nobody used.
+     * Deletes sessions, links in mails and invitations that ended more than 30 days ago, and WhatsApp's inbox and ledger of
+     * that age; WhatsApp repeats webhooks for seven days, so a repeated one is still recognized. Also deletes users without
+     * an account who have not been active for `retentionDays` (0: never).
      */
     async tidy ({ retentionDays, sessions: { announce } }: { retentionDays: number, sessions: Pick<Sessions, 'announce'> }) {
       if (retentionDays > 0) await forgetUnused(sql`now() - make_interval(days => ${retentionDays})`, announce)
@@ -38,8 +39,9 @@ export function createTidyStore (db: Db) {
   }
 
   /**
-   * Deletes guests, phones and WhatsApp contacts that were not used since. They are looked for window by window, as a
-   * statement has 10 s. Users who come back in the meantime are found to be used under the locks, and stay.
+   * Deletes guests, phones and WhatsApp contacts that have not been active since. The table is searched in windows, because
+   * a statement may take 10 s at most. The condition is checked again under the locks, so that users who have come back in
+   * the meantime stay.
    */
   async function forgetUnused (since: SQL, announce: Sessions['announce']) {
     for (let last: number | undefined = 0; last !== undefined;) {
@@ -58,7 +60,7 @@ export function createTidyStore (db: Db) {
     }
   }
 
-  /** Some at a time, since there may be many, and a statement has 10 s. */
+  /** Deletes rows in batches: there may be many, and a statement may take 10 s at most. */
   async function forget (table: typeof whatsappInbox | typeof whatsappDeliveries, isOver: SQL) {
     for (;;) {
       const some = db.select({ id: table.id }).from(table).where(isOver).limit(BATCH_SIZE)
@@ -68,7 +70,7 @@ export function createTidyStore (db: Db) {
   }
 }
 
-/** Whether a user without an account was not used since: neither seen, nor logged in, nor heard of in a conversation or on WhatsApp. */
+/** Whether a user without an account has not been active since: no login, no session, no conversation and no WhatsApp message. */
 const isUnused = (since: SQL) => sql<boolean>`(
   users.username IS NULL AND users.password_hash IS NULL AND (users.is_guest OR is_contact_origin(users.origin))
   AND greatest(users.created_at, users.last_login_at) < ${since}

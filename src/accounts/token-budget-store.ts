@@ -8,18 +8,18 @@ import { BUDGET_SPENT } from '../errors.ts'
 export type Budgets = ReturnType<typeof createBudgets>
 
 /**
- * Daily budgets of tokens, by the UTC day of the database's clock: one for each user, and one that the guests of an API
- * key share. What replies cost is known when they end, so that the replies that are under way when a budget runs out,
- * three for a user at most, still come.
+ * Daily token budgets, by the UTC day of the database's clock: one for each user, and one that all guests of an API key
+ * share. The cost of a reply is known only when it ends. So replies that are running when a budget runs out, three for a
+ * user at most, are still completed.
  */
 export function createBudgets (db: Db, { BUDGET_TOKENS_PER_USER_DAY: perUser, BUDGET_TOKENS_PER_KEY_DAY: perKey }: Pick<Config, 'BUDGET_TOKENS_PER_USER_DAY' | 'BUDGET_TOKENS_PER_KEY_DAY'>) {
   return {
-    /** Whether anything limits a user, who has a budget of their own or not. If not, they need not be asked about. */
+    /** Whether a user has any budget, given whether they have one of their own. If not, `mustHaveLeft` need not be called. */
     areSet: (hasOwn: boolean) => hasOwn || perUser > 0 || perKey > 0,
 
     /**
-     * To be asked before a bot that takes its time is.
-     * @throws BUDGET_SPENT, with the seconds until the next day, when nothing is left to the user
+     * Call it before a streaming bot is asked.
+     * @throws BUDGET_SPENT, with the seconds until the next day, when the user has no tokens left
      */
     async mustHaveLeft (userId: number): Promise<void> {
       const { rows: [spent] } = await db.$client.query<{ seconds: number }>(SPENT({ user: userId, perUser, perKey }))
@@ -32,7 +32,7 @@ const spentBy = (condition: SQL) => sql`(
   SELECT coalesce(sum(${replyCosts.promptTokens}::bigint + ${replyCosts.completionTokens}), 0) FROM ${replyCosts}
   WHERE ${condition} AND ${replyCosts.createdAt} >= date_trunc('day', now(), 'UTC'))`
 
-/** A row for a user whose budget is spent. Where no budget is set, nothing is added up. */
+/** SQL that gives a row if the user's budget is spent. Without a budget, no costs are added up. */
 const SPENT = prepareQuery('budget', sql`
   SELECT ceil(extract(epoch FROM date_trunc('day', now(), 'UTC') + interval '1 day' - now()))::integer AS seconds
   FROM ${users}

@@ -4,13 +4,13 @@ import { FORMER_KEYS, users } from '../db/tables.ts'
 import { INVALID_USERNAME, USERNAME_TAKEN, USER_NOT_FOUND } from '../errors.ts'
 import { formerKeyOf, keyOf, keysOf, spaced, usernameProblem } from '../text/username.ts'
 
-/** For a WHERE: the accounts that these usernames may mean. Those made under the rule before kept the keys that it gave. */
+/** For WHERE: the accounts that these usernames may mean. Accounts from before today's rule have keys of the former rule. */
 export const isNamed = (...usernames: string[]) => inArray(users.usernameKey, usernames.flatMap(keysOf))
 
-/** For an ORDER BY: where two accounts of the rule before are one name today, the one that was typed comes first. */
+/** For ORDER BY: if two accounts from before today's rule have the same name under it, the exact spelling comes first. */
 export const typedFirst = (username: string) => desc(eq(users.usernameKey, formerKeyOf(username)))
 
-/** The ids of the accounts of these usernames. @throws USER_NOT_FOUND when there is none of one of them */
+/** Returns the ids of the accounts with these usernames. @throws USER_NOT_FOUND when one of them does not exist */
 export async function findNamed (from: Pick<Db, 'select'>, usernames: string[]): Promise<number[]> {
   if (usernames.length === 0) return []
   const rows = await from.select({ id: users.id, key: users.usernameKey }).from(users).where(isNamed(...usernames))
@@ -22,7 +22,7 @@ export async function findNamed (from: Pick<Db, 'select'>, usernames: string[]):
   })
 }
 
-/** A new username as it is stored. @throws INVALID_USERNAME */
+/** Normalizes a new username for storage. @throws INVALID_USERNAME */
 export function readUsername (username: string) {
   const stored = spaced(username)
   const problem = usernameProblem(stored)
@@ -31,8 +31,9 @@ export function readUsername (username: string) {
 }
 
 /**
- * Refuses a username that another account has. Two new accounts cannot have the same key, by a unique index; the accounts
- * of the rule before do not change, so that it is enough to look for them beforehand.
+ * Refuses a username that another account has. For new accounts a unique index does this. Accounts from before today's rule
+ * have other keys, which the index does not compare, so they are searched here; no such account is created any more, so
+ * there is no race.
  * @throws USERNAME_TAKEN
  */
 export async function mustBeFree (from: Pick<Db, 'select'>, username: string, ownId = 0) {

@@ -1,24 +1,24 @@
 import { optionsIn, WAYS, type RequestDraft, type Option, type Ways } from './options.ts'
 import { meaningOf, type ProviderRefusal } from './refusals.ts'
 
-// Not every provider takes what OpenAI takes. What one refuses is sent in another way, and what worked is remembered
-// for the model. Nothing is remembered because of an error alone.
+// Not every provider supports every option of OpenAI's API. When one refuses an option, we send it in another way or leave
+// it out. Only what then worked is remembered for the model: an error alone may have another cause.
 
-/** For how long a shorter history is kept to: a model may get a larger window. In milliseconds. */
+/** How long we keep to a shorter history, in milliseconds. Later the model may have a larger context window. */
 const CONTEXT_KEPT_MS = 60 * 60 * 1000
 
-/** What was learnt of a model: the ways that worked, and how many tokens of prompt and history fitted. */
+/** What is known of a model: how to send each option, and how many tokens of prompt and history fit. */
 interface Learnt { ways: Map<Option, number>, context?: { tokens: number, until: number } }
 
 export type Knowledge = ReturnType<typeof createKnowledge>
 export type Adaptation = ReturnType<Knowledge['adapt']>
 
-/** What the models of one provider were found to take. */
+/** Remembers what each model of one provider accepts. */
 export function createKnowledge () {
   const learnt = new Map<string, Learnt>()
 
   return {
-    /** How many tokens of prompt and history fitted, after a longer one did not; undefined where none was refused lately. */
+    /** How many tokens of prompt and history fit; undefined unless a longer history was refused within the last hour. */
     contextOf (model: string): number | undefined {
       const context = learnt.get(model)?.context
       return context !== undefined && context.until > Date.now() ? context.tokens : undefined
@@ -28,7 +28,7 @@ export function createKnowledge () {
       learnt.set(model, { ways: new Map(), ...learnt.get(model), context: { tokens, until: Date.now() + CONTEXT_KEPT_MS } })
     },
 
-    /** How the options of one request are sent, from what was learnt on; each refusal may change it. */
+    /** Decides how the options of one request are sent. It starts with what is known of the model; each refusal may change it. */
     adapt (draft: RequestDraft) {
       const { model } = draft
       const known: Ways = learnt.get(model)?.ways ?? new Map()
@@ -42,18 +42,19 @@ export function createKnowledge () {
 
         options: () => optionsIn(draft, ways),
 
-        /** Sends otherwise what was refused. False when there is no other way. */
+        /** Chooses another way to send what was refused. False when there is none. */
         change (refusal: ProviderRefusal): boolean {
           const meaning = meaningOf(refusal, optionsIn(draft, ways))
           if (meaning.kind === 'options' && meaning.options.length > 0) return tryNext(meaning.options, refusal)
           if (meaning.kind !== 'value') return isAboutRequest(refusal) && forget()
-          // A limit of the answer that is too high is a mistake in the settings; without it the answer might cost a lot.
+          // If the limit on the answer's length is too high, the settings are wrong. Do not drop it: an answer without a
+          // limit might cost a lot.
           isForOnce = true
           const others = meaning.options.filter(option => option !== 'max_tokens')
           return others.length > 0 && tryNext(others, refusal)
         },
 
-        /** The provider has answered: these ways work. */
+        /** Call it when the provider has answered: remembers these ways. */
         worked () {
           if (isForOnce) return
           const unusual = new Map([...ways].filter(([, way]) => way > 0))
@@ -61,19 +62,20 @@ export function createKnowledge () {
         }
       }
 
-      /** An option that is refused was sent, so that at least its last way, which leaves it out, has not been tried. */
+      /** There always is a next way: a refused option was sent, so its last way, which leaves it out, has not been tried. */
       function tryNext (options: Option[], refusal: ProviderRefusal): true {
         for (const option of options) {
           const done = tried.get(option) ?? new Set()
           tried.set(option, done.add(ways.get(option) ?? 0))
-          // Some servers accept a role that they do not know, and lose what it says. So it is tried only where it is known.
+          // The other way to send the system prompt is the role `developer`. Some servers accept an unknown role and then
+          // ignore its message, so we try it only if the refusal mentions that role.
           if (option === 'system' && !/developer|messages\[0\]\.role/.test(`${refusal.text} ${refusal.names.join(' ')}`)) done.add(1)
           ways.set(option, Array.from({ length: WAYS[option] }, (_, way) => way).find(way => !done.has(way))!)
         }
         return true
       }
 
-      /** What was learnt may be why the request is refused: it is sent as if nothing was known, once. */
+      /** Sends the request once more as if nothing was known: what we remembered may be outdated and cause the refusal. */
       function forget (): boolean {
         if (hasForgotten || known.size === 0) return false
         hasForgotten = true

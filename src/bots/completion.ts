@@ -2,24 +2,24 @@ import type { ProviderPiece } from './bot.ts'
 import type { Reader, ReadPieces } from './event-stream.ts'
 import type { ThoughtFilter } from './thoughts.ts'
 
-// What an answer looks like, from everything that says that it speaks like OpenAI: in pieces or whole.
+// Reads chat completions, streamed or whole, in all the variants that OpenAI-compatible servers send.
 
-/** An error that came in an answer whose status said that all is well. */
+/** An error inside an answer with a successful status. `isLate`: it came after some text. */
 export interface ReportedError { body: unknown, isLate: boolean }
 
 interface Says {
   thoughts: ThoughtFilter
   /** Called once, with the first event of a completion. */
   begins: () => void
-  /** The error for what was reported, before or (`isLate`) after some text. */
+  /** Makes the error for one that the provider reported. */
   reported: (error: ReportedError) => Error
-  /** The error for a filter that let nothing of the answer through; `isLate`: after the model has thought. */
+  /** Makes the error for an answer of which a content filter let no text through. `isLate`: the model had sent reasoning before. */
   filtered: (isLate: boolean) => Error
-  /** The error for an answer that cannot be used: what is wrong, and how it began. */
+  /** Makes the error for an answer that cannot be used, from what is wrong and the beginning of the answer. */
   unusable: (code: 'BOT_BROKE_OFF' | 'BOT_NONSENSE', what: string, head: string) => Error
 }
 
-/** Reads the events of one answer, or all of it as the only event. */
+/** Reads one answer, event by event; an answer that was not streamed is a single event. */
 export function createCompletionReader ({ thoughts, begins, reported, filtered, unusable }: Says): Reader<ProviderPiece> {
   let isCompletion = false
   let hasText = false
@@ -72,7 +72,7 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
     read,
 
     end (isOver, head) {
-      if (!isOver) throw unusable(isCompletion ? 'BOT_BROKE_OFF' : 'BOT_NONSENSE', 'The answer came to no end', isCompletion ? '' : head)
+      if (!isOver) throw unusable(isCompletion ? 'BOT_BROKE_OFF' : 'BOT_NONSENSE', 'The answer ended without a finish_reason or [DONE]', isCompletion ? '' : head)
       return finish === '' ? thoughts.end(false) : []
     },
 
@@ -87,7 +87,7 @@ type Fields = Record<string, unknown>
 
 const fieldsOf = (value: unknown): Fields => typeof value === 'object' && value !== null ? value as Fields : {}
 
-/** The fields of a completion, or of what Ollama calls one in its own API. */
+/** The fields of a completion. A message of Ollama's own API is converted to one. */
 function completionIn (event: unknown): Fields {
   const fields = fieldsOf(event)
   const { choices, message, done, done_reason: reason, prompt_eval_count: promptTokens, eval_count: tokens } = fields
@@ -96,11 +96,11 @@ function completionIn (event: unknown): Fields {
   return { choices: [choice], usage: { prompt_tokens: promptTokens, completion_tokens: tokens } }
 }
 
-/** Text, and what the model thinks, in a choice: of a chunk, or of a whole answer. */
+/** The text and the reasoning in a choice, of a chunk or of a whole answer. */
 function saidIn (choice: Fields) {
   const delta = fieldsOf(choice['delta'])
   const message = fieldsOf(choice['message'])
-  // A few send the whole message with every piece: what is in both is the piece.
+  // A few servers send the whole message so far beside each `delta`. Then the delta is the new piece.
   const from = ['content', 'reasoning_content', 'reasoning', 'refusal'].some(field => ['string', 'number'].includes(typeof delta[field]) || Array.isArray(delta[field])) ? delta : message
   const { text, reasoning } = partsIn(from['content'] ?? choice['text'])
   const refusal = typeof from['refusal'] === 'string' ? from['refusal'] : ''
@@ -111,7 +111,7 @@ function saidIn (choice: Fields) {
   return isThought ? { text: '', reasoning: said.reasoning + said.text } : said
 }
 
-/** Content is a text, or a list of parts, some of which are what the model thinks. */
+/** Content is a string or a list of parts, some of which are reasoning. */
 function partsIn (content: unknown): { text: string, reasoning: string } {
   if (typeof content === 'string' || typeof content === 'number') return { text: String(content), reasoning: '' }
   const said = { text: '', reasoning: '' }
@@ -143,13 +143,13 @@ function costIn (usage: unknown): ProviderPiece | undefined {
   return isSaid ? { usage: { promptTokens, completionTokens } } : undefined
 }
 
-/** What an event reports as an error, in whichever shape; undefined where it reports none. An empty error is none. */
+/** The error that an event reports, in whichever shape; undefined if it reports none. An empty error counts as none. */
 function errorIn (event: unknown, name = ''): unknown {
   if (Array.isArray(event)) return event.map(each => errorIn(each, name)).find(error => error !== undefined)
   if (typeof event !== 'object' || event === null) return name === 'error' && !isEmpty(event) ? event : undefined
   const { error, errors, choices, object, type, detail, message, code, done } = event as Fields
   if (!isEmpty(error)) return event
-  // Some report it beside an empty list of choices.
+  // Some servers report an error beside an empty list of choices.
   const { status_code: status } = fieldsOf((event as Fields)['base_resp'])
   const { blockReason } = fieldsOf((event as Fields)['promptFeedback'])
   if (!isEmpty(blockReason)) return { code: 'content_filter', message: blockReason }
@@ -168,7 +168,7 @@ function isEmpty (value: unknown): boolean {
   return value === undefined || value === null || value === false || value === '' || value === 0 || value === '0'
 }
 
-/** The status that a reported error stands for, 0 where it says none. Some send it in `code`, some in `status`. */
+/** The HTTP status that a reported error stands for, or 0. Some servers send it in `code`, some in `status`. */
 export function statusIn (error: unknown): number {
   const { error: inner, code, status, status_code: statusCode, type } = fieldsOf(error)
   const own = [code, status, statusCode].map(Number).find(number => number >= 400 && number < 600)

@@ -1,17 +1,17 @@
 import { failure } from './bot.ts'
 
-/** An event of a stream, or (`isWhole`) all of an answer that is none, parsed. */
+/** An event of a stream, or (`isWhole`) a whole answer, parsed. */
 export interface Event { data: unknown, name: string, isWhole: boolean }
 
-/** No event is longer, in UTF-16 units. */
+/** The longest event or line, in UTF-16 units. */
 export const MAX_EVENT_LENGTH = 1024 * 1024
 
 export const isEnd = (data: unknown) => typeof data === 'string' && /^\s*"?\[DONE\]"?\s*$/i.test(data)
 
 /**
- * The events in the chunks of text, whatever cuts them. Comments, and events whose data is empty, are none. Beyond the
- * standard: `[DONE]` needs no end of its line, events need no empty line between them if each is one JSON text, `error:` in
- * place of `data:` is an event of that name, and so is JSON that stands there without either.
+ * Parses server-sent events out of chunks of text, which may be cut anywhere. Comments and events without data are left out.
+ * It accepts more than the standard does: `[DONE]` without the end of its line, events without an empty line between them if
+ * each is one JSON text, `error:` in place of `data:` as an event of that name, and JSON without either in front.
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
 export function createEventReader () {
@@ -63,9 +63,9 @@ function isJson (text: string) {
   }
 }
 
-/** Lines end in CR, LF or both, which a chunk may tear apart. The last one, and the event in it, ends with the stream. */
+/** Splits chunks of text into lines, which end in CR, LF or CRLF, also where a chunk ends between the two. The end of the stream ends the last line and the event in it. */
 export function createLineReader () {
-  let begun: string[] = [] // joined only when the line ends: it may come one byte at a time
+  let begun: string[] = [] // joined only when the line ends, since it may arrive one byte at a time
   let length = 0
   let isAfterReturn = false
 

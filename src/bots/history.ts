@@ -8,11 +8,11 @@ export interface Line { role: 'user' | 'assistant', content: string }
 /** The part of a conversation that is sent to a model. */
 export interface History {
   lines: Line[]
-  /** The turns in the lines, the one of them that is the question, and whether names stand before what others said. */
+  /** The turns in the lines, the one of them that is the question, and whether the lines begin with the speakers' names. */
   turns: Turn[]
   question: Turn | undefined
   isGroup: boolean
-  /** What the turns cost, in tokens, as far as they were counted: one that is over the budget by itself costs at least this. */
+  /** The tokens of the turns. Counting stops at the budget, so a question that is over it costs at least this much. */
   tokens: number
   /** Whether it holds more than the question, so that a smaller budget makes it shorter. */
   isLonger: boolean
@@ -20,13 +20,16 @@ export interface History {
 
 type Count = typeof countTokens
 
-/** What each turn costs beside its words, as OpenAI counts. */
+/** Tokens that each turn costs in addition to its text, as OpenAI counts. */
 const TOKENS_PER_TURN = 4
 
-/** The tokenizer's work grows with the square of a run of letters: 100,000 emoji in one piece would take it a minute. */
+/**
+ * Texts are counted in slices of this length, in UTF-16 units. The tokenizer takes quadratic time for a run of letters
+ * without a space: 100,000 emoji at once would take a minute.
+ */
 const SLICE_LENGTH = 500
 
-/** How many slices are counted, a few milliseconds, before others get their turn. */
+/** How many slices are counted, which takes a few milliseconds, before we yield to the event loop. */
 const SLICES_BETWEEN_PAUSES = 20
 
 /**
@@ -50,9 +53,9 @@ export function linesOf (turns: Turn[], me: string, isGroup = isGroupOf(turns, m
 }
 
 /**
- * As much of a conversation as `budget` tokens reach, as `linesOf` gives it. The question, which is the last turn of a
- * user, always goes in; then the turns after it, which are other bots' replies to it, then the turns before it, newest
- * first. A turn goes in whole or not at all.
+ * Chooses as many turns of a conversation as fit into `budget` tokens, and turns them into lines (see `linesOf`). The
+ * question, which is a user's last turn, is always included. Then come the turns after it, which are other bots' replies
+ * to it, then the turns before it, newest first. A turn is included whole or not at all.
  */
 export async function fit (turns: Turn[], budget: number, me: string, count: Count): Promise<History> {
   const isGroup = isGroupOf(turns, me)
@@ -67,7 +70,7 @@ export async function fit (turns: Turn[], budget: number, me: string, count: Cou
   let [from, to] = [question, question + 1]
   left -= await costOf(question)
   while (to < end && await fits(to)) to++
-  // A reply to the question that does not fit says that nothing more does.
+  // If a reply to the question does not fit, the turns before the question are left out too: the history has no gaps.
   if (to === end) while (from > 0 && await fits(from - 1)) from--
   while (from < question && isMine(spoken[from]!, me)) from++
   const chosen = spoken.slice(from, to)
@@ -86,7 +89,7 @@ export async function fit (turns: Turn[], budget: number, me: string, count: Cou
   }
 }
 
-/** How many tokens a text has. */
+/** Counts the tokens of a text. */
 export const countIn = async (text: string, count: Count) => await tokensIn(text, Infinity, count, createBreath())
 
 export const isMine = ({ sender, name }: Turn, me: string) => sender === 'bot' && (name === null || name === me)
@@ -105,10 +108,10 @@ export async function tokensInAll (texts: string[], count: typeof countTokens, f
   return tokens
 }
 
-/** A guess at the tokens of a text that takes no time: English has about four characters to a token. */
+/** Estimates the tokens of a text without counting them: English has about four characters to a token. */
 export const roughTokensIn = (text: string) => TOKENS_PER_TURN + Math.ceil(text.length / 4)
 
-/** Counts no further than `most`. A word that two slices share counts once more. */
+/** Counts the tokens of a text, and stops after `most`. A word that is cut by the end of a slice may count one token more. */
 async function tokensIn (text: string, most: number, count: Count, breathe: () => Promise<void> | undefined) {
   let tokens = 0
   for (let at = 0; at < text.length && tokens <= most; at += SLICE_LENGTH) {
@@ -124,5 +127,5 @@ function createBreath () {
   return () => ++slices % SLICES_BETWEEN_PAUSES === 0 ? pause() : undefined
 }
 
-/** `<|endoftext|>` in a message is what somebody wrote. */
+/** Treats `<|endoftext|>` and the like in a message as ordinary text, not as a special token. */
 const AS_TEXT = { disallowedSpecial: new Set<string>() }

@@ -1,19 +1,19 @@
 import type { Option } from './options.ts'
 
-// What providers mean when they refuse a request. Each says it in words and a shape of its own, so that we look for
-// codes, names of parameters and several wordings. Whatever repeats our request is not looked at: a message of a user
-// may say anything.
+// Classifies the errors with which providers refuse a request. Each provider has its own wording and JSON shape, so we look
+// for error codes, names of parameters and known phrases. Fields that repeat our request are skipped: they contain what
+// users wrote, which may look like any of these phrases.
 
-/** A refusal: its status (0: none is known), its words as one text, and the parameters that it names apart from them. */
+/** A refusal: its HTTP status (0 if unknown), all its texts as one, and the parameters that it names in fields of their own. */
 export interface ProviderRefusal { status: number, text: string, names: string[] }
 
 /**
- * `context`: the request is too long for the model. `content`: a filter refuses what a message says. `options`: these
- * are not supported. `value`: one is, but not with this value. `other`: none of these.
+ * `context`: the request is too long for the model. `content`: a content filter refuses a message. `options`: these
+ * options are not supported. `value`: they are supported, but not with these values. `other`: none of these.
  */
 export type Meaning = { kind: 'context' | 'content' | 'other' } | { kind: 'options' | 'value', options: Option[] }
 
-/** No more of a refusal is looked at, in UTF-16 units. */
+/** How much of a refusal is read, in UTF-16 units. */
 const MAX_TEXT_LENGTH = 4000
 const MAX_DEPTH = 8
 
@@ -37,13 +37,13 @@ export function readRefusal (status: number, body: unknown): ProviderRefusal {
     if (typeof value !== 'object' || value === null || ('role' in value && 'content' in value)) return
     for (const [name, each] of Object.entries(value)) {
       if (ECHOES.has(name)) continue
-      // Some validators list what is wrong by the field's name: {"stream_options": ["Unknown field."]}
+      // Some validators use the field's name as the key: {"stream_options": ["Unknown field."]}
       if (optionIn(name).length > 0 && UNSUPPORTED.test(JSON.stringify(each).slice(0, MAX_TEXT_LENGTH))) names.push(name)
       collect(each, Array.isArray(value) ? key : name, depth + 1)
     }
   }
 
-  /** Gateways pass on what the provider behind them said as a text of JSON. */
+  /** Gateways pass on the error of the provider behind them as JSON inside a string. */
   function collectText (text: string, key: string, depth: number): void {
     const inner = /^\s*[{[]/.test(text) ? parsed(text) : undefined
     if (inner !== undefined) return collect(inner, key, depth + 1)
@@ -57,7 +57,7 @@ function parsed (text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    return undefined // it is text
+    return undefined // plain text
   }
 }
 
@@ -71,7 +71,7 @@ const CONTEXT = new RegExp([
   'tokens? must be reduced', 'token limit', 'request too large', 'string_above_max_length', 'string too long', 'payload too large', 'request entity too large'
 ].join('|'), 'i')
 
-/** A busy provider speaks of tokens too: those of a minute. Only a request that would never do is too long. */
+/** Rate limits are also given in tokens (a minute). Only these phrases say that the request would be too long at any time. */
 const TOO_LARGE_AT_ALL = /request too large|(message|prompt|input)( size)? (and try again|must be reduced)|tokens must be reduced|reduce your (message|prompt|input)/i
 
 const CONTENT = new RegExp([
@@ -83,17 +83,17 @@ const CONTENT = new RegExp([
   '(invalid|unsupported|corrupt(ed)?)[ _](image|file|document|pdf|attachment|audio|video)', 'image_parse', '(image|file|document|pdf|attachment|audio|video).{0,30}(could not|couldn.t|cannot|can.t) be (read|processed|parsed|decoded|downloaded|opened|loaded)'
 ].join('|'), 'i')
 
-/** That something is not known, or not to be had, whatever it is. */
+/** Phrases for something that is unknown or not supported. */
 const UNSUPPORTED = new RegExp([
   '(not|n.t|cannot|never|no longer)\\s+(yet |be |been |both |currently |a |an |is |to ){0,2}(support|allow|permit|recogni[sz]|accept|implement|enabl|avail|known|expect|valid|defined|set|used|specified|provided|combined|exist)',
   'un(support|known|recogni[sz]|expect|permitted)', '(extra|additional)[ _](input|field|propert|param|arg|forbidden|key)', 'extra_forbidden', 'invalid[ _](param|argument|field|name|role)',
   'forbidden', 'disabled', '(to|must) be absent', 'only allowed', 'no such', 'deprecated', 'verified', '(must|should|has to|needs to) be (false|removed|omitted|unset|null)', '\\b(remove|omit|unset)\\b', 'only (the )?(default|support|non)', 'only .{0,20}false', 'non-stream', 'no(t a)? (valid|parameter|field)', '不支持', '未知'
 ].join('|'), 'i')
 
-/** That a value is out of the range that is allowed. */
+/** Phrases for a value that is out of range. */
 const RANGE = /too (large|big|high|great|small|low|many)|(less|greater|larger|smaller|more|fewer|lower|higher) than|at (most|least)|maximum|minimum|exceed|range|between|[<>≤≥]=? ?\d|_(above|below)_|limit (of|is)/i
 
-/** Where a text names an option; what it lists as allowed does not count. */
+/** How a text names an option. Lists of allowed values are removed before (see `ALLOWED`). */
 const MENTIONS: Array<[Option, RegExp]> = [
   ['stream_options', /stream[_ ]?options|include_usage/i],
   ['temperature', /\btemperature\b/i],
@@ -103,8 +103,8 @@ const MENTIONS: Array<[Option, RegExp]> = [
 ]
 
 /**
- * Where a text names an option as one does in code, so that it is about the option whatever its words are. Of the limit of
- * the answer a text has to say that it is not supported: it is named in errors about other limits, too.
+ * Matches the name of an option written as in code. A text with such a name is about the option, whatever else it says. A
+ * limit of the answer is not listed: errors about other limits name it, too.
  */
 const IDENTIFIERS: Array<[Option, RegExp]> = [
   ['stream_options', /stream_options|include_usage/i],
@@ -113,24 +113,24 @@ const IDENTIFIERS: Array<[Option, RegExp]> = [
   ['stream', /["'`“#/.]stream["'`”]|\b(propert(y|ies)|fields?|param(eter)?s?|arguments?|keys?)\W{1,3}stream\b/i]
 ]
 
-/** Statuses by which a server says that the request itself is wrong. */
+/** Statuses that blame the request itself. */
 const ABOUT_REQUEST = [400, 405, 415, 422, 501]
 
-/** Templates of models say which roles may follow each other. Ours do, unless the system role counts as one of them. */
+/** Chat templates restrict which roles may follow each other. Our messages alternate, so such an error means the system role. */
 const ROLE = /system[ _]?(role|prompt|message|instruction)|roles?\W{1,3}(of )?\W?(system|developer)|(system|developer)\W{1,3}(role|instruction|message)|support '?(system|developer)|\broles?\b.{0,80}(alternat|support|allow|user)|alternat.{0,60}(user|role|multiturn)|(multiturn|roles?).{0,40}alternat|messages?\W{1,2}0\W{1,2}role|(first|start|begin).{0,40}['"`]?user\b|(invalid|unexpected|unknown|unsupported) role|variant\W{1,3}(system|developer)/i
 const ALLOWED = /\b(allowed|supported|valid|known|permitted|accepted|expected|available)\W+(\w+\W+){0,2}?(are|include)\b.*|\bexpected (one|any) of\b.*|\b(allowed|supported|valid|known|permitted|accepted|available)( \w+){0,2}:.*/gi
-/** That a text is about the limit of the answer, from its beginning on. */
+/** Matches a text that begins with the name of the limit on the answer's length. */
 const LIMIT = /^[^\w\n\r\u2028\u2029]*(invalid )?\W?max_?(completion_?)?tokens\b/im
 const UNNAMED = /(unknown|unrecogni[sz]ed|unexpected|unsupported|extra|additional)\W+(\w+\W+){0,2}?(param|field|argument|input|propert|option)/i
 
-/** What a refusal means to a request that has these options. */
+/** Classifies the refusal of a request that was sent with these options. */
 export function meaningOf ({ status, text, names }: ProviderRefusal, sent: ReadonlySet<Option>): Meaning {
   if ([401, 402, 407].includes(status)) return { kind: 'other' }
   const isBusy = status === 429 || status === 503 || status === 529
   if (isBusy) return { kind: TOO_LARGE_AT_ALL.test(text) ? 'context' : 'other' }
   const named = [...new Set(names.flatMap(optionIn))].filter(option => sent.has(option))
   const isOutOfRange = RANGE.test(text)
-  // A limit that is too high is said in terms of the window, too: a shorter history would not help.
+  // An answer limit that is too high is often reported in terms of the context window. A shorter history would not help then.
   const isLimit = sent.has('max_tokens') && !text.includes('context_length_exceeded') && (named.includes('max_tokens') || LIMIT.test(text))
   if (isLimit && isOutOfRange) return { kind: 'value', options: ['max_tokens'] }
   if (status === 413 || status === 414 || (CONTEXT.test(text) && !isLimit)) return { kind: 'context' }
@@ -146,7 +146,7 @@ export function meaningOf ({ status, text, names }: ProviderRefusal, sent: Reado
   return inCode.length > 0 ? { kind: 'options', options: inCode } : { kind: 'other' }
 }
 
-/** `messages[0].role`, `body.stream_options.include_usage`, `#/user`. */
+/** The option that the name of a parameter means, such as `messages[0].role`, `body.stream_options.include_usage` or `#/user`. */
 function optionIn (name: string): Option[] {
   const parts = name.split(/[^A-Za-z_]+/)
   const found = parts.flatMap((part): Option[] => {
@@ -157,7 +157,7 @@ function optionIn (name: string): Option[] {
   return found.slice(0, 1)
 }
 
-/** The options that stand in a sentence that says that something is not supported, or else anywhere in such a text. */
+/** The options named in sentences that say that something is not supported; if there are none, those named anywhere in the text. */
 function mentioned (text: string, sent: ReadonlySet<Option>): Option[] {
   const sentences = text.split(/(?<=[.!?;])\s+|\n/)
   const inSentence = sentences.filter(sentence => UNSUPPORTED.test(sentence)).flatMap(sentence => optionsOf(sentence.replaceAll(ALLOWED, ''), sent))
@@ -169,7 +169,7 @@ function optionsOf (text: string, sent: ReadonlySet<Option>) {
   return found.includes('stream_options') ? found.filter(option => option !== 'stream') : found
 }
 
-/** What a provider most likely means that names nothing. */
+/** The options that a provider most likely means when it names none. */
 function unnamed (sent: ReadonlySet<Option>): Option[] {
   const light = (['stream_options', 'temperature', 'user'] as const).filter(option => sent.has(option))
   return light.length > 0 ? light : (['max_tokens'] as const).filter(option => sent.has(option))

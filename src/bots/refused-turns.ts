@@ -1,25 +1,25 @@
 import type { Turn } from './bot.ts'
 import { isMine, type History } from './history.ts'
 
-/** How often a part of a history is asked with, at most, to find the turns of it that are refused. */
+/** How many requests we make at most to find the turns that are refused. */
 const MAX_TRIALS = 16
 
 /**
- * Finds the turns of a history that a content filter refuses. A provider says only that there is one, so that the
- * history is asked with in parts: the question alone, then half of what is in doubt with it, until one turn is left.
- * That turn is left out, and the whole rest is asked with.
+ * Finds the turns of a history that a provider's content filter refuses. The provider does not say which turn it is, so
+ * we search by bisection: first we send the question alone, then the question with half of the turns in doubt, until one
+ * turn is left. Then the whole history is sent without that turn. If it is refused again, the search goes on for the next.
  */
 export function createRefusedTurns (me: string) {
   const found: Turn[] = []
-  /** The turns in the order in which they are tried. The first `accepted` are known to pass together, the first `refused` are not. */
+  /** The turns in the order in which they are tried. The first `accepted` of them pass together; the first `refused` do not. */
   let order: Turn[] = []
   let accepted = 0
   let refused = 0
   let trials = 0
-  /** How many turns the request has, if it is a part only. */
+  /** How many turns the next request has; undefined for all that were not found. */
   let size: number | undefined
 
-  /** The next part to ask with; undefined for the whole history without what was found. */
+  /** Chooses the size of the next request. */
   function next (): void {
     trials++
     if (trials >= MAX_TRIALS) size = accepted
@@ -31,16 +31,16 @@ export function createRefusedTurns (me: string) {
   }
 
   return {
-    /** What is refused, as far as it was found. */
+    /** The turns found so far that are refused. */
     found: found as readonly Turn[],
 
-    /** Whether the request is only to find out, so that its answer is none. */
+    /** Whether the next request is only a step of the search, so that its answer is not shown. */
     get isTrial (): boolean { return size !== undefined && trials < MAX_TRIALS },
 
-    /** The turns to ask with, of a history that was read without those that were found; undefined for all of it. */
+    /** The turns to send, of a history without those in `found`; undefined for all of them. */
     get part (): ReadonlySet<Turn> | undefined { return size === undefined ? undefined : new Set(order.slice(0, size)) },
 
-    /** The request was refused, which had this history or a part of it. False when it is the question that is refused. */
+    /** Call it when a request with this history, or a part of it, was refused. False when the question itself is refused. */
     refuse (history: History): boolean {
       if (size === 1 || !history.isLonger) return false
       if (size === undefined) {
@@ -54,13 +54,13 @@ export function createRefusedTurns (me: string) {
       return true
     },
 
-    /** The trial was accepted. */
+    /** Call it when a trial was accepted. */
     accept () {
       accepted = size!
       next()
     },
 
-    /** The history has become a shorter one: it begins anew, without what was found. */
+    /** Call it when the history has become shorter: the search starts again, and `found` stays. */
     reset () {
       accepted = 0
       size = undefined
@@ -69,8 +69,8 @@ export function createRefusedTurns (me: string) {
 }
 
 /**
- * The question, what others said to it, then the turns before it, the newest first, each of somebody else's before the
- * bot's answers to it, since these have no place in a history without it.
+ * The order in which turns are tried: the question, the turns after it, then the turns before it, newest first. A user's
+ * turn comes before the bot's answers to it, because these would be left out of a history without it.
  */
 function orderOf ({ turns, question }: History, me: string): Turn[] {
   const at = turns.indexOf(question!)

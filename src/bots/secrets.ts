@@ -1,13 +1,13 @@
-/** A shorter secret, such as a placeholder for a server that wants none, is left out only where it stands as a whole word. */
+/** A shorter secret, such as a placeholder for a server that needs no key, is removed only where it is a whole word. */
 const MIN_SECRET_LENGTH = 8
 
-/** So many characters of a secret in a row give it away; fewer do where the rest is masked, as in `sk-ab***yz`. */
+/** A word with this many consecutive characters of a secret is removed. Fewer are enough where the word is masked, as in `sk-ab***yz`. */
 const REVEALING_LENGTH = 6
 const REVEALING_LENGTH_IF_MASKED = 3
 
 /**
- * Makes a function that removes secrets from a text for the log: whole, in part, masked, or encoded for a URL, for JSON,
- * for HTML or in base64.
+ * Makes a function that removes secrets from a text before it is logged, also where the text has only a part of a secret,
+ * or masks or encodes it (for a URL, JSON or HTML, in base64 or hexadecimal).
  */
 export function createRedaction (secrets: string[]) {
   const long = secrets.filter(secret => secret.length >= MIN_SECRET_LENGTH)
@@ -23,7 +23,7 @@ export function createRedaction (secrets: string[]) {
   }
 }
 
-/** Base64 depends on where in its group of three bytes the secret begins. */
+/** A secret as it may stand in a text. Base64 has three forms, since it depends on where in a group of three bytes the secret begins. */
 function formsOf (secret: string) {
   const base64 = [0, 1, 2].map(before => Buffer.from(' '.repeat(before) + secret).toString('base64').slice(before === 0 ? 0 : 4).replace(/.?={0,2}$/, ''))
   return [secret, ...base64, ...base64.map(form => form.replaceAll('+', '-').replaceAll('/', '_')), Buffer.from(secret).toString('hex')]

@@ -1,39 +1,25 @@
 import type { ProviderPiece } from './bot.ts'
+import { CLOSE, MAX_TAG_LENGTH, TAGS, tagIn, tornAt } from './thought-tags.ts'
 
-// Models that think aloud mark it in their text, each family with tags of its own. Some templates write the opening tag
-// into the prompt, so that only the closing one comes.
+// Separates a model's reasoning ("thoughts") from its answer, where the provider sends both in one text. Each family of
+// models marks its reasoning with its own pair of tags. Some chat templates put the opening tag into the prompt: then the
+// answer begins inside the reasoning, and only the closing tag arrives.
 
-const TAGS: Array<[open: string, close: string]> = [
-  ...['think', 'thinking', 'thought', 'thoughts', 'reason', 'reasoning', 'analysis', 'scratchpad', 'seed:think', 'mm:think', 'longcat_think'].map((tag): [string, string] => [`<${tag}>`, `</${tag}>`]),
-  ['[think]', '[/think]'],
-  ['◁think▷', '◁/think▷'],
-  ['<|begin_of_thought|>', '<|end_of_thought|>'],
-  ['<|channel|>analysis<|message|>', '<|channel|>final<|message|>'],
-  ['<|start|>assistant<|channel|>analysis<|message|>', '<|channel|>final<|message|>'],
-  ['<|channel>thought', '<channel|>'],
-  ['<unused94>', '<unused95>']
-]
-const CLOSES = TAGS.map(([, close]) => close)
-const BOTH = TAGS.flat()
-const CLOSE = new RegExp(CLOSES.map(tag => tag.replaceAll(/[[\]|/]/g, '\\$&')).join('|'), 'i')
-const CLOSES_ALL = new RegExp(CLOSE, 'gi')
-const MAX_TAG_LENGTH = Math.max(...BOTH.map(({ length }) => length))
-
-/** Names of models whose only provider, or whose makers' own servers, never write thoughts into the text. */
+/** Models that are known never to put their reasoning into the text of the answer. */
 const PLAIN = /(^|\/)(gpt-\d|chatgpt|o\d|claude|gemini)/i
 
-/** So many answers in a row without a thought, and a model is no longer taken to begin inside of one. */
+/** After this many answers in a row without reasoning, we stop assuming that the model's answers begin inside reasoning. */
 const ANSWERS_UNTIL_FORGOTTEN = 20
 
-/** What was learnt of models by their answers: whether they begin inside of a thought. */
+/** Remembers, for each model, whether its answers begin inside reasoning, without an opening tag. */
 export type ModelMemory = ReturnType<typeof createMemory>
 
 export function createMemory () {
-  /** For how many more answers a model is taken to begin inside of a thought. */
+  /** By model: for how many more answers we assume that they begin inside reasoning. */
   const learnt = new Map<string, number>()
 
   return {
-    /** Undefined where no answer has come to its end yet. */
+    /** Whether the model's answers begin inside reasoning; undefined until one answer has ended. */
     get (model: string): boolean | undefined {
       const left = learnt.get(model)
       return left === undefined ? undefined : left > 0
@@ -48,26 +34,30 @@ export function createMemory () {
 export type ThoughtFilter = ReturnType<typeof createThoughtFilter>
 
 /**
- * Parts what a model says from what it thinks, where both come in one text. An ordinary answer passes at once: only
- * what may be a tag is held back. Of a model whose answers begin inside of a thought all is held back up to the closing
- * tag. Where that is not known yet, so is the first answer, up to the tag or to its end, since nothing else could tell.
- * A model that was known better takes back by the closing tag what was sent before it, and is known from then on.
+ * Separates the reasoning from the text of one answer, which arrives in pieces.
+ *
+ * - Normally text is passed on at once. Only characters that may be the beginning of a tag are held back.
+ * - If the model's answers are known to begin inside reasoning, everything before the closing tag is held back.
+ * - If nothing is known about the model yet, its first answer is held back in the same way, until the closing tag or the
+ *   end of the answer shows which of the two it is.
+ * - If a closing tag arrives although we assumed an ordinary answer, the text before it was reasoning: a piece with
+ *   `replaces` takes it back, and the model is remembered.
  */
 export function createThoughtFilter (model: string, memory: ModelMemory) {
   const known = memory.get(model)
   let assumes = known ?? !PLAIN.test(model)
   let state: 'start' | 'thought' | 'assumed' | 'text' = 'start'
   let close = ''
-  /** What is not decided yet; of a thought that is only assumed, how much was told as a thought, and whether a tag is in it. */
+  /** Text that is held back. In the state `assumed`: how much of it was already passed on as reasoning, and whether it contains a closing tag. */
   let held = ''
   let told = 0
   let hasTag = false
-  /** The last piece, and the end of the text so far: long enough to find a tag that the last piece completes. */
+  /** The last piece, and the end of the text so far, long enough to contain a tag that the last piece completes. */
   let latest = ''
   let window = ''
-  /** Where the pieces end that are held in such a thought, so that they are sent as they came if it is none. */
+  /** In the state `assumed`: where each held piece ends. If it turns out to be text, it is sent in the same pieces. */
   const cuts: number[] = []
-  /** What was said, to tell whether a tag is part of an example. */
+  /** The text that was passed on, to see whether a tag stands in an example, such as a code block. */
   let said = ''
   let isAfterThought = false
   let isApart = false
@@ -75,18 +65,20 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
 
   const states = { start, thought, assumed, text }
 
-  /** Text that came; gives what may be sent of it. */
+  /** Takes the next piece of the answer. Returns what can be passed on now. */
   function take (piece: string): ProviderPiece[] {
     held += piece
     latest = piece
     window = window.slice(-MAX_TAG_LENGTH) + piece
     const pieces: ProviderPiece[] = []
     if (state === 'assumed') cuts.push(held.length)
-    while (states[state](pieces)) { /* the next state goes on with what is left */ }
+    while (states[state](pieces)) { /* the next state continues with the rest */ }
     return pieces
   }
 
-  /** Whether an opening tag is there, or may be on its way. */
+  // Each state returns true when it has entered another one, which then continues with the text that is left.
+
+  /** The beginning of the answer, or what follows a closing tag: looks for an opening tag. */
   function start (pieces: ProviderPiece[]): boolean {
     const rest = held.trimStart()
     if (rest === '') return false
@@ -97,13 +89,13 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
       held = rest.slice(tag[0].length)
       return enter('thought')
     }
-    const end = CLOSES.find(tag => head.startsWith(tag))
+    const end = TAGS.map(([, close]) => close).find(tag => head.startsWith(tag))
     if (end !== undefined) {
       if (!isAfterThought) learnThought()
       held = rest.slice(end.length)
       return leave()
     }
-    if (BOTH.some(tag => tag.startsWith(head))) return false
+    if (TAGS.flat().some(tag => tag.startsWith(head))) return false
     if (isAfterThought) held = rest
     if (!assumes) return enter('text')
     cuts.push(held.length)
@@ -119,9 +111,10 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
   }
 
   function assumed (pieces: ProviderPiece[], hasEnded = false): boolean {
-    const isKnownByNow = known === undefined && memory.get(model) === false // another answer has ended meanwhile
+    const isKnownByNow = known === undefined && memory.get(model) === false // another answer of this model has ended in the meantime
     if (isApart || isKnownByNow) return enter('text')
-    // What is held is looked at only where there is a tag: it may be long, and grows by a word at a time.
+    // Search the held text only once it has a tag in it. It may be long and grows by a word at a time, so that searching
+    // it each time would take quadratic time.
     hasTag ||= CLOSE.test(window)
     const tag = hasTag ? tagIn('', held, hasEnded) : undefined
     pieces.push({ reasoning: tag === undefined ? latest : held.slice(told, tag.at) })
@@ -169,16 +162,16 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
   return {
     take,
 
-    /** Whether there is text that is held back because it may be a thought. */
+    /** Whether text is held back because it may be reasoning. */
     holdsText: () => state === 'assumed' && held.trim() !== '',
 
-    /** The provider sends thoughts apart: the text is all text. */
+    /** Call it when the provider sends the reasoning in a field of its own: then the text contains none. */
     sendsApart () {
       assumes = false
       isApart = true
     },
 
-    /** The answer has ended; `isCut`: before it was complete. Gives what was held back and is text after all. */
+    /** Call it when the answer has ended; `isCut`: before it was complete. Returns the held text that is no reasoning. */
     end (isCut: boolean): ProviderPiece[] {
       const pieces: ProviderPiece[] = []
       latest = ''
@@ -193,36 +186,4 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
       return pieces.filter(piece => 'reasoning' in piece || ('text' in piece && (piece.text !== '' || piece.replaces)))
     }
   }
-}
-
-/** A closing tag in a text: one that ends a thought, or one of which what follows must tell. */
-interface Tag { kind: 'tag' | 'undecided', at: number, length: number }
-
-/** Where in a text a closing tag may have begun that is not complete yet; its length where none has. */
-function tornAt (text: string): number {
-  for (let at = Math.max(0, text.length - MAX_TAG_LENGTH); at < text.length; at++) {
-    if (!'<[◁'.includes(text[at]!)) continue
-    const rest = text.slice(at).toLowerCase()
-    if (CLOSES.some(tag => tag.startsWith(rest))) return at
-  }
-  return text.length
-}
-
-/** The first closing tag in a text that is not part of an example; `before` is what was said before, `hasEnded`: nothing follows. */
-function tagIn (before: string, text: string, hasEnded: boolean): Tag | undefined {
-  for (const { 0: { length }, index: at } of text.matchAll(CLOSES_ALL)) {
-    const kind = kindOf(before + text.slice(0, at), text.slice(at + length), hasEnded)
-    if (kind !== 'example') return { kind, at, length }
-  }
-  return undefined
-}
-
-/** An answer that explains the tag has it in code or in quotes, which end after it. */
-function kindOf (before: string, after: string, hasEnded: boolean): Tag['kind'] | 'example' {
-  if (before.split('```').length % 2 === 0) return after.includes('```') ? 'example' : hasEnded ? 'tag' : 'undecided'
-  const [line = '', ...more] = after.split('\n')
-  const isLineWhole = hasEnded || more.length > 0
-  if (before.slice(before.lastIndexOf('\n') + 1).split('`').length % 2 === 0) return line.includes('`') ? 'example' : isLineWhole ? 'tag' : 'undecided'
-  if (!/(^|[\s([{—–:,;=])["'“‘„«]$/.test(before)) return 'tag'
-  return /^["'”’“»]/.test(line) ? 'example' : line !== '' || isLineWhole ? 'tag' : 'undecided'
 }

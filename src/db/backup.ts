@@ -12,24 +12,24 @@ import { CANNOT_START } from '../errors.ts'
 import { prepareSession } from './client.ts'
 import { appliedMigrations, schemaOf } from './migrate.ts'
 
-/** What stands at the end of a backup that is whole, whichever way it was made. */
+/** The last line of a complete backup, whichever way it was made. */
 export const LAST_LINE = '-- PostgreSQL database dump complete'
 
 /**
- * Writes all that the database holds at one moment into a file, while others go on writing: SQL with the rows as `COPY`
- * has them, gzipped. It is pg_dump's where there is one, unless `isPlain`, else our own; `restore` and psql read both.
- * A file of this name is replaced when the new one is whole.
- * @returns which way it was made
+ * Writes a consistent snapshot of the whole database into a file, while others may go on writing. The file is gzipped SQL,
+ * with the rows in `COPY` format. It is made by pg_dump if there is one (and not `isPlain`), else by our own code; `restore`
+ * and psql can read both. An existing file of this name is replaced only when the new one is complete.
+ * @returns which way it was made, as a part of a sentence
  * @throws CANNOT_START with what is wrong
  */
 export async function backUp (connection: pg.ClientConfig, file: string, isPlain = false): Promise<string> {
   const client = new pg.Client({ application_name: 'parley-backup', ...connection })
-  client.on('error', () => { /* the query under way gets it too */ })
+  client.on('error', () => { /* the running query rejects with it too */ })
   await client.connect()
   await prepareSession(client)
   const draft = `${file}.part`
   try {
-    if ((await appliedMigrations(client)).length === 0) throw new CANNOT_START('There is nothing to back up: this database has no tables of Parley.')
+    if ((await appliedMigrations(client)).length === 0) throw new CANNOT_START('There is nothing to back up: Parley has no tables in this database.')
     const pgDump = isPlain ? undefined : await findPgDump(client)
     await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
     await pipeline(pgDump === undefined ? copyAll(client) : dump(pgDump, connection), createGzip(), createWriteStream(draft, { mode: 0o600, flush: true }))
@@ -41,7 +41,7 @@ export async function backUp (connection: pg.ClientConfig, file: string, isPlain
   }
 }
 
-/** A pg_dump of the server's own major version, since what a newer one writes need not load into this server again. */
+/** Finds a pg_dump of the server's own major version. The output of a newer one may not load into this server. */
 async function findPgDump (client: pg.Client) {
   const { rows: [server] } = await client.query("SELECT current_setting('server_version_num')::int / 10000 AS major")
   const programs = await Promise.all(['pg_dump', `/usr/lib/postgresql/${server.major}/bin/pg_dump`].map(async program => {
@@ -51,7 +51,7 @@ async function findPgDump (client: pg.Client) {
   return programs.find(({ isRight }) => isRight)?.program
 }
 
-/* c8 ignore start -- not every machine has a Postgres with a pg_dump; the tests use one that they find */
+/* c8 ignore start -- not every machine has pg_dump; the tests use one if they find it */
 async function * dump (program: string, connection: pg.ClientConfig) {
   const options = ['--encoding=UTF8', '--no-owner', '--no-privileges', '--no-comments', '--no-publications', '--no-subscriptions']
   const child = spawn(program, options, { env: { ...process.env, ...environmentOf(connection) }, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -67,7 +67,7 @@ async function * dump (program: string, connection: pg.ClientConfig) {
   }
 }
 
-/** How pg_dump connects as we do; as environment, since everybody on the machine sees the arguments of a program. */
+/** Our connection settings for pg_dump, as environment variables: every user of the machine can see a program's arguments. */
 function environmentOf (connection: pg.ClientConfig): NodeJS.ProcessEnv {
   const { host, port, user, password, database } = new pg.Client(connection)
   const [, query] = (connection.connectionString ?? '').split('?')
@@ -79,14 +79,14 @@ function environmentOf (connection: pg.ClientConfig): NodeJS.ProcessEnv {
 }
 /* c8 ignore stop */
 
-/** The migrations that made the tables, then the rows of each in an order that suits those that refer to others. */
+/** Writes the SQL of the migrations, then the rows of each table. Tables come before those that refer to them. */
 async function * copyAll (client: pg.Client) {
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL statement_timeout = 0')
   const schema = await schemaOf(client)
   const { rows: tables } = await client.query<{ name: string, columns: string }>(TABLES, [schema])
   const names = tables.map(({ name }) => name).join(', ')
-  await client.query(`LOCK TABLE ${names} IN ACCESS SHARE MODE`) // nobody changes their columns from here on
-  yield `${schema}\n-- What migrations put in is among the rows.\nTRUNCATE ${names};\n`
+  await client.query(`LOCK TABLE ${names} IN ACCESS SHARE MODE`) // so that nobody changes their columns meanwhile
+  yield `${schema}\n-- Rows that the migrations inserted are in the backup too.\nTRUNCATE ${names};\n`
   for (const { name, columns } of tables) {
     yield `COPY ${name} (${columns}) FROM stdin;\n`
     yield * client.query(copyTo(`COPY ${name} (${columns}) TO STDOUT`))
@@ -97,7 +97,7 @@ async function * copyAll (client: pg.Client) {
   yield `${LAST_LINE}\n`
 }
 
-/** Our tables, those first that others refer to, with the columns that are not computed; tables of somebody else's are none of them. */
+/** Our own tables, with their columns except for generated ones. A table comes before those that refer to it. */
 const TABLES = `
   WITH RECURSIVE level (oid, depth) AS (
     SELECT oid, 0 FROM pg_class
@@ -115,7 +115,7 @@ const TABLES = `
   GROUP BY c.oid, nspname, relname
   ORDER BY max(depth), name`
 
-/** Where each sequence goes on. It may be ahead of the rows, as others write, never behind. */
+/** The value of each sequence. Read after the rows, so that it is never behind them, though others may have advanced it since. */
 const SEQUENCES = `
   SELECT format('SELECT pg_catalog.setval(%L, %s);', format('%I.%I', schemaname, sequencename), last_value) AS statement
   FROM pg_sequences WHERE schemaname IN ('public', 'drizzle', 'graphile_worker') AND last_value IS NOT NULL`

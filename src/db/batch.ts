@@ -5,11 +5,12 @@ interface Waiting<Item, Result> {
 }
 
 /**
- * Makes one piece of work of many that come at about the same time: what comes while work is under way waits, and goes
- * into the next, in the order in which it came. What comes when nothing is under way goes at once. `work` gives the
- * items' results in their order, or throws for all of them and for what waits, so that nobody waits for two failures;
- * a result that is a promise is waited for by its item alone.
- * @param most how many items go together at most
+ * Batches items that arrive at about the same time. If nothing is running, an item is worked on at once. Items that arrive
+ * while `work` is running wait and form the next batch, in the order of their arrival.
+ *
+ * `work` returns the results in the order of the items. A result that is a promise is awaited only for its own item. If
+ * `work` throws, the items of the batch and all waiting ones are rejected, so that no item waits for two failures.
+ * @param most the largest number of items in a batch
  */
 export function createCoalescer<Item, Result> (
   work: (items: Item[]) => Promise<Array<Result | Promise<Result>>>, { most }: { most: number }

@@ -11,26 +11,26 @@ export type Db = NodePgDatabase & { $client: pg.Pool }
 export type Transaction = Parameters<Parameters<Db['transaction']>[0]>[0]
 type Log = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
 
-/** What a server's connections are called in `pg_stat_activity`. */
+/** The name of the server's connections in `pg_stat_activity`. */
 export const APPLICATION_NAME = 'parley'
 
 const { INT8, TIMESTAMPTZ } = pg.types.builtins
 const parseAnyTime = pg.types.getTypeParser(TIMESTAMPTZ)
 
-/** Times in UTC and of our millennia need no more than Node's own parser, which takes half as long as the driver's. */
+/** Parses a time. `Date` can read those in UTC with a year of four digits and takes half as long as the driver's parser. */
 function parseTime (text: string) {
   return text.endsWith('+00') && text[4] === '-' ? new Date(`${text.slice(0, 10)}T${text.slice(11, -3)}Z`) : parseAnyTime(text)
 }
 
-/** Ids and counts come as numbers: they stay far below 2^53. */
+/** Reads `bigint` as a number: our ids and counts stay far below 2^53. */
 const types: pg.CustomTypesConfig = {
   getTypeParser: ((oid: number, format?: 'text') =>
     oid === INT8 ? Number : oid === TIMESTAMPTZ ? parseTime : pg.types.getTypeParser(oid, format)) as pg.CustomTypesConfig['getTypeParser']
 }
 
 /**
- * What the code relies on, whatever a database or a role sets for its sessions: how Postgres writes times, numbers and
- * bytes as text and reads them, and that each statement sees what was committed before it. `SET` after connecting, since
+ * Session settings that the code relies on, in case the database or the role has other defaults: the text formats of times,
+ * numbers and bytes, and that each statement sees everything committed before it. They are set after connecting, because
  * connection poolers refuse most settings in the startup message.
  */
 const SESSION = `
@@ -44,21 +44,21 @@ const SESSION = `
   SET client_encoding = 'UTF8';
   SET default_transaction_isolation = 'read committed'`
 
-/** Makes a new connection one on which values come as expected. To be called before any other query. */
+/** Applies the session settings to a new connection. Call it before any other query. */
 export async function prepareSession (client: pg.ClientBase): Promise<void> {
   await client.query(SESSION)
 }
 
 /**
- * A pool of connections. A query that takes longer than 10 s, or waits longer than 5 s for a connection, fails; so does,
- * after 12 s, one whose answer is lost on the way. One connection is always kept, by whose name others see who is here.
- * How long each query took the pool tells as 'query'.
+ * Creates a pool of connections. A query fails if it takes longer than 10 s, if it waits longer than 5 s for a connection,
+ * or after 12 s if the database does not answer at all. One connection is always kept open, so that `make clean_db` and the
+ * like can see in `pg_stat_activity` that the server is running. The pool emits 'query' with the duration of each query.
  */
 export function createDb (connection: pg.PoolConfig, log: Log): Db {
   const pool = new pg.Pool({
     application_name: APPLICATION_NAME, min: 1, statement_timeout: 10_000, query_timeout: 12_000, connectionTimeoutMillis: 5_000, onConnect: prepareSession, ...connection, types
   })
-  // The pool listens to idle connections only, and an error that nobody listens to would end the process.
+  // The pool handles errors of idle connections only. An 'error' event of another one without a listener would end the process.
   pool.on('connect', client => timeQueries(client, pool))
   pool.on('connect', client => client.on('error', error => log.warn({ err: error }, 'A database connection was lost')))
   pool.on('error', () => { /* logged by the connection itself */ })
@@ -67,14 +67,14 @@ export function createDb (connection: pg.PoolConfig, log: Log): Db {
 
 export interface Database {
   connection: pg.ClientConfig
-  /** For people: what this database is, without a password. */
+  /** A description of the database for people, without the password. */
   title: string
-  /** Gives the database up; an embedded one that nobody else uses stops. */
+  /** Disconnects. An embedded database that no other process uses is stopped. */
   leave: () => Promise<void>
 }
 
 /**
- * Reaches the database that the settings name: the user's own, waiting for it if need be, or the embedded one.
+ * Connects to the database of `DATABASE_URL`, or to the embedded one. Waits for `patience` milliseconds until it is up.
  * @throws CANNOT_START with a sentence that says what to do
  */
 export async function reachDatabase (config: Pick<Config, 'DATABASE_URL' | 'DATA_DIR'>, log: Log, patience = 60_000): Promise<Database> {
@@ -101,7 +101,7 @@ async function untilItAnswers (connection: pg.ClientConfig, address: string, log
   const giveUp = Date.now() + patience
   for (let pause = 250; ; pause = Math.min(2 * pause, 4_000)) {
     const client = new pg.Client({ ...connection, connectionTimeoutMillis: 5_000 })
-    client.on('error', () => { /* queries on this connection reject with it, too */ })
+    client.on('error', () => { /* queries on this connection reject with it too */ })
     try {
       await client.connect()
       return
@@ -117,36 +117,36 @@ async function untilItAnswers (connection: pg.ClientConfig, address: string, log
   }
 }
 
-/** The SQL of a `timestamptz` as JSON has it everywhere: `Date.toJSON()`. */
+/** SQL that formats a `timestamptz` as `Date.toJSON()` does. */
 export function jsonTime (column: string): string {
   return `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24":"MI":"SS.MS"Z"')`
 }
 
-/** SQLSTATE classes 08, 53 and 57P, a statement that took too long, and what Node says of a socket. @see https://www.postgresql.org/docs/current/errcodes-appendix.html */
+/** SQLSTATE classes 08, 53 and 57P, a statement timeout (57014), and Node's codes for sockets. @see https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const AWAY = /^(08|53|57P|57014)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOENT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/
-/** Raced by another change: a deadlock, or what a new row refers to was deleted just before. */
+/** Conflicts with a concurrent transaction: a deadlock, or a foreign key whose row was just deleted. */
 const RACED = /^(40P01|23503)$/
 const TIMED_OUT = /timeout|terminated|not queryable/i
 
-/** Whether this error means that the database is away or overloaded, or that this was raced, so that trying again helps. */
+/** Whether the database is unreachable or overloaded, or a concurrent transaction was in the way, so that trying again may help. */
 export function isUnavailable (error: unknown): boolean {
   const { code, message } = reasonOf(error)
   return code === undefined ? TIMED_OUT.test(message) : AWAY.test(code) || RACED.test(code)
 }
 
-/** Whether the database refused a statement for what is in it, or was raced by another, so that nothing of it was done. */
+/** Whether the database has answered with an error, so that the statement certainly had no effect. */
 export function wasRefused (error: unknown): boolean {
   const reason = reasonOf(error)
   return reason instanceof pg.DatabaseError && !AWAY.test(reason.code!)
 }
 
-/** Whether the database refused this because the named unique constraint or index stands against it. */
+/** Whether the error is a violation of the named unique constraint or index. */
 export function violates (error: unknown, constraint: string): boolean {
   const reason = reasonOf(error)
   return reason.code === '23505' && reason.constraint === constraint
 }
 
-/** What the driver said: Drizzle wraps it, and Node gathers several addresses' errors. */
+/** Finds the driver's own error. Drizzle wraps it, and Node collects the errors of several addresses in one. */
 export function reasonOf (error: unknown): { code?: string, message: string, constraint?: string } {
   const inner = error as { cause?: unknown, errors?: unknown[] }
   const next = inner.cause ?? inner.errors?.[0]

@@ -24,7 +24,7 @@ const commands: Record<string, (database: Database, config: Config) => Promise<v
     say(undone === undefined ? 'There is no migration to undo.' : `Undid ${undone}.`)
   },
 
-  /** Undoes every migration, and with them goes everything that was stored, and what was still to be done. */
+  /** Undoes every migration, which deletes all data and all pending jobs. */
   async clean ({ connection, title }) {
     await unlessInUse(connection)
     say(`This deletes everything in ${title}: all accounts, conversations and messages.`)
@@ -34,10 +34,10 @@ const commands: Record<string, (database: Database, config: Config) => Promise<v
       await removeAll(client)
       await client.query('COMMIT')
     })
-    say('Deleted. The next start, or make init_db, makes the tables anew.')
+    say('Deleted. The next start, or make init_db, creates the tables again.')
   },
 
-  /** Also while the server runs. */
+  /** Can be used while the server runs. */
   async backup ({ connection, title }, { DATA_DIR }) {
     const moment = new Date().toISOString().slice(0, 19).replaceAll(':', '-')
     const target = path.resolve(file ?? path.join(DATA_DIR, 'backups', `parley-${moment}.sql.gz`))
@@ -45,23 +45,23 @@ const commands: Record<string, (database: Database, config: Config) => Promise<v
     say(`Everything in ${title} is in ${target}, ${way}.`)
   },
 
-  /** The tables are then brought to what this version of Parley needs. */
+  /** Then applies the migrations that the backup lacks. */
   async restore ({ connection, title }) {
     if (file === undefined) throw new CANNOT_START('Please say which backup: make restore FILE=data/backups/….sql.gz')
     await unlessInUse(connection)
     if ((await alone(connection, appliedMigrations)).length > 0) {
-      say(`This puts ${file} in the place of everything in ${title}.`)
+      say(`This replaces everything in ${title} with ${file}.`)
       if (!await agrees('Replace it all?')) return say('Nothing was changed.')
     }
     await restore(connection, file)
     await migrateUp(connection)
-    say(`All that ${file} holds is in ${title} again.`)
+    say(`${file} was restored to ${title}.`)
   }
 }
 
 async function unlessInUse (connection: pg.ClientConfig) {
   const client = new pg.Client(connection)
-  client.on('error', () => { /* the query under way gets it too */ })
+  client.on('error', () => { /* the running query rejects with it too */ })
   await client.connect()
   const { rowCount } = await client.query(
     'SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1', [APPLICATION_NAME])

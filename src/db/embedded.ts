@@ -13,16 +13,18 @@ const ADVISORY_LOCK_KEY = 0x7061726c
 const START_TIMEOUT_MS = 60_000
 
 export interface EmbeddedPostgres {
-  /** what `pg` needs to connect; `port` and `ssl` so that a PGPORT or PGSSLMODE in the environment changes nothing */
+  /** The settings for `pg`. They include `port` and `ssl`, so that PGPORT or PGSSLMODE in the environment have no effect. */
   connection: { host: string, port: number, user: string, database: string, ssl: false }
-  /** Leaves; the last one to leave stops the server and waits until it is down. */
+  /** Disconnects. The last process to leave stops Postgres and waits until it is down. */
   leave: () => Promise<void>
 }
 
 /**
- * Joins the Postgres that runs on this data folder, or starts it with `settings` (its `-c name=value`).
- * Its session is its own, so that neither Ctrl-C nor a `kill -9` of this process reaches it. That this process is in
- * is told by a shared advisory lock on a connection of its own, which ends with the process, however that ends.
+ * Connects to the Postgres that runs on this data folder, or starts one with `settings` (passed as `-c name=value`).
+ *
+ * Several processes may share one embedded Postgres, and the last one to leave stops it. To count them, each process holds
+ * a shared advisory lock on a connection of its own; the lock is released even if the process is killed. Postgres runs in
+ * a session of its own, so that neither Ctrl-C nor a `kill -9` of this process ends it.
  * @throws CANNOT_START with a sentence that says what to do
  */
 export async function joinPostgres (dataDir: string, settings: Record<string, string> = {}): Promise<EmbeddedPostgres> {
@@ -32,14 +34,14 @@ export async function joinPostgres (dataDir: string, settings: Record<string, st
     let returned: Promise<void> | undefined
     let left: Promise<void> | undefined
 
-    // A backend that crashes costs every connection, a Postgres that is killed too. Without its lock this process
-    // would count as gone, and the next one to leave would stop Postgres under it.
+    // When a backend crashes or Postgres is killed, all connections are lost, and with ours the lock. Without the lock
+    // this process would count as gone, and the next process to leave would stop Postgres while this one uses it.
     function comeBackIfLost () {
       client.once('end', () => {
         if (left !== undefined) return
         returned = enter(place, settings).then(
           again => { client = again.client; comeBackIfLost() },
-          /* c8 ignore next -- takes a Postgres that crashes and then cannot start; whoever queries it gets the error */
+          /* c8 ignore next -- needs a Postgres that crashes and then cannot start; its queries report the error */
           () => {})
       })
     }
@@ -63,7 +65,10 @@ export async function joinPostgres (dataDir: string, settings: Record<string, st
   }
 }
 
-/** Asks Postgres's own lock file who runs, since a second process may know another socket folder or none. */
+/**
+ * Connects to the running Postgres, or starts one. Postgres's own lock file says whether one runs and where its socket is:
+ * the process that started it may use another socket folder than this one would.
+ */
 async function enter (place: ClusterPlace, settings: Record<string, string>) {
   const giveUp = Date.now() + START_TIMEOUT_MS
   let isStarting = false
@@ -73,11 +78,12 @@ async function enter (place: ClusterPlace, settings: Record<string, string>) {
     const entered = server.isReady && await connect(server)
     if (entered) return entered
     if (Date.now() > giveUp) {
-      throw new CANNOT_START(`The Postgres of ${place.folder} (process ${server.pid}) is not ready after a minute: if ${place.log} shows that it still recovers, start again later, else end that process first.`)
+      throw new CANNOT_START(`The Postgres of ${place.folder} (process ${server.pid}) is not ready after a minute. If ${place.log} shows that it is still recovering, start again later; otherwise end that process first.`)
     }
     if (!server.isAlive && !isStarting) {
-      // Another one's Postgres may be going down, or a killed one's last backend: the lock is free in a moment.
-      if (starts === 7) throw new CANNOT_START(`Postgres does not start: ${await lastWords(place.log)}. More is in ${place.log}; or set DATABASE_URL.`)
+      // Starting may fail while another process's Postgres is shutting down, or while the last backend of a killed one
+      // still runs. So try several times, with growing pauses.
+      if (starts === 7) throw new CANNOT_START(`Postgres does not start: ${await lastWords(place.log)}. See ${place.log} for more, or set DATABASE_URL.`)
       await sleep(25 * 2 ** starts++ - 25)
       isStarting = true
       await start(place, settings, server.pid, () => { isStarting = false })
@@ -98,7 +104,7 @@ async function findServer (cluster: string) {
   return { pid, host, port: Number(port), isAlive, isReady: isAlive && status.startsWith('ready') && host !== '' }
 }
 
-/** Not only whether the process lives: after a crash its number may be another program's. */
+/** Whether this process is the Postgres of this cluster. Checks its command line, since after a crash another program may have the same process id. */
 async function isPostmaster (pid: number, cluster: string) {
   const command = process.platform === 'linux'
     ? readFile(`/proc/${pid}/cmdline`, 'utf8')
@@ -126,16 +132,16 @@ async function leave (client: pg.Client, { cluster }: ClusterPlace) {
     await client.query('SELECT pg_advisory_unlock_shared($1)', [ADVISORY_LOCK_KEY])
     const { rows: [answer] } = await client.query('SELECT pg_try_advisory_lock($1) AS is_last', [ADVISORY_LOCK_KEY])
     if (answer.is_last) await stop(cluster)
-  /* c8 ignore next 3 -- takes a Postgres that dies at this very moment, which a test meets only now and then */
+  /* c8 ignore next 3 -- needs a Postgres that dies at this very moment, which happens in a test only by chance */
   } catch {
-    // Postgres is gone or does not answer: there is nothing that could be stopped cleanly.
+    // Postgres is gone or does not answer, so we cannot stop it cleanly.
   }
   await client.end()
 }
 
 async function stop (cluster: string) {
   const { pid } = await findServer(cluster)
-  process.kill(pid, 'SIGINT') // closes the connections that are left, writes a checkpoint
+  process.kill(pid, 'SIGINT') // fast shutdown: closes the remaining connections and writes a checkpoint
   const giveUp = Date.now() + START_TIMEOUT_MS
   while (await isPostmaster(pid, cluster) && Date.now() < giveUp) await sleep(10)
 }

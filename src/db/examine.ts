@@ -2,16 +2,16 @@ import pg from 'pg'
 import { reasonOf } from './client.ts'
 import { appliedMigrations, knownMigrations } from './migrate.ts'
 
-/** Of Postgres, as `server_version_num` has it. */
+/** The oldest Postgres that works, as in `server_version_num`. */
 const MIN_SERVER_VERSION = 150_000
 
-/** A bot as it is in the database; `url` is null for all but webhooks. */
+/** A bot in the database; `url` is null unless it is a webhook. */
 export interface ExaminedBot { name: string, url: string | null }
 
-/** `problem` keeps this version of Parley from working with the database; undefined when nothing does. */
+/** `problem` is a sentence about what is wrong; undefined when nothing is. `clockSkewS` is in seconds. */
 interface Examined { problem?: string | undefined, bots: ExaminedBot[], clockSkewS: number }
 
-/** Looks at a database, and changes nothing. */
+/** Checks a database without changing anything. */
 export async function examineDatabase (connection: pg.ClientConfig): Promise<Examined> {
   const client = new pg.Client({ application_name: 'parley-doctor', ...connection })
   client.on('error', () => { /* the query under way gets it too */ })
@@ -31,7 +31,7 @@ async function look (client: pg.Client): Promise<Examined> {
 }
 
 async function problemOf (client: pg.Client, version: number): Promise<string | undefined> {
-  /* c8 ignore next -- takes a Postgres older than those that run here */
+  /* c8 ignore next -- needs a Postgres that is older than those of the tests */
   if (version < MIN_SERVER_VERSION) return `Postgres ${Math.floor(version / 10_000)} is too old, it has to be ${MIN_SERVER_VERSION / 10_000} or newer.`
   const known = (await knownMigrations()).length
   const missing = known - (await appliedMigrations(client)).length
@@ -40,5 +40,5 @@ async function problemOf (client: pg.Client, version: number): Promise<string | 
 
 async function heldOnWhatsApp (client: pg.Client) {
   const { rows: [hold] } = await client.query("SELECT to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI \"UTC\"') AS since, concat_ws(', ', 'code ' || error_code, error) AS reason FROM whatsapp_holds")
-  return hold && `WhatsApp takes none of our messages since ${hold.since} (${hold.reason}): they are held until it does, for 24 hours at most. docs/whatsapp.md says what to do.`
+  return hold && `WhatsApp has accepted none of our messages since ${hold.since} (${hold.reason}). They are held until it does, for 24 hours at most. docs/whatsapp.md says what to do.`
 }

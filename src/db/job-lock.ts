@@ -5,15 +5,15 @@ import { turns } from './tables.ts'
 export type JobLocks = ReturnType<typeof createJobLocks>
 
 /**
- * Lets jobs of one key work one after the other, on whichever instance. The queue's own named queues do so, too, but
- * fetching a job locks every queue that is free, so they suit a few queues, not one for each contact.
+ * Runs jobs of the same key one at a time, across all instances. graphile-worker's named queues do this too, but fetching a
+ * job locks all free queues, so that they are not made for one queue per contact.
  */
 export function createJobLocks (db: Db) {
   return {
     /**
-     * Works, unless another job of this key is working. A job that finds another one at work ends, and leaves a note: the
-     * other one works once more before it ends, and is retried if it fails or its worker dies. Without the note the
-     * wake-up would be lost when the other one has just looked for work and not yet ended.
+     * Calls `work`, unless another job of this key is running. In that case this job ends, and the other one is told to
+     * call its `work` once more before it ends. Otherwise new work would be missed if the other job has just looked for
+     * work and is about to end. The other job is retried if it fails or its worker dies.
      * @param job the id of the job that calls
      */
     async workAlone (key: string, job: number, work: () => Promise<void>): Promise<void> {

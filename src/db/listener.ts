@@ -4,12 +4,12 @@ import pg from 'pg'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Db } from './client.ts'
 
-/** What this instance's connection that listens is called in `pg_stat_activity`. */
+/** The name of the LISTEN connection in `pg_stat_activity`. */
 const LISTENER_NAME = 'parley-listener'
 
 export type Listener = ReturnType<typeof createListener>
 
-/** What is published on a channel: by which instance, and the ids. */
+/** The payload of a notification: the sending instance and the ids. */
 type Payload = [from: string, ...ids: number[]]
 
 /** Postgres limits payloads to 8,000 bytes. 400 ids of 16 digits and a comma fit, together with the instance's id. */
@@ -34,7 +34,7 @@ export function createListener (db: Db, log: Pick<FastifyBaseLogger, 'warn'>) {
     }
   }
 
-  /** Listens until the connection ends. One that is still being made cannot be ended: it is ended when it is there. */
+  /** Listens until the connection ends. A connection that is still being opened cannot be closed; it is closed once it is open. */
   async function listenOnce () {
     const client = new pg.Client({ ...db.$client.options, application_name: LISTENER_NAME, keepAlive: true, keepAliveInitialDelayMillis: 10_000 })
     const ended = new Promise<void>(resolve => { client.once('end', resolve) })
@@ -58,7 +58,7 @@ export function createListener (db: Db, log: Pick<FastifyBaseLogger, 'warn'>) {
   }
 
   return {
-    /** Says to every other instance that something happened to these; outside of any transaction. */
+    /** Notifies all other instances about these ids. Not part of any transaction. */
     async publish (channel: string, ids: number[]): Promise<void> {
       for (let first = 0; first < ids.length; first += MAX_IDS_PER_NOTIFICATION) {
         const payload: Payload = [self, ...ids.slice(first, first + MAX_IDS_PER_NOTIFICATION)]
@@ -66,12 +66,12 @@ export function createListener (db: Db, log: Pick<FastifyBaseLogger, 'warn'>) {
       }
     },
 
-    /** Hears what is published on a channel from now on; to be called before `start`. */
+    /** Calls `hear` with the ids of each notification on a channel. Call it before `start`. */
     subscribe (channel: string, hear: (ids: number[]) => void) {
       subscribers.set(channel, hear)
     },
 
-    /** Begins to listen, and goes on, however often the database goes away, until `close`. */
+    /** Begins to listen, until `close`. Reconnects when the connection is lost. */
     start () {
       running = listen()
     },

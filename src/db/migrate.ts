@@ -15,8 +15,9 @@ const ADVISORY_LOCK_KEY = 0x5061726c
 const NAME = 'parley-migrations'
 
 /**
- * Applies the migrations that the database lacks, and those of its job queue. Several processes may do so at once: one works, the others wait.
- * @throws CANNOT_START with what the database says
+ * Applies the missing migrations, ours and those of the job queue. If several processes do this at once, one works and the
+ * others wait.
+ * @throws CANNOT_START with the database's error
  */
 export async function migrateUp (connection: pg.ClientConfig): Promise<void> {
   try {
@@ -29,7 +30,7 @@ export async function migrateUp (connection: pg.ClientConfig): Promise<void> {
   }
 }
 
-/** graphile-worker makes its own schema, over a pool only. What goes wrong is thrown, and need not be logged. */
+/** Lets graphile-worker create its own schema, for which it needs a pool. Errors are thrown, so the pool need not log them. */
 async function migrateQueue (connection: pg.ClientConfig) {
   const { $client: pgPool } = createDb({ application_name: NAME, ...connection, min: 0, max: 1 }, pino({ enabled: false }))
   try {
@@ -39,7 +40,7 @@ async function migrateQueue (connection: pg.ClientConfig) {
   }
 }
 
-/** Undoes the newest migration and gives its name; undefined when there is none. */
+/** Undoes the newest migration. Returns its name; undefined when there is none. */
 export async function migrateDown (connection: pg.ClientConfig): Promise<string | undefined> {
   return await alone(connection, async client => {
     await client.query('BEGIN')
@@ -57,15 +58,15 @@ async function undoNewest (client: pg.Client) {
   return newest.tag
 }
 
-/** Leaves nothing of Parley in the database, jobs included; what else is there stays. In the caller's transaction. */
+/** Removes everything of Parley from the database, jobs included, in the caller's transaction. Tables of other programs stay. */
 export async function removeAll (client: pg.Client): Promise<void> {
-  while (await undoNewest(client) !== undefined) { /* one after the other, the newest first */ }
+  while (await undoNewest(client) !== undefined) { /* one by one, newest first */ }
   await client.query('DROP SCHEMA IF EXISTS drizzle, graphile_worker CASCADE')
 }
 
 /**
- * The migrations that were applied, oldest first.
- * @throws CANNOT_START when there are some that this version of Parley does not know
+ * Lists the migrations that were applied, oldest first.
+ * @throws CANNOT_START when this version of Parley does not know one of them
  */
 export async function appliedMigrations (client: pg.Client): Promise<Array<{ when: number, tag: string }>> {
   const { rows: [known] } = await client.query("SELECT to_regclass('drizzle.__drizzle_migrations') AS journal")
@@ -74,17 +75,17 @@ export async function appliedMigrations (client: pg.Client): Promise<Array<{ whe
   const entries = await knownMigrations()
   return rows.map(({ created_at: when }) => {
     const entry = entries.find(entry => entry.when === Number(when))
-    if (entry === undefined) throw new CANNOT_START('The newest migration of this database comes from another version of Parley: please do this with that one.')
+    if (entry === undefined) throw new CANNOT_START('The newest migration of this database belongs to another version of Parley: please use that version.')
     return entry
   })
 }
 
-/** The migrations that there are, oldest first. */
+/** Lists all migrations of this version, oldest first. */
 export async function knownMigrations (): Promise<Array<{ when: number, tag: string }>> {
   return JSON.parse(await readFile(`${folder}/meta/_journal.json`, 'utf8')).entries
 }
 
-/** The SQL that makes the tables, and those of the job queue, as the migrations that were applied made them here. */
+/** Gives the SQL of all applied migrations, ours and those of the job queue. */
 export async function schemaOf (client: pg.Client): Promise<string> {
   const ours = (await appliedMigrations(client)).map(({ tag }) => `${folder}/${tag}.sql`)
   const { rows: [queue] } = await client.query('SELECT max(id) AS version FROM graphile_worker.migrations')
@@ -94,7 +95,7 @@ export async function schemaOf (client: pg.Client): Promise<string> {
   return [JOURNALS, ...texts].join('\n').replaceAll(/:GRAPHILE_WORKER_SCHEMA\b/g, 'graphile_worker')
 }
 
-/** What drizzle and graphile-worker make before the first migration, to write down which were applied. */
+/** The tables in which drizzle and graphile-worker record the applied migrations. They create them before the first one. */
 const JOURNALS = `
 CREATE SCHEMA drizzle;
 CREATE TABLE drizzle.__drizzle_migrations (id serial PRIMARY KEY, hash text NOT NULL, created_at bigint);
@@ -102,10 +103,10 @@ CREATE SCHEMA graphile_worker;
 CREATE TABLE graphile_worker.migrations (id int PRIMARY KEY, ts timestamptz NOT NULL DEFAULT now(), breaking boolean NOT NULL DEFAULT false);
 `
 
-/** Works while nobody else migrates this database. */
+/** Calls `work` with a connection that holds the lock on migrations, so that no other process migrates meanwhile. */
 export async function alone<T> (connection: pg.ClientConfig, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ application_name: NAME, ...connection })
-  client.on('error', () => { /* the query under way gets it too */ })
+  client.on('error', () => { /* the running query rejects with it too */ })
   await client.connect()
   await prepareSession(client)
   try {

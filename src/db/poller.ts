@@ -1,8 +1,8 @@
 import { AsyncResource } from 'node:async_hooks'
 
 /**
- * Calls `look` every `intervalMs` from `start` on, until it resolves to false: then there is nothing to look after, and
- * the next `start` begins again. It must not reject. One call ends before the next begins.
+ * Calls `look` every `intervalMs` after `start`, until `look` resolves to false because there is nothing to watch any more.
+ * The next `start` begins again. Calls do not overlap. `look` must not reject.
  */
 export function createPoller (intervalMs: number, look: () => Promise<boolean>) {
   let timer: NodeJS.Timeout | undefined

@@ -8,15 +8,15 @@ import { CANNOT_START } from '../errors.ts'
 import { LAST_LINE } from './backup.ts'
 import { alone, removeAll } from './migrate.ts'
 
-/** Rows are sent in chunks of about this many characters. */
+/** The approximate size of the chunks in which rows are sent, in characters. */
 const CHUNK_LENGTH = 64 * 1024
 
 type Lines = AsyncGenerator<string, void>
 
 /**
- * Puts a backup, pg_dump's or our own, in the place of all that is in the database; in one transaction, so that a file
- * that is broken or not one of ours changes nothing. The tables are then as they were when it was made, which may be
- * some migrations ago.
+ * Replaces everything in the database with a backup, made by pg_dump or by our own code. It is one transaction, so that a
+ * damaged or foreign file changes nothing. The tables then have the form of the time of the backup, so that migrations may
+ * be missing.
  * @throws CANNOT_START with what is wrong
  */
 export async function restore (connection: pg.ClientConfig, file: string): Promise<void> {
@@ -32,14 +32,14 @@ export async function restore (connection: pg.ClientConfig, file: string): Promi
   })
 }
 
-/** Runs what stands between the rows as it is; only the rows need a protocol of their own. */
+/** Sends the rows with the COPY protocol, and runs all other lines as SQL. */
 async function load (client: pg.Client, lines: Lines) {
   let sql = ''
   let isWhole = false
   for (let next = await lines.next(); !next.done; next = await lines.next()) {
     const line = next.value
     isWhole ||= line === LAST_LINE
-    if (/^\\(un)?restrict /.test(line)) continue // what pg_dump says to psql
+    if (/^\\(un)?restrict /.test(line)) continue // a command of psql, written by pg_dump
     if (!/^COPY .* FROM stdin;$/.test(line)) {
       sql += `${line}\n`
       continue
@@ -48,11 +48,11 @@ async function load (client: pg.Client, lines: Lines) {
     sql = ''
     await pipeline(Readable.from(rowsOf(lines)), client.query(copyFrom(line)))
   }
-  if (!isWhole) throw new Error('it is not a whole backup')
+  if (!isWhole) throw new Error('it is not a complete backup')
   await client.query(sql)
 }
 
-/** What follows until the line that ends the rows of a table. */
+/** Gives the rows of a table, up to the line that ends them. */
 async function * rowsOf (lines: Lines) {
   let piece = ''
   for (;;) {
@@ -67,10 +67,10 @@ async function * rowsOf (lines: Lines) {
   yield piece
 }
 
-/** Lines end with \n and nothing else: rows may have the other characters that count as ends of lines. */
+/** Splits the file into lines at \n only: rows may contain other characters that count as line breaks. */
 async function * linesOf (file: string): Lines {
   const text = createGunzip()
-  pipeline(createReadStream(file), text).catch(() => { /* the reader of the text gets the error */ })
+  pipeline(createReadStream(file), text).catch(() => { /* reading the text below rejects with it */ })
   let rest = ''
   for await (const chunk of text.setEncoding('utf8') as AsyncIterable<string>) {
     const parts = (rest + chunk).split('\n')

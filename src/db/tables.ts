@@ -4,7 +4,8 @@ import {
   text, timestamp, unique, uniqueIndex, type AnyPgColumn
 } from 'drizzle-orm/pg-core'
 
-// Every table on one page. Times have milliseconds, as on the wire, so that a cursor made of one finds its row again.
+// All tables. Times have a precision of milliseconds, as in JSON. With microseconds, a cursor made from a time would lose
+// some digits and not find its row again.
 
 const id = () => bigint({ mode: 'number' }).primaryKey().generatedAlwaysAsIdentity()
 const reference = () => bigint({ mode: 'number' })
@@ -12,7 +13,7 @@ const time = () => timestamp({ precision: 3, withTimezone: true })
 const createdAt = () => time().notNull().defaultNow()
 const bytea = customType<{ data: Buffer }>({ dataType: () => 'bytea' })
 
-/** The channel that somebody, or a conversation, came through. */
+/** The channel through which a user or a conversation came. */
 export const origin = pgEnum('origin', ['web', 'api', 'phone', 'whatsapp'])
 /** The channels whose people are known only by an address and have no account. `is_contact_origin` is the same list in SQL. */
 export const contactOrigins = ['phone', 'whatsapp'] as const satisfies Array<typeof origin.enumValues[number]>
@@ -29,8 +30,9 @@ export const inboxKind = pgEnum('inbox_kind', ['message', 'status', 'unknown'])
 export const deliveryState = pgEnum('delivery_state', ['queued', 'sent', 'delivered', 'read', 'failed', 'window_closed'])
 
 /**
- * Keys of usernames that only the rule before gave: with characters that folding changes (ß, final sigma, iota subscript)
- * or that nobody sees, with two spaces in a row or one in front. A query uses the index when it says this word for word.
+ * Matches keys of usernames that the former rule made and today's rule would not: with characters that case folding changes
+ * (ß, final sigma, iota subscript), with invisible characters, two spaces in a row or a leading space. A query must contain
+ * exactly this condition to use the index.
  */
 export const FORMER_KEYS = (key: AnyPgColumn) => sql`${key} ~ ${sql.raw(`'[${[
   '\\u00df\\u0307\\u0345\\u034f\\u03c2\\u115f\\u1160\\u1680\\u17b4\\u17b5\\u180b-\\u180f\\u1c80-\\u1c88\\u1f80-\\u1f87\\u1f90-\\u1f97\\u1fa0-\\u1fa7',
@@ -38,10 +40,10 @@ export const FORMER_KEYS = (key: AnyPgColumn) => sql`${key} ~ ${sql.raw(`'[${[
 ].join('')}]|  |^ '`)}`
 
 /**
- * `usernameKey` is the username as it is compared: NFKC and folded case, whatever the database's locale. Accounts of the
- * rule before keep its keys, NFKC and lower case, of which those that are written otherwise today are indexed. A locked account
- * cannot log in. `budgetTokens` overrides the daily token budget of the settings. `apiKeyHash` is the SHA-256, in
- * hexadecimal, of the API key that let a guest in.
+ * `usernameKey` is the form in which usernames are compared: NFKC with folded case, independent of the database's locale.
+ * Accounts from before this rule keep their former key, which is NFKC in lower case; those that differ from today's are
+ * indexed. A locked account cannot log in. `budgetTokens` overrides the daily token budget of the settings. `apiKeyHash` is
+ * the SHA-256, in hexadecimal, of the API key with which a guest was created.
  */
 export const users = pgTable('users', {
   id: id(),
@@ -65,7 +67,7 @@ export const users = pgTable('users', {
   uniqueIndex('users_verified_email').on(sql`lower(${table.email})`).where(sql`${table.emailVerifiedAt} IS NOT NULL`)
 ])
 
-/** Who stands behind an address of a channel, as far as the channel proves it. */
+/** The user behind an address of a channel, such as a phone number. It proves no more about that user than the channel does. */
 export const identities = pgTable('identities', {
   channel: origin().notNull(),
   address: text().notNull(),
@@ -87,7 +89,7 @@ export const sessions = pgTable('sessions', {
   ip: text()
 }, table => [index('sessions_user').on(table.userId)])
 
-/** Two bots differ by more than the case of their names, since `@name` names one in any case. */
+/** Names are unique regardless of case, because `@name` in a message finds a bot in any case. */
 export const chatbots = pgTable('chatbots', {
   id: id(),
   name: text().notNull(),
@@ -117,8 +119,8 @@ export const conversations = pgTable('conversations', {
 ])
 
 /**
- * `usedIn` is the minute of the conversation's `lastUpdated`, kept by triggers, by which a user's are found in order: a
- * message costs each member a write once a minute and no more.
+ * `usedIn` is the minute of the conversation's `lastUpdated`; triggers maintain it. A user's conversations are listed in its
+ * order. Since it has only minutes, a message writes to the members' rows at most once a minute.
  */
 export const conversationUsers = pgTable('conversation_users', {
   conversationId: reference().notNull().references(() => conversations.id, { onDelete: 'cascade' }),
@@ -139,10 +141,11 @@ export const conversationBots = pgTable('conversation_bots', {
 ])
 
 /**
- * The log. `id` is a message's place in its conversation: the `rev` that it came with. `rev` is that of its last
- * change. `replyTo` is the place of the user's message that a bot answers; answers stand directly behind it.
- * The instance that writes a streaming reply holds its lease. `costSoFar` is what a reply has cost until now, as
- * `record_cost` takes it, for the instance that must end the reply if its writer dies. `clientTextHash` remembers what a client id was first used for, whatever becomes of the text.
+ * The log. `id` is the `rev` at which the message was added, so that ids are in order within a conversation. `rev` is that
+ * of the message's last change. `replyTo` is the id of the user's message that a bot answers; replies directly follow it.
+ * The instance that writes a streaming reply holds its lease. `costSoFar` is what a reply has cost until now, in the form
+ * that `record_cost` takes, for the instance that must end the reply if its writer dies. `clientTextHash` is the hash of the
+ * text for which a client id was first used, even if the message is edited later.
  */
 export const messages = pgTable('messages', {
   conversationId: reference().notNull().references(() => conversations.id, { onDelete: 'cascade' }),
@@ -172,9 +175,9 @@ export const messages = pgTable('messages', {
 ])
 
 /**
- * What a mail's link redeems. The token itself is made from the row when the mail is, and kept nowhere. When an account is
- * deleted, its rows of the last hour stay without a user and with the SHA-256 of the address in lower case, in hexadecimal,
- * in place of the address: they still count against the mails that the address may get.
+ * The tokens in the links of mails. The token itself is computed from its row and stored nowhere. When an account is
+ * deleted, its rows of the last hour stay, without the user and with a hash of the address (the SHA-256 of its lower case,
+ * in hexadecimal): they still count against the number of mails that the address may get.
  */
 export const oneTimeTokens = pgTable('one_time_tokens', {
   id: id(),
@@ -189,7 +192,7 @@ export const oneTimeTokens = pgTable('one_time_tokens', {
   index('one_time_tokens_address').on(sql`lower(${table.address})`, table.createdAt)
 ])
 
-/** One-time links to sign up, made by an admin. `secretHash` is the SHA-256, in hexadecimal, of what the link carries. */
+/** One-time links to sign up, made by an admin. `secretHash` is the SHA-256, in hexadecimal, of the secret in the link. */
 export const invitations = pgTable('invitations', {
   id: id(),
   secretHash: text().notNull().unique('invitations_secret_hash'),
@@ -240,23 +243,23 @@ export const replyCosts = pgTable('reply_costs', {
   index('reply_costs_created').on(table.createdAt)
 ])
 
-/** The workers of jobs, each of which says every few seconds that it lives. */
+/** The job workers. Each sends a heartbeat every few seconds, which sets `seenAt`. */
 export const workers = pgTable('workers', {
   id: text().primaryKey(),
   seenAt: time().notNull().defaultNow()
 })
 
-/** Which job's turn it is, where those of one key are done one after the other. It counts while the job is under way. */
+/** Which job may run, of those with the same key, which run one at a time (`take_turn`). A row counts only while its job is running. */
 export const turns = pgTable('turns', {
   key: text().primaryKey(),
   job: reference().notNull(),
-  /** Another job of this key came while this one worked, and ended: this one has to look once more. */
+  /** Set when another job of this key came and ended while this one was running: this one has to look for work once more. */
   isWanted: boolean('wanted').notNull().default(false)
 })
 
 /**
- * A contact, by the first address that WhatsApp told of it, which stays its key: the user id where there was one, else the
- * phone number. `userId` and `phone` are where it can be reached now.
+ * A contact. Its key, `contact`, is the first address that WhatsApp gave for it: the user id if there was one, else the
+ * phone number. It never changes. `userId` and `phone` are its current addresses.
  */
 export const whatsappContacts = pgTable('whatsapp_contacts', {
   contact: text().primaryKey(),
@@ -269,9 +272,9 @@ export const whatsappContacts = pgTable('whatsapp_contacts', {
 ])
 
 /**
- * At most one row: our account can send nothing, and everything that is queued is held. `isByStatus` when Meta told so by a
- * status, after it had taken a message: then `probeId`, a delivery that was taken since, has to stay without such a status
- * before the hold ends. `triedContact` is whose message was tried last.
+ * Has at most one row. While there is one, our account can send nothing, and all queued messages are held. `isByStatus`:
+ * Meta had accepted a message and reported the problem by a status later. Then the hold ends only when `probeId`, a delivery
+ * that was accepted since, has got no such status. `triedContact` is the contact whose message was tried last.
  */
 export const whatsappHolds = pgTable('whatsapp_holds', {
   id: smallint().primaryKey().default(1),
@@ -285,10 +288,10 @@ export const whatsappHolds = pgTable('whatsapp_holds', {
 }, table => [check('whatsapp_holds_one', sql`${table.id} = 1`)])
 
 /**
- * What WhatsApp delivered, each piece of it by itself, as it came, before anybody thought about it. `whatsappId` is a
- * message's id, or that of the message that a status is about, with the status behind it. `sentAt` is WhatsApp's time.
- * `togetherWith` is the first of several messages that are answered as one. `about` is set for a deletion or an edit: the
- * `whatsappId` of the message that it changes, which may come later.
+ * What WhatsApp delivered, one row for each message or status, stored before it is processed. `whatsappId` is the id of a
+ * message; for a status, it is the id of the message that it is about, a space and the status. `sentAt` is WhatsApp's time.
+ * `togetherWith` is the id of the first of several messages that are answered as one. `about` is set for a deletion or an
+ * edit: the `whatsappId` of the message that it changes, which may arrive later.
  */
 export const whatsappInbox = pgTable('whatsapp_inbox', {
   id: id(),
@@ -310,11 +313,11 @@ export const whatsappInbox = pgTable('whatsapp_inbox', {
 ])
 
 /**
- * What goes out to WhatsApp: a row for each part of a reply. `queuedAt` is when it was to be sent, for the first time or
- * by a retry; before `tryAt` it is not tried again. `attemptedAt` is when a request went out whose answer we do not
- * know, `doubtedAt` since when nobody waits for that answer any more. Where `template` is set, Meta gets that and not the
- * message's text; `clientId` is what the admin who sent it calls it, and `requestHash` remembers what that was used for. The admin is not a
- * foreign key, so that deleting an account need not look through all that was sent.
+ * The ledger of messages to WhatsApp, one row for each part of a reply. `queuedAt` is when it was queued, at first or by an
+ * admin's retry. It is not tried before `tryAt`. `attemptedAt` is the time of a request whose response is not known, and
+ * `doubtedAt` the time at which we stopped waiting for that response. If `template` is set, Meta gets the template and not
+ * the message's text. `clientId` is the idempotency key of the admin who sent it, and `requestHash` shows whether that key
+ * is used for the same request again. The admin is not a foreign key, so that deleting an account need not search this table.
  */
 export const whatsappDeliveries = pgTable('whatsapp_deliveries', {
   id: id(),
@@ -350,8 +353,8 @@ export const whatsappDeliveries = pgTable('whatsapp_deliveries', {
 ])
 
 /**
- * Each phone of the guided chat with its newest conversation: where it is in the script of the bot that spoke last, and
- * the answers that the legacy table had columns for, in the scripts that ask for them.
+ * Each phone of the guided chat with its newest conversation: how far it is in the script of the bot that spoke last, and
+ * the answers for which the legacy table had columns. docs/compatibility.md says who relies on it.
  */
 export const userSessions = pgView('user_sessions', {
   phoneNumber: text(),

@@ -4,8 +4,8 @@ import type pg from 'pg'
 type Query = (...args: unknown[]) => unknown
 
 /**
- * Tells `hearer`, as 'query', of each query of a connection: its name, where it is prepared by one, and the seconds until
- * its answer, or its failure, was there.
+ * Measures the queries of a connection. `hearer` emits 'query' for each, with the name of the prepared statement, or
+ * 'unnamed', and the seconds until its result or error.
  */
 export function timeQueries (client: pg.ClientBase, hearer: EventEmitter) {
   const query = client.query.bind(client) as Query

@@ -11,13 +11,13 @@ import type { Db } from '../db/client.ts'
 export interface TaskDeps {
   config: Config
   db: Db
-  /** The one that the app has, so that the app knows the tokens that a mail carries. */
+  /** The app's secret, which signs the tokens in mails. The app must be able to verify them. */
   secret: string
   app: WorkOptions['app']
   log: Pick<FastifyBaseLogger, 'debug' | 'info' | 'warn'>
 }
 
-/** What the workers can do, by the name that a job is added with. A payload is what the stores put into it. */
+/** The functions that jobs run, by the name with which a job is added. The stores that add a job decide its payload. */
 export function createTasks ({ config, db, secret, app, log }: TaskDeps): TaskList {
   const recovery = createRecoveryStore(db)
   const sendMail = createRecoveryMail(recovery, createTokens(secret), createMailer(config, log), config)

@@ -3,8 +3,9 @@ import type { Db } from '../db/client.ts'
 import { workers } from '../db/tables.ts'
 
 /**
- * Who works on jobs, and who does not any more. A job says by whom it is held and not whether that one lives: the
- * queue itself waits for four hours. All times are the database's.
+ * Records which job workers are alive. A job that is locked names its worker, but the queue cannot tell whether that worker
+ * still lives and would wait for four hours. Here workers send heartbeats, and jobs of dead ones are unlocked. All times
+ * are the database's.
  */
 export function createWorkerStore (db: Db) {
   return {
@@ -13,9 +14,11 @@ export function createWorkerStore (db: Db) {
     },
 
     /**
-     * Unlocks the jobs of workers that were not seen for `seconds`. A worker that has just taken its
-     * first job may not have said yet that it lives. A job that was replaced by one of the same key while it ran has no
-     * attempts left: it would stay in the queue for good, and count as one that failed, so it gets its attempts back.
+     * Unlocks the jobs of workers without a heartbeat for `seconds`, if they were locked before that: a worker that has just
+     * taken its first job may not have sent a heartbeat yet.
+     *
+     * When a job is added with the key of one that is running, graphile-worker removes the key of the running one and uses up
+     * its attempts. If its worker dies, that job would stay in the queue for good and count as failed. So it gets an attempt back.
      */
     async unlockDead (seconds: number) {
       const since = sql`now() - make_interval(secs => ${seconds})`

@@ -6,11 +6,11 @@ import type pg from 'pg'
 import { createDb } from '../db/client.ts'
 import { createWorkerStore } from './worker-store.ts'
 
-/** In seconds: how often a worker says that it lives, and after which silence it counts as dead. */
+/** In seconds: how often a worker sends a heartbeat, and how long after the last one it counts as dead. */
 const HEARTBEAT_INTERVAL_SECONDS = 3
 const DEAD_AFTER_SECONDS = 10
 
-/** In milliseconds: how long what a worker has done may take to be noted, once it is over. */
+/** In milliseconds: how long we wait, after the last job has ended, for its result to be stored. */
 const SHUTDOWN_TIMEOUT_MS = 1_000
 
 const MAX_CONCURRENT_JOBS = 4
@@ -23,9 +23,9 @@ export interface WorkerOptions {
 export type Worker = Awaited<ReturnType<typeof startWorker>>
 
 /**
- * Does the jobs of the database, several at once, as long as the process lives, whatever becomes of the database
- * meanwhile. A job is done at least once: one that fails is tried again, later and later, and one whose worker died is
- * taken up by another within 15 s.
+ * Runs jobs from the database until it is stopped, several at once. It survives outages of the database. A job runs at
+ * least once: a job that fails is tried again with growing pauses, and another worker takes over the jobs of a dead one
+ * within 15 s.
  */
 export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
   const db = createDb({ ...connection, application_name: 'parley-jobs', max: MAX_CONCURRENT_JOBS + 1 }, log)
@@ -37,7 +37,7 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
   let timer: NodeJS.Timeout | undefined
   let beating = beat()
 
-  /** Also begins anew what broke: a worker that could not say that its job is done gives up, and the job is another's. */
+  /** Sends a heartbeat, and starts the worker again if it has stopped. It stops when it could not store a job's result. */
   async function beat () {
     try {
       if (stopping === undefined) pool ??= begin()
@@ -56,11 +56,13 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
       noHandleSignals: true,
       logger,
       events,
-      // Without them nobody would catch that the database goes away just when a job is done.
+      // Report each result at once. With a delay, results are stored in batches, and an error while the database is away
+      // would be an unhandled rejection.
       preset: { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } }
     }, tasks, db.$client)
 
-    // A worker keeps the answer to its first question, which tasks there are, even if there was none.
+    // Restart a worker whose first query failed: it remembers the result of that query, a list of the tasks, even if it was
+    // an error, and would never work.
     const giveUp = () => setImmediate(() => begun.gracefulShutdown())
     events.once('worker:getJob:error', giveUp)
     for (const event of ['worker:getJob:empty', 'job:start'] as const) events.once(event, () => events.off('worker:getJob:error', giveUp))
@@ -70,7 +72,7 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
     return { id: begun.id, end: async () => await Promise.race([begun.gracefulShutdown(), over]) }
   }
 
-  /** Lets the jobs that are under way end; their heartbeat goes on meanwhile. */
+  /** Waits until the running jobs have ended. Heartbeats go on meanwhile. */
   async function end () {
     const last = pool
     try {
@@ -82,13 +84,13 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
     isOver = true
     clearTimeout(timer)
     await beating
-    // A connection that a queue which lost count has kept is not waited for: it goes with the process.
+    // Limit the wait: after an outage the queue may never release a connection. The end of the process closes it.
     await Promise.race([db.$client.end(), sleep(SHUTDOWN_TIMEOUT_MS, undefined, { ref: false })])
   }
 
   await beating
   return {
-    /** Not in the moments between what broke and its new beginning, nor once it is stopped. */
+    /** False while the worker restarts after an error, and once it is stopped. */
     isWorking: () => pool !== undefined,
     stop () {
       stopping ??= end()
@@ -98,8 +100,8 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
 }
 
 /**
- * All its jobs have ended, and had time to be noted. The queue's own promise may never tell: of several jobs in turn that
- * cannot be noted it loses count (graphile-worker 0.17.3).
+ * Resolves when all jobs have ended and had time to be stored. We do not wait for the promise of graphile-worker itself: it
+ * never resolves when the results of several jobs in a row could not be stored (0.17.3).
  */
 async function whenOver (events: WorkerEvents) {
   await Promise.race((['pool:gracefulShutdown:complete', 'pool:forcefulShutdown:complete', 'pool:forcefulShutdown:error'] as const)
@@ -107,7 +109,7 @@ async function whenOver (events: WorkerEvents) {
   await sleep(SHUTDOWN_TIMEOUT_MS, undefined, { ref: false })
 }
 
-/** graphile-worker's chatter is for debugging. Its errors are told without the job's payload, which may be private. */
+/** Passes graphile-worker's messages on to our log: errors without the job's payload, which may be private; the rest as debug messages. */
 function describeTo (log: WorkerOptions['log']) {
   return new Logger(() => (level, message, meta) => {
     const { error: err, job } = { ...meta } as { error?: Error, job?: Job }

@@ -7,10 +7,10 @@ export type MetricsStore = ReturnType<typeof createMetricsStore>
 
 export interface Counted extends Record<string, unknown> { what: 'sessions' | 'jobs' | 'oldest' | 'deliveries' | 'held', state: string, value: number }
 
-/** What a job is: to be done now, being done, meant for later, failed and tried again later, given up. */
+/** `waiting`: due now. `working`: running. `scheduled`: due later. `retrying`: has failed and is tried again later. `failed`: given up. */
 const JOB_STATES = ['waiting', 'working', 'scheduled', 'retrying', 'failed']
 
-/** What stands in the database, of all instances: how many of each kind, none left out, in one query. */
+/** Counts what is in the database, for all instances, in one query. States without any rows are included, as 0. */
 export function createMetricsStore (db: Db) {
   const every = (what: Counted['what'], states: readonly string[]) =>
     sql`SELECT ${what} AS what, state, 0 AS value FROM unnest(${sql.param(states)}::text[]) AS state`

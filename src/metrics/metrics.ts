@@ -4,7 +4,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { Db } from '../db/client.ts'
 import type { Counted, MetricsStore } from './metrics-store.ts'
 
-/** How long a scrape waits for the database, in milliseconds: it answers without it, well before Prometheus gives up. */
+/** How long a scrape waits for the database, in milliseconds. After that it answers without those figures, before Prometheus times out. */
 const QUERY_TIMEOUT_MS = 2_000
 
 /** Upper bounds of the histograms, in seconds. */
@@ -16,46 +16,46 @@ const BUCKETS = {
 
 export type Metrics = ReturnType<typeof createMetrics>
 
-/** A reply of a bot, as it ended; `error` is the code of what went wrong. */
+/** How a bot's reply ended; `error` is the error code. */
 export interface Ended { bot: string, outcome: 'complete' | 'stopped' | 'interrupted' | 'failed', error?: string | undefined }
 
-/** What an instance has open at this moment, by the name of its metric; `busy` is 1 while it refuses requests. */
+/** Functions that give the current values of this instance's gauges. `busy` is 1 while requests are refused because of overload. */
 type Open = Record<'sockets' | 'streams' | 'generations' | 'busy', () => number>
 
 /**
- * What can be seen from outside, for Prometheus: each app has its own. Labels are names out of the code, statuses, and
- * the names of bots, which only admins make: never what a caller chooses.
+ * Makes the metrics for Prometheus; each app has its own. Labels are names from the code, statuses, and names of bots, which
+ * only admins choose. They must never be values that a caller chooses, or a caller could create any number of time series.
  * @see https://prometheus.io/docs/practices/naming/
  */
 export function createMetrics ({ db, store, open }: { db: Db, store: MetricsStore, open: Open }) {
   const registry = new Registry()
   const registers = [registry]
-  /** Tokens that were stored since the counters were read, by bot. */
+  /** Tokens that were stored since the last scrape, by bot. */
   const stored = new Map<string, Record<'prompt' | 'completion', number>>()
   const { $client: pool } = db
   collectDefaultMetrics({ register: registry })
 
-  const requests = new Histogram({ name: 'parley_http_request_seconds', help: 'From a request to its answer, or to the beginning of a stream', labelNames: ['method', 'route', 'status'], buckets: BUCKETS.requests, registers })
-  const queries = new Histogram({ name: 'parley_query_seconds', help: 'Queries of requests, by the name of what is prepared', labelNames: ['query'], buckets: BUCKETS.queries, registers })
-  const replies = new Counter({ name: 'parley_replies_total', help: 'Replies that bots were asked for, by how they ended', labelNames: ['bot', 'outcome', 'error'], registers })
-  const tokens = new Counter({ name: 'parley_reply_tokens_total', help: 'Tokens that replies cost, of the prompt and of the completion, as /api/admin/usage has them', labelNames: ['bot', 'kind'], registers, collect: countTokens })
-  const firstTokens = new Histogram({ name: 'parley_reply_first_token_seconds', help: 'Until a bot that takes its time began to speak', labelNames: ['bot'], buckets: BUCKETS.firstTokens, registers })
+  const requests = new Histogram({ name: 'parley_http_request_seconds', help: 'Time from a request to its response, or to the beginning of a stream', labelNames: ['method', 'route', 'status'], buckets: BUCKETS.requests, registers })
+  const queries = new Histogram({ name: 'parley_query_seconds', help: 'Time of database queries, by the name of the prepared statement', labelNames: ['query'], buckets: BUCKETS.queries, registers })
+  const replies = new Counter({ name: 'parley_replies_total', help: 'Replies of bots, by how they ended', labelNames: ['bot', 'outcome', 'error'], registers })
+  const tokens = new Counter({ name: 'parley_reply_tokens_total', help: 'Tokens of prompts and completions, the same as in /api/admin/usage', labelNames: ['bot', 'kind'], registers, collect: countTokens })
+  const firstTokens = new Histogram({ name: 'parley_reply_first_token_seconds', help: 'Time until a streaming bot sent its first text', labelNames: ['bot'], buckets: BUCKETS.firstTokens, registers })
 
   gauge('parley_pool_connections', 'Connections to the database', () => pool.totalCount)
-  gauge('parley_pool_idle', 'Connections to the database that do nothing', () => pool.idleCount)
-  gauge('parley_pool_waiting', 'Queries that wait for a connection', () => pool.waitingCount)
-  gauge('parley_sockets', 'Sockets that are connected', open.sockets)
-  gauge('parley_streams', 'Readers of server-sent events', open.streams)
-  gauge('parley_generations', 'Replies that this instance writes', open.generations)
-  gauge('parley_busy', 'Whether requests are refused, since there is too much to do', open.busy)
+  gauge('parley_pool_idle', 'Idle connections to the database', () => pool.idleCount)
+  gauge('parley_pool_waiting', 'Queries waiting for a connection', () => pool.waitingCount)
+  gauge('parley_sockets', 'Connected sockets', open.sockets)
+  gauge('parley_streams', 'Open streams of server-sent events', open.streams)
+  gauge('parley_generations', 'Replies being generated by this instance', open.generations)
+  gauge('parley_busy', '1 while requests are refused because of overload, else 0', open.busy)
 
-  const isUp = new Gauge({ name: 'parley_database_up', help: 'Whether the database answered this scrape; if not, what is asked of it is left out', registers })
-  const oldest = new Gauge({ name: 'parley_job_oldest_seconds', help: 'How long the oldest job that waits has been due', registers })
-  const held = new Gauge({ name: 'parley_whatsapp_held_seconds', help: 'How long everything that is to be sent on WhatsApp has been held because of trouble with our account; 0 while nothing is', registers })
+  const isUp = new Gauge({ name: 'parley_database_up', help: '1 if the database answered this scrape; if 0, the metrics from the database are missing', registers })
+  const oldest = new Gauge({ name: 'parley_job_oldest_seconds', help: 'How long the oldest waiting job has been due', registers })
+  const held = new Gauge({ name: 'parley_whatsapp_held_seconds', help: 'How long all WhatsApp messages have been held because of a problem with our account; 0 if they are not held', registers })
   const counted = {
-    sessions: new Gauge({ name: 'parley_sessions', help: 'Sessions that are open, on all instances', labelNames: ['state'], registers }),
+    sessions: new Gauge({ name: 'parley_sessions', help: 'Sessions that have not ended, on all instances', labelNames: ['state'], registers }),
     jobs: new Gauge({ name: 'parley_jobs', help: 'Jobs of all instances', labelNames: ['state'], registers }),
-    deliveries: new Gauge({ name: 'parley_whatsapp_deliveries', help: 'Replies on WhatsApp: all that are queued, and of the newest 10,000 those of the last day that are not', labelNames: ['state'], registers })
+    deliveries: new Gauge({ name: 'parley_whatsapp_deliveries', help: 'WhatsApp deliveries by state: all queued ones; of the others, those of the last day among the newest 10,000', labelNames: ['state'], registers })
   }
 
   const queried: EventEmitter = pool
@@ -67,7 +67,7 @@ export function createMetrics ({ db, store, open }: { db: Db, store: MetricsStor
 
   let asking: Promise<Counted[] | undefined> | undefined
 
-  /** What stands in the database, asked once for all who scrape meanwhile; nothing where it does not answer in time. */
+  /** Sets the metrics from the database. Scrapes at the same time share one query. Clears these metrics if there is no answer in time. */
   async function askDatabase () {
     asking ??= store.count().catch(() => undefined).finally(() => { asking = undefined })
     const rows = await Promise.race([asking, sleep(QUERY_TIMEOUT_MS, undefined, { ref: false })])
@@ -85,7 +85,7 @@ export function createMetrics ({ db, store, open }: { db: Db, store: MetricsStor
   return {
     contentType: registry.contentType,
 
-    /** All of it, as Prometheus reads it; within a little more than two seconds, whatever the database does. */
+    /** Gives all metrics in Prometheus's format, after little more than two seconds at most, even if the database does not answer. */
     async scrape (): Promise<string> {
       await askDatabase()
       return await registry.metrics()
@@ -103,7 +103,7 @@ export function createMetrics ({ db, store, open }: { db: Db, store: MetricsStor
       firstTokens.observe({ bot }, seconds)
     },
 
-    /** To be told the tokens that were added to the stored costs; fewer than none where an estimate was too high. */
+    /** Adds the tokens that were added to the stored costs. They may be negative, when an estimate was too high. */
     spent ({ bot, promptTokens, completionTokens }: { bot: string, promptTokens: number, completionTokens: number }) {
       const { prompt = 0, completion = 0 } = stored.get(bot) ?? {}
       stored.set(bot, { prompt: prompt + promptTokens, completion: completion + completionTokens })
@@ -111,8 +111,8 @@ export function createMetrics ({ db, store, open }: { db: Db, store: MetricsStor
   }
 
   /**
-   * Brings the counters to what is stored, when they are read. A counter must not fall, or Prometheus takes it for one
-   * that began anew: where a scrape has seen an estimate that was corrected since, the next tokens make up for it.
+   * Updates the counters before a scrape. A counter must never decrease, or Prometheus takes it for a restart. So when an
+   * estimate is corrected downward after a scrape, the difference is subtracted from the next tokens.
    */
   function countTokens () {
     for (const [bot, costs] of stored) {

@@ -1,33 +1,23 @@
 import { and, desc, eq, gt, lte, ne, sql } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/pg-core'
-import type { BotRow, BotMemory, ReplyContext, Turn } from '../bots/bot.ts'
+import type { BotRow, BotMemory, Turn } from '../bots/bot.ts'
 import type { Db } from '../db/client.ts'
 import { prepareQuery, rowsFrom, value } from '../db/prepared.ts'
 import { chatbots, conversations, messages } from '../db/tables.ts'
 import { LEFT_OUT, type FailureCode } from '../failures.ts'
-import { cutUnread } from '../http/paging.ts'
 import type { Cost } from './cost.ts'
 import type { Message } from '../log/message.ts'
 import { isMember } from '../log/membership.ts'
 
 export type ReplyStore = ReturnType<typeof createReplyStore>
 
-/** Where a message is in the log. */
+/** A message in the log. */
 export interface MessageKey { conversation: number, id: number }
 
-/** The text that a reply has gained since it was last stored, which goes at `at`, in code points. `owner` is its lease's owner. */
+/** The text that a reply has gained since it was last stored. `at` is its position in code points, `owner` the owner of the lease. */
 export interface Growth extends MessageKey { owner: string, at: number, piece: string }
 
-/** What a bot is told: what was said before its reply, oldest first, and where and by whom it is asked. */
-export interface Task {
-  bot: BotRow
-  turns: Turn[]
-  context: Pick<ReplyContext, 'conversation' | 'message' | 'user' | 'channel' | 'state'>
-  /** The API key that let in the guest who asks. */
-  apiKeyHash: string | null
-}
-
-/** How a reply ended, what it cost, and what its bot remembers. */
+/** How a reply ended, its cost, and the bot's state after it. */
 export interface Ending extends Growth {
   status: Message['status']
   error: FailureCode | null
@@ -38,37 +28,21 @@ export interface Ending extends Growth {
 /** Tokens that were added to the costs of a bot's replies. */
 export interface Spent { bot: string, promptTokens: number, completionTokens: number }
 
-/** How many messages a bot is told at most; its budget of tokens usually ends long before. */
-const MAX_TURNS = 2_000
-
-/**
- * How many bytes of text a bot is told at most, about a million tokens. It is more than a message and seven replies to it
- * can have, so that the message to answer is always told. Without this limit a conversation of 300 messages of 100,000
- * emoji would take the database longer than a statement may, and would get no reply any more.
- */
-const MAX_TURN_BYTES = 4 * 1024 * 1024
-
-/** How many bots reply to one message at most: their replies stand directly behind it. */
+/** How many bots reply to one message at most. Their replies directly follow it. */
 const MAX_REPLIES = 8
 
 const place = { conversation: messages.conversationId, id: messages.id }
 const isAt = ({ conversation, id }: MessageKey) => and(eq(messages.conversationId, conversation), eq(messages.id, id))
-/** Word for word as in the index `messages_under_way`, so that it is used. */
+/** The exact condition of the index `messages_under_way`, so that Postgres uses it. */
 const isUnderWay = sql`${messages.status} IN ('streaming', 'queued')`
 
 /**
- * Replies that take their time, as they are stored. Who writes one holds its lease, by the database's clock, and stores
- * nothing any more once that has lapsed.
+ * Streamed replies in the database. The instance that writes a reply holds its lease, by the database's clock. Once the lease
+ * has expired, another instance may have ended the reply, so nothing more can be stored.
  */
 export function createReplyStore (db: Db) {
   return {
-    /** What the bot is told that is to write a reply; undefined when it, or the message, is gone. */
-    async task ({ conversation, id }: MessageKey): Promise<Task | undefined> {
-      const { rows: [task] } = await db.$client.query<Task>({ name: 'task', text: TASK, values: [conversation, id, MAX_TURNS + 1] })
-      return task
-    },
-
-    /** Stores what has come, renews the leases, in one statement; gives those that are still the owner's, and who is to stop. */
+    /** Stores new text and renews the leases, in one statement. Returns the replies whose lease still holds, and which of them to stop. */
     async flush (growing: Array<Growth & { cost: Cost | null }>): Promise<Array<{ owner: string, isToStop: boolean }>> {
       const { rows } = await db.$client.query<{ owner: string, isToStop: boolean }>(FLUSH({
         owner: growing.map(({ owner }) => owner),
@@ -81,7 +55,7 @@ export function createReplyStore (db: Db) {
       return rows
     },
 
-    /** Ends a reply, unless its lease is another's, and records what it cost in any case. Gives the tokens that this added. */
+    /** Ends a reply, unless its lease was lost, and records its cost in any case. Returns the tokens that were added to the costs. */
     async finish ({ memory: { state, isFinished }, cost, ...ending }: Ending): Promise<Omit<Spent, 'bot'>> {
       const { rows: [row] } = await db.$client.query<Omit<Spent, 'bot'>>(FINISH({
         ...ending, isFinished, state: state === undefined ? null : JSON.stringify(state), cost: cost && JSON.stringify(cost)
@@ -90,8 +64,8 @@ export function createReplyStore (db: Db) {
     },
 
     /**
-     * Marks what was said before a reply and is refused by a content filter, so that later replies are written without
-     * it. What was changed meanwhile is not marked; what says the same is.
+     * Marks the messages before a reply that a content filter refuses, so that later replies leave them out. They are found by
+     * their text: a message that was edited meanwhile is not marked, and others with the same text are.
      */
     async leaveOut ({ conversation, id }: MessageKey, turns: Turn[]) {
       await db.transaction(async tx => {
@@ -104,7 +78,7 @@ export function createReplyStore (db: Db) {
       })
     },
 
-    /** Begins the reply of a conversation that waits for its turn; undefined when none does, or one is under way. */
+    /** Begins the oldest queued reply of a conversation; undefined when there is none, or when another one is under way. */
     async begin (owner: string, conversation: number): Promise<MessageKey | undefined> {
       const { rows: [row] } = await db.$client.query<{ id: number }>(BEGIN({ conversation, owner }))
       return row && { conversation, id: row.id }
@@ -115,13 +89,13 @@ export function createReplyStore (db: Db) {
       return await db.select(place).from(messages).where(and(isUnderWay, sql`${messages.leaseUntil} < now()`)).orderBy(messages.conversationId, messages.id)
     },
 
-    /** Marks such a reply, and records what it is known to have cost; gives the tokens that this added. */
+    /** Marks such a reply as interrupted and records its known cost. Returns the tokens that were added to the costs. */
     async interrupt ({ conversation, id }: MessageKey): Promise<Spent | undefined> {
       const { rows: [spent] } = await db.$client.query<Spent>(INTERRUPT({ conversation, id }))
       return spent
     },
 
-    /** Conversations in which a reply waits and none is under way. */
+    /** Returns conversations in which a reply is queued and none is streaming. */
     async waiting (most: number): Promise<number[]> {
       const waiting = await db.select({ conversation: messages.conversationId }).from(messages).where(isUnderWay)
         .groupBy(messages.conversationId).having(sql`bool_and(${messages.status} = 'queued')`).orderBy(sql`min(${messages.createdAt})`).limit(most)
@@ -134,13 +108,13 @@ export function createReplyStore (db: Db) {
       return row!.stopped
     },
 
-    /** Stops the replies to a user's messages, wherever they are written; gives the conversations. */
+    /** Stops the replies to a user's messages, on all instances. Returns the conversations. */
     async stopFor (user: number): Promise<number[]> {
       const { rows } = await db.$client.query<{ conversation: number }>(STOP_FOR({ user }))
       return rows.map(({ conversation }) => conversation)
     },
 
-    /** Who wrote the message that a reply answers; undefined when they are gone, or the user is not in the conversation. */
+    /** Returns the author of the message that a reply answers; undefined when they were deleted, or the user is not in the conversation. */
     async askedBy (user: number, { conversation, id }: MessageKey): Promise<number | undefined> {
       const question = alias(messages, 'question')
       const [row] = await db.select({ author: question.userId }).from(messages)
@@ -149,7 +123,7 @@ export function createReplyStore (db: Db) {
       return row?.author ?? undefined
     },
 
-    /** The last reply to a message; undefined where there is none. */
+    /** Returns the last reply to a message; undefined if there is none. */
     async replyTo ({ conversation, id }: MessageKey): Promise<MessageKey | undefined> {
       const [row] = await db.select(place).from(messages).where(and(
         eq(messages.conversationId, conversation), gt(messages.id, id), lte(messages.id, id + MAX_REPLIES), eq(messages.replyTo, id), ne(messages.status, 'deleted')
@@ -157,7 +131,7 @@ export function createReplyStore (db: Db) {
       return row
     },
 
-    /** The bot of a reply; undefined where there is none. */
+    /** Returns the bot of a reply; undefined if there is none. */
     async botOf (reply: MessageKey): Promise<BotRow | undefined> {
       const { id, name, engine, settings } = chatbots
       const [bot] = await db.select({ id, name, engine, settings }).from(messages).innerJoin(chatbots, eq(id, messages.chatbotId)).where(isAt(reply))
@@ -165,8 +139,8 @@ export function createReplyStore (db: Db) {
     },
 
     /**
-     * Asks again in the row of a reply: what became of it, or null where there is no such reply for this user. `bot` is
-     * the reply's bot where it streams its replies, else null.
+     * Generates a reply again, in the same row. Returns what has become of it, or null if this user has no such reply. `bot`
+     * is the reply's bot if it streams its replies, else null.
      */
     async restart (user: number, { conversation, id }: MessageKey, owner: string | null, bot: number | null): Promise<'streaming' | 'queued' | 'busy' | 'not last' | 'too many' | null> {
       const { rows: [row] } = await db.$client.query(RESTART({ conversation, user, id, owner, bot }))
@@ -174,44 +148,6 @@ export function createReplyStore (db: Db) {
     }
   }
 }
-
-const SAID_BEFORE = `
-  SELECT id, sender, user_id, chatbot_id, text, error, reply_to FROM messages
-  WHERE conversation_id = $1 AND id < $2 AND status NOT IN ('streaming', 'queued') AND (text <> '' OR error = 'MESSAGE_REFUSED')
-  ORDER BY id DESC LIMIT $3`
-
-/**
- * What was said before a reply. A message that a content filter refused is left out, or it would be refused with every
- * later one; the message that this reply answers never is. Either its own reply says that it was refused, or, where that
- * was found out later, the message itself. `MESSAGE_REFUSED` is cleared when the reply is asked for again.
- */
-const TASK = `
-  WITH reply AS (
-    SELECT m.id, m.conversation_id, m.chatbot_id, m.reply_to FROM messages m WHERE m.conversation_id = $1 AND m.id = $2
-  ), told AS MATERIALIZED (
-    ${cutUnread({ rows: SAID_BEFORE, order: 'id DESC', bytes: 'octet_length(text)', most: '$3', limit: MAX_TURN_BYTES })}
-  )
-  SELECT json_build_object('id', bot.id, 'name', bot.name, 'engine', bot.engine, 'settings', bot.settings) AS bot,
-    (
-      SELECT coalesce(json_agg(json_build_object('sender', m.sender, 'name', coalesce(u.username, b.name), 'text', m.text) ORDER BY m.id), '[]')
-      FROM told m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id
-      WHERE m.text <> '' AND (m.id = reply.reply_to OR m.error IS DISTINCT FROM '${LEFT_OUT}' AND m.id <> ALL (ARRAY(
-        SELECT refused.reply_to FROM told refused WHERE refused.error = 'MESSAGE_REFUSED' AND refused.reply_to IS NOT NULL
-      )))
-    ) AS turns,
-    json_build_object(
-      'conversation', json_build_object('id', c.id, 'name', c.name),
-      'message', json_build_object('id', reply.reply_to, 'replyId', reply.id),
-      'user', CASE WHEN asker.id IS NOT NULL THEN json_build_object('id', asker.id, 'name', coalesce(asker.username, asker.name)) END,
-      'channel', c.origin,
-      'state', c.state -> bot.id::text
-    ) AS context,
-    asker.api_key_hash AS "apiKeyHash"
-  FROM reply
-  JOIN chatbots bot ON bot.id = reply.chatbot_id
-  JOIN conversations c ON c.id = reply.conversation_id
-  LEFT JOIN messages question ON question.conversation_id = reply.conversation_id AND question.id = reply.reply_to
-  LEFT JOIN users asker ON asker.id = question.user_id`
 
 const FLUSH = prepareQuery('flush', sql`
   UPDATE messages m

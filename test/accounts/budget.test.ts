@@ -5,11 +5,11 @@ import { connect, startLive, tokenOf, type Refusal } from '../support/live.ts'
 import { from, signed, startMeta } from '../support/meta.ts'
 import { until } from '../support/process.ts'
 
-// What replies may cost in a day.
+// Daily token budgets.
 
 const SPENT = { statusCode: 429, code: 'BUDGET_SPENT' }
 
-/** Notes what a reply cost, as its end does; `hours` ago. */
+/** Records the cost of a reply, as the end of a reply does, `hours` ago. */
 const spend = (query: (sql: string, values?: unknown[]) => Promise<unknown>, where: string, tokens: number, at = 'now()') =>
   query(`INSERT INTO reply_costs (user_id, api_key_hash, status, prompt_tokens, completion_tokens, created_at)
     SELECT id, api_key_hash, 'complete', ${tokens - 1}, 1, ${at} FROM users WHERE ${where}`)
@@ -24,7 +24,7 @@ async function startWithBudget (t: Test, changes: Partial<Config>) {
 const say = async (client: Client, conversation: number, text = 'Hi', headers = {}) =>
   await client.post(`/api/conversations/${conversation}/messages`, { text }, headers)
 
-t.test('a user whose tokens for the day are spent asks no bot that takes its time', async t => {
+t.test('a user whose token budget for the day is spent cannot ask a streaming bot', async t => {
   const { as, query, slowChat, spend } = await startWithBudget(t, { BUDGET_TOKENS_PER_USER_DAY: 100 })
   const [ann, bob] = [await as('ann'), await as('bob')]
   const [anns, bobs] = [await slowChat(ann), await slowChat(bob)]
@@ -108,7 +108,7 @@ t.test('the guests of one API key share a budget', async t => {
   t.equal((await anyone.post(`/api/conversations/${id}/messages`, { text: 'Hi' }, { cookie: `session=${cookie!.value}` })).statusCode, 201, 'an account is no guest of a key any more')
 })
 
-t.test('sockets are told, and go on', async t => {
+t.test('a socket gets BUDGET_SPENT and stays connected', async t => {
   const server = await startLive(t, { BUDGET_TOKENS_PER_USER_DAY: 10 })
   const ann = await server.as('ann')
   const chat = await server.slowChat(ann)
@@ -122,7 +122,7 @@ t.test('sockets are told, and go on', async t => {
   t.match(await socket.emitWithAck('send_message', { chat_session_id: chat, text: 'Hi' }), { messages: [{ text: 'Hi' }, {}] })
 })
 
-t.test('on WhatsApp a contact is told to come back tomorrow, and a locked one is not answered', async t => {
+t.test('on WhatsApp a contact without budget is asked to write again tomorrow, and a locked contact gets no answer', async t => {
   const meta = await startMeta(t)
   const { anyone, query, work, bots } = await startApp(t, { ...meta.settings, WHATSAPP_BOT: 'slow', BUDGET_TOKENS_PER_USER_DAY: 10 })
   await query("INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook')")

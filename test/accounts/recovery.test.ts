@@ -13,7 +13,7 @@ import { loggerOptions } from '../../src/http/logging.ts'
 import { freshDatabase, run, SECRET, startApp } from '../support/helper.ts'
 import { layCable, openPlace, until, urlOf } from '../support/process.ts'
 
-// Forgotten passwords and addresses that are verified: by mail, through the jobs, whatever goes wrong on the way.
+// Password resets and the verification of addresses, by mail and jobs, also when the mail server, the database or a worker fails.
 
 t.jobs = 4 // for tests that are `buffered`
 
@@ -55,7 +55,7 @@ t.test('verify an address, forget the password, choose another', async t => {
   t.match((await reset('a third horse', token)).json(), { statusCode: 400, code: 'INVALID_LINK' }, 'once')
 })
 
-t.test('nobody learns from the answer whether an address is known', async t => {
+t.test('the response does not reveal whether an address is known', async t => {
   const mailServer = await startMailServer(t)
   const { anyone, query, work } = await startApp(t, { SMTP_URL: mailServer.url })
   await anyone.post('/api/signup', { username: 'ann', password: PASSWORD, email: 'ann@example.com' })
@@ -72,7 +72,7 @@ t.test('nobody learns from the answer whether an address is known', async t => {
   }
 })
 
-t.test('links that are not good any more, or never were', async t => {
+t.test('links that are used, expired or forged are refused', async t => {
   const { anyone, as, query, ...server } = await startApp(t, { DATA_DIR: t.testdir() })
   await server.work()
   for (const username of ['ann', 'bob']) await anyone.post('/api/signup', { username, password: PASSWORD, email: `${username}@example.com` })
@@ -96,7 +96,7 @@ t.test('links that are not good any more, or never were', async t => {
   t.match(await verify(verifyBob), { message: 'E-mail address verified' }, 'the link was not used up')
   t.match(await verify(verifyBob), { code: 'INVALID_LINK' })
 
-  await t.test('a link that is redeemed twice at once counts once', async () => {
+  await t.test('a link that is used twice at the same moment works once', async () => {
     await query("UPDATE users SET email = 'new@example.com', email_verified_at = NULL WHERE username = 'bob'")
     await query('UPDATE one_time_tokens SET used_at = NULL WHERE id = $1', [bob[0]])
     await query("UPDATE users SET email = 'bob@example.com' WHERE username = 'bob'")
@@ -139,7 +139,7 @@ t.test('links that are not good any more, or never were', async t => {
   }
 })
 
-t.test('asking for the mail once more, but not for ever', async t => {
+t.test('the confirmation mail can be requested again, up to a limit', async t => {
   const mailServer = await startMailServer(t)
   const { anyone, as, query, work } = await startApp(t, { SMTP_URL: mailServer.url })
   await work()
@@ -202,7 +202,7 @@ t.test('an address gets five mails an hour, whoever asks for them and however it
   t.equal((await anyone.post('/api/signup', { username: 'odd', password: PASSWORD, email: 'odd@exa\u00e9mple..x\ud83d\ude00' })).statusCode, 201, 'a domain that is none stays as it is')
 })
 
-t.test('a link for a new password: checked before anything is hashed, dead with a change of the address', async t => {
+t.test('a link for a new password is checked before anything is hashed, and becomes invalid when the address changes', async t => {
   const { anyone, as, query, db } = await startApp(t)
   const recoveries = createRecoveryStore(db)
   await anyone.post('/api/signup', { username: 'ann', password: PASSWORD, email: 'ann@example.com' })
@@ -267,7 +267,7 @@ t.test('without a mail server the log says in which file a mail is', async t => 
   t.notOk(logged.join('').includes(tokenIn(mail)), 'but not what it says')
 })
 
-t.test('a mail server that is away for a while', { buffered: true }, async t => {
+t.test('a mail is sent when the mail server is reachable again', { buffered: true }, async t => {
   const mailServer = await startMailServer(t)
   await mailServer.close()
   const { logged, logger } = listen()
@@ -284,7 +284,7 @@ t.test('a mail server that is away for a while', { buffered: true }, async t => 
   t.notMatch(logged.join(''), /ann@example\.com|"payload"/)
 })
 
-t.test('a mail that comes too late is not sent', async t => {
+t.test('a mail whose link has expired is not sent', async t => {
   const mailServer = await startMailServer(t)
   const { anyone, query, work } = await startApp(t, { SMTP_URL: mailServer.url })
   await anyone.post('/api/signup', { username: 'ann', password: PASSWORD, email: 'ann@example.com' })
@@ -328,7 +328,7 @@ t.test('kill -9 of a server in the middle of a mail: another one sends it', { bu
   t.same(await run(database, "SELECT FROM workers WHERE seen_at > now() - interval '5 seconds'"), [])
 })
 
-t.test('a database that goes away in the middle of a mail', { buffered: true }, async t => {
+t.test('the database fails while a mail is being sent', { buffered: true }, async t => {
   const mailServer = await startMailServer(t)
   const release = mailServer.hold()
   const database = await freshDatabase(t)
@@ -357,7 +357,7 @@ t.test('a database that goes away in the middle of a mail', { buffered: true }, 
   t.match((await anyone.get('/health/ready')).json(), { code: 'UNAVAILABLE' }, 'a server whose jobs nobody does is not ready')
 })
 
-t.test('a worker whose first question fails asks again', { buffered: true }, async t => {
+t.test('a worker whose first query fails starts again', { buffered: true }, async t => {
   const mailServer = await startMailServer(t)
   const { anyone, query, work } = await startApp(t, { SMTP_URL: mailServer.url })
   await anyone.post('/api/signup', { username: 'ann', password: PASSWORD, email: 'ann@example.com' })
@@ -456,7 +456,7 @@ async function allDone (query: (sql: string) => Promise<unknown[]>) {
   await until(async () => (await query('SELECT FROM graphile_worker.jobs WHERE task_identifier <> \'tidy\'')).length === 0)
 }
 
-t.test('a new secret logs nobody out, and leaves the links in mails good', async t => {
+t.test('after a change of JWT_SECRET sessions and links in mails stay valid', async t => {
   const mailServer = await startMailServer(t)
   const first = await startApp(t, { SMTP_URL: mailServer.url })
   await first.work()

@@ -5,7 +5,7 @@ import { connect, startLive } from '../support/live.ts'
 import { from, signed, startMeta } from '../support/meta.ts'
 import { until } from '../support/process.ts'
 
-// What is left of people who are gone: by themselves, by an admin, or because nobody used them.
+// What stays in the database after users are deleted: by themselves, by an admin, or by the daily clean-up.
 
 const PASSWORD = 'correct horse'
 const MARK = /unmistakable/i
@@ -21,7 +21,7 @@ async function columnsOf (query: Query) {
   ) as unknown as Array<{ schema: string, table: string, column: string, type: string }>
 }
 
-/** Where something of a person still stands, as `table.column`, with what it says. */
+/** Where data of a person is still stored, as `table.column`, with the value. */
 async function tracesIn (query: Query) {
   const traces: string[] = []
   for (const { schema, table, column, type } of await columnsOf(query)) {
@@ -32,7 +32,7 @@ async function tracesIn (query: Query) {
   return traces
 }
 
-/** What may say so, since it is what was said, or never stands in a row of a user's. */
+/** Columns that may still contain it: the texts of messages, and columns that are never part of a user's row. */
 const TEXTS = ['messages.text', 'messages.error', 'messages.lease_owner']
 
 /**
@@ -54,7 +54,7 @@ async function markAll (query: Query, user: number) {
   return marked
 }
 
-t.test('an account goes that has written in two conversations of one phone, of which one is over', async t => {
+t.test('an account can be deleted that has written in two conversations of one phone, one of them finished', async t => {
   const { anyone, as, query } = await startApp(t)
   const ann = await as('ann')
   const chat = async () => { for (const user_message of ['hi', 'Paul']) await anyone.post('/chat', { user_phone: '123456', user_message }) }
@@ -70,7 +70,7 @@ t.test('an account goes that has written in two conversations of one phone, of w
   t.same(await query('SELECT id, is_finished FROM conversations ORDER BY id'), before)
 })
 
-t.test('of a deleted account nothing is left but the texts in conversations with others', async t => {
+t.test('after an account is deleted, only its texts in conversations with others are left', async t => {
   for (const way of ['by themselves', 'by an admin']) {
     await t.test(way, async t => {
       const { anyone, as, query, db, clientOf } = await startApp(t)
@@ -142,7 +142,7 @@ t.test('of a deleted account nothing is left but the texts in conversations with
   }
 })
 
-t.test('a number that has gone to somebody else stays theirs', async t => {
+t.test('a phone number that was given to another user is not deleted with the former one', async t => {
   const { as, query } = await startApp(t)
   const ada = await as('ada')
   await query("UPDATE users SET role = 'admin'")
@@ -176,7 +176,7 @@ t.test('guests delete themselves, with what they said', async t => {
   t.equal((await clientOf({ authorization: `Bearer ${other}` }).delete('/api/me', {}, {})).statusCode, 204)
 })
 
-// --- those whom nobody used ---
+// --- inactive users ---
 
 /** Guests, a phone, a contact and an account, all of them made 100 days ago and not used since. */
 async function startLongAgo (t: Test, RETENTION_GUESTS: number) {
@@ -192,7 +192,7 @@ async function startLongAgo (t: Test, RETENTION_GUESTS: number) {
   await work()
   await meta.has(1)
   await until(async () => (await query("SELECT FROM whatsapp_deliveries WHERE state = 'queued'")).length === 0)
-  await query("INSERT INTO users (origin) VALUES ('api')") // of no kind that is looked for
+  await query("INSERT INTO users (origin) VALUES ('api')") // neither a guest nor a contact, so it is not deleted
   await query(`
     UPDATE users SET created_at = now() - interval '100 days', last_login_at = now() - interval '100 days';
     UPDATE sessions SET last_used_at = now() - interval '100 days';
@@ -216,7 +216,7 @@ t.test('RETENTION_GUESTS=0 keeps everybody', async t => {
   t.same(await kinds(), EVERYBODY)
 })
 
-t.test('guests, phones and contacts that nobody used go, with what they said', async t => {
+t.test('inactive guests, phones and contacts are deleted with their messages', async t => {
   const { tidy, kinds, query, anyone } = await startLongAgo(t, 90)
   const uses: Array<[kind: string, use: string, undo: string]> = [
     ['guest', "UPDATE users SET created_at = now() - interval '89 days' WHERE is_guest", "UPDATE users SET created_at = now() - interval '91 days' WHERE is_guest"],
@@ -249,7 +249,7 @@ t.test('guests, phones and contacts that nobody used go, with what they said', a
   t.match((await anyone.post('/chat', { user_phone: '123456', user_message: 'hello' })).json(), { bot_message: 'What is your name?' }, 'a phone begins again')
 })
 
-t.test('many of them, in batches, and one that comes back meanwhile', async t => {
+t.test('many are deleted in batches, and one who becomes active meanwhile stays', async t => {
   const { tidy, query, db } = await startLongAgo(t, 30)
   await query("INSERT INTO users (username, created_at) SELECT 'user ' || n, now() - interval '60 days' FROM generate_series(1, 10000) n")
   await query(`

@@ -8,9 +8,9 @@ import { startApp } from '../support/helper.ts'
 import { chunk, END, event, json, KEY, say, serve, stream, user, whole, type Answer } from '../support/model.ts'
 import { isInOrder } from '../support/providers.ts'
 
-// How servers of language models answer, in their shapes, and what history they are told.
+// The shapes in which providers of language models answer, and the history that they get.
 
-t.test('an answer is read in every shape', async t => {
+t.test('an answer is read in every known shape', async t => {
   let write: Answer = () => {}
   const { ask } = await serve(t, (response, body) => write(response, body))
   const text = (...texts: string[]) => texts.map(content => event(chunk({ content }))).join('')
@@ -61,7 +61,7 @@ t.test('an answer is read in every shape', async t => {
   }
 })
 
-t.test('the reply ends with the answer, whatever the connection does', async t => {
+t.test('the reply ends with the answer, even if the connection stays open or breaks', async t => {
   let write: Answer = () => {}
   const { ask } = await serve(t, (response, body) => write(response, body))
   const well = event(chunk({ content: 'well' }))
@@ -90,7 +90,7 @@ t.test('the reply ends with the answer, whatever the connection does', async t =
 const THOUGHTS = ['<think>', '<thinking>', '<thought>', '<THINK>', '[THINK]', '◁think▷', '<|begin_of_thought|>', '<seed:think>']
 const CLOSES = ['</think>', '</thinking>', '</thought>', '</THINK>', '[/THINK]', '◁/think▷', '<|end_of_thought|>', '</seed:think>']
 
-t.test('what a model thinks is no part of the reply, however it is torn', async t => {
+t.test('reasoning in the text is not part of the reply, however the text is cut into pieces', async t => {
   let text = ''
   let size = 1
   let finish = 'stop'
@@ -115,7 +115,7 @@ t.test('what a model thinks is no part of the reply, however it is torn', async 
   for (finish of ['stop', 'length']) t.match(await ask(), { text: '', pieces: [], failure: 'BOT_NONSENSE' }, 'a thought without an end')
 })
 
-t.test('an answer that begins inside of a thought shows nothing of it, not even the first one', async t => {
+t.test('an answer that begins inside reasoning shows none of it, not even the first answer of a model', async t => {
   let text = 'The user greets.\n</think>\n\nWell.'
   let finish = 'stop'
   const { ask } = await serve(t, response => {
@@ -162,7 +162,7 @@ t.test('an answer that begins inside of a thought shows nothing of it, not even 
   t.match(await done.ask(), { text: 'a <' }, 'without a reason the end gives what was held back')
 })
 
-t.test('the first answer of a model that is not known waits for nothing that it need not wait for', async t => {
+t.test('the first answer of an unknown model is held back only where it may be reasoning', async t => {
   let deltas: object[] = []
   let last: Answer = response => stream(response, END).end()
   const shown = async (model: string) => (await ask({ model })).pieces.map(piece => 'text' in piece ? piece.text : '')
@@ -199,7 +199,7 @@ t.test('the first answer of a model that is not known waits for nothing that it 
   }
 })
 
-t.test('thoughts that come apart keep a reply alive, and are never shown', async t => {
+t.test('reasoning in a field of its own keeps a reply from timing out, and is never shown', async t => {
   // The name of the model tells what it thinks. In all it thinks twice as long as it may be silent.
   const { ask } = await serve(t, async (response, { model }) => {
     for (const delta of JSON.parse(model) as object[]) {
@@ -219,7 +219,7 @@ t.test('thoughts that come apart keep a reply alive, and are never shown', async
   }))
 })
 
-t.test('a reader sees a thought that was shown by mistake go', async t => {
+t.test('reasoning that was shown by mistake disappears for readers', async t => {
   const { url } = await serve(t, response => stream(response, event(chunk({ content: 'The user greets.' })), event(chunk({ content: '</think>' })), event(chunk({ content: 'Well 🙂.' })), END).end())
   const { as } = await startApp(t, { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })
   const ann = await as('ann')
@@ -229,7 +229,7 @@ t.test('a reader sees a thought that was shown by mistake go', async t => {
   t.notMatch(streamed, /greets/)
 })
 
-t.test('the log has what the provider said, and not the key', async t => {
+t.test('the log has the provider’s error, without the key', async t => {
   let write: Answer = () => {}
   const { ask } = await serve(t, (response, body) => write(response, body))
   const base64 = Buffer.from(`user:${KEY}`).toString('base64')
@@ -306,7 +306,7 @@ t.test('the history alternates, begins and ends with the user, and has no blank 
   t.match(await nobody.ask({}, [{ sender: 'bot', name: 'other', text: 'Hello!' }]), { text: 'well' }, 'another bot can be answered')
 })
 
-t.test('a reply can be stopped at any time, and lets go of the provider', async t => {
+t.test('a reply can be stopped at any time, which closes the connection to the provider', async t => {
   let write: Answer = () => {}
   let gone: Promise<unknown> = Promise.resolve()
   const { stopAfter } = await serve(t, (response, body) => { gone = once(response, 'close'); return write(response, body) }, { OPENAI_MODEL: 'gpt-4.1-mini' })

@@ -7,7 +7,7 @@ import { API_KEY, startApp } from '../support/helper.ts'
 import { from, signed, startMeta } from '../support/meta.ts'
 import { until } from '../support/process.ts'
 
-// One truth about a bot: what it is, where it is asked, what it remembers, how much it takes.
+// What every kind of bot has in common: its kind, the context that it gets, its state, and how long its input may be.
 
 const SECRET = 'a secret of the webhook'
 
@@ -49,7 +49,7 @@ t.test('a webhook that keeps its connection open has answered with [DONE]', asyn
   t.match(await say(), { text: 'Well', status: 'complete' })
 })
 
-t.test('a streaming bot in code answers, stops and is asked again, as any other one', async t => {
+t.test('a streaming bot in code can answer, be stopped and regenerate like any other', async t => {
   const { as, bots, query } = await startApp(t)
   bots.takeOver()
   await query("INSERT INTO chatbots (name, engine, settings) VALUES ('coded', 'simulated', '{\"bot\": \"slow\"}')")
@@ -74,7 +74,7 @@ t.test('a streaming bot in code answers, stops and is asked again, as any other 
   t.match((await ann.post('/api/conversations', { name: 'x', bots: ['coded'] })).statusCode, 201)
 })
 
-t.test('on WhatsApp an interrupted reply of such a bot is asked again, and one that cannot be stops nobody', async t => {
+t.test('on WhatsApp an interrupted reply of such a bot is generated again; one that cannot be does not hold up later messages', async t => {
   const meta = await startMeta(t)
   const { anyone, bots, query, work } = await startApp(t, { ...meta.settings, WHATSAPP_BOT: 'coded' })
   await query("INSERT INTO chatbots (name, engine, settings) VALUES ('coded', 'simulated', '{\"bot\": \"slow\"}')")
@@ -111,7 +111,7 @@ t.test('on WhatsApp an interrupted reply of such a bot is asked again, and one t
   t.same(inbox, [])
 })
 
-t.test('lists of bots say what each is; one that is not ready is for admins, and is not added', async t => {
+t.test('lists of bots show the kind of each; a bot that is not ready is shown to admins only and cannot be added', async t => {
   const server = await startApp(t)
   const ann = await server.as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
@@ -139,7 +139,7 @@ t.test('lists of bots say what each is; one that is not ready is for admins, and
   t.match((await bob.get('/api/bots')).json()[2], { name: 'assistant', streaming: true, is_default: true, is_ready: true })
 })
 
-t.test('a webhook hears who and where, and what it remembers', async t => {
+t.test('a webhook gets the user, the conversation and its own state', async t => {
   const { hook, ann, id, url, say, query } = await withWebhook(t)
   const me = (await ann.get('/api/me')).json().id
   t.match(await say(), { text: 'Well', status: 'complete' })
@@ -183,7 +183,7 @@ t.test('a webhook hears who and where, and what it remembers', async t => {
   t.match(Object.values(state), [{ at: 'WAITING_FOR_NAME' }, 8], 'each bot remembers its own')
 })
 
-t.test('what a webhook may not answer is nonsense, and changes nothing', async t => {
+t.test('an invalid answer of a webhook is BOT_NONSENSE and changes nothing', async t => {
   const { hook, say, query, ann, url } = await withWebhook(t)
   const nested = (levels: number): unknown => levels === 0 ? 1 : [nested(levels - 1)]
   const good = { text: 'x', state: { ok: 'x'.repeat(60_000), deep: nested(95) } }
@@ -247,7 +247,7 @@ t.test('a webhook may say anything in any field: the reply ends at once, as comp
   t.same([...models].sort(), ['"\\'.repeat(100), '__proto__', 'a', 'ab', null, 'small', '😀'.repeat(200)], 'the models are read page by page, whatever their names')
 })
 
-t.test('a bot that was taken out is not remembered, and a phone has one unfinished conversation', async t => {
+t.test('the state of a removed bot is not stored, and a phone has one unfinished conversation', async t => {
   const { as, bots, slowChat, query } = await startApp(t)
   bots.takeOver()
   const ann = await as('ann')
@@ -271,7 +271,7 @@ t.test('a bot that was taken out is not remembered, and a phone has one unfinish
   t.match(await finish(), [{ finished: false }], 'again: nothing more')
 })
 
-t.test('a text may be as long as all bots that hear it take it', async t => {
+t.test('a message may be as long as the strictest of the bots that get it allows', async t => {
   const { hook, ann, url, query, anyone } = await withWebhook(t, { OPENAI_API_KEY: 'sk-a-key', OPENAI_BASE_URL: 'http://127.0.0.1:9', GUEST_BOT: 'hook' })
   const send = async (url: string, length: number, before = '') => (await ann.post(`${url}/messages`, { text: before + 'x'.repeat(length - before.length) })).json()
   const tooLong = (limit: number) => ({ statusCode: 400, code: 'INVALID_REQUEST', error: `text may have at most ${limit.toLocaleString('en-US')} characters`, details: [{ path: 'text' }] })

@@ -118,7 +118,7 @@ t.test('an address may be that of Azure, of Ollama, or of anything that speaks l
   }
 })
 
-t.test('what a server or a model does not know is left out, or called by its other name', async t => {
+t.test('an option that a server or model does not support is left out or sent under its other name', async t => {
   const refuse = (response: ServerResponse, message: string) =>
     response.writeHead(400, { 'content-type': 'application/json' }).end(JSON.stringify({ error: { message } }))
   const { url, bodies } = await serve(t, (response, _request, n) => {
@@ -135,11 +135,11 @@ t.test('what a server or a model does not know is left out, or called by its oth
   t.notOk('stream_options' in bodies()[3] || 'max_tokens' in bodies()[3], 'it is not tried again')
 })
 
-t.test('without a key an assistant says that it is not set up', async t => {
+t.test('without a key a bot fails as not set up', async t => {
   t.match(await asking(t, 'openai', {})(), { text: '', failure: 'BOT_NOT_CONFIGURED', causes: /OPENAI_API_KEY/ })
 })
 
-t.test('the newest of what was said goes in, as far as the budget reaches', async t => {
+t.test('the newest turns that fit into the token budget are sent', async t => {
   const { url, bodies } = await serve(t, response => say(response, 'fine'))
   const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })
   const given = async (turns: Turn[], settings = {}): Promise<string[]> => {
@@ -173,7 +173,7 @@ t.test('the newest of what was said goes in, as far as the budget reaches', asyn
   t.ok(longest < 500, `meanwhile others had to wait ${longest} ms at most`)
 })
 
-t.test('emoji come whole, whatever tears them apart, and only content is text', async t => {
+t.test('emoji arrive whole wherever chunks cut them, and only content is text', async t => {
   const family = '👩‍👩‍👧'
   const bytes = Buffer.from(chunk({ content: `e\u0301${family}` }))
   const middle = bytes.indexOf(family) + 2
@@ -209,7 +209,7 @@ t.test('an answer ends after 100,000 code points', async t => {
   t.pass('the provider is let go')
 })
 
-t.test('what is no answer is called nonsense, and what breaks off keeps what was said', async t => {
+t.test('an invalid answer is BOT_NONSENSE, and an answer that breaks off keeps its text', async t => {
   let write: (response: ServerResponse) => unknown = () => {}
   const { url } = await serve(t, response => write(response))
   const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url, BOT_BREAKER_FAILURES: 100 })
@@ -239,7 +239,7 @@ t.test('what is no answer is called nonsense, and what breaks off keeps what was
   t.equal(mock.getRequests().length, 1, 'it is not asked twice for what was heard in part')
 })
 
-t.test('a provider that is busy or away is asked again, and one that refuses is not', async t => {
+t.test('a request is retried when the provider is busy or unreachable, and not when it refuses', async t => {
   let write: (response: ServerResponse, request: IncomingMessage, n: number) => unknown = () => {}
   const { url, asked } = await serve(t, (response, request) => write(response, request, asked.length))
   const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url, BOT_TIMEOUT_FIRST: 4, BOT_BREAKER_FAILURES: 100 })
@@ -277,7 +277,7 @@ t.test('a provider that is busy or away is asked again, and one that refuses is 
   t.match(await asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: `http://localhost:${port}/v1` })(), { text: '', failure: 'BOT_UNREACHABLE', causes: /ECONNREFUSED/ })
 })
 
-t.test('each wait has a limit of its own', async t => {
+t.test('each kind of timeout has its own limit', async t => {
   const mute = createServer(socket => { socket.on('error', () => {}).resume() }).listen(0, '127.0.0.1')
   await once(mute, 'listening')
   t.teardown(() => mute.close())
@@ -313,7 +313,7 @@ t.test('each wait has a limit of its own', async t => {
   t.equal((await pieces.next()).done, true, 'a slow reader is not the provider\'s silence')
 })
 
-t.test('when a reply is stopped the provider is let go within a second', async t => {
+t.test('when a reply is stopped, the connection to the provider closes within a second', async t => {
   let write: (response: ServerResponse) => unknown = () => {}
   const { url, events, asked } = await serve(t, response => write(response))
   const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })
@@ -340,7 +340,7 @@ t.test('when a reply is stopped the provider is let go within a second', async t
   t.same(asked, [], 'what was stopped before it began is not asked for')
 })
 
-t.test('a provider that fails again and again is left alone for a while', async t => {
+t.test('after repeated failures a provider is not asked for a while', async t => {
   let isUp = false
   let isSlow = false
   const { url, asked, events } = await serve(t, async response => {
@@ -377,7 +377,7 @@ t.test('a provider that fails again and again is left alone for a while', async 
 
 const json = (response: ServerResponse, body: unknown) => response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
 
-t.test('a webhook gets what was said, signed, and answers as JSON or as a stream', async t => {
+t.test('a webhook gets the turns, signed, and answers as JSON or as a stream', async t => {
   let write: (response: ServerResponse) => unknown = response => json(response, { text: 'You rang? 😀' })
   const { url, asked } = await serve(t, response => write(response))
   const ask = asking(t, 'webhook', { WEBHOOK_ALLOW: '127.0.0.1', BOT_BREAKER_FAILURES: 100, BOT_TIMEOUT_FIRST: 1, BOT_TIMEOUT_SILENCE: 0.5 })
@@ -484,7 +484,7 @@ t.test('the webhook of the documentation works', async t => {
   t.match(await ask({ url, secret: 'a secret of somebody else' }), { failure: 'BOT_REFUSED', causes: /401/ })
 })
 
-t.test('an admin makes bots with a mind; nobody sees a secret again', async t => {
+t.test('an admin creates bots; secrets in their settings are never shown again', async t => {
   const { as, anyone, query } = await startApp(t)
   const ann = await as('ann')
   await query("UPDATE users SET role = 'admin' WHERE username = 'ann'")
@@ -522,7 +522,7 @@ t.test('an admin makes bots with a mind; nobody sees a secret again', async t =>
   for (const { body } of everything) t.notMatch(body, /another secret/)
 })
 
-t.test('with a key the assistant is there by default', async t => {
+t.test('with OPENAI_API_KEY the assistant exists by default', async t => {
   const namesIn = async (server: Awaited<ReturnType<typeof startApp>>, body: object = {}) => {
     const ann = await server.as('ann')
     const { id } = (await ann.post('/api/conversations', { name: 'Plans', ...body })).json()

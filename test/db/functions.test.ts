@@ -17,7 +17,7 @@ const OBJECTS = `
   UNION ALL SELECT 'view', oid::regclass::text, pg_get_viewdef(oid) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('v', 'm')
   ORDER BY 1, 2`
 
-/** Takes all of them away, so that only what functions.sql makes is there afterwards. */
+/** Drops all of them, so that afterwards there is only what functions.sql creates. */
 const REMOVE = `
   DO $$ DECLARE one record; BEGIN
     FOR one IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'v' LOOP EXECUTE format('DROP VIEW %I CASCADE', one.relname); END LOOP;

@@ -2,7 +2,7 @@ import t from 'tap'
 import { createJobLocks } from '../../src/db/job-lock.ts'
 import { startApp } from '../support/helper.ts'
 
-t.test('a job that comes while another one of its key is about to end is not lost', async t => {
+t.test('the work of a job is not lost when another job of its key is about to end', async t => {
   const { db, query } = await startApp(t)
   const turns = createJobLocks(db)
   const begin = async () => {
@@ -29,7 +29,7 @@ t.test('a job that comes while another one of its key is about to end is not los
   t.equal(done.length, 5)
 })
 
-t.test('a job that died loses its turn, and what it was told', async t => {
+t.test('a dead job loses its turn and its `wanted` mark', async t => {
   const { db, query } = await startApp(t)
   const turns = createJobLocks(db)
   await query("INSERT INTO turns (key, job, wanted) VALUES ('a key', 404, true)")
@@ -40,7 +40,7 @@ t.test('a job that died loses its turn, and what it was told', async t => {
   t.same(await query('SELECT FROM turns'), [])
 })
 
-t.test('a job that was replaced while it worked, and that another one relies on, is tried again when it fails', async t => {
+t.test('a running job that was replaced, and on which another job relies, is retried when it fails', async t => {
   const { db, query } = await startApp(t)
   const turns = createJobLocks(db)
   const begin = async () => {

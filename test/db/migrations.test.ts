@@ -34,7 +34,7 @@ t.test('up, down, up leads to the same schema', async t => {
   for (const tag of known) t.ok(existsSync(`drizzle/${tag}.down.sql`))
 })
 
-t.test('a rollback says nothing where nothing was migrated, and refuses what it does not know', async t => {
+t.test('a rollback does nothing without migrations, and refuses an unknown one', async t => {
   const empty = await freshDatabase(t, 'template0')
   t.equal(await migrateDown(empty), undefined)
   const newer = await freshDatabase(t)
@@ -42,14 +42,14 @@ t.test('a rollback says nothing where nothing was migrated, and refuses what it 
   await t.rejects(migrateDown(newer), { message: /another version of Parley/ })
 })
 
-t.test('several that start at once migrate once', async t => {
+t.test('several processes that start at once migrate once', async t => {
   const empty = await freshDatabase(t, 'template0')
   await Promise.all(Array.from({ length: 5 }, () => migrateUp(empty)))
   t.equal((await run(empty, 'SELECT FROM drizzle.__drizzle_migrations')).length, known.length)
   t.same(await run(empty, 'SELECT * FROM graphile_worker.jobs'), [], 'the queue is there, too')
 })
 
-t.test('the migrations make what tables.ts says', async t => {
+t.test('the migrations create the schema of tables.ts', async t => {
   const journal = readdirSync('drizzle/meta').filter(file => file.endsWith('_snapshot.json')).sort()
   const { default: newest } = await import(`../../drizzle/meta/${journal.at(-1)}`, { with: { type: 'json' } })
   t.same(await generateMigration(newest, generateDrizzleJson(tables, newest.id, undefined, 'snake_case')), [])

@@ -2,7 +2,7 @@ import t from 'tap'
 import { createWorkerStore } from '../../src/jobs/worker-store.ts'
 import { startApp } from '../support/helper.ts'
 
-t.test('the jobs of a dead worker are free again, also one that was replaced while it ran', async t => {
+t.test('the jobs of a dead worker are unlocked, also one that was replaced while it ran', async t => {
   const { db, query } = await startApp(t)
   const add = async (key: string) => {
     const [job] = await query("SELECT id FROM graphile_worker.add_job('whatsapp-send', '{}', job_key => $1, run_at => now() + interval '1 hour')", [key])

@@ -35,7 +35,7 @@ const says = (text: string, changes: Partial<Addition> = {}): Addition => ({
   ...changes
 })
 
-t.test('a message among many is stored as it is alone', async t => {
+t.test('a message in a batch is stored as it would be on its own', async t => {
   const { instance, log, connection } = await conversations(t, 6)
   const { append } = instance()
   const tricky = 'She said: "{a,b}", \\N, NULL, {} and \' \n'
@@ -69,7 +69,7 @@ t.test('a message among many is stored as it is alone', async t => {
   t.same((await log()).filter(({ place }) => place === 3).map(({ text }) => text), ['two', 'B', 'A'])
 })
 
-t.test('what is refused is refused alone, and the others are stored once, in order', async t => {
+t.test('a refused message of a batch does not affect the others, which are stored once, in order', async t => {
   const { instance, log } = await conversations(t, 5)
   const { append } = instance()
   const twice = { clientId: 'c1', textHash: 'h' }
@@ -90,7 +90,7 @@ t.test('what is refused is refused alone, and the others are stored once, in ord
   ])
 })
 
-t.test('who waits for a lock keeps nobody else waiting', async t => {
+t.test('a message that waits for a lock does not hold up others', async t => {
   const { connection, instance, log } = await conversations(t, 3)
   const { append } = instance()
   const lock = await holdLock(t, connection, 2)
@@ -124,7 +124,7 @@ t.test('two instances that write to the same conversations, in whatever order: e
   t.same(await run(connection, 'SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()'), [{ deadlocks: 0 }])
 })
 
-t.test('a database that goes away in the middle is told to all who waited, and nothing is stored twice', async t => {
+t.test('when the database fails during a batch, all waiting messages are rejected, and none is stored twice', async t => {
   const { connection, instance, log } = await conversations(t, 10)
   const { append } = instance()
   const lock = await holdLock(t, connection, 1)

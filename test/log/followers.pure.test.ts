@@ -4,7 +4,7 @@ import { silent } from '../support/constants.ts'
 
 // Who follows a conversation, without a database.
 
-t.test('a follower that leaves while others are read does not keep them from hearing', async t => {
+t.test('a follower that leaves during a read does not keep others from getting the messages', async t => {
   const asked: number[][] = []
   let go = () => {}
   const feeds = {
@@ -28,7 +28,7 @@ t.test('a follower that leaves while others are read does not keep them from hea
   t.same(asked[0], [1])
 })
 
-t.test('who does not know yet what is being written reads it when it is stored', async t => {
+t.test('a follower that does not have the reply yet gets its text when it is stored', async t => {
   const read: number[][] = []
   const nothing = { lastRev: 0, members: new Set([1]), changes: [], more: false, streaming: [] }
   const feeds = {

@@ -13,7 +13,7 @@ async function twoInstances (t: Parameters<typeof startApp>[0], bots = ['simulat
   return { ...one, clients, begin, url: await begin(), anyones: [one.anyone, two.anyone] }
 }
 
-t.test('messages to one conversation at once stand one behind the other, each with its reply, without a gap', async t => {
+t.test('concurrent messages to one conversation are stored in order, each with its reply, without a gap', async t => {
   const { clients, url } = await twoInstances(t)
   const sent = await Promise.all(Array.from({ length: 60 }, (_, n) => clients[n % 2]!.post(url, { text: `m${n}` })))
   for (const answer of sent) {
@@ -26,7 +26,7 @@ t.test('messages to one conversation at once stand one behind the other, each wi
   t.same(log.filter((_, n) => n % 2 === 1).map(({ text }) => text), log.filter((_, n) => n % 2 === 0).map(({ text }) => `You said: ${text}`))
 })
 
-t.test('a guided script sees each message’s state, on whichever instance it comes', async t => {
+t.test('a guided script gets the state after the last message, on whichever instance the message arrives', async t => {
   const { clients, anyones, url, query } = await twoInstances(t, ['favorite-song'])
   const said = await Promise.all(Array.from({ length: 30 }, (_, n) => clients[n % 2]!.post(url, { text: 'hello' })))
   const counted = (texts: string[]) => ['What is your name?', 'Hello hello, what is your favorite song?', 'Playing hello'].map(line => texts.filter(text => text === line).length)
@@ -49,7 +49,7 @@ t.test('the same client id 20 times at once: one message, one reply, 20 equal an
   t.match(await query('SELECT last_rev::int FROM conversations'), [{ last_rev: 2 }])
 })
 
-t.test('two that have both not seen a client id: one stores, the other gives the first answer', async t => {
+t.test('two requests with a new client id at the same moment: one stores, the other gives the same answer', async t => {
   const { connection, clients, url, query } = await twoInstances(t)
   const lock = await holdLock(t, connection, 1)
   const sending = clients.map(client => client.post(url, { text: 'once', client_id: 'raced' }))
@@ -62,7 +62,7 @@ t.test('two that have both not seen a client id: one stores, the other gives the
   t.equal((await clients[0]!.post(url, { text: 'next' })).json()[0].id, 3)
 })
 
-t.test('a client id stands for one text in one conversation of one author', async t => {
+t.test('a client id is bound to one text in one conversation of one author', async t => {
   const { clients: [ann], begin, url, as } = await twoInstances(t)
   const send = (client: Client, url: string, text: string) => client.post(url, { text, client_id: 'c 1~' })
   const first = (await send(ann!, url, 'hi')).json()
@@ -84,7 +84,7 @@ t.test('a client id stands for one text in one conversation of one author', asyn
   t.same(both.map(({ statusCode }) => statusCode).sort(), [201, 409])
 })
 
-t.test('who is taken out while a message waits for the lock does not write', async t => {
+t.test('a member who is removed while their message waits for the lock cannot write', async t => {
   const { connection, clients: [ann], url, query } = await twoInstances(t)
   const lock = await holdLock(t, connection, 1)
   const sending = ann!.post(url, { text: 'too late' })
@@ -96,7 +96,7 @@ t.test('who is taken out while a message waits for the lock does not write', asy
   t.match(await query('SELECT last_rev::int FROM conversations'), [{ last_rev: 0 }])
 })
 
-t.test('an edit answers with itself, whatever comes right behind it', async t => {
+t.test('an edit answers with its own result, even if another follows at once', async t => {
   const { clients, url } = await twoInstances(t)
   await clients[0]!.post(url, { text: 'first' })
   const edits = await Promise.all(Array.from({ length: 20 }, (_, n) => clients[n % 2]!.put(`${url}/1`, { text: `edit ${n}` })))

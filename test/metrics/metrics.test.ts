@@ -13,7 +13,7 @@ import { freshDatabase, startApp, type Headers } from '../support/helper.ts'
 import { connect, listen, startLive, tokenOf, type Server } from '../support/live.ts'
 import { layCable, openPlace, until, urlOf, type Place, type Settings } from '../support/process.ts'
 
-// What can be seen of a server from outside.
+// Metrics, load limits and traces.
 
 t.jobs = 4 // for tests that are `buffered`
 
@@ -68,7 +68,7 @@ t.test('each app has its own', { buffered: true }, async t => {
   t.equal((await scrape(other))[route], undefined)
 })
 
-t.test('what is open: sessions, sockets, streams, replies that are being written', { buffered: true }, async t => {
+t.test('gauges: sessions, sockets, streams, replies being generated', { buffered: true }, async t => {
   const server = await startLive(t)
   server.bots.takeOver()
   const ann = await server.as('ann')
@@ -182,7 +182,7 @@ t.test('jobs by state with the age of the oldest, and deliveries by state', { bu
   t.equal(measured['parley_database_up'], 1)
 })
 
-t.test('while the database is away, or does not answer, it still tells what the process knows', { buffered: true }, async t => {
+t.test('while the database is down or does not answer, the metrics of the process are still served', { buffered: true }, async t => {
   const cable = await layCable(t, await freshDatabase(t))
   await cable.open()
   const server = await startApp(t, {}, undefined, { connectionString: cable.url })
@@ -205,7 +205,7 @@ t.test('while the database is away, or does not answer, it still tells what the 
   await until(async () => (await scrape(server))['parley_database_up'] === 1)
 })
 
-t.test('it is for this machine, and for whoever has the token', { buffered: true }, async t => {
+t.test('metrics are served to this machine, and to others with the token', { buffered: true }, async t => {
   const TOKEN = 'a-token-for-tests-only'
   const ask = async (changes: Partial<Config>, remoteAddress: string | undefined, headers: Headers = {}) => {
     const { app } = await serverWith(t, changes)
@@ -257,7 +257,7 @@ function blockTheLoop (milliseconds: number) {
   return () => { isReleased = true }
 }
 
-t.test('a server that has too much to do says so, before it falls over, and takes requests again when it is over', async t => {
+t.test('an overloaded server refuses requests, and accepts them again afterwards', async t => {
   const log = keepLog()
   const server = await startLive(t, { MAX_EVENT_LOOP_DELAY: 0.1 }, undefined, log.logger)
   const ann = await server.as('ann')
@@ -396,7 +396,7 @@ async function loadedBy (place: Place, settings: Settings) {
   return [...new Set(JSON.parse(/^loaded (.*)$/m.exec(stdout)![1]!))]
 }
 
-t.test('without its variables nothing of OpenTelemetry is loaded', { buffered: true }, async t => {
+t.test('OpenTelemetry is not loaded unless its variables are set', { buffered: true }, async t => {
   const place = await openPlace(t)
   const DATABASE_URL = urlOf(await freshDatabase(t))
   const API = ['api'] // which does nothing, and which prom-client loads for itself
@@ -408,7 +408,7 @@ t.test('without its variables nothing of OpenTelemetry is loaded', { buffered: t
   t.ok(loaded.includes('sdk-node') && loaded.includes('instrumentation-pg'), 'also where nobody takes the traces, and the server ends all the same')
 })
 
-t.test('a trace goes from the door to the database and the provider, and holds nothing that was said', { buffered: true }, async t => {
+t.test('a trace spans request, database and provider, and contains no message text', { buffered: true }, async t => {
   const collector = await startCollector(t)
   const mock = new LLMock({ port: 0 })
   await mock.start()

@@ -36,7 +36,7 @@ t.test('stop, at any instance, keeps what was said and aborts what the model sti
   t.equal(two.bots.calls.length, 0)
 })
 
-t.test('a word to stop that comes late does not stop what was begun since', async t => {
+t.test('a late stop notification does not stop a reply that began since', async t => {
   const { bots, ann, id, url, query } = await oneInstance(t)
   const sent = ask(ann, url, 'Go on')
   const call = await bots.call()
@@ -49,7 +49,7 @@ t.test('a word to stop that comes late does not stop what was begun since', asyn
   t.match((await sent).json()[1], { text: 'I go on', status: 'complete' })
 })
 
-t.test('a bot that does not heed the signal keeps nobody waiting, and is not heard', async t => {
+t.test('a bot that ignores the abort signal holds up nobody, and its text is dropped', async t => {
   const { bots, ann, url, query } = await oneInstance(t)
   bots.takeOver({ isHeedless: true })
   const sent = ask(ann, url, 'Hi')
@@ -68,7 +68,7 @@ t.test('a bot that does not heed the signal keeps nobody waiting, and is not hea
   t.match((await again).json(), { text: 'Better', status: 'complete' })
 })
 
-t.test('stop stops those that wait, too', async t => {
+t.test('stop also stops queued replies', async t => {
   const { bots, ann, url } = await oneInstance(t)
   const first = ask(ann, url, 'first')
   const call = await bots.call()
@@ -87,7 +87,7 @@ t.test('stop stops those that wait, too', async t => {
   await third
 })
 
-t.test('regenerate asks again in the row of the last reply', async t => {
+t.test('regenerate writes into the row of the last reply', async t => {
   const { app, bots, ann, as, anyone, clientOf, id, url, query } = await oneInstance(t)
   const answer = async (asked: Promise<unknown>, text: string, end: 'end' | 'stop' = 'end') => {
     const call = await bots.call(bots.calls.length + 1)
@@ -151,7 +151,7 @@ t.test('regenerate asks again in the row of the last reply', async t => {
   t.match((await guest.post(`/api/conversations/${id + 1}/messages/1/regenerate`)).json(), NOT_LAST, 'a greeting')
 })
 
-t.test('changing the last message asks again after it', async t => {
+t.test('editing the last message generates a new reply', async t => {
   const { bots, ann, url, query } = await oneInstance(t)
   for (const text of ['first', 'second']) {
     const sent = ask(ann, url, text)
@@ -208,7 +208,7 @@ t.test('a message that comes while the bot answers waits, interrupts, or is refu
   t.match((await third).json()[1], { text: 'answer to both', status: 'complete' })
 })
 
-t.test('a reply that waits while the account that asked for it is deleted is written all the same', async t => {
+t.test('a queued reply is still written when the account that asked for it is deleted', async t => {
   const { bots, ann, url, query } = await oneInstance(t)
   const first = ask(ann, url, 'first')
   const one = await bots.call(1)
@@ -223,7 +223,7 @@ t.test('a reply that waits while the account that asked for it is deleted is wri
   t.match((await second).json()[1], { text: 'answer two', status: 'complete' })
 })
 
-t.test('a user has three replies under way at most, wherever, however fast he asks', async t => {
+t.test('a user has at most three replies under way, in all conversations, however fast they ask', async t => {
   const { one, two, ann, annAtTwo, url, query } = await twoInstances(t)
   const urls = [url]
   for (let n = 1; n < 10; n++) urls.push(`/api/conversations/${await one.slowChat(ann)}`)
@@ -254,7 +254,7 @@ t.test('a user has three replies under way at most, wherever, however fast he as
   await Promise.all(three)
 })
 
-t.test('asking again counts, too, and an edit is kept where it cannot be answered', async t => {
+t.test('regenerating counts against the limit too, and an edit is kept even if it cannot be answered', async t => {
   const { bots, ann, slowChat, url } = await oneInstance(t)
   const sent = ask(ann, url, 'Hi')
   const first = await bots.call()
@@ -269,7 +269,7 @@ t.test('asking again counts, too, and an edit is kept where it cannot be answere
   await Promise.all(others)
 })
 
-t.test('an instance writes so many replies at most, however many come at once; the others wait', async t => {
+t.test('an instance writes a limited number of replies at once; the others wait', async t => {
   const { bots, ann, as, slowChat, url } = await oneInstance(t, { MAX_GENERATIONS: 2 })
   const bob = await as('bob')
   const chats: Array<[Client, string]> = [[ann, url], [bob, `/api/conversations/${await slowChat(bob)}`]]

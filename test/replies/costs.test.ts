@@ -6,7 +6,7 @@ import { createMetrics } from '../../src/metrics/metrics.ts'
 import { API_KEY, startApp, type Client } from '../support/helper.ts'
 import { until } from '../support/process.ts'
 
-// What replies cost, however they end: kept by itself, and told alike by everybody who tells it.
+// The cost of replies, however they end: stored apart from the messages, and the same wherever it is shown.
 
 type App = Awaited<ReturnType<typeof startApp>>
 
@@ -48,7 +48,7 @@ function tokensOfMetrics (body: string) {
   return { prompt: sum('prompt'), completion: sum('completion') }
 }
 
-t.test('every attempt costs what it cost, however it ends, and all who tell it agree', async t => {
+t.test('the cost of every attempt is recorded, however it ends, and is the same everywhere', async t => {
   const app = await begin(t)
   const { ann, as, url, slowChat, query, bots } = app
   const me = (await ann.get('/api/me')).json().id
@@ -171,7 +171,7 @@ t.test('every attempt costs what it cost, however it ends, and all who tell it a
   t.match((await costsIn(app)).at(-1), { user: null, prompt: 5 }, 'a deleted account leaves its costs, without a name')
 })
 
-t.test('a reply whose instance died costs what is known of it, once', async t => {
+t.test('for a reply whose instance died, the known cost is recorded once', async t => {
   const app = await begin(t)
   const { ann, url, query } = app
   const orphan = async (cost: (call: Awaited<ReturnType<typeof ask>>['call']) => void, text: string, isKnown = true) => {
@@ -196,7 +196,7 @@ t.test('a reply whose instance died costs what is known of it, once', async t =>
   t.same(await counted(app), { prompt, completion })
 })
 
-t.test('an attempt is recorded once, and the writer knows it better than others', async t => {
+t.test('an attempt is recorded once, and the writer’s figures replace an estimate', async t => {
   const { query } = await begin(t)
   const record = async (cost: object) => (await query("SELECT * FROM record_cost(1, 2, 'once', 'interrupted', $1)", [JSON.stringify({ bot: 'slow', ...cost })]))[0]
   t.same(await record({ prompt_tokens: 10, completion_tokens: 5, is_estimate: true }), { bot: 'slow', prompt_tokens: 10, completion_tokens: 5 })
@@ -207,7 +207,7 @@ t.test('an attempt is recorded once, and the writer knows it better than others'
   t.same(await query("SELECT * FROM record_cost(1, 2, 'free', 'complete', NULL)"), [])
 })
 
-t.test('an estimate that was too high is made good in /metrics', async t => {
+t.test('an estimate that was too high is corrected in /metrics', async t => {
   const db = { $client: Object.assign(new EventEmitter(), { totalCount: 0, idleCount: 0, waitingCount: 0 }) } as unknown as Db
   const metrics = createMetrics({ db, store: { count: async () => [] }, open: { sockets: () => 0, streams: () => 0, generations: () => 0, busy: () => 0 } })
   const shown = async () => tokensOfMetrics(await metrics.scrape())
@@ -220,7 +220,7 @@ t.test('an estimate that was too high is made good in /metrics', async t => {
   t.same(await shown(), { prompt: 18, completion: 5 }, 'the next tokens make up for it')
 })
 
-t.test('tokens that cannot be counted cost no reply its end', async t => {
+t.test('a reply ends even if its tokens cannot be counted', async t => {
   const app = await begin(t)
   const { ended, call } = await ask(app, app.ann, app.url)
   call.begin({ ...estimated(1, 1), count: async () => { throw new Error('no tokenizer') } })
@@ -269,7 +269,7 @@ t.test('an admin sees costs by day, user, bot and model, a page at a time', asyn
   t.match((await clientOf({ authorization: `Bearer ${token}` }).get('/api/admin/usage')).json(), { code: 'NOT_FOR_GUESTS' })
 })
 
-t.test('the key that let a guest in is charged', async t => {
+t.test('a guest’s tokens are charged to the API key', async t => {
   const app = await startApp(t, { GUEST_BOT: 'slow' })
   await app.query("INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook')")
   const { token } = (await app.anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()

@@ -6,11 +6,11 @@ import { API_KEY, startApp } from '../support/helper.ts'
 import { listen, openSocket, openStream } from '../support/reader.ts'
 import { readDescription } from '../support/routes.ts'
 
-// Why a bot could not answer, as clients, people and operators are told.
+// Why a bot could not answer: what clients, people and operators see.
 
 const FIELDS = ['id', 'rev', 'sender', 'username', 'text', 'status', 'created_at']
 
-t.test('a failed message says why, wherever it shows; any other one is as it always was', async t => {
+t.test('a failed message has an error code wherever it is shown; other messages have none', async t => {
   const { app, bots, as, slowChat, query } = await startApp(t)
   bots.takeOver()
   const base = await listen({ app })
@@ -88,7 +88,7 @@ t.test('each code is documented, and has a sentence for operators and for people
   for (const unknown of [undefined, null, '', 'BOT', 7, 'toString']) t.equal(failureCodeOf(unknown), 'BOT_BROKE_OFF')
 })
 
-t.test('a bot that is gone, or is not set up, fails with a code, too', async t => {
+t.test('a deleted bot, or one that is not set up, fails with a code too', async t => {
   const { anyone, as, clientOf, query } = await startApp(t, { GUEST_BOT: 'assistant' })
   const ann = await as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()

@@ -5,9 +5,9 @@ import { listen, openSocket, openStream } from '../support/reader.ts'
 import type { Call } from '../support/slow-bot.ts'
 import { ask, isStored, messagesOf, oneInstance, rowOf, textsOf, twoInstances } from '../support/slow-replies.ts'
 
-// Bots that take their time: what they say, as it comes, and what it costs.
+// Streaming bots: their replies as they grow, and their costs.
 
-t.test('a reply is there with its question, grows, and ends; who does not stream waits for the end', async t => {
+t.test('a reply is stored with its question, grows and ends; a request without streaming waits for the end', async t => {
   const { bots, ann, url, query } = await oneInstance(t)
   const sent = ask(ann, url, 'Hi')
   const call = await bots.call()
@@ -36,7 +36,7 @@ t.test('a reply is there with its question, grows, and ends; who does not stream
   t.match((await second).json()[1], { text: '', status: 'complete' }, 'one who has nothing to say has said it')
 })
 
-t.test('a bot that fails keeps what it said, and says why by a code', async t => {
+t.test('a reply that fails keeps its text and gets an error code', async t => {
   const { bots, ann, url, query } = await oneInstance(t)
   const failing = [
     { error: Object.assign(new Error('the provider’s own words'), { failure: 'BOT_SILENT' }), said: 'As I was say', code: 'BOT_SILENT' },
@@ -63,7 +63,7 @@ t.test('a bot that fails keeps what it said, and says why by a code', async t =>
   t.equal(talking.signal.aborted, false)
 })
 
-t.test('characters come whole, whatever pieces they come in, and what no database stores is left out', async t => {
+t.test('characters are whole however the pieces cut them, and characters that Postgres cannot store are removed', async t => {
   const { app, bots, ann, url, query } = await oneInstance(t)
   const base = await listen({ app })
   const stream = await openStream(t, `${base}${url}/messages`, ann, { body: { text: 'Hi' } })
@@ -116,7 +116,7 @@ t.test('a reply that the database refuses keeps no other one from being stored',
   t.same(ends.map(answer => textsOf(answer.json())[1]).sort(), [' (interrupted)', 'One, two, three. (complete)'])
 })
 
-t.test('several bots: each one named answers, one after the other; who is instant does so at once', async t => {
+t.test('several bots: each mentioned bot answers, one after the other; instant bots answer at once', async t => {
   const { bots, ann, url, query } = await oneInstance(t)
   await query("INSERT INTO chatbots (name, engine) VALUES ('other', 'webhook')")
   for (const name of ['other', 'simulated']) await ann.post(`${url}/bots`, { name })
@@ -139,7 +139,7 @@ t.test('several bots: each one named answers, one after the other; who is instan
   t.match((await again).json(), { id: 5, username: 'slow', text: '', status: 'complete' })
 })
 
-t.test('a retry that comes while the first is still answered waits for that answer, anywhere', async t => {
+t.test('a retry that arrives while the first request is being answered waits for the same reply, on any instance', async t => {
   const { one, two, ann, annAtTwo, id, url, query } = await twoInstances(t)
   await ann.patch(url, { when_busy: 'reject' })
   const sockets = [await openSocket(t, await listen(one), ann), await openSocket(t, await listen(two), annAtTwo)]
@@ -224,7 +224,7 @@ t.test('tokens are counted by day and bot', async t => {
   t.match((await clientOf({ authorization: `Bearer ${token}` }).get('/api/me/usage')).json(), { code: 'NOT_FOR_GUESTS' })
 })
 
-t.test('a guest waits for the reply of a bot that takes its time', async t => {
+t.test('a guest waits for the reply of a streaming bot', async t => {
   const { anyone, bots, query } = await oneInstance(t, { GUEST_BOT: 'slow' })
   const { token } = (await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()
   const say = (content: string, more: object = {}) => anyone.post('/chat', { token, content, ...more })

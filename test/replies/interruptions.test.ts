@@ -6,9 +6,9 @@ import { layCable, until } from '../support/process.ts'
 import { listen, openStream } from '../support/reader.ts'
 import { ask, BROKEN, GONE, hasStatus, isAborted, isStored, messagesOf, oneInstance, rowOf, twoInstances, type App } from '../support/slow-replies.ts'
 
-// Replies whose writer dies, loses the database or closes, and conversations that go away under them.
+// Replies whose instance dies, loses the database or shuts down, and conversations that are deleted meanwhile.
 
-t.test('a reply whose writer is silent for too long is interrupted, keeps its text, and the next one begins', async t => {
+t.test('a reply whose lease expires is interrupted, keeps its text, and the next one begins', async t => {
   const { one, two, ann, annAtTwo, url, query } = await twoInstances(t)
   const reader = await openStream(t, `${await listen(two)}${url}/events?after=0`, annAtTwo)
   const asked = ask(ann, url, 'Hi')
@@ -36,7 +36,7 @@ t.test('a reply whose writer is silent for too long is interrupted, keeps its te
   t.match(await query('SELECT lease_owner FROM messages WHERE lease_owner IS NOT NULL'), [])
 })
 
-t.test('an instance whose lease was given away writes nothing more, neither into this reply nor into the next one', async t => {
+t.test('an instance that has lost its lease writes nothing more, neither into this reply nor into the next one', async t => {
   const { bots, ann, url, query } = await oneInstance(t)
   const asked = ask(ann, url, 'Hi')
   const call = await bots.call()
@@ -64,7 +64,7 @@ t.test('an instance whose lease was given away writes nothing more, neither into
   t.match((await lost).json()[1], { text: '', status: 'interrupted' })
 })
 
-t.test('an instance that loses the database for ever leaves its replies to the others; one that gets it back goes on', async t => {
+t.test('when an instance loses the database for good, others end its replies; when it gets it back, it goes on', async t => {
   const connection = await freshDatabase(t)
   const cables = [await layCable(t, connection as pg.ClientConfig), await layCable(t, connection as pg.ClientConfig)]
   for (const cable of cables) await cable.open()
@@ -109,7 +109,7 @@ t.test('an instance that loses the database for ever leaves its replies to the o
   t.match((await first).json()[1], { text: 'all that was stored', status: 'interrupted' }, 'who waited there is told when it can be')
 })
 
-t.test('a server that closes lets replies end, interrupts those that do not, and begins none', async t => {
+t.test('a server that shuts down lets replies end, interrupts those that take too long, and begins none', async t => {
   const patient = { ...await freshDatabase(t), statement_timeout: 60_000, query_timeout: 60_000 }
   const { one, two, ann, annAtTwo, url, query } = await twoInstances(t, {}, patient)
   const bob = await one.as('bob')
@@ -156,7 +156,7 @@ t.test('a server that closes lets replies end, interrupts those that do not, and
   await hasStatus({ query }, 4, 'complete')
 })
 
-t.test('whatever is deleted or taken out while a reply is under way, nothing hangs and nothing breaks', async t => {
+t.test('messages, bots, members and conversations can be deleted while a reply is being written', async t => {
   const { bots, app, as, slowChat, query } = await oneInstance(t)
   const base = await listen({ app })
   let n = 0

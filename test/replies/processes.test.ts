@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { listen, type Told } from '../support/live.ts'
 import { clientOf, openPlace, until, type Answer } from '../support/process.ts'
 
-// Replies of a language model, written by built servers: what becomes of them when a server dies, or is asked to end.
+// Replies of a language model when the server that writes them is killed or gets SIGTERM.
 
 /** A provider that speaks as OpenAI does, and says what it is made to say. */
 async function startProvider (t: Test) {
@@ -40,7 +40,7 @@ function textOf (events: Array<{ event: string, data: unknown }>) {
   return text
 }
 
-t.test('a server is killed in the middle of a reply: the reader goes to the other one, and nothing said is lost', async t => {
+t.test('a server is killed during a reply: the reader reconnects to the other server, and no stored text is lost', async t => {
   const provider = await startProvider(t)
   const place = await openPlace(t)
   const [one, two] = await Promise.all([place.serve(provider.settings), place.serve(provider.settings)])
@@ -79,7 +79,7 @@ t.test('a server is killed in the middle of a reply: the reader goes to the othe
   await until(() => textOf(there.events) === 'Better')
 })
 
-t.test('a server that is asked to end lets a reply end, and interrupts one that goes on', async t => {
+t.test('on SIGTERM a server lets a reply end, and interrupts one that takes too long', async t => {
   const provider = await startProvider(t)
   const place = await openPlace(t)
   const one = await place.serve(provider.settings)

@@ -5,7 +5,7 @@ import { connect, until } from '../support/process.ts'
 import { createScreen, listen, openAnswer, openSocket, openStream } from '../support/reader.ts'
 import { ask, hasStatus, isStored, messagesOf, oneInstance, twoInstances } from '../support/slow-replies.ts'
 
-// Who reads a reply while it is written: from the beginning, in the middle, at another instance, too slowly.
+// Readers of a growing reply: from the beginning, from the middle, on another instance, too slow.
 
 t.test('a stream shows the question, the reply as it grows, and its end, and ends with it', async t => {
   const { app, bots, ann, id, url, query } = await oneInstance(t)
@@ -47,7 +47,7 @@ t.test('a stream shows the question, the reply as it grows, and its end, and end
   }
 })
 
-t.test('pieces come at once on the same instance, and with the flush on the other', async t => {
+t.test('pieces arrive at once on the same instance, and with each flush on another', async t => {
   const { one, two, ann, annAtTwo, id, url } = await twoInstances(t)
   const [here, there] = [await listen(one), await listen(two)]
   const sent = ask(ann, url, 'Hi')
@@ -86,7 +86,7 @@ t.test('pieces come at once on the same instance, and with the flush on the othe
   }
 })
 
-t.test('a reader that reloads in the middle, anywhere, at any moment, ends with exactly the text', async t => {
+t.test('a reader that reconnects at any moment, on any instance, ends up with exactly the text', async t => {
   const { one, two, ann, annAtTwo, id, url } = await twoInstances(t)
   const bases = [await listen(one), await listen(two)]
   const clients = [ann, annAtTwo]
@@ -148,7 +148,7 @@ t.test('a reader that reloads in the middle, anywhere, at any moment, ends with 
   }
 })
 
-t.test('who reads a page of what changed gets what is still being written, too', async t => {
+t.test('a page of changes includes replies that are still being written', async t => {
   const { app, bots, ann, id, url, query } = await oneInstance(t)
   const asked = ask(ann, url, 'Hi')
   const call = await bots.call()
@@ -172,7 +172,7 @@ t.test('who reads a page of what changed gets what is still being written, too',
   t.same((await ann.get(`${url}/messages?after=4`)).json(), [])
 })
 
-t.test('who is behind, or hears of a reply late, gets it as far as it is, and then what comes', async t => {
+t.test('a reader that is behind gets the reply as far as it is written, and then the rest', async t => {
   const { app, bots, ann, id, url, query } = await oneInstance(t)
   const base = await listen({ app })
   const asked = ask(ann, url, 'over HTTP', { 'idempotency-key': 'k' })
@@ -210,7 +210,7 @@ t.test('who is behind, or hears of a reply late, gets it as far as it is, and th
   for (const { screen } of [back, socket, late]) await screen.until(() => screen.status(4) === 'complete')
 })
 
-t.test('a reader that leaves stops nothing; one that reads too slowly is let go, and slows nobody', async t => {
+t.test('a reader that leaves does not stop the reply; one that is too slow is disconnected and does not slow down others', async t => {
   const { app, bots, ann, slowChat, url, query } = await oneInstance(t)
   const base = await listen({ app })
   const leaving = await openStream(t, `${base}${url}/messages`, ann, { body: { text: 'Hi' } })
@@ -250,7 +250,7 @@ t.test('a reader that leaves stops nothing; one that reads too slowly is let go,
   await t.rejects(textOf(unread), 'who reads nothing is let go, and can tell')
 })
 
-t.test('a long way to catch up is gone in the reader’s pace, as long as he may', async t => {
+t.test('a long backlog is sent at the reader’s pace, until a time limit', async t => {
   const { app, ann, slowChat, bots, query } = await oneInstance(t)
   const base = await listen({ app })
   const fill = async (text: string, many: number) => {
@@ -275,7 +275,7 @@ t.test('a long way to catch up is gone in the reader’s pace, as long as he may
   t.equal(bots.calls.length, 0)
 })
 
-t.test('a quiet stream says every 15 s that it is alive', async t => {
+t.test('an idle stream sends a keep-alive every 15 s', async t => {
   const { app, ann, url } = await oneInstance(t)
   const base = await listen({ app })
   const { setInterval } = globalThis

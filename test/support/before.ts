@@ -4,8 +4,8 @@ import { joinPostgres } from '../../src/db/embedded.ts'
 import { migrateUp } from '../../src/db/migrate.ts'
 import { connectionFile, run, TEMPLATE, TEST_FOLDER } from './helper.ts'
 
-// Once before all tests: a Postgres (TEST_DATABASE_URL, or one of our own that goes on running when this program
-// ends, without a word of leaving) and in it a database with all migrations, which the tests copy.
+// Runs once before all tests. Prepares a Postgres (TEST_DATABASE_URL, or an embedded one that keeps running when this
+// program ends, because it does not leave), and in it a template database with all migrations, which the tests copy.
 const url = process.env['TEST_DATABASE_URL']
 const connection: pg.ClientConfig = url === undefined
   ? (await joinPostgres(TEST_FOLDER, { fsync: 'off', max_connections: '300' })).connection

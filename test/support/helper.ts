@@ -18,19 +18,19 @@ import { createSlowBots } from './slow-bot.ts'
 export { API_KEY, SECRET, silent }
 
 /**
- * Where the tests' own Postgres lives, and where `before.ts` writes how to reach it: one for each run of tap, which is
- * the parent of the test files and of `before.ts` and `after.ts`, so that several runs leave each other in peace.
+ * The folder of the tests' own Postgres and of the file in which `before.ts` writes how to connect. Each run of tap has its
+ * own, named by the process id of tap, which is the parent of all test files. So several runs do not disturb each other.
  */
 export const TEST_FOLDER = fileURLToPath(new URL(`../../node_modules/.cache/parley-test-${process.ppid}`, import.meta.url))
 export const TEMPLATE = `parley_test_template_${process.ppid}`
 export const connectionFile = `${TEST_FOLDER}/connection.json`
 
-/** The settings as they are out of the box, except that a password costs little, nobody is limited, and a slow machine is not too busy. */
+/** The default settings, except for a low bcrypt cost, no rate limits, and no refusals because of a busy machine. */
 export function settings (changes: Partial<Config> = {}): Config {
   return { ...Value.Create(ConfigSchema), BCRYPT_COST: 4, RATE_LIMITS: 'off', MAX_EVENT_LOOP_DELAY: 0, API_KEYS: `another-key-for-tests, ${API_KEY}`, META_APP_SECRET: APP_SECRET, META_VERIFY_TOKEN: VERIFY_TOKEN, ...changes }
 }
 
-/** A database of the test's own, as migrations leave it. */
+/** Creates a database for the test, with all migrations. */
 export async function freshDatabase (t: Test, template = TEMPLATE): Promise<pg.PoolConfig> {
   const admin = JSON.parse(readFileSync(connectionFile, 'utf8')) as pg.PoolConfig
   const database = `parley_test_${randomBytes(6).toString('hex')}`
@@ -49,7 +49,7 @@ export async function run (connection: pg.ClientConfig, sql: string, values: unk
   }
 }
 
-/** Holds a conversation's lock, so that whoever writes there has read before, and waits. */
+/** Holds a conversation's lock, so that writers there have read the conversation and wait for the lock. */
 export async function holdLock (t: Test, connection: pg.ClientConfig, conversation: number) {
   const client = new pg.Client(connection)
   await client.connect()
@@ -69,7 +69,7 @@ export async function holdLock (t: Test, connection: pg.ClientConfig, conversati
 export type Client = ReturnType<typeof clientOf>
 export type Headers = Record<string, string>
 
-/** An app on a fresh database, or a further one on the same database, closed when the test ends. */
+/** Starts an app on a fresh database, or another one on the same database. It is closed when the test ends. */
 export async function startApp (t: Test, changes: Partial<Config> = {}, logger?: Deps['logger'], database?: pg.PoolConfig) {
   const connection = database ?? await freshDatabase(t)
   const config = settings(changes)
@@ -94,12 +94,12 @@ export async function startApp (t: Test, changes: Partial<Config> = {}, logger?:
       const { cookies: [cookie] } = await anyone.post('/api/login', { username, password })
       return clientOf(inject, { cookie: `${cookie!.name}=${cookie!.value}` })
     },
-    /** A conversation of somebody's with a bot that takes its time. */
+    /** Creates a conversation of a user with a streaming bot. */
     async slowChat (client: Client): Promise<number> {
       await run(connection, "INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook') ON CONFLICT DO NOTHING")
       return (await client.post('/api/conversations', { name: 'Slow', bots: ['slow'] })).json().id
     },
-    /** Does the jobs that there are, and those that come, until the test ends. */
+    /** Runs the jobs until the test ends. */
     async work () {
       const log = logger ?? silent
       worker = await startWorker({ connection, tasks: createTasks({ config, db, secret, app, log }), log })

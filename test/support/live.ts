@@ -35,7 +35,7 @@ export async function startLive (t: Test, changes: Partial<Config> = {}, databas
   const { port } = server.app.server.address() as AddressInfo
   const url = `http://127.0.0.1:${port}`
   const query = server.db.$client.query.bind(server.db.$client) as (...args: Query) => Promise<unknown>
-  // Or who kept a connection for its next request would be waited for.
+  // Otherwise closing would wait for clients that keep a connection open for their next request.
   t.teardown(() => { server.app.server.keepAliveTimeout = 1 })
   return {
     ...server,
@@ -100,7 +100,7 @@ export async function refused (t: Test, url: string, options: Options = {}) {
   })
 }
 
-/** All that a socket has heard of a conversation, in order, by whichever way. */
+/** Collects everything that a socket gets about a conversation, in order: acknowledgements, pages and events. */
 export function follow (socket: Socket) {
   const heard: Live[] = []
   socket.on('new_message', (message: Live) => heard.push(message))
@@ -148,5 +148,5 @@ export async function listen (t: Test, url: string, headers: Headers) {
   return { status: answer.statusCode, headers: answer.headers, events, raw, ended, leave: () => request.destroy() }
 }
 
-/** Cuts the connections by which instances hear of each other; they come back half a second later. */
+/** Cuts the LISTEN connections of all instances. They reconnect half a second later. */
 export const CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'parley-listener'"

@@ -6,20 +6,20 @@ import { sign } from '../../src/channels/whatsapp/signature.ts'
 import type { Settings } from './process.ts'
 import { until } from './process.ts'
 
-// Meta, as far as a server meets it: the API that it sends to, over real HTTP, and the webhooks that it gets.
+// A fake Meta: its API, over real HTTP, and the webhooks that it sends.
 
 export const APP_SECRET = 'an app secret for tests'
 export const VERIFY_TOKEN = 'a verify token for tests'
 const PHONE_NUMBER_ID = '106540352242922'
 
-/** What becomes of a request: an answer, after it was taken or instead, perhaps twice; or a cut, before Meta has understood or after. */
+/** What Meta does with a request: accept it, answer with something else, or cut the connection, before or after it has accepted the message. */
 export interface Plan { status?: number, error?: object | undefined, body?: object, headers?: Record<string, string>, cut?: 'before' | 'after', hold?: Promise<void>, twice?: boolean }
 
 export interface Sent { id: string, to: string, text: string, body: Record<string, unknown>, headers: http.IncomingHttpHeaders, path: string }
 
 /**
- * Meta's API. What it takes is in `sent`; `plan` says what becomes of the next messages, and `onSent` hears of each that
- * was taken, before it is answered.
+ * Starts a fake of Meta's API. `sent` has the messages that it accepted, `plan` says what it does with the next ones, and
+ * `onSent` is called for each accepted message before the response.
  */
 export async function startMeta (t: Test, onSent: (sent: Sent) => Promise<void> | void = () => {}) {
   const sent: Sent[] = []
@@ -63,7 +63,7 @@ export async function startMeta (t: Test, onSent: (sent: Sent) => Promise<void> 
     url,
     sent,
     read,
-    /** How many messages were to be sent, whatever became of them. */
+    /** The number of requests to send a message, whatever the result. */
     get asked () { return asked },
     plan: (...next: Plan[]) => { plans.push(...next) },
     settings: {

@@ -15,12 +15,12 @@ export type Place = Awaited<ReturnType<typeof openPlace>>
 export type Program = ReturnType<typeof launch>
 
 /**
- * Programs run from their sources, as the tests themselves do: the coverage of the built ones cannot be added to that,
- * since the compiler moves functions and branches.
+ * Programs run from their sources, as the tests do. The coverage of built programs could not be added to that of the
+ * tests, because the compiler moves functions and branches.
  */
 const sources = fileURLToPath(new URL('../../src', import.meta.url))
 
-/** The environment without any setting of ours, so that what is in the developer's does not count. */
+/** The environment without Parley's settings, so that those of the developer have no effect. */
 const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !(name in ConfigSchema.properties)))
 
 /** A program as a process of its own. */
@@ -122,7 +122,7 @@ export function clientOf (url: string, own: Record<string, string> = {}) {
   }
 }
 
-/** Asks until it is so. */
+/** Waits until the condition is true. It has no time limit. */
 export async function until<T> (ask: () => Promise<T> | T): Promise<NonNullable<T>> {
   for (;;) {
     const answer = await ask()
@@ -166,8 +166,8 @@ export function urlOf ({ host, port, user, password, database }: pg.ClientConfig
 }
 
 /**
- * A way to a database that can be closed, which cuts it, and opened again; closed at first. `passes` is asked for every
- * piece, in either direction, whether it gets through.
+ * A proxy in front of a database that can be closed, which cuts all connections, and opened again. It is closed at first.
+ * `passes` decides for each piece of data, in either direction, whether it gets through.
  */
 export async function layCable (t: Test, to: pg.ClientConfig, passes: () => boolean = () => true) {
   const ends = new Set<net.Socket>()

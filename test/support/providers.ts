@@ -3,8 +3,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
 
-// Servers of language models as they are: each takes only what the real one takes, refuses all else in its own words,
-// and answers in its own way. They check what they get, so that a history that one of them takes is a good one.
+// Fakes of ten kinds of servers for language models. Each accepts only what the real one accepts, refuses everything else
+// with the real error, and answers in its own format. They check the history too, so that it is valid if one accepts it.
 
 export interface Message { role: string, content: string }
 
@@ -26,9 +26,9 @@ type Refused = [status: number, words: unknown]
 export interface Dialect {
   /** Its address after that of the machine. */
   base: string
-  /** What it does not like about a request. */
+  /** Gives the refusal of a request that it does not accept. */
   refuse: (body: Body, url: string) => Refused | undefined
-  /** How it says a text, in one piece or more, and its end. */
+  /** Writes a text in its own format, in one or more pieces, and the end. */
   say: (response: ServerResponse, words: string[], body: Body) => void
 }
 
@@ -36,7 +36,7 @@ export interface Dialect {
 export const WINDOW = 400
 export const tokensOf = ({ messages }: Body) => messages.reduce((sum, { content }) => sum + content.split(/\s+/).length, 0)
 
-/** What the templates of many models want: `system? user assistant user … user`, none of it blank. */
+/** The order of messages that many chat templates require: `system? user assistant user … user`, none of them blank. */
 export function isInOrder (messages: Message[], roles = ['system']): boolean {
   const rest = roles.includes(messages[0]?.role ?? '') ? messages.slice(1) : messages
   return rest.length % 2 === 1 && messages.every(({ content }) => content.trim() !== '') &&

@@ -6,7 +6,7 @@ import { io } from 'socket.io-client'
 import type { Message } from '../../src/log/message.ts'
 import type { Client, startApp } from './helper.ts'
 
-// Who reads a conversation live, as a front end does: over an event stream or a socket.
+// Readers of a live conversation, as a front end reads it: over an event stream or a socket.
 
 type Who = Pick<Client, 'headers'>
 type App = Awaited<ReturnType<typeof startApp>>
@@ -19,7 +19,7 @@ export async function listen ({ app }: Pick<App, 'app'>) {
   return `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
 }
 
-/** What a front end shows: each message as it was told, with what it grew by; outlives the connections that tell it. */
+/** The messages that a front end shows, updated by events and deltas. It outlives the connections that update it. */
 export function createScreen (t: Test) {
   const shown = new Map<number, Shown>()
   const changes = new EventEmitter().setMaxListeners(0)

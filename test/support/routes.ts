@@ -5,7 +5,7 @@ import { oneTimeTokens, users, whatsappDeliveries } from '../../src/db/tables.ts
 import { API_KEY, SECRET, type startApp, type Client, type Headers } from './helper.ts'
 import { from, signed, VERIFY_TOKEN } from './meta.ts'
 
-// Every route of the documentation, with an example of how it is rightly asked: what the tests of all routes walk over.
+// Every documented route, with an example of a valid request. The tests that cover all routes iterate over these.
 
 export type Server = Awaited<ReturnType<typeof startApp>>
 export type Schema = { then?: Schema, anyOf?: Schema[], else?: Schema, type?: string | string[], properties?: Record<string, Schema>, required?: string[], items?: Schema, minimum?: number, maximum?: number }

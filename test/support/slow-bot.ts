@@ -17,8 +17,8 @@ export interface Call {
 }
 
 /**
- * Bots that take their time and say what a test makes them say; without a test that listens they say `Slowly: ` and what
- * they heard, in two pieces.
+ * Streaming bots that say what a test makes them say. If no test controls them, they answer with `Slowly: ` and the
+ * message, in two pieces.
  */
 export function createSlowBots () {
   const asked = new EventEmitter()

@@ -4,7 +4,7 @@ import type { Config } from '../../src/config.ts'
 import { startApp, type Client } from './helper.ts'
 import { until } from './process.ts'
 
-// Bots whose replies take their time, and what tests ask about such a reply.
+// Streaming bots that a test controls, and helpers for their replies.
 
 export type App = Awaited<ReturnType<typeof startApp>>
 
@@ -33,7 +33,7 @@ export const rowOf = async ({ query }: Pick<App, 'query'>, id: number) => (await
 export const isStored = async (app: Pick<App, 'query'>, id: number, text: string) => await until(async () => (await rowOf(app, id)).text === text)
 export const hasStatus = async (app: Pick<App, 'query'>, id: number, status: string) => await until(async () => (await rowOf(app, id))?.status === status)
 export const isAborted = async ({ signal }: { signal: AbortSignal }) => await until(() => signal.aborted)
-/** A message whose answer nobody waits for; whatever becomes of it is said at the end of the test. */
+/** Sends a message. Tests call it without awaiting the response, which comes only when the reply has ended. */
 export const ask = (client: Client, url: string, text: string, headers = {}) => client.post(`${url}/messages`, { text }, headers)
 
 export const BUSY = { statusCode: 409, code: 'BOT_BUSY' }

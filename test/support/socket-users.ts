@@ -4,7 +4,7 @@ import type { Client } from './helper.ts'
 import { connect, follow, startLive, tokenOf, type Live, type Options, type Server } from './live.ts'
 import { until } from './process.ts'
 
-// Users with sockets, what they hear, and what they should have heard.
+// Users with sockets, the events that they get, and those that they should have got.
 
 export const path = (id: number) => `/api/conversations/${id}/messages`
 export const auth = (client: Pick<Client, 'headers'>) => ({ auth: { token: tokenOf(client) } })
@@ -33,7 +33,7 @@ export async function logOf ({ query }: Server, id: number): Promise<Array<Pick<
   return await query('SELECT id::int, rev::int, text, status FROM messages WHERE conversation_id = $1 ORDER BY rev', [id])
 }
 
-/** It was told each change once and in order, and knows what the log holds. */
+/** Checks that a socket got each change once, in order, and has the same messages as the log. */
 export async function hasAll (t: Test, server: Server, id: number, heard: Array<Pick<Live, 'id' | 'rev' | 'text' | 'status'>>, who: string) {
   const log = await logOf(server, id)
   await until(() => (heard.at(-1)?.rev ?? 0) >= (log.at(-1)?.rev ?? 0))

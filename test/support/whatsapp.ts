@@ -13,7 +13,7 @@ export const USER_ID = 'US.13491208655302741918'
 
 interface Options { onSent?: (sent: Sent) => Promise<void> | void, bot?: string, changes?: Partial<Config>, works?: boolean, logger?: Deps['logger'] }
 
-/** A server that WhatsApp is set up for, with a worker, and Meta. */
+/** A server with WhatsApp set up, a job worker, and a fake Meta. */
 export async function start (t: Test, { onSent, bot = 'favorite-song', changes = {}, works = true, logger }: Options = {}) {
   const meta = await startMeta(t, onSent)
   const app = await startApp(t, { ...meta.settings, WHATSAPP_BOT: bot, ...changes }, logger)
@@ -28,11 +28,11 @@ export async function start (t: Test, { onSent, bot = 'favorite-song', changes =
       const answer = await anyone.post(path, raw, signed(raw))
       return answer.statusCode
     },
-    /** Waits until all that came is worked off. */
+    /** Waits until no job is left. */
     async allDone () {
       await until(async () => (await query('SELECT FROM graphile_worker.jobs')).length === 0)
     },
-    /** Waits until the ledger is so, by its newest rows. */
+    /** Waits until the newest rows of the ledger match. */
     async ledgerIs (expected: object[]) {
       const ledger = 'SELECT state, error_code, error, attempts, part, contact, whatsapp_id FROM whatsapp_deliveries ORDER BY id'
       const fits = (row: Record<string, unknown>, wanted: object) => Object.entries(wanted).every(([name, value]) => row[name] === value)

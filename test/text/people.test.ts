@@ -20,7 +20,7 @@ const logIn = async (client: Client, username: string) => (await client.post('/a
 
 // --- what a text may be ---
 
-t.test('a message that nobody could see is none, by every door', async t => {
+t.test('a message without visible characters is refused, on every channel', async t => {
   const { as, anyone } = await startApp(t)
   const ann = await as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Chat' })).json()
@@ -32,7 +32,7 @@ t.test('a message that nobody could see is none, by every door', async t => {
   t.equal((await ann.post(`/api/conversations/${id}/messages`, { text: '👩\u200d💻' })).statusCode, 201)
 })
 
-t.test('a name that is shown turns no text around', async t => {
+t.test('a displayed name cannot reverse the text after it', async t => {
   const { as } = await startApp(t)
   const ann = await as('ann')
   for (const name of ['a\u202eb', 'a\u2066b', 'a\nb', 'a\u2028b']) t.match((await ann.patch('/api/me', { name })).json(), { statusCode: 400, details: [{ path: 'name' }] })
@@ -41,7 +41,7 @@ t.test('a name that is shown turns no text around', async t => {
 
 // --- usernames ---
 
-t.test('names of every category: what cannot be seen is refused, and the rest is one name however it is written', async t => {
+t.test('usernames with characters of every category: invisible ones are refused, and every spelling of the others is the same name', async t => {
   const { anyone, query } = await startApp(t)
   const random = createRandom(4)
   let accepted = 0
@@ -74,7 +74,7 @@ t.test('names of every category: what cannot be seen is refused, and the rest is
   t.ok(keys.every(({ username, username_key: key }) => keyOf(username) === key))
 })
 
-t.test('a username that is refused is told why, by every door', async t => {
+t.test('the reason why a username is refused is given, on every channel', async t => {
   const { anyone, as } = await startApp(t)
   const refused: Array<[username: string, why: RegExp]> = [
     ['ann\ufe0f', /can be seen/], ['ann\u2800', /can be seen/], ['ann\u3164', /can be seen/], ['a\u115fnn', /can be seen/], ['a\u034fnn', /can be seen/],
@@ -99,7 +99,7 @@ t.test('a username that is refused is told why, by every door', async t => {
   t.match(await logIn(anyone, 'mary ann'), { user: { username: 'Mary Ann' } })
 })
 
-t.test('accounts of the rule before log in, and nobody takes their names', async t => {
+t.test('accounts from before today’s rule can log in, and nobody can take their names', async t => {
   const { anyone, as, db, query, app } = await startApp(t)
   await as('ann')
   const makeFormer = async (username: string) => {
@@ -147,7 +147,7 @@ t.test('accounts of the rule before log in, and nobody takes their names', async
 
 // --- phone numbers ---
 
-t.test('however it is written, one number has one conversation', async t => {
+t.test('a phone number has one conversation, however it is written', async t => {
   const { anyone, as, query } = await startApp(t)
   const say = async (phone: string, message: string) => (await anyone.post('/chat', { user_phone: phone, user_message: message })).json()
   t.same(await say('+49 (0) 170 1234567', 'hello'), { user_phone: '+49 (0) 170 1234567', bot_message: 'What is your name?' })

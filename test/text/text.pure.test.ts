@@ -4,7 +4,7 @@ import { readPhoneNumber } from '../../src/text/phone-number.ts'
 import { cut, isBlank, isLongerThan, isStorable, lengthOf, storable, takePiece, trimmed } from '../../src/text/text.ts'
 import { byCategory, createRandom, pick, pointsOf, usable } from '../support/characters.ts'
 
-// Texts, usernames and phone numbers, by all characters that there are. Unicode's own data says what they should give.
+// Texts, usernames and phone numbers, with characters of all categories. The expected results come from Unicode's own data.
 
 const hidden = new Set(ignorable)
 
@@ -14,7 +14,7 @@ t.test('there are characters of all 30 categories', async t => {
 
 // --- what a text may be ---
 
-t.test('what a text may be', async t => {
+t.test('which texts are allowed', async t => {
   t.same(['', 'a', 'a\u0301', '🎸', '🎸🎸a'].map(lengthOf), [0, 1, 2, 1, 3])
   t.same([[1, '🎸'], [1, 'ab'], [1, '🎸a'], [2, 'ab']].map(([most, text]) => isLongerThan(Number(most), String(text))), [false, true, true, false])
   t.same([cut('abc', 3), cut('🎸🎸🎸', 2), cut('a🎸b', 2)], ['abc', '🎸🎸', 'a🎸'])
@@ -81,7 +81,7 @@ t.test('the same digits are the same person, as people paste them', async t => {
   }
 })
 
-t.test('what remains unclear is refused, with what was wrong', async t => {
+t.test('an ambiguous number is refused with the reason', async t => {
   const rule = 'A phone number has 3 to 15 digits, with an optional +. '
   const rows: Array<[text: string, problem: string]> = [
     ['12', 'This one has 2'], ['+', 'This one has 0'], ['+12', 'This one has 2'], ['1'.repeat(16), 'This one has 16'], [`+49 (0) ${'1'.repeat(14)}`, 'This one has 16'],

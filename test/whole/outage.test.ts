@@ -88,7 +88,7 @@ t.test('Postgres is stopped for 30 seconds under load', { buffered: true }, asyn
   t.equal((await server.ended).code, 0)
 })
 
-t.test('the only connection waits for a slow query: others are told soon', { buffered: true }, async t => {
+t.test('while a slow query uses the only connection, others get an error soon', { buffered: true }, async t => {
   const database = await freshDatabase(t)
   const place = await openPlace(t)
   const server = await place.serve({ DATABASE_URL: urlOf(database), DATABASE_POOL: '1' })
@@ -118,7 +118,7 @@ t.test('the only connection waits for a slow query: others are told soon', { buf
   t.same(await run(database, 'SELECT text FROM messages ORDER BY id'), [{ text: 'Free again' }, { text: 'You said: Free again' }], 'what was refused was not stored')
 })
 
-t.test('jobs that end one after the other while the database is away are done again, and so are others', { buffered: true }, async t => {
+t.test('jobs that end while the database is down are run again, and later jobs are run too', { buffered: true }, async t => {
   const postgres = await startPostgres(t)
   await migrateUp(postgres.connection)
   const add = (n: number) => run(postgres.connection, "SELECT graphile_worker.add_job('wait', json_build_object('n', $1::int))", [n])

@@ -207,7 +207,7 @@ t.test('two instances behind nginx, each restarted in turn under load', { skip: 
   t.comment(JSON.stringify(count))
   for (const [what, many] of Object.entries({ ...count, retried: 1, refused: 1 })) t.ok(many > 0, what)
 
-  await t.test('every message is there once', async t => {
+  await t.test('every message is stored once', async t => {
     const rows = await run(database, "SELECT conversation_id AS conversation, array_agg(text ORDER BY id) FILTER (WHERE sender = 'user') AS texts, count(*)::int AS messages FROM messages GROUP BY 1")
     const stored = new Map(rows.map(({ conversation, texts, messages }) => [Number(conversation), { texts: texts as string[], messages: messages as number }]))
     for (const id of [...ids.keyed, ...ids.ids, ...ids.streams]) t.same(stored.get(id), { texts: answered.get(id), messages: 2 * answered.get(id)!.length })
@@ -217,7 +217,7 @@ t.test('two instances behind nginx, each restarted in turn under load', { skip: 
     t.same(stored.get(ids.group)!.texts.toSorted(), said.toSorted())
   })
 
-  await t.test('sockets and streams have heard it all, in order, once', async t => {
+  await t.test('sockets and streams got every message once, in order', async t => {
     const log = await run(database, 'SELECT id::int, text FROM messages WHERE conversation_id = $1 ORDER BY id', [ids.group])
     for (const [n, { heard, socket }] of listeners.entries()) {
       const others = log.filter(({ text }) => !text.startsWith(`Socket ${n + 1} `))
@@ -233,7 +233,7 @@ t.test('two instances behind nginx, each restarted in turn under load', { skip: 
     }
   })
 
-  await t.test('every reply is whole, or interrupted, and so is it stored', async t => {
+  await t.test('every reply is complete or interrupted, and readers saw what is stored', async t => {
     t.equal(new Set(replies.map(({ conversation, id }) => `${conversation}/${id}`)).size, replies.length, 'each its own')
     for (const { words, text, status, id, conversation } of replies) {
       const [row] = await run(database, 'SELECT text, status FROM messages WHERE conversation_id = $1 AND id = $2', [conversation, id])
@@ -243,7 +243,7 @@ t.test('two instances behind nginx, each restarted in turn under load', { skip: 
     t.same(new Set(replies.map(({ status }) => status)), new Set(['interrupted', 'complete']))
   })
 
-  await t.test('both away: an error in the shape of all', async t => {
+  await t.test('with both instances down, nginx answers with an error of the usual form', async t => {
     for (const server of servers) server.kill('SIGTERM')
     await Promise.all(servers.map(({ ended }) => ended))
     const { status, headers, body } = await (ann as Client).get('/api/me')

@@ -32,7 +32,7 @@ t.test('a request that never finishes does not keep the server from ending', { b
   await release()
 })
 
-t.test('kill -9, and the next server goes on where the first one was', { buffered: true }, async t => {
+t.test('after kill -9 the next server continues with the same data', { buffered: true }, async t => {
   const place = await openPlace(t)
   let server = await place.serve()
   const say = async (user_phone: string, user_message: string) => (await server.post('/chat', { user_phone, user_message })).body
@@ -76,7 +76,7 @@ t.test('kill -9, and the next server goes on where the first one was', { buffere
   const bearer = clientOf(server.url, { authorization: `Bearer ${cookie.slice('session='.length)}` })
   t.match((await bearer.get('/api/conversations')).body, conversations)
 
-  await t.test('in the middle of 200 messages, none that was answered is lost and none is there twice', async t => {
+  await t.test('during 200 messages: none that was answered is lost, and none is stored twice', async t => {
     const ids = await Promise.all([1, 2, 3, 4].map(async n => (await ann.post('/api/conversations', { name: `Talk ${n}` })).body.id as number))
     // Every fifth is the guided chat's, whose answers count along.
     const send = async (n: number) => n % 5 === 4
@@ -127,7 +127,7 @@ t.test('kill -9, and the next server goes on where the first one was', { buffere
   await endsCleanly(t, server, place, 'SIGINT')
 })
 
-t.test('SIGTERM: nothing new is taken, what is under way gets its answer', { buffered: true }, async t => {
+t.test('SIGTERM: new requests are refused, and running ones are answered', { buffered: true }, async t => {
   const place = await openPlace(t)
   const server = await place.serve()
   const ann = await server.join('ann')
@@ -157,7 +157,7 @@ t.test('a signal during the start leaves no Postgres behind', { buffered: true }
   t.equal(await place.runningPostgres(), undefined)
 })
 
-t.test('two servers share a data folder, and the last one to go stops its Postgres', { buffered: true }, async t => {
+t.test('two servers share a data folder, and the last one to end stops its Postgres', { buffered: true }, async t => {
   const place = await openPlace(t)
   const [one, other] = await Promise.all([place.serve(), place.serve()])
   const here = await one.join('ann')
@@ -176,7 +176,7 @@ t.test('two servers share a data folder, and the last one to go stops its Postgr
   await endsCleanly(t, other, place, 'SIGTERM')
 })
 
-t.test('an error that nobody caught is logged and ends the server, its Postgres too', { buffered: true }, async t => {
+t.test('an uncaught error is logged and ends the server and its Postgres', { buffered: true }, async t => {
   const place = await openPlace(t)
   const defect = 'process.once("SIGWINCH", () => { throw new Error("a defect") })'
   const server = await place.serve({ NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --import data:text/javascript,${encodeURIComponent(defect)}` })
@@ -187,7 +187,7 @@ t.test('an error that nobody caught is logged and ends the server, its Postgres 
   t.equal(await place.runningPostgres(), undefined)
 })
 
-t.test('the log of a day on which much goes wrong', { buffered: true }, async t => {
+t.test('the log when many things go wrong', { buffered: true }, async t => {
   const database = await freshDatabase(t)
   const cable = await layCable(t, database)
   await cable.open()
@@ -214,7 +214,7 @@ t.test('the log of a day on which much goes wrong', { buffered: true }, async t 
     await once(raw, 'close')
   })
 
-  await t.test('a 500 tells nobody what broke, save the log', async t => {
+  await t.test('the cause of a 500 is in the log only', async t => {
     await run(database, 'ALTER TABLE messages RENAME TO hidden')
     const { status, body } = await ann.post(`/api/conversations/${id}/messages`, { text: 'broken-s3cret' })
     t.equal(status, 500)
@@ -224,7 +224,7 @@ t.test('the log of a day on which much goes wrong', { buffered: true }, async t 
     t.equal((await write()).status, 201, 'the answer that it had before')
   })
 
-  await t.test('the database away is a 503, until it is back', async t => {
+  await t.test('requests get 503 while the database is down', async t => {
     const postgres = await connect(t, database)
     await postgres.query('BEGIN; LOCK TABLE conversations, messages')
     const underWay = [ann.post('/api/conversations', { name: 'name-s3cret' }), ann.post(`/api/conversations/${id}/messages`, { text: 'cut-s3cret' })]

@@ -13,7 +13,7 @@ import { loggerOptions } from '../../src/http/logging.ts'
 import { freshDatabase, run, settings, silent } from '../support/helper.ts'
 import { connect, isWaiting, layCable, openPlace, until, urlOf, type Place, type Settings } from '../support/process.ts'
 
-// How the programs start, and what they say when they cannot.
+// How the programs start, and their errors when they cannot.
 
 t.jobs = 4 // for tests that are `buffered`
 
@@ -22,7 +22,7 @@ const EMPTY = 'template0'
 const migrations = (JSON.parse(readFileSync('drizzle/meta/_journal.json', 'utf8')) as { entries: Array<{ tag: string }> }).entries.map(({ tag }) => tag)
 const APPLIED = 'SELECT FROM drizzle.__drizzle_migrations'
 
-t.test('a query whose answer is lost on the way fails after a while, and the next one has another connection', { buffered: true }, async t => {
+t.test('a query whose response is lost times out, and the next one uses another connection', { buffered: true }, async t => {
   const cable = await layCable(t, await freshDatabase(t))
   await cable.open()
   const db = createDb({ connectionString: cable.url }, silent)
@@ -33,7 +33,7 @@ t.test('a query whose answer is lost on the way fails after a while, and the nex
   await db.$client.query('SELECT')
 })
 
-t.test('settings that cannot be are named, a line each', { buffered: true }, async t => {
+t.test('invalid settings are listed, one on each line', { buffered: true }, async t => {
   const place = await openPlace(t)
   const wrong: Array<[Settings, RegExp]> = [
     [{ PORT: 'abc', CORS_ORIGINS: 'http://localhost:3000/' }, /\n {2}PORT is "abc"; it must be a whole number from 0 to 65535\n {2}CORS_ORIGINS: each origin needs/],
@@ -48,7 +48,7 @@ t.test('settings that cannot be are named, a line each', { buffered: true }, asy
   await refuses(t, place, { PORT: '' }, /PORT is "abc".*\n {2}LOG_LEVEL is "loud"; it may be trace/, 'what is not set, or empty, comes from .env')
 })
 
-t.test('a port in use, an address that is not ours, a folder that is none', { buffered: true }, async t => {
+t.test('a port in use, an address of another machine, a file in place of a folder', { buffered: true }, async t => {
   const place = await openPlace(t)
   const DATABASE_URL = urlOf(await freshDatabase(t))
   const other = net.createServer().listen(0, '127.0.0.1')
@@ -62,7 +62,7 @@ t.test('a port in use, an address that is not ours, a folder that is none', { bu
   await refuses(t, place, { DATABASE_URL, DATA_DIR: path.join(place.folder, 'file') }, /^Cannot keep a secret in .*\. Please choose another DATA_DIR, or set JWT_SECRET\.$/)
 })
 
-t.test('a database that refuses us', { buffered: true }, async t => {
+t.test('a database that refuses the connection', { buffered: true }, async t => {
   const place = await openPlace(t)
   const { connection, leave } = await joinPostgres(place.dataDir)
   t.teardown(leave)
@@ -92,7 +92,7 @@ t.test('a database that is not up yet is waited for', { buffered: true }, async 
   t.equal((await server.ended).code, 0)
 })
 
-t.test('but not for ever', async t => {
+t.test('waiting for the database ends after a minute', async t => {
   const { url: DATABASE_URL } = await layCable(t, await freshDatabase(t))
   const said: string[] = []
   const log = { ...silent, warn: (sentence: unknown) => said.push(String(sentence)) }
@@ -102,7 +102,7 @@ t.test('but not for ever', async t => {
   t.ok(isUnavailable(new AggregateError([Object.assign(new Error('connect ECONNREFUSED ::1:5432'), { code: 'ECONNREFUSED' })])))
 })
 
-t.test('a database that goes away during the start ends it', { buffered: true }, async t => {
+t.test('the start fails when the database goes away during it', { buffered: true }, async t => {
   const cable = await layCable(t, await freshDatabase(t))
   await cable.open()
   // The first asks whether the database answers, two migrate, the fourth is the server's own.
@@ -163,7 +163,7 @@ t.test('commands', { buffered: true }, async t => {
   t.ok(await tables() > 5)
   const clean = command('clean')
   clean.tell('Yes\n')
-  t.match(await clean.ended, { code: 0, stdout: /Deleted\. The next start, or make init_db, makes the tables anew\.\n$/ })
+  t.match(await clean.ended, { code: 0, stdout: /Deleted\. The next start, or make init_db, creates the tables again\.\n$/ })
   t.equal(await tables(), 0)
   t.same(await run(database, "SELECT FROM pg_namespace WHERE nspname = 'graphile_worker'"), [], 'the jobs are gone, too')
   await command('migrate').ended
@@ -173,7 +173,7 @@ t.test('commands', { buffered: true }, async t => {
   t.match(await command('destroy').ended, { code: 1, stdout: '', stderr: 'Please say migrate, rollback, clean, backup or restore.\n' })
 })
 
-t.test('one connection is kept, however quiet it is, so that nobody takes the database for unused', async t => {
+t.test('one connection stays open when idle, so that commands can see that the server is running', async t => {
   const db = createDb({ ...await freshDatabase(t), idleTimeoutMillis: 10 }, silent)
   t.teardown(() => db.$client.end())
   const removed = once(db.$client, 'remove')
@@ -183,7 +183,7 @@ t.test('one connection is kept, however quiet it is, so that nobody takes the da
   t.equal(db.$client.totalCount, 1)
 })
 
-t.test('a cookie that browsers would drop is told at start', { buffered: true }, async t => {
+t.test('at its start a server warns of a cookie that browsers would drop', { buffered: true }, async t => {
   const dropped = (changes: Partial<Config>) => cookieWarnings(settings(changes), DEFAULT_ORIGINS).map(({ level, sentence }) => `${level} ${sentence}`)
   const HTTPS = 'https://chat.example.com'
 
@@ -230,7 +230,7 @@ t.test('a cookie that browsers would drop is told at start', { buffered: true },
   t.match(stdout, /"level":30,.*PUBLIC_URL is https/)
 })
 
-t.test('on a terminal the log is for people', async t => {
+t.test('on a terminal the log is readable text', async t => {
   t.match(loggerOptions({ LOG_LEVEL: 'warn' }, true), { level: 'warn', transport: { target: 'pino-pretty' } })
 })
 

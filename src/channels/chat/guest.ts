@@ -23,7 +23,7 @@ export type GuestMessage = Static<typeof GuestMessageSchema>
 
 export const GuestAnswerSchema = Type.Object({ text: Type.String() }, { title: 'GuestAnswer' })
 
-/** Longer API keys are refused unseen. Node refuses headers of more than 16 KiB itself. */
+/** Longer API keys are refused without comparing them. Node itself refuses headers of more than 16 KiB. */
 const MAX_KEY_LENGTH = 4096
 
 export interface GuestChatOptions {
@@ -34,7 +34,7 @@ export interface GuestChatOptions {
   streams: Pick<Streams, 'ended'>
 }
 
-/** Guests: a front end with an API key lets them chat with one bot. A guest is identified by a token that lasts 24 hours. */
+/** Guest chat: a front end with an API key lets guests chat with one bot. A guest is identified by a token that lasts 24 hours. */
 export function createGuestChat ({ config, accounts, conversations, converse, streams }: GuestChatOptions) {
   const keys = config.API_KEYS?.split(',').map(key => key.trim()) ?? []
 
@@ -43,13 +43,13 @@ export function createGuestChat ({ config, accounts, conversations, converse, st
     mustHaveKey (key: string | undefined): string {
       if (key === undefined || key === '') throw new MISSING_API_KEY()
       if (key.length > MAX_KEY_LENGTH) throw new INVALID_API_KEY()
-      // All keys are compared, so that the time does not tell which one matched.
+      // Compare all keys, so that the response time does not reveal which one matched.
       const isKnown = keys.map(known => isSameSecret(key, known)).includes(true)
       if (!isKnown) throw new INVALID_API_KEY()
       return createHash('sha256').update(key).digest('hex')
     },
 
-    /** Makes a guest of the API key, and a conversation that the bot opens. @throws BOT_NOT_FOUND */
+    /** Creates a guest, and a conversation that begins with the bot's greeting. @throws BOT_NOT_FOUND */
     async begin (apiKeyHash: string): Promise<{ guestId: number, text: string }> {
       return await accounts.createGuest(apiKeyHash, async (guestId, tx) =>
         ({ guestId, text: await conversations.createGreeted(guestId, config.GUEST_BOT, tx) }))
@@ -85,7 +85,7 @@ export function withStatus (body: ErrorBody): ErrorBody {
 export const Initial = {
   schema: {
     operationId: 'beginGuestChat',
-    summary: 'Lets a guest in: a token, and what the bot says first',
+    summary: 'Starts a guest chat: answers with a token and the bot\'s greeting',
     tags: ['chat'],
     headers: Type.Object({ 'x-api-key': Type.Optional(Type.String({ maxLength: 16 * 1024 })) }),
     response: answers({ 200: Type.Object({ token: Type.String(), text: Type.String() }, { title: 'GuestToken' }) }, [MISSING_API_KEY, INVALID_API_KEY, BOT_NOT_FOUND])

@@ -1,6 +1,6 @@
 import { Type, type Static } from 'typebox'
 import type { FastifyRequest } from 'fastify'
-import type { AccountStore } from '../../accounts/store.ts'
+import type { IdentityStore } from '../../accounts/identity-store.ts'
 import type { Config } from '../../config.ts'
 import type { Converse } from '../../conversations/converse.ts'
 import type { Streams } from '../../conversations/live/streams.ts'
@@ -12,7 +12,7 @@ import { isLongerThan, MAX_MESSAGE_LENGTH, trimmed } from '../../text/text.ts'
 /** The longest phone number in code points, with separators. */
 const MAX_PHONE_LENGTH = 200
 
-/** A JSON number is taken as its digits. */
+/** A string, or a JSON number, which counts as its digits. */
 const Input = (rules: object) => Type.Unsafe<string | number>({ type: ['string', 'number'], ...rules })
 
 export const PhoneQuestionSchema = Type.Object({
@@ -25,23 +25,23 @@ export type PhoneQuestion = Static<typeof PhoneQuestionSchema>
 export const PhoneAnswerSchema = Type.Object({ user_phone: Type.String(), bot_message: Type.String() }, { title: 'PhoneAnswer' })
 export type PhoneAnswer = Static<typeof PhoneAnswerSchema>
 
-/** A guest's errors have neither field. */
+/** Both of the answer's fields are optional, because errors of the guest chat do not have them. */
 export const PhoneErrorSchema = Type.Object({ ...ErrorSchema.properties, ...Type.Partial(PhoneAnswerSchema).properties }, { title: 'PhoneError' })
 
 export interface PhoneChatOptions {
   config: Pick<Config, 'PHONE_BOT'>
-  accounts: AccountStore
+  identities: Pick<IdentityStore, 'identify'>
   converse: Converse
   streams: Pick<Streams, 'ended'>
 }
 
 /**
- * Answers a message of the guided chat, which `PHONE_BOT` holds. Typing a phone number proves nothing: its
- * digits are an identity of their own, which is no account's and no WhatsApp contact's. `count` is told those digits,
- * and may refuse them. A bot that takes its time is waited for.
+ * Answers a message of the guided chat with the bot `PHONE_BOT`. Typing a phone number proves nothing, so its digits are
+ * an identity of their own, apart from any account or WhatsApp contact. `count` gets those digits and throws when there
+ * were too many messages. If the bot streams its reply, this waits until the reply has ended.
  * @throws EMPTY_INPUT, INVALID_PHONE, BOT_FAILED, and what `count`, `Converse` and `Streams.ended` throw
  */
-export function createPhoneChat ({ config, accounts, converse, streams }: PhoneChatOptions) {
+export function createPhoneChat ({ config, identities, converse, streams }: PhoneChatOptions) {
   return async function chatByPhone (question: PhoneQuestion, count: (digits: string) => Promise<void>): Promise<PhoneAnswer> {
     const phone = trimmed(String(question.user_phone))
     const text = trimmed(String(question.user_message))
@@ -49,7 +49,7 @@ export function createPhoneChat ({ config, accounts, converse, streams }: PhoneC
     const number = readPhoneNumber(phone)
     if (number.problem !== undefined) throw new INVALID_PHONE(number.problem)
     await count(number.digits)
-    const id = await accounts.identify('phone', number.digits, number.former)
+    const id = await identities.identify([number.digits, ...number.former], { phone: number.digits })
     const { conversation, messages } = await converse({
       author: { id, username: null }, to: { newestOf: 'phone', bot: config.PHONE_BOT }, text, clientId: question.client_id
     })
@@ -60,7 +60,7 @@ export function createPhoneChat ({ config, accounts, converse, streams }: PhoneC
 }
 
 /**
- * Refuses what is too long before the schema does, since the guided chat has errors of its own for it.
+ * Refuses input that is too long before the schema does: the guided chat has error codes of its own for it.
  * @throws INVALID_PHONE, MESSAGE_TOO_LONG
  */
 export function refuseTooLong ({ user_phone: phone, user_message: message }: { user_phone?: unknown, user_message?: unknown }) {
@@ -69,7 +69,7 @@ export function refuseTooLong ({ user_phone: phone, user_message: message }: { u
 }
 
 /** The error fields of both legacy clients: the message as `error` and as `bot_message`, and the phone number. */
-export function inBothSeedsWords (body: ErrorBody, { body: sent }: FastifyRequest): ErrorBody & PhoneAnswer {
+export function inLegacyWords (body: ErrorBody, { body: sent }: FastifyRequest): ErrorBody & PhoneAnswer {
   const { user_phone: phone } = (sent ?? {}) as { user_phone?: unknown }
   const isEmpty = body.code === 'EMPTY_INPUT'
   const isIncomplete = body.details?.every(({ path }) => ['', 'user_phone', 'user_message'].includes(path)) ?? false

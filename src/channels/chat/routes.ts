@@ -9,21 +9,21 @@ import type { createErrorHandler, Dialect } from '../../http/error-handler.ts'
 import { nothing } from '../../http/paging.ts'
 import { answers, ClientIdHeader } from '../../http/schema.ts'
 import { createGuestChat, GuestAnswerSchema, GuestMessageSchema, Initial, tokenOf, withStatus, type GuestChatOptions, type GuestMessage } from './guest.ts'
-import { createPhoneChat, inBothSeedsWords, PhoneAnswerSchema, PhoneErrorSchema, PhoneQuestionSchema, refuseTooLong, type PhoneChatOptions, type PhoneQuestion } from './phone.ts'
+import { createPhoneChat, inLegacyWords, PhoneAnswerSchema, PhoneErrorSchema, PhoneQuestionSchema, refuseTooLong, type PhoneChatOptions, type PhoneQuestion } from './phone.ts'
 
 export interface ChatRoutesOptions extends GuestChatOptions, PhoneChatOptions {
   config: GuestChatOptions['config'] & PhoneChatOptions['config']
   handleErrors: (dialect: Dialect) => ReturnType<typeof createErrorHandler>
 }
 
-/** `/chat`, which serves two: the guided chat by phone number, where nobody logs in, and guests with a token. */
+/** `/chat`, which serves two kinds of clients: the guided chat by phone number, without a login, and guests with a token. */
 export const chatRoutes: FastifyPluginAsyncTypebox<ChatRoutesOptions> =
   async function chatRoutes (app, { handleErrors, ...options }) {
     const chatByPhone = createPhoneChat(options)
     const guests = createGuestChat(options)
 
     app.setErrorHandler(handleErrors((body, request) =>
-      isFromGuest(request.body) ? withStatus(body) : inBothSeedsWords(body, request)))
+      isFromGuest(request.body) ? withStatus(body) : inLegacyWords(body, request)))
 
     app.post('/chat', { ...Chat, preValidation: async ({ body }) => { if (!isFromGuest(body)) refuseTooLong(body ?? {}) } }, async (request, reply) => {
       const { headers, body, bearer } = request
@@ -34,14 +34,14 @@ export const chatRoutes: FastifyPluginAsyncTypebox<ChatRoutesOptions> =
 
     app.get('/chat/initial', { ...Initial, errorHandler: handleErrors(withStatus) }, async ({ headers, method }, reply) => {
       const key = guests.mustHaveKey(headers['x-api-key'])
-      // HEAD must not create a guest: its token would reach nobody.
+      // HEAD must not create a guest: the response has no body, so nobody would get the token.
       if (method === 'HEAD') return reply.type('application/json; charset=utf-8').send(nothing())
       const { guestId, text } = await guests.begin(key)
       return { token: await reply.openSession(guestId, 'guest'), text }
     })
   }
 
-/** By the body alone: with `token` or `content`, and with nothing of a phone. The same rule, as a schema, is below. */
+/** Whether a body is a guest's: it has `token` or `content`, and no field of the phone chat. `ChatSchema` states the same rule as a schema. */
 function isFromGuest (body: unknown): body is GuestMessage {
   const sent = Object.keys(body ?? {})
   return sent.some(name => name === 'token' || name === 'content') && !sent.some(name => name === 'user_phone' || name === 'user_message')
@@ -62,7 +62,7 @@ const Chat = {
   schema: {
     operationId: 'chat',
     summary: 'Chats with the guided bot by phone number, or with a bot as a guest',
-    description: 'With `token` or `content`, and without `user_phone` and `user_message`, it is a guest\'s message; all else is the guided chat. ' +
+    description: 'A body with `token` or `content`, and without `user_phone` and `user_message`, is a guest\'s message. Any other body is for the guided chat. ' +
       'There is no login: typing a phone number proves nothing, and the bot tells the name it knows to anybody who types that number.',
     tags: ['chat'],
     headers: ClientIdHeader,

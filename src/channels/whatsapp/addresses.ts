@@ -1,9 +1,14 @@
-import { record, text, type Json } from './json.ts'
+import { record, text, type Json } from '../../text/untrusted-json.ts'
 
-// Who a webhook is about. Meta tells a phone number, a user id, or both, and a user id may stand in the place of a number.
+// Reads who a webhook is about. Meta sends a phone number, a user id, or both. A field for a number may hold a user id.
 
-/** Somebody on WhatsApp: by the user id where there is one, since a number may be hidden, or somebody else's tomorrow. */
+/** Somebody on WhatsApp. The user id is more reliable: a number may be hidden, or be given to somebody else later. */
 export interface Contact { userId: string | undefined, phone: string | undefined }
+
+/** The addresses of a contact, the one that identifies it first. Every contact in the inbox has at least one. */
+export function addressesOf ({ userId, phone }: Contact): [string, ...string[]] {
+  return [userId, phone].filter(address => address !== undefined) as [string, ...string[]]
+}
 
 const ADDRESS = /^[\w.+-]{1,150}$/
 const PHONE = /^\+?(\d{3,20})$/
@@ -21,7 +26,7 @@ export function recipientOf (status: Json, contact: Json = {}): Contact {
     [status['recipient_id'], contact['wa_id']])
 }
 
-/** Who somebody has become, by a system message that tells of a new number or user id; undefined for any other message. */
+/** The new addresses of a contact, from a system message about a new number or user id; undefined for any other message. */
 export function successorOf (message: Json): Contact | undefined {
   if (message['type'] !== 'system') return undefined
   const { type, user_id, parent_user_id, wa_id, new_wa_id } = record(message['system'])
@@ -29,14 +34,17 @@ export function successorOf (message: Json): Contact | undefined {
   return contactIn([user_id, parent_user_id], [wa_id, new_wa_id])
 }
 
-/** Who it was before: where only the user id changed, the old one is not the sender's, who has the new one already. */
+/** The old addresses of a contact, from such a message. The sender's user id may be the new one already, so the old one is read from a field of its own. */
 export function predecessorOf (message: Json): Contact {
   const { previous_user_id, previous_parent_user_id } = record(message['system'])
   const { userId, phone } = senderOf(message)
   return { userId: addressIn(previous_user_id, previous_parent_user_id) ?? userId, phone }
 }
 
-/** A webhook's items and their contacts are two lists. Of one each they belong together, however a number is written. */
+/**
+ * Gives a function that finds the profile of an item's contact. Items and contacts are two lists in a webhook, matched by
+ * address. If there is one of each they belong together, even if the number is written in two ways.
+ */
 export function contactsIn (contacts: unknown[]) {
   const all = contacts.map(record)
   const known = all.map(contact => ({ contact, is: senderOf({}, contact) }))
@@ -46,7 +54,7 @@ export function contactsIn (contacts: unknown[]) {
     (all.length === 1 && items.length === 1 ? all[0]! : {})
 }
 
-/** Fields for numbers may hold a user id; digits alone are a number there, and a user id in the fields for those. */
+/** Reads the fields for user ids and those for numbers. A field for numbers may hold a user id, unless it has digits only. */
 function contactIn (ids: unknown[], numbers: unknown[]): Contact {
   const addresses = numbers.map(text).filter(address => address !== undefined && ADDRESS.test(address))
   const phone = addresses.map(address => PHONE.exec(address!)?.[1]).find(digits => digits !== undefined)

@@ -1,15 +1,15 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Config } from '../../config.ts'
 import { reasonOf } from '../../db/client.ts'
+import { list, record, text } from '../../text/untrusted-json.ts'
 import { troubleOf } from './error-codes.ts'
-import { list, record, text } from './json.ts'
 import { readError, WINDOW_CLOSED, type Problem } from './reading.ts'
 
 export type WhatsAppClient = ReturnType<typeof createWhatsAppClient>
 
 /**
- * What became of a request to send: `later` when it should be tried again, `held` when our account can send nothing at
- * the moment, `unknown` when it may have arrived, but no answer did.
+ * The result of a request to send. `refused`: this message cannot be sent. `later`: try again. `held`: our account can send
+ * nothing at the moment. `unknown`: there was no usable response, so the message may have arrived.
  */
 export type SendOutcome =
   | { is: 'sent', whatsappId: string }
@@ -18,26 +18,26 @@ export type SendOutcome =
   | { is: 'held', problem: Problem }
   | { is: 'unknown', problem: Problem }
 
-/** A contact's address, in the field in which Meta takes it. */
+/** A contact's address, in the field of Meta's API for it. */
 export type Recipient = { to: string } | { recipient: string }
 
-/** What is sent, as Meta's API takes it. @see https://developers.facebook.com/documentation/business-messaging/whatsapp/messages/send-messages */
+/** The content of a message in Meta's API. @see https://developers.facebook.com/documentation/business-messaging/whatsapp/messages/send-messages */
 export type Content =
   | { type: 'text', text: { preview_url: boolean, body: string } }
   | { type: 'template', template: { name: string, language: { code: string }, components?: object[] } }
 
-/** Milliseconds: what takes longer is given up while a server that closes still waits for its jobs. */
+/** In milliseconds. A request times out before a server that shuts down stops waiting for its jobs. */
 const SEND_TIMEOUT_MS = 10_000
 
-/** In seconds: the longest pause that we take from `Retry-After`, since nothing is sent later than that. */
+/** In seconds: the longest pause that we accept from `Retry-After`. Older messages are not sent any more. */
 const MAX_RETRY_AFTER_SECONDS = 24 * 60 * 60
 
-/** With these it is certain that nothing reached Meta. */
+/** Errors that occur before a connection is made, so that the request cannot have reached Meta. */
 const NEVER_ARRIVED = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT/
 
 export type MetaConfig = Pick<Config, 'META_API_URL' | 'META_PHONE_NUMBER_ID' | 'META_ACCESS_TOKEN'>
 
-/** Meta's API, as far as we need it. @see https://developers.facebook.com/docs/whatsapp/cloud-api/reference/messages */
+/** A client for the parts of Meta's API that we use. @see https://developers.facebook.com/docs/whatsapp/cloud-api/reference/messages */
 export function createWhatsAppClient ({ META_API_URL, META_PHONE_NUMBER_ID, META_ACCESS_TOKEN }: MetaConfig, log: Pick<FastifyBaseLogger, 'debug'>) {
   const url = `${META_API_URL.replace(/\/$/, '')}/${META_PHONE_NUMBER_ID}/messages`
 
@@ -67,7 +67,7 @@ export function createWhatsAppClient ({ META_API_URL, META_PHONE_NUMBER_ID, META
       }
     },
 
-    /** Shows that a message was read and that somebody is typing; nothing waits for it, and without it all goes on. */
+    /** Marks a message as read and shows the typing indicator. Does not wait for the response; a failure is only logged. */
     markRead (whatsappId: string): void {
       if (META_PHONE_NUMBER_ID === undefined || META_ACCESS_TOKEN === undefined) return
       post({ status: 'read', message_id: whatsappId, typing_indicator: { type: 'text' } })
@@ -95,6 +95,6 @@ function parse (said: string): unknown {
   try {
     return JSON.parse(said)
   } catch {
-    // A proxy's page for people: the status says enough.
+    // Not JSON, such as a proxy's error page. The HTTP status is enough.
   }
 }

@@ -15,15 +15,21 @@ const STATUSES = ['sent', 'delivered', 'read', 'played', 'failed']
 /** In seconds: the longest pause between two attempts. */
 const MAX_PAUSE_SECONDS = 15 * 60
 
-/** In seconds: how long to wait after an attempt for which now was not the moment, by how many there were before it. */
+/** Gives the seconds to wait after an attempt that failed for a temporary reason. `attempts` counts those before it. */
 export function pauseAfter (attempts: number): number {
   return Math.min(4 ** attempts, MAX_PAUSE_SECONDS)
 }
 
-/** How far a state is: what was refused may still turn out to have arrived, and nothing goes back. */
+/**
+ * The order of the states. Statuses may arrive in any order, so a delivery's state only moves forward. `failed` comes before
+ * `delivered`: Meta may report an error for a message that arrived after all.
+ */
 const rankOf = (state: unknown) => sql`array_position(ARRAY['queued', 'sent', 'failed', 'window_closed', 'delivered', 'read'], ${state}::text)`
 
-/** The ledger of all that goes out. `onHold` is told, after the commit, of trouble with our account that begins. */
+/**
+ * The ledger of outgoing messages: what to send, and what has become of it. `onHold` is called, after the commit, when all
+ * messages are held from now on because of a problem with our account.
+ */
 export function createDeliveryStore (db: Db, onHold: (problem: Problem) => void) {
   const { attemptedAt, doubtedAt, tryAt, queuedAt, contact, state } = whatsappDeliveries
   const isOne = (id: number) => eq(whatsappDeliveries.id, id)
@@ -31,17 +37,17 @@ export function createDeliveryStore (db: Db, onHold: (problem: Problem) => void)
   const settled = { attemptedAt: null, doubtedAt: null, updatedAt: sql`now()` }
 
   /**
-   * Advisory lock on WhatsApp's message id. A status webhook can arrive before the response to our own request. Whichever comes
-   * second waits for the first, and sees it, so that a status may come before the answer that it is about.
+   * Advisory lock on WhatsApp's message id. A status webhook can arrive before the response to our own request. Without the
+   * lock, neither transaction might see the other one's row, and the status would be lost.
    */
   const lock = (tx: Transaction, whatsappId: string) => tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${whatsappId}, 0))`)
 
-  /** Gives whether everything is held from now on. */
+  /** Applies a status to its delivery. Returns true when everything is held from now on. */
   async function apply (tx: Transaction, { whatsappId, state: next, problem, report }: Fate): Promise<boolean> {
     if (next === undefined) return false
     const trouble = next === 'failed' ? troubleOf(report) : 'message'
     if (trouble !== 'message') return await sendAgain(tx, whatsappId, problem, trouble === 'account')
-    // A message that is to be sent again was refused: that it had been on its way before comes late, and tells nothing.
+    // A delivery that is queued again was refused after it had been sent. A late `sent` is about that earlier attempt.
     const isNews = next === 'sent' ? ne(state, 'queued') : undefined
     await tx.update(whatsappDeliveries).set({ ...problem, state: next, updatedAt: sql`now()` })
       .where(and(eq(whatsappDeliveries.whatsappId, whatsappId), isNews, sql`${rankOf(state)} < ${rankOf(next)}`))
@@ -62,7 +68,7 @@ export function createDeliveryStore (db: Db, onHold: (problem: Problem) => void)
   }
 
   return {
-    /** What is the next to send to a contact, with all that has to be known for it. */
+    /** Returns the next delivery to a contact, with everything that is needed to send it. */
     async next (to: string) {
       const [row] = await db.select({
         id: whatsappDeliveries.id,
@@ -92,21 +98,25 @@ export function createDeliveryStore (db: Db, onHold: (problem: Problem) => void)
       return row
     },
 
-    /** A request goes out: until an answer is noted, nobody knows whether it arrived, nor whether one before it did. */
+    /**
+     * Call it before a request goes out. If the process dies before the response is recorded, `attemptedAt` shows that the
+     * message may have arrived.
+     */
     async begin (id: number) {
       await db.update(whatsappDeliveries)
         .set({ attempts: sql`${whatsappDeliveries.attempts} + 1`, attemptedAt: sql`coalesce(${attemptedAt}, now())`, doubtedAt: null, updatedAt: sql`now()` }).where(isOne(id))
     },
 
-    /** The request got no answer. For `seconds`, a status webhook may still tell that it arrived. */
+    /** Call it when a request got no response. For `seconds`, a status webhook may still show that the message arrived. */
     async doubt (id: number, seconds: number, problem: Partial<Problem> = {}) {
       await db.update(whatsappDeliveries)
         .set({ ...problem, doubtedAt: sql`now()`, tryAt: since(-seconds), updatedAt: sql`now()` }).where(isOne(id))
     },
 
     /**
-     * The message, as WhatsApp names it, that an attempt in doubt must have been: one to this contact that statuses
-     * tell of and the ledger does not, since one at a time is under way. Clocks may differ by some seconds.
+     * Finds out whether an attempt without a response has arrived, and gives WhatsApp's id of the message. It is a message to
+     * this contact that has statuses in the inbox but is not in the ledger: only one message to a contact is sent at a time,
+     * so it must be this one. Allows for clocks that differ by some seconds.
      */
     async witness (id: number): Promise<string | undefined> {
       const known = alias(whatsappDeliveries, 'known')
@@ -123,7 +133,7 @@ export function createDeliveryStore (db: Db, onHold: (problem: Problem) => void)
       return found?.whatsapp_id
     },
 
-    /** It was sent, and is as far as its statuses tell that came before this note. */
+    /** Records that a message was sent, and applies the statuses that arrived before the response to our request. */
     async sent (id: number, whatsappId: string) {
       const held = await db.transaction(async tx => {
         await lock(tx, whatsappId)
@@ -137,7 +147,7 @@ export function createDeliveryStore (db: Db, onHold: (problem: Problem) => void)
       if (held !== undefined) onHold(held)
     },
 
-    /** A status came; one that is about nothing of ours, or not yet, stays in the inbox. */
+    /** Applies a status from the inbox. Its row stays there: `sent` reads it if the delivery does not have its id yet. */
     async hear (inboxId: number, fate: Fate) {
       const isHeld = await db.transaction(async tx => {
         await lock(tx, fate.whatsappId)
@@ -148,7 +158,7 @@ export function createDeliveryStore (db: Db, onHold: (problem: Problem) => void)
       if (isHeld) onHold(fate.problem)
     },
 
-    /** Nothing can be sent at the moment, and this least of all: it waits until the trouble of our account is over. */
+    /** Records that our account can send nothing at the moment. This delivery and all others wait until it can. */
     async held (id: number, problem: Problem) {
       const isNew = await db.transaction(async tx => {
         await tx.update(whatsappDeliveries).set({ ...settled, ...problem }).where(isOne(id))
@@ -157,22 +167,22 @@ export function createDeliveryStore (db: Db, onHold: (problem: Problem) => void)
       if (isNew) onHold(problem)
     },
 
-    /** Tries at once, while all is held: for a hold whose next attempt was lost. */
+    /** Schedules the next probe now, for a hold whose probe job was lost. */
     probeNow: () => probeIn(db, 0),
 
-    /** It is not sent, and not tried again. */
+    /** Records that a message was refused. It is not tried again. */
     async refused (id: number, state: 'failed' | 'window_closed', problem: Problem) {
       await db.update(whatsappDeliveries).set({ ...settled, ...problem, state }).where(isOne(id))
     },
 
-    /** It was not sent, and is tried again. */
+    /** Records that a message was not sent for a temporary reason. It is tried again in `seconds`. */
     async later (id: number, seconds: number, problem: Problem) {
       await db.update(whatsappDeliveries).set({ ...settled, ...problem, tryAt: since(-seconds) }).where(isOne(id))
     },
 
     /**
-     * Schedules the job that works off a contact's queue, in `seconds`. At most one such job waits: it may replace
-     * one that is under way, even of the one that asks for it, since it will see to all that is queued then.
+     * Schedules the job that sends what is queued for a contact, in `seconds`. At most one such job waits. It may take the
+     * place of one that is running, even the one that schedules it, because it will send everything that is queued then.
      */
     workOffIn: (to: string, seconds: number) =>
       addJob(db, 'whatsapp-send', { contact: to }, { inSeconds: seconds, key: `whatsapp-send ${to}` })

@@ -6,7 +6,7 @@ import { partsOf } from './parts.ts'
 import type { Probe } from './probe.ts'
 import { contentOf } from './templates.ts'
 
-/** In seconds: how long statuses may tell that an attempt without an answer arrived, before it is sent again. */
+/** In seconds: how long we wait for a status that shows that an attempt without a response arrived, before we send again. */
 const STATUS_TIMEOUT_SECONDS = 20
 
 export interface SenderOptions {
@@ -16,9 +16,12 @@ export interface SenderOptions {
   log: Pick<FastifyBaseLogger, 'warn'>
 }
 
-/** Sends what is queued for a contact, in order: what has to wait holds up what is behind it, what is refused does not. */
+/**
+ * Makes the job that sends what is queued for a contact, in order. A message that has to wait holds up those behind it; a
+ * message that is refused does not.
+ */
 export function createSender ({ deliveries, locks, client, log }: SenderOptions) {
-  /** Whether the next one may follow. */
+  /** Handles one delivery. Returns true when the next one may follow. */
   async function send (contact: string, delivery: NextDelivery, probe: Probe | undefined): Promise<boolean> {
     const { id, attempts, errorCode, error, hold, waitSeconds } = delivery
     if (delivery.isUnanswered && !delivery.isInDoubt) return await wait(deliveries.doubt(id, STATUS_TIMEOUT_SECONDS), contact, STATUS_TIMEOUT_SECONDS)
@@ -51,7 +54,7 @@ export function createSender ({ deliveries, locks, client, log }: SenderOptions)
       case 'unknown': return await wait(deliveries.doubt(id, STATUS_TIMEOUT_SECONDS, outcome.problem), contact, STATUS_TIMEOUT_SECONDS)
       case 'held': {
         await deliveries.held(id, outcome.problem)
-        return false // the hold's end has everything sent that is queued
+        return false // when the hold ends, `resume` sends everything that is queued
       }
       case 'later': {
         const pause = Math.max(outcome.afterSeconds, pauseAfter(attempts))
@@ -71,7 +74,7 @@ export function createSender ({ deliveries, locks, client, log }: SenderOptions)
     return false
   }
 
-  /** Sends all that is queued for a contact; while everything is held nothing, or one message for a probe. */
+  /** Sends everything that is queued for a contact. While all messages are held it sends none, or one for a probe. */
   return async function sendAll (contact: string, job: number, probe?: Probe): Promise<void> {
     const next = () => deliveries.next(contact)
     await locks.workAlone(`whatsapp-send ${contact}`, job, async () => {
@@ -82,7 +85,7 @@ export function createSender ({ deliveries, locks, client, log }: SenderOptions)
   }
 }
 
-/** What goes out; undefined when the message was deleted. */
+/** Gives what to send; undefined when the message was deleted. */
 function contentFor (delivery: NextDelivery): Content | undefined {
   if (delivery.template !== null) return delivery.status === 'deleted' ? undefined : contentOf(delivery.template)
   const body = partsOf(delivery)[delivery.part]
@@ -90,8 +93,8 @@ function contentFor (delivery: NextDelivery): Content | undefined {
 }
 
 /**
- * A number where there is one, as Meta prefers it, else the user id, which Meta takes in a field of its own. Every contact
- * has one of them.
+ * Gives the contact's phone number if it is known, as Meta prefers, else the user id, which has a field of its own. Every
+ * contact has at least one of them.
  */
 function addressOf ({ phone, userId }: NextDelivery) {
   return phone === null ? { recipient: userId! } : { to: phone }

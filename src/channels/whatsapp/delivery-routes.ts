@@ -6,7 +6,7 @@ import { linkNext } from '../../http/paging.ts'
 import { answers, Id, LOGGED_IN, Nullable, PageQuery, Timestamp } from '../../http/schema.ts'
 import type { LedgerStore } from './ledger-store.ts'
 
-/** What became of all that was to go out on WhatsApp. The scope that registers it is for admins. */
+/** The ledger of outgoing WhatsApp messages. The scope that registers it is for admins. */
 export const deliveryRoutes: FastifyPluginAsyncTypebox<{ ledger: LedgerStore }> =
   async function deliveryRoutes (app, { ledger }) {
     app.get('/', List, async (request, reply) => {
@@ -19,7 +19,7 @@ export const deliveryRoutes: FastifyPluginAsyncTypebox<{ ledger: LedgerStore }> 
     app.post('/:id/retry', Retry, async ({ user, params }) => ledger.retry(user, params.id))
   }
 
-/** @throws INVALID_REQUEST for a month or an hour that there is not */
+/** @throws INVALID_REQUEST for a time that does not exist, such as hour 25 */
 function timeOf (text: string) {
   const time = new Date(text)
   if (!Number.isNaN(time.getTime())) return time
@@ -32,7 +32,7 @@ export const DeliverySchema = Type.Object({
   id: Id,
   conversation_id: Id,
   message_id: Id,
-  part: Type.Integer({ description: 'Of a message that was too long for one, from 0' }),
+  part: Type.Integer({ description: 'Which part it is, from 0, of a message that was too long for one' }),
   contact: Type.String({ description: 'WhatsApp\'s user id of the contact, or else the phone number' }),
   whatsapp_id: Nullable(Type.String()),
   state: StateSchema,
@@ -41,7 +41,7 @@ export const DeliverySchema = Type.Object({
   attempts: Type.Integer(),
   created_at: Timestamp,
   updated_at: Timestamp,
-  held_since: Type.Unsafe<Date | null>({ type: ['string', 'null'], format: 'date-time', description: 'Since when everything is held, where this delivery waits for that: WhatsApp takes none of our messages, for the reason in `error_code` and `error`' })
+  held_since: Type.Unsafe<Date | null>({ type: ['string', 'null'], format: 'date-time', description: 'Set while this delivery waits because WhatsApp accepts no messages from our account: the time since when. `error_code` and `error` have the reason' })
 }, { title: 'Delivery' })
 
 const common = { tags: ['admin'], security: LOGGED_IN }
@@ -51,7 +51,7 @@ const List = {
   schema: {
     ...common,
     operationId: 'listDeliveries',
-    summary: 'What went out on WhatsApp, or did not, newest first',
+    summary: 'Lists the messages to WhatsApp and what became of them, newest first',
     querystring: Type.Object({
       limit: PageQuery.properties.limit,
       before: Type.Optional(Type.Integer({ ...Id, description: 'The page before the delivery with this id' })),
@@ -63,7 +63,7 @@ const List = {
         maxLength: 24,
         pattern: /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?Z$/.source,
         'x-rule': 'must be a time in UTC such as 2026-11-21T10:00:00Z',
-        description: 'A time, as 2026-11-21T10:00:00Z: what was made before it is left out'
+        description: 'Only deliveries created at this time or later, such as 2026-11-21T10:00:00Z'
       }))
     }),
     response: answers({ 200: Type.Array(DeliverySchema) }, NOT_YOU)
@@ -74,7 +74,7 @@ const Retry = {
   schema: {
     ...common,
     operationId: 'retryDelivery',
-    summary: 'Sends again what failed, or came when the window was closed',
+    summary: 'Sends a delivery again that failed, or that came when the 24-hour window was closed',
     params: Type.Object({ id: Id }),
     response: answers({ 200: DeliverySchema }, [...NOT_YOU, DELIVERY_NOT_FOUND, NOT_TO_RETRY])
   }

@@ -1,22 +1,22 @@
 /**
- * What an error of Meta's is about: this message alone, which then fails; a moment, after which it is tried again; or our
- * account, for which no message can be sent until somebody mends it.
+ * What an error is about. `message`: this message alone, which then fails. `passing`: a temporary problem, after which it
+ * is tried again. `account`: our account, which can send nothing until somebody fixes the problem.
  */
 export type Trouble = 'message' | 'passing' | 'account'
 
 export interface ErrorReport {
-  /** Meta's code; null where an answer has none. */
+  /** Meta's code; null if the response has none. */
   code: number | null
   /** Meta's subcode of the Graph API, for the few codes that need one. */
   subcode?: number | null
-  /** Meta's own word that trying again helps. */
+  /** Meta's field that says that trying again helps. */
   isTransient?: boolean
-  /** The HTTP status of an answer; left out for a status webhook. */
+  /** The HTTP status of a response; left out for a status webhook. */
   status?: number
 }
 
 /**
- * Meta's error codes by what they are about. Meta asks to go by the code and not by the HTTP status or the title.
+ * Meta's error codes by what they are about. Meta asks developers to rely on the code, not on the HTTP status or the title.
  * @see https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes
  * @see https://developers.facebook.com/docs/graph-api/guides/error-handling for 1, 2, 4, 17, 102, 341, 506 and `is_transient`
  */
@@ -97,16 +97,19 @@ const CODES: Record<Trouble, number[]> = {
 
 const KNOWN = new Map((Object.entries(CODES) as Array<[Trouble, number[]]>).flatMap(([trouble, codes]) => codes.map(code => [code, trouble] as const)))
 
-/** With 100: the phone number id is not there, or our token may not see it. */
+/** Subcode of code 100: the phone number id does not exist, or our token may not use it. */
 const NO_SUCH_OBJECT = 33
 
-/** HTTP statuses of answers that have no code, or one that we do not know. */
+/** HTTP statuses, for responses without a code or with an unknown one. */
 const STATUSES = new Map<number, Trouble>([
   [401, 'account'], [402, 'account'], [403, 'account'], [404, 'account'], [405, 'account'], [407, 'account'],
   [408, 'passing'], [425, 'passing'], [429, 'passing']
 ])
 
-/** What an error is about. A code counts before `is_transient`, and both before the HTTP status; all else is the message's. */
+/**
+ * Decides what an error is about: by its code, then by `is_transient`, then by the HTTP status. Anything else concerns the
+ * message. A code of the group `message` still counts as `passing` if Meta says `is_transient`.
+ */
 export function troubleOf ({ code, subcode, isTransient = false, status = 400 }: ErrorReport): Trouble {
   if (code === 100 && subcode === NO_SUCH_OBJECT) return 'account'
   const known = code === null ? undefined : isPermission(code) ? 'account' : KNOWN.get(code)
@@ -115,7 +118,7 @@ export function troubleOf ({ code, subcode, isTransient = false, status = 400 }:
   return known ?? (status >= 500 ? 'passing' : STATUSES.get(status) ?? 'message')
 }
 
-/** API Permission. */
+/** Codes 200 to 299: API Permission. */
 function isPermission (code: number) {
   return code >= 200 && code < 300
 }

@@ -6,15 +6,15 @@ import type { Problem } from './reading.ts'
 
 export type HoldStore = ReturnType<typeof createHoldStore>
 
-/** In seconds: how often one message is tried while all are held. */
+/** In seconds: how often we try one message while all are held. */
 const PROBE_INTERVAL_SECONDS = 60
 
 const inSeconds = (seconds: number) => sql`now() + make_interval(secs => ${seconds})`
 
 /**
- * Holds everything that is queued, since our account can send nothing. The transaction that notes the trouble also adds
- * the job that tries again. Gives whether nothing was held before.
- * @param isByStatus whether Meta told so only after it had taken a message
+ * Holds all queued messages, because our account can send nothing. The same transaction adds the job that tries again.
+ * Returns true when nothing was held before.
+ * @param isByStatus whether Meta had accepted the message and reported the problem by a status later
  */
 export async function holdAll (tx: Transaction, problem: Problem, isByStatus: boolean): Promise<boolean> {
   const [hold] = await tx.insert(whatsappHolds).values({ ...problem, isByStatus, tryAt: inSeconds(PROBE_INTERVAL_SECONDS) }).onConflictDoUpdate({
@@ -25,29 +25,29 @@ export async function holdAll (tx: Transaction, problem: Problem, isByStatus: bo
   return hold!.isNew
 }
 
-/** Ends the hold because a status says that the message which was tried is on its way. */
+/** Ends the hold if this is the message that was tried: a status has confirmed that it was sent. */
 export async function releaseFor (tx: Transaction, whatsappId: string): Promise<void> {
   const probe = tx.select({ id: whatsappDeliveries.id }).from(whatsappDeliveries).where(eq(whatsappDeliveries.whatsappId, whatsappId))
   const { rowCount } = await tx.delete(whatsappHolds).where(inArray(whatsappHolds.probeId, probe))
   if (rowCount !== 0) await probeIn(tx, 0)
 }
 
-/** One probe at the most waits; it may take the place of one that is under way. */
+/** Schedules the job that tries one message. At most one such job waits; it may take the place of one that is running. */
 export const probeIn = (db: Pick<Db, 'execute'>, seconds: number) => addJob(db, 'whatsapp-probe', {}, { inSeconds: seconds, key: 'whatsapp-probe' })
 
-/** What a hold says to everybody who may look: since when and Meta's code, but none of Meta's words. */
+/** Describes a hold for the public health check: since when, and Meta's code, but not Meta's text. */
 export function describeHold (hold: { since: Date, errorCode: number | null } | undefined): { whatsapp?: string } {
   if (hold === undefined) return {}
   const reason = hold.errorCode === null ? '' : ` (error ${hold.errorCode})`
-  return { whatsapp: `Messages are held since ${hold.since.toISOString()}, because Meta takes none from our account${reason}` }
+  return { whatsapp: `Messages have been held since ${hold.since.toISOString()}, because Meta accepts none from our account${reason}` }
 }
 
-/** The trouble of our account, while there is one: all that is queued is held until one message goes through. */
+/** The hold: while our account has a problem at Meta, all queued messages wait until a message that we try is accepted. */
 export function createHoldStore (db: Db) {
   const { state, contact, queuedAt, tryAt } = whatsappDeliveries
 
   return {
-    /** What holds everything; undefined when nothing does. `isAccepted` when the message that was tried last is on its way. */
+    /** Returns the hold; undefined when there is none. `isAccepted`: the message that was tried last has been sent. */
     async current () {
       const [hold] = await db.select({
         since: whatsappHolds.since,
@@ -59,7 +59,10 @@ export function createHoldStore (db: Db) {
       return hold
     },
 
-    /** Fails what was held for 24 hours, with the reason of the hold. What may be on its way at this moment is left out. */
+    /**
+     * Marks messages that have been queued for 24 hours as failed, with the reason of the hold. Leaves out those with an
+     * attempt without a response, since they may have arrived.
+     */
     async giveUpOld (): Promise<void> {
       await db.update(whatsappDeliveries).set({
         state: 'failed',
@@ -70,8 +73,8 @@ export function createHoldStore (db: Db) {
     },
 
     /**
-     * The contact whose message is to be tried next, the one that waits longest. Whose message was tried last comes last,
-     * so that a message which Meta refuses with such an error for a reason of its own holds up nobody for long.
+     * Returns the contact whose message to try next: the one that has waited longest. The contact that was tried last comes
+     * last. Otherwise a message that Meta refuses with such an error for a reason of its own would keep the hold going.
      */
     async nextContact (except: string[]): Promise<string | undefined> {
       const { rows: [next] } = await db.execute<{ contact: string }>(sql`
@@ -89,7 +92,7 @@ export function createHoldStore (db: Db) {
       return one !== undefined
     },
 
-    /** Another message is tried in a minute; by then the one of `probe` shows whether it is on its way. */
+    /** Schedules the next probe in a minute. By then, statuses show whether the delivery `probe` was sent. */
     async tryAgain (triedContact: string | undefined, probe: number | undefined): Promise<void> {
       await db.transaction(async tx => {
         await tx.update(whatsappHolds).set({
@@ -101,7 +104,7 @@ export function createHoldStore (db: Db) {
       })
     },
 
-    /** Ends the hold. The next probe finds none, and starts what is queued. */
+    /** Ends the hold, and schedules a probe, which then finds no hold and calls `resume`. */
     async release (): Promise<void> {
       await db.transaction(async tx => {
         await tx.delete(whatsappHolds)
@@ -110,8 +113,8 @@ export function createHoldStore (db: Db) {
     },
 
     /**
-     * Has everything sent that is queued. It needs a transaction after the one that ends the hold: what is queued by
-     * somebody who still saw the hold is in this one's snapshot, and who queues later sees none.
+     * Adds jobs that send everything that is queued. It must run in a transaction after the one that ends the hold. Then its
+     * snapshot has all messages that were queued by transactions which still saw the hold; later ones see no hold.
      */
     async resume (): Promise<void> {
       await db.execute(sql`

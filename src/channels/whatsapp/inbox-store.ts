@@ -7,27 +7,27 @@ import type { WebhookItem } from './payload.ts'
 
 export type InboxStore = ReturnType<typeof createInboxStore>
 
-/** A piece that waits in a contact's inbox. */
+/** A message or status that waits in a contact's inbox. */
 export interface WaitingMessage {
   id: number
   whatsappId: string
   kind: WebhookItem['kind']
   body: Buffer
   sentAt: Date
-  /** The message together with which it is answered. */
+  /** The id of the first of several messages that are answered as one; null before that is decided. */
   togetherWith: number | null
   /** For a deletion or an edit: WhatsApp's id of the message that it changes. */
   about: string | null
-  /** Whether its answer is in the ledger, or it gets none. */
+  /** Whether it is done: its reply is in the ledger, or it needs none. */
   isHandled: boolean
-  /** How long ago it came. */
+  /** The seconds since we received it. */
   secondsHere: number
 }
 
-/** The parts of a reply that go out: of which message of the log, and which of its parts. */
+/** One part of a reply, to be sent on its own: the message in the log, and the number of the part. */
 export interface ReplyPart { conversation: number, message: number, part: number }
 
-/** What came in: kept before anybody thinks about it, and worked off by a job for each contact. */
+/** Stores what WhatsApp delivers before anything is processed. A job for each contact then processes it in order. */
 export function createInboxStore (db: Db) {
   const isOf = (contact: string) => and(eq(whatsappInbox.contact, contact), isNull(whatsappInbox.handledAt))
   const isMessage = and(eq(whatsappInbox.kind, 'message'), isNull(whatsappInbox.about))
@@ -45,8 +45,9 @@ export function createInboxStore (db: Db) {
 
   return {
     /**
-     * Keeps a webhook's pieces and adds a job for each contact of whom something is new, in one statement: all of it is
-     * there, or none. In one order, so that two that bring the same wait for each other, and never in a circle.
+     * Stores a webhook's pieces and adds a job for each contact that has a new one. One statement does it, so that either
+     * everything is stored or nothing. Rows are inserted in the order of their ids: when two webhooks deliver the same
+     * pieces at once, one waits for the other, and the two cannot deadlock.
      */
     async keep (pieces: WebhookItem[]): Promise<void> {
       await db.$client.query(KEEP({
@@ -65,8 +66,8 @@ export function createInboxStore (db: Db) {
     },
 
     /**
-     * What is the next to handle of a contact: what deletes or edits a message, so that no bot hears what was taken back,
-     * then what was begun, then by WhatsApp's time, then as it came.
+     * Returns what to process next for a contact. Deletions and edits come first, so that no bot is asked about a message
+     * that was deleted. Then come messages that an earlier attempt has begun to answer, then the others by WhatsApp's time.
      */
     async next (contact: string): Promise<WaitingMessage | undefined> {
       const [row] = await db.select(columns).from(whatsappInbox).where(isOf(contact))
@@ -75,8 +76,8 @@ export function createInboxStore (db: Db) {
     },
 
     /**
-     * A contact's message by WhatsApp's id, with all the messages that were answered together with it, in their order;
-     * nothing where it has not come, or was too long ago.
+     * Finds a contact's message by WhatsApp's id, with all messages that were answered together with it, oldest first. An
+     * empty list when the message has not arrived, or is so old that it was removed.
      */
     async messagesWith (contact: string, whatsappId: string): Promise<WaitingMessage[]> {
       const [one] = await db.select(columns).from(whatsappInbox)
@@ -86,7 +87,7 @@ export function createInboxStore (db: Db) {
         .orderBy(whatsappInbox.sentAt, whatsappInbox.id)
     },
 
-    /** The deletions and edits of these messages by their contact, oldest first. */
+    /** Returns the deletions and edits of these messages by the contact, oldest first. */
     async changesOf (contact: string, whatsappIds: string[]): Promise<Array<{ about: string | null, body: Buffer }>> {
       return await db.select({ about: whatsappInbox.about, body: whatsappInbox.body }).from(whatsappInbox)
         .where(and(eq(whatsappInbox.contact, contact), isNotNull(whatsappInbox.about), inArray(whatsappInbox.about, whatsappIds)))
@@ -98,8 +99,8 @@ export function createInboxStore (db: Db) {
     },
 
     /**
-     * All the messages that are answered together with this one, in their order: those that were once, so that it is
-     * the same text when it is tried again, or else all that wait now.
+     * Returns all messages to answer together with this one, oldest first. The first attempt takes all that wait and
+     * remembers them, so that a later attempt answers the same messages, with the same text.
      */
     async gather (contact: string, { id, togetherWith }: WaitingMessage): Promise<WaitingMessage[]> {
       if (togetherWith === null) {
@@ -109,7 +110,7 @@ export function createInboxStore (db: Db) {
         .orderBy(whatsappInbox.sentAt, whatsappInbox.id)
     },
 
-    /** Notes when a contact last said something. Gives whether an answer can be sent at the moment, or would be held. */
+    /** Records when a contact last wrote, which opens the 24-hour window. Returns false while all messages are held (see `createHoldStore`). */
     async heardOf (contact: string, at: Date): Promise<boolean> {
       const [row] = await db.insert(whatsappContacts).values({ contact, lastMessageAt: at }).onConflictDoUpdate({
         target: whatsappContacts.contact,
@@ -118,13 +119,14 @@ export function createInboxStore (db: Db) {
       return !row!.isHeld
     },
 
-    /** Schedules the job that works off a contact's inbox, in `seconds`. At most one such job waits for each contact. */
+    /** Schedules the job that processes a contact's inbox, in `seconds`. At most one such job waits for each contact. */
     workOffIn: (contact: string, seconds: number) =>
       addJob(db, 'whatsapp-inbox', { contact }, { inSeconds: seconds, key: `whatsapp-inbox ${contact}` }),
 
     /**
-     * Puts the replies to a message into the ledger, adds the job that sends them, and notes that the message, and what
-     * is answered with it, is handled, in one statement. A part that is in the ledger already stays as it is.
+     * Puts the replies to a message into the ledger, adds the job that sends them, and marks the message, and those that
+     * were answered together with it, as handled. One statement does it, so that a crash neither loses a reply nor sends it
+     * twice. A part that is in the ledger already is left as it is.
      */
     async answered (id: number, contact: string, parts: ReplyPart[]): Promise<void> {
       await db.$client.query(ANSWERED({
@@ -148,7 +150,10 @@ const PIECES = rowsFrom('piece', {
   sent_at: 'timestamptz'
 })
 
-/** A piece that is here already tells nothing new of its contact, whose number may be another one since. */
+/**
+ * Pieces that are stored already are dropped first. They must not update the contact: its number may have changed since, and
+ * a repeated webhook would set the old one again.
+ */
 const KEEP = prepareQuery('keep_in_inbox', sql`
   WITH piece AS MATERIALIZED (
     SELECT sorted.*, CASE

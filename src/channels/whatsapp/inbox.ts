@@ -5,6 +5,7 @@ import type { Replies } from '../../replies/replies.ts'
 import type { Log } from '../../log/log.ts'
 import type { JobLocks } from '../../db/job-lock.ts'
 import { ACCOUNT_LOCKED, BUDGET_SPENT, IDEMPOTENCY_MISMATCH, MESSAGE_NOT_FOUND, NOT_THE_LAST_REPLY } from '../../errors.ts'
+import { addressesOf, type Contact } from './addresses.ts'
 import { createChanges, joined } from './changes.ts'
 import type { WhatsAppClient } from './client.ts'
 import type { DeliveryStore } from './deliveries-store.ts'
@@ -12,16 +13,16 @@ import type { InboxStore, WaitingMessage } from './inbox-store.ts'
 import { partsOf } from './parts.ts'
 import { readStatus, type ContactMessage } from './reading.ts'
 
-/** What a contact reads whose tokens for today are spent. */
+/** Sent to a contact whose token budget for today is spent. */
 const BUDGET_SPENT_REPLY = 'Sorry, I cannot answer any more today. Please write again tomorrow.'
 
-/** In seconds: when to look again for a reply that is being written. */
+/** In seconds: how long we wait before we look again at a reply that is still being written. */
 const POLL_INTERVAL_SECONDS = 1
 
-/** In seconds: what comes within this time is answered together by a bot that thinks. */
+/** In seconds: a streaming bot answers all messages that arrive within this time as one. */
 const BATCH_WINDOW_SECONDS = 2
 
-/** In milliseconds: how long the typing sign is taken to be seen. */
+/** In milliseconds: how long after one typing indicator we send the next. Meta shows it for 25 seconds. */
 const TYPING_SHOWN_MS = 20_000
 
 export interface InboxOptions {
@@ -30,7 +31,7 @@ export interface InboxOptions {
   identities: IdentityStore
   locks: JobLocks
   log: { converse: Converse, regenerate: Replies['resume'], amend: Amend, recall: Log['recall'] }
-  /** Whether the bot of this name streams its replies; such a bot is asked once for messages that come together. */
+  /** Whether the bot of this name streams its replies. Such a bot is asked once for several messages. */
   isStreaming: (bot: string) => Promise<boolean>
   client: WhatsAppClient
   /** The name of the bot that answers. */
@@ -38,16 +39,26 @@ export interface InboxOptions {
 }
 
 /**
- * Works off what a contact sent, one after the other, whatever there is. Done again after a crash, a message is the same
- * message of the log, by WhatsApp's id for it, and its replies are the same rows of the ledger.
+ * Makes the job that processes a contact's inbox, one message after the other, until it is empty. It can be repeated after
+ * a crash: WhatsApp's id is the message's client id in the log, so the message is stored once, and its replies get the same
+ * rows in the ledger.
  */
 export function createInbox ({ inbox, deliveries, identities, locks, log, isStreaming, client, bot }: InboxOptions) {
   const changes = createChanges({ inbox, identities, amend: log.amend })
   const shownAt = new Map<string, number>()
+  const identify = (contact: ContactMessage) => identities.identify(addressesOf(contact), contact)
 
-  /** A streaming bot is asked once for all messages of two seconds, and for those that arrived while it or we were busy. */
+  async function move (contact: ContactMessage, { userId, phone }: Contact) {
+    const address = userId ?? phone
+    if (address !== undefined) await identities.move(addressesOf(contact), address)
+  }
+
+  /**
+   * Answers the next message. A streaming bot is asked once for all messages that arrive within `BATCH_WINDOW_SECONDS`, and
+   * for those that arrived while it was busy. Returns false when the job has to come back later.
+   */
   async function answerInTurn (contact: string, waiting: WaitingMessage) {
-    // What was begun together stays together, whichever bot answers by now: it is one message of the log.
+    // Messages that an earlier attempt has joined stay joined, whichever bot answers now: they are one message in the log.
     if (waiting.togetherWith === null) {
       if (!await isStreaming(bot)) return await answer(contact, waiting, [waiting])
       if (waiting.secondsHere < BATCH_WINDOW_SECONDS) return false
@@ -56,12 +67,12 @@ export function createInbox ({ inbox, deliveries, identities, locks, log, isStre
     return await answer(contact, all.find(({ id }) => id === waiting.togetherWith) ?? waiting, all)
   }
 
-  /** Answers messages as one; tells whether that is done, so that the next may follow, or the bot is still at it. */
+  /** Answers messages as one. Returns false while the bot is still writing, true when the next message may follow. */
   async function answer (contact: string, first: WaitingMessage, all: WaitingMessage[]) {
     let canAnswer = true
     for (const { sentAt } of all) canAnswer = await inbox.heardOf(contact, sentAt)
     const said = await changes.read(contact, all)
-    for (const one of said) if (one.successor !== undefined) await identities.move(one, one.successor)
+    for (const one of said) if (one.successor !== undefined) await move(one, one.successor)
     const understood = said.filter(({ text, isRevoked }) => text !== undefined && !isRevoked)
     if (understood.length > 0 && canAnswer) showTyping(first.whatsappId, all.at(-1)!.whatsappId)
     const parts = understood.length > 0
@@ -73,21 +84,21 @@ export function createInbox ({ inbox, deliveries, identities, locks, log, isStre
     return true
   }
 
-  /** What the bot says to it, in parts; undefined while it is being written. */
+  /** Gives the bot's replies, in parts; undefined while one is still being written. */
   async function ask ({ whatsappId }: WaitingMessage, said: ContactMessage[]) {
-    const author = await identities.identify(said.at(-1)!)
+    const author = await identify(said.at(-1)!)
     const incoming: Parameters<Converse>[0] = {
       author: { id: author, username: null },
       to: { newestOf: 'whatsapp', bot },
       text: joined(said)!,
       clientId: whatsappId,
-      // Only what has no text is answered in the bot's place.
+      // A fixed answer takes the bot's place only when none of the messages has text that the bot can understand.
       ...said.every(({ answer }) => answer !== undefined) && { answer: said.at(-1)!.answer }
     }
     const answered = await log.converse(incoming).catch(async (error: unknown) => {
-      // It was edited since it was asked. What it was asked with then is known by its id.
+      // The contact has edited the message since the bot was asked, so its text differs. Find what is stored by its client id.
       if (error instanceof IDEMPOTENCY_MISMATCH) return await log.recall(author, whatsappId)
-      // Trying the job again would not help, and the contact's next messages would wait for it.
+      // Do not let these two fail the job: trying again would not help, and the contact's next messages would have to wait.
       if (error instanceof BUDGET_SPENT) return await log.converse({ ...incoming, answer: BUDGET_SPENT_REPLY })
       if (error instanceof ACCOUNT_LOCKED) return undefined
       throw error
@@ -97,7 +108,7 @@ export function createInbox ({ inbox, deliveries, identities, locks, log, isStre
     let isWriting = false
     for (const { id, status } of replies) {
       if (status === 'streaming' || status === 'queued') isWriting = true
-      // The instance that wrote it died or closed, or the message was edited: ask again, in the same row.
+      // The instance that wrote it died or shut down, or the message was edited: generate the reply again, in the same row.
       else if (status === 'interrupted' || status === 'stopped') isWriting = await askAgain(author, { conversation, id }) || isWriting
     }
     // Asked for again, by its id, the same message tells how far its replies are.
@@ -105,8 +116,8 @@ export function createInbox ({ inbox, deliveries, identities, locks, log, isStre
   }
 
   /**
-   * Asks again, in the same row. False when that cannot be done, because something was said since, or because the bot is
-   * gone or does not stream any more: then the contact gets as much as there is, and the next message its turn.
+   * Generates a reply again, in the same row. False when that is not possible, because other messages follow, or because
+   * the bot was deleted or does not stream any more. Then the contact gets the text that there is.
    */
   async function askAgain (author: number, place: { conversation: number, id: number }) {
     return await log.regenerate(author, place).then(() => true, (error: unknown) => {
@@ -115,9 +126,9 @@ export function createInbox ({ inbox, deliveries, identities, locks, log, isStre
     })
   }
 
-  /** The replies to what was taken back when the bot had answered already. */
+  /** Gives the replies to messages that were deleted after the bot had answered. */
   async function whatWasSaid ({ whatsappId }: WaitingMessage, said: ContactMessage[]) {
-    const recalled = await log.recall(await identities.identify(said[0]!), whatsappId)
+    const recalled = await log.recall(await identify(said[0]!), whatsappId)
     return recalled === undefined ? [] : recalled.messages.slice(1).flatMap(reply => partsIn(recalled.conversation, reply))
   }
 
@@ -126,8 +137,8 @@ export function createInbox ({ inbox, deliveries, identities, locks, log, isStre
   }
 
   /**
-   * Shows that the messages were read and that an answer is being written. Meta shows it for 25 s; a bot may think longer,
-   * and is looked for more often.
+   * Marks the messages as read and shows the typing indicator. A reply may take longer than Meta shows it, and this is called
+   * at every poll, so it is sent again only after `TYPING_SHOWN_MS`.
    */
   function showTyping (whatsappId: string, newest: string) {
     if (Date.now() - (shownAt.get(whatsappId) ?? 0) < TYPING_SHOWN_MS) return

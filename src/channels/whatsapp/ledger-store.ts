@@ -10,7 +10,7 @@ export type LedgerStore = ReturnType<typeof createLedgerStore>
 
 type State = typeof whatsappDeliveries.$inferSelect.state
 
-/** The ledger of what goes out, as admins see it. */
+/** The ledger of outgoing messages, as admins see it. */
 export function createLedgerStore (db: Db) {
   const { id: deliveryId, contact, state, createdAt } = whatsappDeliveries
 
@@ -26,7 +26,7 @@ export function createLedgerStore (db: Db) {
       return cutPage(rows, limit)
     },
 
-    /** Sends once more what was not. @throws DELIVERY_NOT_FOUND, NOT_TO_RETRY */
+    /** Sends a delivery again that was not sent. @throws DELIVERY_NOT_FOUND, NOT_TO_RETRY */
     async retry (admin: Admin, id: number) {
       return await db.transaction(async tx => {
         const [row] = await tx.update(whatsappDeliveries).set({
@@ -45,7 +45,7 @@ export function createLedgerStore (db: Db) {
   }
 }
 
-/** Deliveries as admins see them. What is held because of our account says so, and why. */
+/** Deliveries as admins see them. One that waits because of a problem with our account shows that problem. */
 export function selectDeliveries (db: Pick<Db | Transaction, 'select'>) {
   return db.select({
     id: whatsappDeliveries.id,

@@ -1,37 +1,38 @@
 import { createHash } from 'node:crypto'
 import { cut, storable } from '../../text/text.ts'
+import { list, record, text, type Json } from '../../text/untrusted-json.ts'
 import { contactsIn, predecessorOf, recipientOf, senderOf, successorOf, type Contact } from './addresses.ts'
-import { list, record, text, type Json } from './json.ts'
 
-// What is in a webhook. Nothing of it is taken for granted: what cannot be understood is a piece, too, and says why.
+// Takes a webhook apart. Nothing about its form is assumed: what cannot be understood becomes a piece of kind `unknown`,
+// which says why, so that it can be looked at in the inbox.
 
-/** One message or status of a webhook, or what is neither, as it goes into the inbox. */
+/** One piece of a webhook, as it is stored in the inbox: a message, a status, or something unknown. */
 export interface WebhookItem {
   /** The same for every delivery of the same piece. */
   id: string
   kind: 'message' | 'status' | 'unknown'
-  /** Whom it is from, or went to; null for what is not understood. */
+  /** The sender of a message, or the recipient that a status is about; null for an unknown piece. */
   contact: Contact | null
-  /** Who the contact has become, where the piece tells of a new number or user id. */
+  /** The contact's new addresses, if the piece says that a number or user id has changed. */
   successor: Contact | null
   /** For a deletion or an edit: the id of the message that it changes. */
   about: string | null
   /** WhatsApp's time. */
   sentAt: Date
   problem: string | null
-  /** A webhook with this piece alone; byte for byte the one that came, when it held nothing else. */
+  /** A webhook with this piece alone. It is the original, byte for byte, if that had nothing else in it. */
   body: Buffer
 }
 
 interface Found { kind: WebhookItem['kind'], item: Json, contact: Json, webhook: Json, number: unknown }
 
-/** Of Meta's ids, so that they are client ids of ours, and a status may stand behind one with a space between. */
+/** Meta's ids. They can serve as our client ids, and have no space, which separates the id from the status in a status's id. */
 const ID = /^[\x21-\x7e]{1,200}$/
 const STATUS = /^[a-z_]{1,30}$/
 
 /**
- * Every piece of a webhook, each on its own: one that cannot be understood holds up no other. What is about another of
- * the app's phone numbers than `ours` is not ours to answer; without one all are.
+ * Splits a webhook into its pieces. A piece that cannot be understood does not affect the others. If `ours` is given, pieces
+ * about another of the app's phone numbers become unknown ones, so that they are not answered.
  */
 export function piecesOf (raw: Buffer, ours?: string): WebhookItem[] {
   const found = readable(raw, () => [...walk(JSON.parse(raw.toString()))])
@@ -40,7 +41,7 @@ export function piecesOf (raw: Buffer, ours?: string): WebhookItem[] {
   return found.map(one => readable(raw, () => describe(one, ours, found.length === 1 ? raw : Buffer.from(JSON.stringify(one.webhook)))))
 }
 
-/** A signed body that cannot be read (not JSON, or nested too deeply) is kept, so that it can be looked at later. */
+/** Keeps a signed body that cannot be read (not JSON, or nested too deeply) as an unknown piece, so that it can be looked at later. */
 function readable<T> (raw: Buffer, read: () => T): T | WebhookItem {
   try {
     return read()
@@ -50,10 +51,10 @@ function readable<T> (raw: Buffer, read: () => T): T | WebhookItem {
 }
 
 function describe ({ kind, item, contact, webhook, number }: Found, ours: string | undefined, body: Buffer): WebhookItem {
-  // What came around it may be in any order: the piece itself tells a repeat.
+  // The id of an unknown piece is a hash of the piece itself: when Meta repeats it, other pieces may stand around it.
   if (kind === 'unknown') return unknown(body, 'is neither a message nor a status', JSON.stringify(webhook))
   if (ours !== undefined && number !== undefined && number !== ours) return unknown(body, `is a ${kind} of another phone number`, JSON.stringify(webhook))
-  // Nobody may be answered in private who wrote in a group, and a group's statuses tell nothing of a contact's messages.
+  // Ignore groups: a message to a group must not be answered in private, and a group's statuses are not about our messages.
   if (isOfGroup(item)) return unknown(body, `is a ${kind} of a group`, JSON.stringify(webhook))
   const id = text(item['id'])
   const successor = kind === 'message' ? successorOf(item) ?? null : null
@@ -109,12 +110,12 @@ function * walk (webhook: unknown): Generator<Found> {
   }
 }
 
-/** The piece of a webhook that holds one. */
+/** Reads the piece of a webhook that has only one. */
 export function onlyPiece (body: Buffer): Found {
   return [...walk(JSON.parse(body.toString()))][0]!
 }
 
-/** Of seconds, in a text; what is none, or lies ahead of us, is now. */
+/** Reads a time in seconds. An invalid one, or one in the future, becomes the current time. */
 function timeOf (timestamp: unknown) {
   const seconds = Number(timestamp)
   return new Date(seconds > 0 ? Math.min(seconds * 1000, Date.now()) : Date.now())

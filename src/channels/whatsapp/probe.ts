@@ -2,26 +2,28 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { JobLocks } from '../../db/job-lock.ts'
 import type { HoldStore } from './holds-store.ts'
 
-/** What a probe may send: one message that Meta takes, or says nothing about. */
+/** Allows a sender to send one message although all are held. */
 export interface Probe {
-  /** Whether it has sent its message. */
+  /** Whether that message has been sent, or may have been. */
   isSpent: boolean
-  /** The delivery that Meta took. */
+  /** The delivery that Meta accepted. */
   sent?: number
 }
 
 export interface ProbeOptions {
   holds: HoldStore
   locks: JobLocks
-  /** Sends one message of a contact although all are held; one that Meta refuses for itself does not count. */
+  /** Sends one message of a contact although all are held. One that Meta refuses for a reason of its own does not count. */
   sendOne: (contact: string, job: number, probe: Probe) => Promise<void>
   log: Pick<FastifyBaseLogger, 'info'>
 }
 
 /**
- * While everything is held because of our account, tries one message, of all contacts and on whichever instance, and ends
- * the hold when Meta takes it. Where Meta takes messages and tells of the trouble by a status, the hold ends when a status
- * says that the message is on its way, or when none has said otherwise for a minute.
+ * Makes the job that tries one message while all are held because of our account. Only one such job runs at a time, on
+ * whichever instance. When Meta accepts the message, the hold ends.
+ *
+ * If Meta accepts messages and reports the problem by a status later, accepting proves nothing. Then the hold ends when a
+ * status confirms that the message was sent, or when no failure has been reported for a minute.
  */
 export function createProbe ({ holds, locks, sendOne, log }: ProbeOptions) {
   async function tryOne (job: number, hold: { isByStatus: boolean, isAccepted: boolean }) {

@@ -1,37 +1,37 @@
 import { cut, MAX_MESSAGE_LENGTH, storable, trimmed } from '../../text/text.ts'
+import { list, record, text, type Json } from '../../text/untrusted-json.ts'
 import { predecessorOf, senderOf, successorOf, type Contact } from './addresses.ts'
 import type { ErrorReport } from './error-codes.ts'
-import { list, record, text, type Json } from './json.ts'
 import { onlyPiece } from './payload.ts'
 
-// What the pieces of webhooks mean, once they are in the inbox.
+// Reads the messages, deletions, edits and statuses that are stored in the inbox.
 
 export interface ContactMessage extends Contact {
   /** The profile's name. */
   name: string | undefined
-  /** Who the contact has become, where the message tells of a new number or user id. */
+  /** The contact's new addresses, if the message says that a phone number or user id has changed. */
   successor: Contact | undefined
-  /** What the log shows as said; undefined for what gets no answer. */
+  /** The text for the log; undefined for a message that gets no answer. */
   text: string | undefined
-  /** What to answer in a bot's place, since it has no text that a bot could understand. */
+  /** A fixed answer, for a message without text that a bot could understand. */
   answer: string | undefined
 }
 
-/** What the bot says to what has no text. */
+/** The answer to a message without text. */
 const ONLY_TEXT = 'Sorry, I can only read text messages. Please write it to me.'
 
-/** What it says to somebody who has opened the chat for the first time, and has not written yet. */
+/** The answer to somebody who has opened the chat for the first time and not written yet. */
 const WELCOME = 'Hello! Please write me a message.'
 
-/** Messages without text whose type is not a word for people; those of any other type show the type itself. */
+/** What the log shows for types of messages without text whose name would not be understood. Other types are shown by their name. */
 const WORDS = new Map(Object.entries({
   audio: 'voice message', contacts: 'contact', nfm_reply: 'form', unsupported: 'unsupported message', request_welcome: 'chat opened'
 }))
 
-/** What asks for no answer: a sign under a message, and what WhatsApp itself tells of the contact. */
+/** Types that get no answer: a reaction, and what WhatsApp itself reports about the contact. */
 const UNANSWERED = ['reaction', 'system']
 
-/** A message in the inbox, as the log and the bot get it; with what an edit has made of it, where there is one. */
+/** Reads a message in the inbox for the log and the bot; with the content of its edit, if there is one. */
 export function readMessage (body: Buffer, edit?: Buffer): ContactMessage {
   const { item, contact } = onlyPiece(body)
   const content = edit === undefined ? item : record(record(onlyPiece(edit).item['edit'])['message'])
@@ -51,32 +51,32 @@ function readContent (item: Json): Pick<ContactMessage, 'text' | 'answer'> {
   return { text: clean(`[${wordFor(kind)}] ${noteIn(item, type)}`, MAX_MESSAGE_LENGTH), answer: type === 'request_welcome' ? WELCOME : ONLY_TEXT }
 }
 
-/** What somebody has tapped, of buttons and lists. */
+/** The title of the button or list entry that the contact tapped. */
 function titleOf (reply: Json) {
   return clean(record(reply['button_reply'] ?? reply['list_reply'])['title'], MAX_MESSAGE_LENGTH)
 }
 
-/** A type as a word: there are new ones now and then, and a message of a type that nobody knows is still a message. */
+/** A type in words that people understand. Meta adds types now and then; a message of an unknown type is still shown. */
 function wordFor (type: string) {
   return WORDS.get(type) ?? clean(type.replace(/[^\p{L}\p{N}]+/gu, ' '), 40) ?? 'message'
 }
 
-/** The text that comes with what is not text: a caption, the note of an order, the address in a form. */
+/** The text beside the actual content: a caption, the note of an order, the address in a form. */
 function noteIn (item: Json, type: string) {
   const { caption, text: note, nfm_reply: form } = record(item[type])
   const { body } = record(form)
   return text(caption) ?? text(note) ?? (body === FORM_SENT ? undefined : text(body)) ?? ''
 }
 
-/** What WhatsApp writes into every form that was sent. */
+/** The body that WhatsApp gives every form that was sent: it says nothing about its content. */
 const FORM_SENT = 'Sent'
 
-/** Whether a change in the inbox is a deletion, and not an edit. */
+/** Whether a change in the inbox is a deletion. Otherwise it is an edit. */
 export function isRevoke (body: Buffer): boolean {
   return onlyPiece(body).item['type'] === 'revoke'
 }
 
-/** What a status says has become of a message: in the ledger's words, and Meta's error. */
+/** What a status says about a message: its state in the ledger, and Meta's error. */
 export interface Fate {
   whatsappId: string
   state: 'sent' | 'delivered' | 'read' | 'failed' | 'window_closed' | undefined
@@ -84,15 +84,15 @@ export interface Fate {
   report: ErrorReport
 }
 
-/** What went wrong, as it is kept and shown. */
+/** What went wrong, as it is stored and shown to admins. */
 export interface Problem { errorCode: number | null, error: string | null }
 
 const STATES = new Map(Object.entries({ sent: 'sent', delivered: 'delivered', read: 'read', played: 'read', failed: 'failed' } as const))
 
-/** Meta's code for a message that came when the contact had been silent for 24 hours. */
+/** Meta's code for a message to a contact who has not written for 24 hours. */
 export const WINDOW_CLOSED = 131047
 
-/** A status in the inbox. */
+/** Reads a status in the inbox. */
 export function readStatus (body: Buffer): Fate {
   const { item } = onlyPiece(body)
   const { problem, report } = readError(list(item['errors'])[0])
@@ -100,7 +100,7 @@ export function readStatus (body: Buffer): Fate {
   return { whatsappId: String(item['id']), state, problem, report }
 }
 
-/** Meta's words for what went wrong, in an answer of the API or in a status. */
+/** Reads Meta's description of an error, in a response of the API or in a status. */
 export function readError (error: unknown): { problem: Problem, report: ErrorReport } {
   const { code: given, title, message, error_subcode: subcode, is_transient: isTransient } = record(error)
   const code = codeIn(given)
@@ -110,13 +110,13 @@ export function readError (error: unknown): { problem: Problem, report: ErrorRep
   }
 }
 
-/** A code as Postgres can hold it; some proxies write it as text. */
+/** An error code that fits into Postgres's `integer`, else null. Some proxies send it as a string. */
 function codeIn (value: unknown) {
   const code = typeof value === 'string' && /^-?\d{1,10}$/.test(value) ? Number(value) : value
   return Number.isSafeInteger(code) && Math.abs(Number(code)) < 2 ** 31 ? Number(code) : null
 }
 
-/** Text as Postgres and every client can hold it; undefined when nothing is left. */
+/** Text that Postgres and every client can store, cut and trimmed; undefined when nothing is left. */
 function clean (value: unknown, atMost: number): string | undefined {
   return trimmed(cut(trimmed(storable(text(value) ?? '')), atMost)) || undefined
 }

@@ -18,12 +18,12 @@ export interface WhatsAppRoutesOptions {
   handleErrors: (dialect: Dialect) => ReturnType<typeof createErrorHandler>
 }
 
-/** WhatsApp's webhook: keeps what comes, and thinks about it when Meta has its answer. */
+/** WhatsApp's webhook. It stores what Meta delivers and answers at once; a job processes it afterwards. */
 export const whatsappRoutes: FastifyPluginAsyncTypebox<WhatsAppRoutesOptions> =
   async function whatsappRoutes (app, { config: { META_VERIFY_TOKEN, META_APP_SECRET, META_PHONE_NUMBER_ID, RATE_LIMITS, RATE_LIMIT_SIGNATURE }, inbox, handleErrors }) {
     app.setErrorHandler(handleErrors(withStatus))
     const falseSignatures = RATE_LIMITS === 'off' ? undefined : createLimiter(RATE_LIMIT_SIGNATURE, 60)
-    // The signature is over the very bytes: read and written again, the same JSON may have others.
+    // Do not parse the body: the signature is over its exact bytes, which parsing and serializing would change.
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => body)
 
@@ -41,8 +41,8 @@ export const whatsappRoutes: FastifyPluginAsyncTypebox<WhatsAppRoutesOptions> =
     })
 
     /**
-     * Runs before the body is read: nobody may send 4 MiB to what is not there, without a signature, or after many false ones.
-     * Only false signatures count, since Meta sends a great deal from few addresses.
+     * Runs before the body is read, so that nobody can send us 4 MiB without a signature, after many wrong ones, or when
+     * WhatsApp is not set up. Only wrong signatures count against the limit: Meta sends many webhooks from few addresses.
      */
     async function mayBeMeta (request: Sender & { headers: Record<string, unknown> }) {
       if (META_APP_SECRET === undefined) throw new NOT_FOUND()
@@ -51,7 +51,7 @@ export const whatsappRoutes: FastifyPluginAsyncTypebox<WhatsAppRoutesOptions> =
     }
 
     async function refuse (request: Sender): Promise<never> {
-      // The one that reaches the limit is refused for its signature, the next one for the limit.
+      // The request that reaches the limit still gets INVALID_SIGNATURE; the next one is refused by `mayBeMeta`.
       await falseSignatures?.count(addressOf(request))
       throw new INVALID_SIGNATURE()
     }
@@ -59,7 +59,7 @@ export const whatsappRoutes: FastifyPluginAsyncTypebox<WhatsAppRoutesOptions> =
 
 type Sender = Parameters<typeof addressOf>[0]
 
-/** Meta sends from few addresses, and would try again what a limit on all requests refuses. */
+/** No limit by address: Meta sends everything from few addresses, and would only repeat what a limit refuses. */
 const common = { config: { limit: false as const } }
 const tags = ['whatsapp']
 
@@ -67,7 +67,7 @@ const Verify = {
   ...common,
   schema: {
     operationId: 'verifyWhatsAppWebhook',
-    summary: 'Proves to Meta that this address is ours: the challenge, as plain text',
+    summary: 'Verifies the webhook for Meta: answers with the challenge as plain text',
     tags,
     querystring: Type.Object({
       'hub.mode': Type.Optional(Type.String({ maxLength: 100, description: '`subscribe`, or left out' })),
@@ -83,7 +83,7 @@ const Receive = {
   bodyLimit: WEBHOOK_BODY_LIMIT,
   schema: {
     operationId: 'receiveWhatsAppWebhook',
-    summary: 'Takes what WhatsApp delivers; answers `OK` as soon as it is stored',
+    summary: 'Receives WhatsApp\'s webhooks; answers `OK` as soon as they are stored',
     description: 'The body is Meta\'s webhook of up to 4 MiB, signed over its bytes in `X-Hub-Signature-256`.',
     tags,
     headers: Type.Object({ 'x-hub-signature-256': Type.Optional(Type.String({ maxLength: 71, description: '`sha256=` and the HMAC-SHA256 of the body in hexadecimal' })) }),

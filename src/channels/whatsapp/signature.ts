@@ -18,7 +18,7 @@ export function isSigned (body: Buffer, signature: string, secret: string): bool
   return isSameSecret(signature, sign(body, secret))
 }
 
-/** Whether both tokens are there and equal. Compared in constant time. */
+/** Whether both tokens are given and equal. Compared in constant time. */
 export function isToken (given: string | undefined, agreed: string | undefined): boolean {
   return given !== undefined && agreed !== undefined && isSameSecret(given, agreed)
 }

@@ -37,7 +37,7 @@ const NewTemplateSchema = Type.Object({
   variables: Type.Optional(Type.Union([
     Type.Array(Variable, { maxItems: 100 }),
     Type.Record(Type.String(), Variable, { propertyNames: { maxLength: 100, pattern: /^[a-z0-9_]{1,100}$/.source }, maxProperties: 100 })
-  ], { 'x-rule': 'must be a list or an object of values', description: 'Values for the variables of the body: in their order, or by name' })),
+  ], { 'x-rule': 'must be a list or an object of values', description: 'Values for the variables of the body: a list in their order, or an object by name' })),
   text: Type.Optional(Type.Unsafe<string>({ ...Text(MAX_MESSAGE_LENGTH), description: 'What the conversation shows. Left out: the name of the template and the variables' })),
   client_id: Type.Optional(ClientId)
 }, { title: 'NewTemplate' })
@@ -49,7 +49,7 @@ const Send = {
     security: LOGGED_IN,
     operationId: 'sendWhatsAppTemplate',
     summary: 'Sends a template that Meta has approved to a contact on WhatsApp',
-    description: 'Answers with the delivery, which goes the way of all replies: `GET /api/admin/deliveries` shows what becomes of it.',
+    description: 'Answers with the delivery. It is sent by a job, as replies are: `GET /api/admin/deliveries` shows what has become of it.',
     params: Type.Object({ name: Type.String({ maxLength: 512, pattern: /^[a-z0-9_]{1,512}$/.source, 'x-rule': 'may contain only lower-case letters, digits and underscores' }) }),
     headers: ClientIdHeader,
     body: NewTemplateSchema,

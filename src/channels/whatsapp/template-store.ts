@@ -7,7 +7,7 @@ import { violates, type Db, type Transaction } from '../../db/client.ts'
 import { addJob } from '../../db/jobs.ts'
 import { whatsappDeliveries } from '../../db/tables.ts'
 import { IDEMPOTENCY_MISMATCH } from '../../errors.ts'
-import type { Contact } from './addresses.ts'
+import { addressesOf, type Contact } from './addresses.ts'
 import { selectDeliveries } from './ledger-store.ts'
 import { describeTemplate, type Template } from './templates.ts'
 
@@ -23,13 +23,13 @@ export interface TemplateRequest {
 }
 
 /**
- * Sends templates as replies are sent: a message of the log, by a bot, and a row of the ledger. `changed` is told, after
- * the commit, in which conversation something was said.
+ * Sends templates in the same way as replies: each is a bot's message in the log and a row in the ledger. `changed` is
+ * called with the conversation after the commit.
  */
 export function createTemplateStore (db: Db, bot: string, changed: (conversation: number) => void) {
   return {
     /**
-     * Puts a template into a contact's conversation and the ledger, once for an admin's client id. Gives the delivery.
+     * Puts a template into a contact's conversation and into the ledger, once for each client id of an admin. Gives the delivery.
      * @throws BOT_NOT_FOUND, IDEMPOTENCY_MISMATCH
      */
     async send (request: TemplateRequest) {
@@ -43,7 +43,7 @@ export function createTemplateStore (db: Db, bot: string, changed: (conversation
   }
 }
 
-/** The same in a transaction. */
+/** Does it in a transaction. */
 async function sendTemplate (tx: Transaction, bot: string, { admin, clientId, to, text, template }: TemplateRequest) {
   const adminId = admin.id
   const requestHash = createHash('sha256').update(JSON.stringify([to, text, template])).digest('base64url')
@@ -55,7 +55,7 @@ async function sendTemplate (tx: Transaction, bot: string, { admin, clientId, to
   const { rows: [noted] } = await tx.execute<{ contact: string }>(sql`
     SELECT note_whatsapp_contact(in_user_id => ${to.userId ?? null}, in_phone => ${to.phone ?? null}) AS contact`)
   const contact = noted!.contact
-  const owner = await createIdentityStore(tx).identify({ ...to, name: undefined })
+  const owner = await createIdentityStore(tx, 'whatsapp').identify(addressesOf(to), { phone: to.phone })
   const { conversation: conversationId, message: messageId } = await announce(tx, { owner, origin: 'whatsapp', bot, text: text ?? describeTemplate(template) })
   const [row] = await tx.insert(whatsappDeliveries).values({ conversationId, messageId, contact, template, adminId, clientId, requestHash })
     .returning({ id: whatsappDeliveries.id })
@@ -75,8 +75,11 @@ async function read (tx: Transaction, id: number) {
   return delivery!
 }
 
-/** Raced by the same request, or by the contact's first message: nothing was stored, and the next attempt finds what the other one did. */
+/**
+ * Returns undefined if the same request was stored at the same moment. Then nothing was stored here, and the next attempt
+ * finds what the other one has stored.
+ */
 function unlessRaced (error: unknown): undefined {
-  if (violates(error, 'whatsapp_deliveries_client_id') || violates(error, 'identities_channel_address_pk')) return undefined
+  if (violates(error, 'whatsapp_deliveries_client_id')) return undefined
   throw error
 }

@@ -17,7 +17,7 @@ export function contentOf ({ name, language, variables }: Template): Content {
   return { type: 'template', template: { name, language: { code: language }, ...components } }
 }
 
-/** What the log shows of a template whose text nobody gave: only Meta knows the words around the variables. */
+/** The text for the log if the admin gave none. Only Meta knows the template's own text, so it has the name and the variables. */
 export function describeTemplate ({ name, variables }: Template): string {
   const values = Array.isArray(variables) ? variables : Object.entries(variables).map(([variable, value]) => `${variable}: ${value}`)
   return `[template ${name}] ${values.join(', ')}`.trim()

@@ -18,10 +18,10 @@ export interface WorkOptions {
   log: Pick<FastifyBaseLogger, 'debug' | 'info' | 'warn'>
 }
 
-/** What jobs do for WhatsApp. Each is given the id of the job, and those for one contact the contact. */
+/** Makes the functions that WhatsApp's jobs run. Each gets the id of the job; those for one contact get the contact first. */
 export function createWhatsAppWork ({ config, db, app, log }: WorkOptions) {
   const deliveries = createDeliveryStore(db, problem => {
-    log.warn(problem, 'WhatsApp refuses all our messages. They are held, and one is tried every minute')
+    log.warn(problem, 'WhatsApp refuses all messages from our account. They are held, and one is tried every minute')
   })
   const locks = createJobLocks(db)
   const client = createWhatsAppClient(config, log)
@@ -29,7 +29,7 @@ export function createWhatsAppWork ({ config, db, app, log }: WorkOptions) {
 
   return {
     workOffInbox: createInbox({
-      inbox: createInboxStore(db), deliveries, identities: createIdentityStore(db), locks, log: app, isStreaming: app.isStreaming, client, bot: app.whatsappBot
+      inbox: createInboxStore(db), deliveries, identities: createIdentityStore(db, 'whatsapp'), locks, log: app, isStreaming: app.isStreaming, client, bot: app.whatsappBot
     }),
     sendAll: (contact: string, job: number) => sendAll(contact, job),
     probe: createProbe({ holds: createHoldStore(db), locks, sendOne: sendAll, log })

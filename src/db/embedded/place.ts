@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, open, readFile, realpath, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 
-/** The data folder, and what is in it: the cluster, its log, for a while drafts of either. */
+/** The data folder, with the paths of the cluster and of Postgres's log in it. */
 export type ClusterPlace = Awaited<ReturnType<typeof openPlace>>
 
 export async function openPlace (dataDir: string) {
@@ -11,17 +11,20 @@ export async function openPlace (dataDir: string) {
   return { folder, isNew, cluster: path.join(folder, 'postgres'), log: path.join(folder, 'postgres.log') }
 }
 
-/** Makes a folder and those above it; says whether it is new. (`recursive: true` never ends in /proc, on Node 20.) */
+/** Makes a folder and those above it. Returns whether it is new. (`recursive: true` does not return for a folder in /proc, on Node 20.) */
 export async function makeFolder (folder: string, mode?: number): Promise<boolean> {
   if (existsSync(folder)) return false
   await makeFolder(path.dirname(folder))
   return mkdir(folder, mode).then(() => true, error => {
-    if (existsSync(folder)) return false // another starter was quicker
+    if (existsSync(folder)) return false // another process was faster
     throw error
   })
 }
 
-/** Fills a folder under a passing name, so that two starters, or one that is killed, leave a whole one or none. */
+/**
+ * Fills a folder under a temporary name and then renames it, so that it is complete whenever it exists: even if two
+ * processes do this at once, or one is killed. `proof` is a file that only a complete folder has.
+ */
 export async function build (folder: string, proof: string, fill: (draft: string) => Promise<unknown>) {
   if (existsSync(path.join(folder, proof))) return
   const draft = await mkdtemp(`${folder}.new-`)
@@ -29,7 +32,7 @@ export async function build (folder: string, proof: string, fill: (draft: string
     await fill(draft)
     await rename(draft, folder)
     const parent = await open(path.dirname(folder))
-    await parent.sync() // or a power cut could take the name back, and with it all that is written by then
+    await parent.sync() // otherwise a power failure could undo the rename, and everything written since would be lost
     await parent.close()
   } catch (error) {
     await rm(draft, { recursive: true, force: true, maxRetries: 5 })
@@ -37,7 +40,7 @@ export async function build (folder: string, proof: string, fill: (draft: string
   }
 }
 
-/** What a log or a program says of why it ended. */
+/** Gives the line of a log file that says why the program ended. */
 export async function lastWords (log: string) {
   return lastLine((await readFile(log, 'utf8')).slice(-10_000))
 }

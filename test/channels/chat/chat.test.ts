@@ -26,7 +26,7 @@ t.test('a chat by phone, from hello to the song, and from the beginning', async 
   t.equal(await say('493012345', 42), 'Hello 42, what is your favorite song?')
 })
 
-t.test('a number that is seen for the first time twice at once is one person', async t => {
+t.test('two first messages of a number at the same moment create one user', async t => {
   const { anyone, db, query } = await startApp(t)
   const other = await db.$client.connect()
   await other.query("BEGIN; INSERT INTO users (origin, phone_number) VALUES ('phone', '493012345')")
@@ -39,7 +39,7 @@ t.test('a number that is seen for the first time twice at once is one person', a
   t.equal((await query('SELECT FROM users')).length, 1)
 })
 
-t.test('what is wrong is said in both seeds’ fields', async t => {
+t.test('errors have the fields of both legacy clients', async t => {
   const { anyone, query } = await startApp(t)
   const required = "Invalid input. 'user_phone' and 'user_message' are required."
   const must = 'Request must contain user_phone and user_message'
@@ -77,7 +77,7 @@ t.test('what is wrong is said in both seeds’ fields', async t => {
   t.equal((await query('SELECT FROM messages')).length, 4, 'nothing else is stored')
 })
 
-t.test('whoever types a number has proved nothing', async t => {
+t.test('typing a phone number gives no access to an account or a WhatsApp contact', async t => {
   const { as, anyone, query } = await startApp(t)
   const ann = await as('ann')
   await query("UPDATE users SET phone_number = '4930111' WHERE username = 'ann'")
@@ -125,7 +125,7 @@ t.test('messages of one phone at once are taken one after the other', async t =>
   t.same({ users, conversations, messages }, { users: 1, conversations: 1, messages: 100 })
 })
 
-t.test('a message sent twice is answered once, also when the script has gone on', async t => {
+t.test('a repeated message gets the first answer, also when the script has gone on', async t => {
   const { anyone, query } = await startApp(t)
   const say = chatterOf(anyone)
   const key = (id: string) => ({ 'idempotency-key': id })
@@ -197,7 +197,7 @@ t.test('another bot takes over in the middle of a conversation, and gives it bac
   t.equal((await query('SELECT FROM conversations')).length, 2)
 })
 
-t.test('a script that was changed under a conversation begins anew', async t => {
+t.test('when a script changes during a conversation, it begins again', async t => {
   const { server, query } = await startWith(t)
   const say = chatterOf((await server('city')).anyone)
   await say('555', 'hello')
@@ -206,7 +206,7 @@ t.test('a script that was changed under a conversation begins anew', async t => 
   t.equal(await say('555', 'Train'), 'Fine.')
 })
 
-t.test('a phone waits for a bot that takes its time, and is told when it fails', async t => {
+t.test('a phone waits for a streaming bot, and gets an error when the bot fails', async t => {
   const { connection } = await startWith(t)
   const { anyone, bots, query } = await startApp(t, { PHONE_BOT: 'slow' }, undefined, connection)
   bots.takeOver()

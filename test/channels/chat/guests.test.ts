@@ -22,7 +22,7 @@ async function startForGuests (t: Test, changes: Partial<Config> = {}) {
 
 const conversationsOf = async (client: Client) => (await client.get('/api/conversations')).json()
 
-t.test('a guest is let in by a key, and chats', async t => {
+t.test('a guest gets a token with an API key, and chats', async t => {
   const { app, anyone, query } = await startForGuests(t)
   for (const prefix of ['', '/api']) {
     const initial = await anyone.get(`${prefix}/chat/initial`, KEY)
@@ -49,7 +49,7 @@ t.test('a guest is let in by a key, and chats', async t => {
   t.equal(lasts, true)
 })
 
-t.test('what is wrong is said as code, name, colon and sentence, and makes nobody a guest', async t => {
+t.test('errors have the legacy form, and create no guest', async t => {
   const { app, anyone, as, query, enter } = await startForGuests(t)
   const cookie = (await as('ann')).headers['cookie']!.split('=')[1]
   const { access_token: access } = (await anyone.post('/login', { id: 'ann', passcode: 'correct horse' })).json()
@@ -100,7 +100,7 @@ t.test('what is wrong is said as code, name, colon and sentence, and makes nobod
   t.same(await query("SELECT FROM messages WHERE sender = 'user'"), [], 'nothing is stored')
 })
 
-t.test('keys are compared in constant time, each of them; without any nobody is let in', async t => {
+t.test('every key is compared, in constant time; without API_KEYS there are no guests', async t => {
   const { anyone } = await startForGuests(t)
   const compared = t.capture(crypto, 'timingSafeEqual', crypto.timingSafeEqual)
   syncBuiltinESMExports()
@@ -116,7 +116,7 @@ t.test('keys are compared in constant time, each of them; without any nobody is 
   t.match((await none.anyone.get('/chat/initial')).json(), { statusCode: 400, code: 'MISSING_API_KEY' })
 })
 
-t.test('one path for two seeds, chosen by the body alone', async t => {
+t.test('one path serves two legacy clients, chosen by the body alone', async t => {
   const { anyone, enter } = await startForGuests(t)
   const { token, headers } = await enter()
   const phone = { user_phone: '123456', user_message: 'hello' }
@@ -179,7 +179,7 @@ t.test('the bot that answers guests is a setting', async t => {
     t.same(await query('SELECT FROM users UNION ALL SELECT FROM sessions'), [], 'nobody is left behind')
   })
 
-  await t.test('one that has no greeting, and one that goes', async t => {
+  await t.test('a bot without a greeting, and one that is deleted', async t => {
     const { enter, query } = await startForGuests(t)
     await query("UPDATE chatbots SET settings = '{}'")
     const guest = await enter()

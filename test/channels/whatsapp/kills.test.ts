@@ -4,7 +4,7 @@ import { freshDatabase, run } from '../../support/helper.ts'
 import { contact, from, secondsAgo, signed, startMeta, status, text, webhook, type Sent } from '../../support/meta.ts'
 import { connect, layCable, openPlace, until } from '../../support/process.ts'
 
-// WhatsApp where servers are killed: every message is answered, and none twice that need not be.
+// WhatsApp when servers are killed: every message is answered, and none twice if that can be avoided.
 
 t.jobs = 2 // for tests that are `buffered`
 

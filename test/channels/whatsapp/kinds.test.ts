@@ -24,7 +24,7 @@ async function startThinking (t: Test) {
   return { ...server, handled, log }
 }
 
-t.test('a contact deletes and edits what was answered: the log shows it, with a rev of its own', { buffered: true }, async t => {
+t.test('a contact deletes and edits messages after they are answered: the log shows it, each with a new rev', { buffered: true }, async t => {
   const { deliver, meta, allDone, query, said } = await start(t, { bot: 'simulated' })
   const one = text(ANN, 'one', { timestamp: secondsAgo(9) })
   const two = text(ANN, 'two', { timestamp: secondsAgo(8) })
@@ -62,7 +62,7 @@ t.test('a contact deletes and edits what was answered: the log shows it, with a 
   t.equal((await said(ANN))[2], 'user: ', 'what the log has deleted no edit brings back')
 })
 
-t.test('what is deleted or edited before it is answered no bot hears, in whatever order it comes', { buffered: true }, async t => {
+t.test('a bot does not get a message that was deleted or edited before it was answered, in whatever order they arrive', { buffered: true }, async t => {
   const { deliver, allDone, said, work, meta, query } = await start(t, { bot: 'simulated', works: false })
   const [gone, early, changed, twice, kept] = [1, 2, 3, 4, 5].map(n => text(ANN, `secret ${n}`, { timestamp: secondsAgo(10 - n) }))
   const image = text(ANN, '', { type: 'image', image: { caption: 'secret 6' }, timestamp: secondsAgo(4) })
@@ -79,7 +79,7 @@ t.test('what is deleted or edited before it is answered no bot hears, in whateve
   t.same(await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NULL'), [])
 })
 
-t.test('a bot that thinks: one of several lines is taken back, and the others are asked about again', { buffered: true }, async t => {
+t.test('a streaming bot: one of several messages is deleted, and it is asked again about the others', { buffered: true }, async t => {
   const { deliver, bots, meta, handled, log, allDone } = await startThinking(t)
   const one = text(ANN, 'secret', { timestamp: secondsAgo(9) })
   const two = text(ANN, 'two', { timestamp: secondsAgo(8) })
@@ -103,7 +103,7 @@ t.test('a bot that thinks: one of several lines is taken back, and the others ar
   t.same(await log(), ['user complete: due', 'bot complete: Two it is'], 'what was answered is not asked about again')
 })
 
-t.test('a bot that thinks about what is taken back is not heard, and is not told of it later', { buffered: true }, async t => {
+t.test('a reply to a message that is deleted meanwhile is not sent, and the bot does not get that message later', { buffered: true }, async t => {
   const { deliver, bots, meta, handled, log, allDone, query } = await startThinking(t)
   const one = text(ANN, 'secret')
   await deliver(only(one))
@@ -124,7 +124,7 @@ t.test('a bot that thinks about what is taken back is not heard, and is not told
   t.same(await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NULL AND kind = $1', ['message']), [])
 })
 
-t.test('a reply that was finished before the edit came, and one that cannot be asked for again', { buffered: true }, async t => {
+t.test('a reply that was finished before the edit arrived, and one that cannot be generated again', { buffered: true }, async t => {
   const { deliver, bots, meta, log, query, allDone, admin } = await startThinking(t)
   const root = await admin()
   const one = text(ANN, 'one')
@@ -146,7 +146,7 @@ t.test('a reply that was finished before the edit came, and one that cannot be a
   t.same(meta.sent.map(({ body, text }) => body['type'] === 'template' ? 'template' : text), ['template', 'Second, as far'])
 })
 
-t.test('a reply that broke off is asked for again when there is room for it', { buffered: true }, async t => {
+t.test('an interrupted reply is generated again when the limit of replies allows it', { buffered: true }, async t => {
   const { deliver, bots, meta, log, query } = await startThinking(t)
   await deliver(only(text(ANN, 'one')))
   const first = await bots.call(1)
@@ -167,7 +167,7 @@ t.test('a reply that broke off is asked for again when there is room for it', { 
   t.same(meta.sent.map(({ text }) => text), ['Second'])
 })
 
-t.test('a message that was stored, and taken back before its answer was in the ledger', { buffered: true }, async t => {
+t.test('a message is deleted after it was stored and before its reply was in the ledger', { buffered: true }, async t => {
   const { deliver, meta, said, query, allDone } = await start(t, { bot: 'favorite-song' })
   const one = text(ANN, 'hello')
   await deliver(only(one))
@@ -196,7 +196,7 @@ t.test('a message in a group is never answered in private', { buffered: true }, 
     ['is a message of a group', 'is a message of a group', 'is a message of a group', 'is a status of a group', 'is a message of a group'])
 })
 
-t.test('a user id, wherever it stands, is one contact, and is answered in the field for user ids', { buffered: true }, async t => {
+t.test('a user id, in whichever field, is one contact, and is answered in the field for user ids', { buffered: true }, async t => {
   const { deliver, meta, allDone, query } = await start(t, { bot: 'simulated' })
   const ways: Array<[message: object, contact: object | undefined]> = [
     [{ from: USER_ID }, undefined],
@@ -272,7 +272,7 @@ t.test('a number that went to somebody else no longer leads to the contact who h
   t.same(await query('SELECT contact, phone FROM whatsapp_contacts ORDER BY contact'), [{ contact: 'US.1', phone: null }, { contact: 'US.2', phone: ANN }])
 })
 
-t.test('forms, orders and whatever comes next are a word in the log, and are answered', { buffered: true }, async t => {
+t.test('forms, orders and unknown types are shown by a word in the log, and are answered', { buffered: true }, async t => {
   const { deliver, meta, allDone, said, query } = await start(t, { bot: 'simulated' })
   const say = (type: unknown, content: object = {}) => text(ANN, '', { type, text: undefined, [String(type)]: content })
   await deliver(only(

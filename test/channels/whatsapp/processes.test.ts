@@ -5,7 +5,7 @@ import { freshDatabase, run } from '../../support/helper.ts'
 import { from, signed, startMeta, status, webhook } from '../../support/meta.ts'
 import { connect, openPlace, until, urlOf } from '../../support/process.ts'
 
-// WhatsApp where the database goes away, and how a server starts that it is set up for.
+// WhatsApp while the database is down, and the warnings at the start of a server.
 
 t.jobs = 2 // for tests that are `buffered`
 
@@ -49,7 +49,7 @@ t.test('Postgres stopped for ten seconds in the middle of 500 webhooks, which Me
   t.match(await server.ended, { code: 0 }, 'and the server still ends when it is asked to')
 })
 
-t.test('a server says at its start what WhatsApp lacks', { buffered: true }, async t => {
+t.test('at its start a server warns which settings WhatsApp lacks', { buffered: true }, async t => {
   const place = await openPlace(t)
   const database = await freshDatabase(t)
   const server = await place.serve({ DATABASE_URL: urlOf(database), META_APP_SECRET: 'secret', META_VERIFY_TOKEN: 'token' })

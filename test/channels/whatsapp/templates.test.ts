@@ -3,9 +3,9 @@ import { contact, from, secondsAgo, status, text, webhook } from '../../support/
 import { until } from '../../support/process.ts'
 import { ANN, BOB, start, USER_ID } from '../../support/whatsapp.ts'
 
-// Templates, with which admins write to contacts who have been silent, and the signs that a bot is at it.
+// Templates, with which admins write to contacts who have been silent, and the typing indicator.
 
-t.test('a template goes to a contact after the 24 hours, through the ledger, and stands in the log', async t => {
+t.test('a template is sent to a contact after the 24 hours, through the ledger, and is shown in the log', async t => {
   const { deliver, meta, ledgerIs, allDone, query, said, admin, as } = await start(t, { bot: 'simulated' })
   const root = await admin()
   const ann = await as('ann')
@@ -49,7 +49,7 @@ t.test('a template goes to a contact after the 24 hours, through the ledger, and
   ] as const) t.equal((await send(name, { to: ANN, language: 'en', ...body })).statusCode, 400, JSON.stringify([name, body]))
 })
 
-t.test('a template is sent once for a client id, fails and is held as replies are, and can be taken back', async t => {
+t.test('a template is sent once for a client id, fails and is held like a reply, and can be deleted', async t => {
   const { meta, ledgerIs, query, admin, tryAgain, allDone, onlyProbeWaits, as } = await start(t, { bot: 'simulated' })
   const root = await admin()
   const body = { to: ANN, language: 'en', variables: ['Ann'] }
@@ -80,7 +80,7 @@ t.test('a template is sent once for a client id, fails and is held as replies ar
   await ledgerIs([{}, { state: 'sent' }, { state: 'failed', error: 'The message was deleted' }])
 })
 
-t.test('templates and a first message at once make one conversation', async t => {
+t.test('a template and a first message at the same moment create one conversation', async t => {
   const { deliver, allDone, query, admin } = await start(t, { bot: 'simulated' })
   const root = await admin()
   for (let n = 0; n < 10; n++) {
@@ -96,7 +96,7 @@ t.test('templates and a first message at once make one conversation', async t =>
   t.match((await (await nobody.admin()).post('/api/admin/whatsapp/templates/reminder', { to: ANN, language: 'en' })).json(), { statusCode: 404, code: 'BOT_NOT_FOUND' })
 })
 
-t.test('the read mark and the typing sign: shown again while a bot thinks longer than Meta shows them', async t => {
+t.test('the typing indicator is sent again while a bot takes longer than Meta shows it', async t => {
   const { deliver, meta, bots, query, allDone } = await start(t, { bot: 'slow' })
   await query("INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook')")
   bots.takeOver()

@@ -3,14 +3,14 @@ import { from, secondsAgo, status, text, webhook, type Plan } from '../../suppor
 import { until } from '../../support/process.ts'
 import { ANN, BOB, start } from '../../support/whatsapp.ts'
 
-// Trouble with Meta: of a message, for a moment, and of our account, for which everything is held.
+// Errors of Meta: of one message, temporary ones, and those of our account, which hold all messages.
 
 t.jobs = 3 // for tests that are `buffered`
 
 const EXPIRED = { status: 401, error: { code: 190, message: 'Error validating access token: Session has expired', type: 'OAuthException' } }
 const UNPAID = { errors: [{ code: 131042, title: 'Business eligibility payment issue', message: 'Business eligibility payment issue' }] }
 
-/** A logger that keeps what it is told. */
+/** A logger that records its lines. */
 function createRecorder () {
   const lines: Array<{ level: string, message: string, details: object }> = []
   const note = (level: string) => (details: object | string, message = String(details)) => { lines.push({ level, message, details: Object(details) }) }
@@ -18,7 +18,7 @@ function createRecorder () {
   return { lines, logger: logger as never }
 }
 
-t.test('while the token has expired everything is held, told once, tried once a minute by one message, and then goes on', { buffered: true }, async t => {
+t.test('while the token is expired all messages are held, which is logged once; one message is tried each minute until Meta accepts it', { buffered: true }, async t => {
   const { lines, logger } = createRecorder()
   const { deliver, meta, ledgerIs, allDone, query, tryAgain, onlyProbeWaits, admin, anyone, app } = await start(t, { bot: 'simulated', logger })
   const root = await admin()
@@ -40,7 +40,7 @@ t.test('while the token has expired everything is held, told once, tried once a 
   const held = (await root.get('/api/admin/deliveries?state=queued')).json() as Array<Record<string, unknown>>
   t.equal(held.length, 5)
   for (const delivery of held) t.match(delivery, { error_code: 190, error: /Session has expired/, held_since: /^\d{4}-.*Z$/ })
-  t.match(await ready(), { status: 'ok', details: { whatsapp: /^Messages are held since \d{4}-[^ ]*Z, because Meta takes none from our account \(error 190\)$/ } })
+  t.match(await ready(), { status: 'ok', details: { whatsapp: /^Messages have been held since \d{4}-[^ ]*Z, because Meta accepts none from our account \(error 190\)$/ } })
   t.notMatch(JSON.stringify(await ready()), /Session/, 'Meta’s words are for admins')
   t.ok(await gauge() > 0)
 
@@ -53,7 +53,7 @@ t.test('while the token has expired everything is held, told once, tried once a 
     t.ok(waits > 50 && waits <= 60, 'and again in a minute')
   }
   t.equal(lines.filter(({ level, message }) => level === 'warn' && message.includes('WhatsApp')).length, 1, 'told once')
-  t.match(lines.find(({ level }) => level === 'warn'), { message: 'WhatsApp refuses all our messages. They are held, and one is tried every minute', details: { errorCode: 190 } })
+  t.match(lines.find(({ level }) => level === 'warn'), { message: 'WhatsApp refuses all messages from our account. They are held, and one is tried every minute', details: { errorCode: 190 } })
 
   await tryAgain()
   await allDone()
@@ -69,7 +69,7 @@ t.test('while the token has expired everything is held, told once, tried once a 
   t.ok(app)
 })
 
-t.test('what is held for 24 hours fails with the reason, and the hold ends when nothing waits', { buffered: true }, async t => {
+t.test('a message that is held for 24 hours fails with the reason, and the hold ends when no message is queued', { buffered: true }, async t => {
   const { deliver, meta, ledgerIs, query, tryAgain, onlyProbeWaits, allDone } = await start(t, { bot: 'simulated' })
   meta.plan({ status: 403, error: { code: 10, message: 'Application does not have permission for this action' } }, EXPIRED)
   await deliver(from(ANN, 'one', 'two'))
@@ -94,11 +94,11 @@ t.test('what is held for 24 hours fails with the reason, and the hold ends when 
   await meta.has(1)
 })
 
-t.test('before a token is set everything is held as well', { buffered: true }, async t => {
+t.test('all messages are held while no token is set', { buffered: true }, async t => {
   const { deliver, ledgerIs, anyone, query, tryAgain, onlyProbeWaits, allDone } = await start(t, { bot: 'simulated', changes: { META_ACCESS_TOKEN: undefined } })
   await deliver(from(ANN, 'one'))
   await ledgerIs([{ state: 'queued', error: 'META_PHONE_NUMBER_ID or META_ACCESS_TOKEN is not set' }])
-  t.match((await anyone.get('/health/ready')).json(), { details: { whatsapp: /Meta takes none from our account$/ } })
+  t.match((await anyone.get('/health/ready')).json(), { details: { whatsapp: /Meta accepts none from our account$/ } })
   await onlyProbeWaits()
   await query("UPDATE whatsapp_deliveries SET error = NULL, queued_at = now() - interval '25 hours'")
   await tryAgain()
@@ -106,7 +106,7 @@ t.test('before a token is set everything is held as well', { buffered: true }, a
   await ledgerIs([{ state: 'failed', error: 'META_PHONE_NUMBER_ID or META_ACCESS_TOKEN is not set' }])
 })
 
-t.test('a probe: what Meta refuses for itself, what it says nothing about, and whose turn it is', { buffered: true }, async t => {
+t.test('a probe: a message that is refused for its own reason, one without a response, and whose message is tried next', { buffered: true }, async t => {
   const { deliver, meta, ledgerIs, query, tryAgain, onlyProbeWaits, allDone, hurry } = await start(t, { bot: 'simulated' })
   meta.plan(EXPIRED)
   await deliver(from(ANN, 'one'))
@@ -150,7 +150,7 @@ t.test('a probe: what Meta refuses for itself, what it says nothing about, and w
   t.same(meta.sent.map(({ text }) => text).sort(), ['You said: four', 'You said: three', 'You said: two'])
 })
 
-t.test('trouble that passes, by an answer: tried again with growing pauses', { buffered: true }, async t => {
+t.test('after a temporary error in a response, it is tried again with growing pauses', { buffered: true }, async t => {
   const { deliver, meta, ledgerIs, hurry, query } = await start(t, { bot: 'simulated' })
   const passing: Plan[] = [
     { status: 400, error: { code: 131048, message: 'Spam rate limit hit' } },
@@ -172,7 +172,7 @@ t.test('trouble that passes, by an answer: tried again with growing pauses', { b
   t.same(await query('SELECT FROM whatsapp_holds'), [])
 })
 
-t.test('trouble that Meta tells of by a status, after it took the message', { buffered: true }, async t => {
+t.test('an error that Meta reports by a status after it accepted the message', { buffered: true }, async t => {
   const { lines, logger } = createRecorder()
   const { deliver, ledgerIs, query, tryAgain, allDone, hurry } = await start(t, { bot: 'simulated', logger })
   const tell = (id: string, to: string, is: string, more?: object) => deliver(webhook({ statuses: [status(id, to, is, more)] }))
@@ -219,7 +219,7 @@ t.test('trouble that Meta tells of by a status, after it took the message', { bu
   await allDone()
   t.same(await query('SELECT FROM whatsapp_holds'), [])
 
-  // What passes is sent again by itself.
+  // A temporary error: the message is sent again without a probe.
   await tell('wamid.0006=', ANN, 'failed', { errors: [{ code: 130429, title: 'Rate limit hit' }] })
   await ledgerIs([{ state: 'queued', error_code: 130429 }, {}])
   await hurry()
@@ -233,7 +233,7 @@ t.test('trouble that Meta tells of by a status, after it took the message', { bu
   t.same(await query('SELECT FROM whatsapp_holds'), [], 'what was delivered is not sent again')
 })
 
-t.test('a status with trouble may come before Meta’s answer', { buffered: true }, async t => {
+t.test('a status with an error may arrive before Meta’s response', { buffered: true }, async t => {
   const told: string[] = []
   const { deliver, ledgerIs, tryAgain, onlyProbeWaits, query } = await start(t, {
     bot: 'simulated',

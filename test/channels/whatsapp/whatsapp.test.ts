@@ -106,7 +106,7 @@ t.test('the same webhook 20 times at once, its messages in every order: one repl
   t.match(meta.read[0], { messaging_product: 'whatsapp', status: 'read', message_id: /^wamid\.in/, typing_indicator: { type: 'text' } })
 })
 
-t.test('what has no text, and what nobody knows', { buffered: true }, async t => {
+t.test('messages without text, and unknown types', { buffered: true }, async t => {
   const { deliver, meta, query, allDone, said } = await start(t, { bot: 'simulated' })
   const media = { mime_type: 'image/jpeg', sha256: 'SfInY0gGKTsJlUWbwxC1k+FAD0FZHvzwfpvO0zX0GUI=', id: '1003383421387256' }
   const say = (type: string, content: object | undefined, more: object = {}) => text(ANN, '', { type, text: undefined, [type]: content, ...more })
@@ -146,7 +146,7 @@ t.test('what has no text, and what nobody knows', { buffered: true }, async t =>
   t.same(await query('SELECT name FROM users'), [{ name: null }])
   t.equal((await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NOT NULL AND problem IS NULL')).length, messages.length)
 
-  await t.test('what cannot be understood is kept, says why, and holds up no other', async t => {
+  await t.test('a piece that cannot be understood is stored with the reason and does not affect the others', async t => {
     const good = text(ANN, 'Still there?')
     const bad = {
       object: 'whatsapp_business_account',
@@ -178,7 +178,7 @@ t.test('what has no text, and what nobody knows', { buffered: true }, async t =>
   })
 })
 
-t.test('payloads that nobody would send', { buffered: true }, async t => {
+t.test('malformed payloads', { buffered: true }, async t => {
   const { deliver, meta, query, db, allDone, said, work } = await start(t, { bot: 'simulated', works: false })
   const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`
   const odd = (more: object) => text(ANN, 'odd', { type: 'text', ...more })
@@ -234,7 +234,7 @@ t.test('payloads that nobody would send', { buffered: true }, async t => {
   t.equal(meta.sent.at(-1)!.to, ANN)
 })
 
-t.test('messages of another number of the same app are kept, and not answered here', { buffered: true }, async t => {
+t.test('messages to another number of the same app are stored and not answered', { buffered: true }, async t => {
   const { deliver, meta, query, allDone, said } = await start(t, { bot: 'simulated' })
   const to = (phone_number_id: unknown, body: object) => JSON.parse(JSON.stringify(body).replaceAll(`"${meta.settings.META_PHONE_NUMBER_ID}"`, JSON.stringify(phone_number_id))) as { entry: object[] }
   const others = to('27681414235104944', webhook({ contacts: [contact(ANN)], messages: [text(ANN, 'Not to you')], statuses: [status('wamid.0001=', ANN, 'read')] }))
@@ -249,7 +249,7 @@ t.test('messages of another number of the same app are kept, and not answered he
   t.match(await query('SELECT state FROM whatsapp_deliveries'), [{ state: 'sent' }], 'and what became of its replies changes nothing of ours')
 })
 
-t.test('a month after it was worked off, what came and went is forgotten', { buffered: true }, async t => {
+t.test('the inbox and the ledger are deleted after a month', { buffered: true }, async t => {
   const { deliver, meta, query, allDone, ledgerIs, db, said } = await start(t, { bot: 'simulated' })
   const age = (days: number) => query(`
     UPDATE whatsapp_inbox SET received_at = received_at - make_interval(days => ${days}), handled_at = handled_at - make_interval(days => ${days});
@@ -279,7 +279,7 @@ t.test('a month after it was worked off, what came and went is forgotten', { buf
   t.same((await said(ANN)), ['user: one', 'bot: You said: one'], 'the conversation stays')
 })
 
-t.test('who a contact is', { buffered: true }, async t => {
+t.test('how a contact is identified', { buffered: true }, async t => {
   const { deliver, meta, query, allDone, anyone } = await start(t)
   const by = (who: { wa_id?: string, user_id?: string }, body: string, name = 'Ann') => {
     const message = text(who.wa_id!, body, { from_user_id: who.user_id })
@@ -347,7 +347,7 @@ t.test('contacts do not wait for each other', { buffered: true }, async t => {
   t.same(meta.sent.map(({ to, text }) => [to, text]), [[BOB, 'What is your name?'], [ANN, 'What is your name?'], [ANN, 'Hello Ann, what is your favorite song?']])
 })
 
-t.test('what Meta refuses, delays or cuts', { buffered: true }, async t => {
+t.test('Meta refuses or delays a message, or cuts the connection', { buffered: true }, async t => {
   const { deliver, meta, ledgerIs, hurry, query, allDone } = await start(t, { bot: 'simulated' })
 
   meta.plan({ status: 400, error: { code: 131026, message: 'Message undeliverable', type: 'OAuthException' } })
@@ -394,7 +394,7 @@ t.test('what Meta refuses, delays or cuts', { buffered: true }, async t => {
   t.equal(meta.asked, 14, 'for a day')
 })
 
-t.test('an answer that got lost: the statuses tell whether it was sent', { buffered: true }, async t => {
+t.test('when Meta’s response is lost, statuses show whether the message was sent', { buffered: true }, async t => {
   const { deliver, meta, ledgerIs, hurry, allDone, query } = await start(t, { bot: 'simulated' })
   meta.plan({ cut: 'after' })
   await deliver(from(ANN, 'one', 'two'))
@@ -482,7 +482,7 @@ t.test('long replies go in parts, in order', { buffered: true }, async t => {
   t.same(meta.sent.slice(4).map(({ text }) => text.length), [4096, 914])
 })
 
-t.test('after 24 hours without a word of the contact nothing is sent', { buffered: true }, async t => {
+t.test('nothing is sent to a contact who has not written for 24 hours', { buffered: true }, async t => {
   const { deliver, meta, ledgerIs, allDone } = await start(t, { bot: 'simulated' })
   const old = (seconds: number) => webhook({ messages: [text(ANN, `${seconds}`, { timestamp: secondsAgo(seconds) })] })
   await deliver(old(24 * 60 * 60 + 1))
@@ -536,7 +536,7 @@ t.test('admins see what became of replies, and send again what failed', { buffer
   await ledgerIs([{}, { state: 'failed', error: 'The message was deleted' }, {}])
 })
 
-t.test('before it may send, and before anybody listens, replies wait', { buffered: true }, async t => {
+t.test('replies wait while no token is set and while no worker runs', { buffered: true }, async t => {
   const { deliver, ledgerIs, meta, app } = await start(t, { bot: 'simulated', changes: { META_ACCESS_TOKEN: undefined } })
   t.ok(app)
   await deliver(from(ANN, 'Hi'))
@@ -554,7 +554,7 @@ t.test('before it may send, and before anybody listens, replies wait', { buffere
   t.match(await closed.query('SELECT attempted_at, extract(epoch FROM try_at - updated_at)::int AS pause FROM whatsapp_deliveries'), [{ attempted_at: null, pause: 1 }], 'what never left is in no doubt')
 })
 
-t.test('a bot that thinks answers what comes together once, together', { buffered: true }, async t => {
+t.test('a streaming bot answers messages that arrive together once', { buffered: true }, async t => {
   const { deliver, meta, query, bots, hurry, allDone, said } = await start(t, { bot: 'slow' })
   await query("INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook')")
   bots.takeOver()
@@ -588,7 +588,7 @@ t.test('a bot that thinks answers what comes together once, together', { buffere
   t.equal((await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NULL')).length, 0)
 })
 
-t.test('what was asked together stays together, also when another bot answers by then', { buffered: true }, async t => {
+t.test('messages that were joined stay joined, also when another bot answers by then', { buffered: true }, async t => {
   const first = await start(t, { bot: 'slow' })
   await first.query("INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook')")
   first.bots.takeOver()

@@ -1,0 +1,83 @@
+import { failure } from './bot.ts'
+import { createEventReader, createLineReader, MAX_EVENT_LENGTH, type Event } from './event-lines.ts'
+
+// Finds out in which form a provider answers, and takes the chunks of the answer apart: server-sent events, one JSON text,
+// or one JSON text a line.
+
+/** The longest answer that is one JSON text, in UTF-16 units: room for 100,000 escaped characters and as much reasoning. */
+const MAX_ANSWER_LENGTH = 8 * MAX_EVENT_LENGTH
+
+/** How much of the beginning of an answer is kept for the log, in UTF-16 units. */
+const HEAD_LENGTH = 1000
+
+/** How often we try to parse one JSON text before the connection has ended: each attempt parses all of it again. */
+const MAX_PARSE_ATTEMPTS = 20
+
+/**
+ * `eventsIn` takes the chunks of an answer one after the other, and `undefined` at its end. It gives the events that each
+ * chunk completes, or the parsed answer if that is one JSON text.
+ */
+export function createAnswerReader () {
+  const decoder = new TextDecoder()
+  const eventsIn = createEventReader()
+  const linesIn = createLineReader()
+  let head = ''
+  let kind: 'events' | 'whole' | 'lines' | undefined
+  let whole = ''
+  let hasLine = false
+  let isKnown = false
+  let looks = 0
+
+  function * wholeIn (text: string | undefined): Generator<Event> {
+    if (whole.length > MAX_ANSWER_LENGTH) throw failure('BOT_NONSENSE', new Error('The answer was too long'))
+    if (text !== undefined && (!/[}\]]\s*$/.test(text) || ++looks > MAX_PARSE_ATTEMPTS)) return
+    const parsed = parsedOr(whole, text === undefined)
+    if (parsed !== undefined) yield { data: parsed, name: '', isWhole: true }
+  }
+
+  /** One JSON text a line. The first call reads everything that has arrived so far. */
+  function * jsonLinesIn (text: string | undefined): Generator<Event> {
+    for (const line of linesIn(whole === '' ? text : whole)) if (line.trim() !== '') yield { data: line, name: '', isWhole: false }
+    whole = ''
+  }
+
+  /** Decides between one JSON text and one a line, which is possible once the second line has begun. */
+  function kindWith (text: string) {
+    whole += text
+    hasLine ||= text.includes('\n')
+    if (isKnown || !hasLine) return 'whole'
+    const end = whole.indexOf('\n')
+    isKnown = whole.slice(end).trim() !== ''
+    return isKnown && parsedOr(whole.slice(0, end), false) !== undefined ? 'lines' : 'whole'
+  }
+
+  return {
+    head: () => head,
+
+    eventsIn (chunk?: Uint8Array): Iterable<Event> {
+      const text = chunk && decoder.decode(chunk, { stream: true })
+      if (head.length < HEAD_LENGTH) head += (text ?? '').slice(0, HEAD_LENGTH)
+      kind ??= kindOf(text ?? '')
+      if (kind === 'whole') kind = kindWith(text ?? '')
+      if (kind === 'lines') return jsonLinesIn(text)
+      return kind === 'whole' ? wholeIn(text) : eventsIn(text)
+    }
+  }
+}
+
+/** The form of an answer, by its first character. Undefined for white space, which some providers send to keep the connection alive. */
+function kindOf (text: string) {
+  const first = /\S/.exec(text)?.[0]
+  if (first === undefined) return undefined
+  return first === '{' || first === '[' ? 'whole' : 'events'
+}
+
+/** Parses a JSON text; undefined when it is incomplete. @throws BOT_NONSENSE when it has ended and is not JSON */
+function parsedOr (text: string, hasEnded: boolean): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    if (hasEnded) throw failure('BOT_NONSENSE', error)
+    return undefined
+  }
+}

@@ -1,0 +1,73 @@
+import type { BotRow, ReplyContext, Turn } from '../bots/bot.ts'
+import type { Db } from '../db/client.ts'
+import { LEFT_OUT } from '../failures.ts'
+import { cutUnread } from '../http/paging.ts'
+import type { MessageKey } from './store.ts'
+
+/** What a bot gets to write a reply: the turns before it, oldest first, and the context. */
+export interface Task {
+  bot: BotRow
+  turns: Turn[]
+  context: Pick<ReplyContext, 'conversation' | 'message' | 'user' | 'channel' | 'state'>
+  /** The SHA-256 of the API key, if a guest asks. */
+  apiKeyHash: string | null
+}
+
+/** How many messages a bot gets at most. Its token budget is reached long before. */
+const MAX_TURNS = 2_000
+
+/**
+ * How many bytes of text a bot gets at most, about a million tokens. This is more than a message and seven replies to it
+ * can have, so the message to answer is always among them. Without this limit, reading a conversation of 300 messages of
+ * 100,000 emoji would take longer than the statement timeout, and the conversation would never get a reply again.
+ */
+const MAX_TURN_BYTES = 4 * 1024 * 1024
+
+export type ReadTask = ReturnType<typeof createTaskReader>
+
+/** Makes a function that reads what a bot gets to write a reply, in one query. It gives undefined when the bot or the message was deleted. */
+export function createTaskReader (db: Db) {
+  return async function readTask ({ conversation, id }: MessageKey): Promise<Task | undefined> {
+    const { rows: [task] } = await db.$client.query<Task>({ name: 'task', text: TASK, values: [conversation, id, MAX_TURNS + 1] })
+    return task
+  }
+}
+
+/** The newest messages before a reply, of which `cutUnread` takes one less than $3. */
+const SAID_BEFORE = `
+  SELECT id, sender, user_id, chatbot_id, text, error, reply_to FROM messages
+  WHERE conversation_id = $1 AND id < $2 AND status NOT IN ('streaming', 'queued') AND (text <> '' OR error = 'MESSAGE_REFUSED')
+  ORDER BY id DESC LIMIT $3`
+
+/**
+ * The messages before a reply. A message that a content filter refused is left out, because every later request with it
+ * would be refused too; the message that this reply answers is never left out. Its own reply says that it was refused, or the
+ * message itself if that was found out later. `MESSAGE_REFUSED` is cleared when the reply is generated again.
+ */
+const TASK = `
+  WITH reply AS (
+    SELECT m.id, m.conversation_id, m.chatbot_id, m.reply_to FROM messages m WHERE m.conversation_id = $1 AND m.id = $2
+  ), told AS MATERIALIZED (
+    ${cutUnread({ rows: SAID_BEFORE, order: 'id DESC', bytes: 'octet_length(text)', most: '$3', limit: MAX_TURN_BYTES })}
+  )
+  SELECT json_build_object('id', bot.id, 'name', bot.name, 'engine', bot.engine, 'settings', bot.settings) AS bot,
+    (
+      SELECT coalesce(json_agg(json_build_object('sender', m.sender, 'name', coalesce(u.username, b.name), 'text', m.text) ORDER BY m.id), '[]')
+      FROM told m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id
+      WHERE m.text <> '' AND (m.id = reply.reply_to OR m.error IS DISTINCT FROM '${LEFT_OUT}' AND m.id <> ALL (ARRAY(
+        SELECT refused.reply_to FROM told refused WHERE refused.error = 'MESSAGE_REFUSED' AND refused.reply_to IS NOT NULL
+      )))
+    ) AS turns,
+    json_build_object(
+      'conversation', json_build_object('id', c.id, 'name', c.name),
+      'message', json_build_object('id', reply.reply_to, 'replyId', reply.id),
+      'user', CASE WHEN asker.id IS NOT NULL THEN json_build_object('id', asker.id, 'name', coalesce(asker.username, asker.name)) END,
+      'channel', c.origin,
+      'state', c.state -> bot.id::text
+    ) AS context,
+    asker.api_key_hash AS "apiKeyHash"
+  FROM reply
+  JOIN chatbots bot ON bot.id = reply.chatbot_id
+  JOIN conversations c ON c.id = reply.conversation_id
+  LEFT JOIN messages question ON question.conversation_id = reply.conversation_id AND question.id = reply.reply_to
+  LEFT JOIN users asker ON asker.id = question.user_id`
