@@ -70,7 +70,7 @@ export const ConfigSchema = Type.Object({
   PHONE_BOT: Type.String({ default: 'favorite-song', minLength: 1, description: 'The bot that answers phones at /chat' }),
   OPENAI_API_KEY: Type.Optional(Type.String({
     pattern: '^[!-~]+$',
-    'x-rule': ' must not contain spaces or line breaks',
+    'x-rule': ' must consist of ASCII letters, digits and punctuation, without spaces',
     'x-secret': true,
     description: 'The key to the language models, anything for a server that wants none. Unset: bots of the engine openai do not answer'
   })),
@@ -103,7 +103,7 @@ export const ConfigSchema = Type.Object({
   MAIL_FROM: Type.String({ default: 'Parley <no-reply@localhost>', pattern: '^[^\\r\\n]*@[^\\r\\n]+$', 'x-rule': ' must be a mail address, such as Parley <no-reply@example.com>', description: 'The sender of mail' }),
   META_VERIFY_TOKEN: Type.Optional(Type.String({ description: 'WhatsApp: what Meta\'s dashboard and we agree on, to verify the webhook\'s address' })),
   META_APP_SECRET: Type.Optional(Type.String({ description: 'WhatsApp: the app\'s secret, with which Meta signs webhooks. Unset: there is no webhook' })),
-  META_ACCESS_TOKEN: Type.Optional(Type.String({ pattern: '^[!-~]+$', 'x-rule': ' must not contain spaces or line breaks', 'x-secret': true, description: 'WhatsApp: the token that pays for sending' })),
+  META_ACCESS_TOKEN: Type.Optional(Type.String({ pattern: '^[!-~]+$', 'x-rule': ' must consist of ASCII letters, digits and punctuation, without spaces', 'x-secret': true, description: 'WhatsApp: the token that pays for sending' })),
   META_PHONE_NUMBER_ID: Type.Optional(Type.String({ pattern: '^\\w+$', 'x-rule': ' must be the id of a phone number: letters and digits only', description: 'WhatsApp: the id, not the number, of the phone number that sends' })),
   META_API_URL: Type.String({ default: 'https://graph.facebook.com/v25.0', pattern: '^https?://', format: 'url', 'x-rule': ' must be an address such as https://graph.facebook.com/v25.0', description: 'WhatsApp: where Meta\'s API is, with its version' }),
   WHATSAPP_BOT: Type.Optional(Type.String({ minLength: 1, description: 'The bot that answers on WhatsApp. Unset: the one that answers guests' })),

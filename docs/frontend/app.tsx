@@ -18,7 +18,7 @@ async function call (path: string, body?: object) {
   return result
 }
 
-export function App () {
+export default function App () {
   const [list, setList] = useState<Array<{ id: number, name: string }>>()
   const [open, setOpen] = useState<number>()
 
@@ -44,7 +44,7 @@ function Conversation ({ id }: { id: number }) {
   const socket = useRef<Socket>(null)
   const [messages, setMessages] = useState<Messages>({})
 
-  // A message comes again whenever it changes. The one with the higher rev is newer.
+  // The server sends a message again whenever it changes. The version with the higher rev is newer.
   function merge (changed: Message[]) {
     setMessages(known => {
       const merged = { ...known }
@@ -55,7 +55,8 @@ function Conversation ({ id }: { id: number }) {
     })
   }
 
-  // A delta is a piece of a growing reply. It says where it begins, so that applying it twice does no harm.
+  // A delta is the next piece of a reply that is being written. Its offset says where the piece belongs,
+  // so applying it twice does no harm.
   function grow ({ id, offset, text }: { id: number, offset: number, text: string }) {
     setMessages(known => {
       const reply = known[id]
@@ -67,8 +68,8 @@ function Conversation ({ id }: { id: number }) {
     let lastRev = 0
     const live = socket.current = io(API, { withCredentials: true })
 
-    // Catch up: runs at the first connection and after each lost one. Ask for what changed after the last
-    // rev, page by page. From then on the server sends changes as events.
+    // Catch up: this runs when the socket connects, and again each time it reconnects. Fetch everything that
+    // changed after the last rev, page by page. After that the server sends changes as events.
     live.on('connect', async () => {
       for (let more = true; more;) {
         const page = await live.emitWithAck('join_chat', { chat_session_id: id, after: lastRev })
@@ -85,8 +86,8 @@ function Conversation ({ id }: { id: number }) {
     return () => { live.disconnect() }
   }, [id])
 
-  // Retry: a connection can break after the server has stored the message and before it has answered.
-  // With the same client_id a message that is sent again is stored once.
+  // Retry: the connection can break after the server has stored the message, but before its answer arrives.
+  // A message that is sent again with the same client_id is stored only once.
   async function send (form: FormData) {
     const message = { chat_session_id: id, text: form.get('text'), client_id: crypto.randomUUID() }
     for (let attempt = 1; ; attempt++) {

@@ -259,7 +259,7 @@ t.test('the front end of docs/frontend.md', { skip: noBrowser }, async t => {
   const root = t.testdir({
     'index.html': '<div id="root"></div><script type="module" src="/main.tsx"></script>',
     'main.tsx': `import { createRoot } from 'react-dom/client'
-      import { App } from '${path.resolve('docs/frontend/app.tsx')}'
+      import App from '${path.resolve('docs/frontend/app.tsx')}'
       createRoot(document.getElementById('root')).render(<App />)`
   })
   const { origin, person, as, bots, slowChat } = await fromAnotherOrigin(t, api => ({

@@ -39,16 +39,36 @@ export async function openBrowser (t: Test) {
   }
 }
 
-/** What is hard or impossible to use for whoever sees, hears or moves otherwise than most: serious and critical ones. */
+/** What axe finds, of any severity: barriers for people who see, hear or move differently. */
 export async function barriers (page: Page) {
   const { violations } = await page.evaluate(() => (globalThis as unknown as { axe: typeof axe }).axe.run())
-  return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`)
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`)
 }
 
 /** Whether this is what the keyboard writes to. */
 export async function hasFocus (locator: Locator) {
   return await locator.and(locator.page().locator(':focus')).count() === 1
+}
+
+const LOST_FOCUS = `(() => {
+  const focused = document.activeElement
+  if (focused === null || focused === document.body) return 'the body has the focus'
+  const name = focused.outerHTML.slice(0, 120)
+  const shown = focused.closest('.composer-row') ?? (focused.closest('.chip') === null ? focused : focused.nextElementSibling)
+  const { x, y, width, height } = shown.getBoundingClientRect()
+  if (width === 0 || y < 0 || y + Math.min(height, 20) > innerHeight || x < 0 || x > innerWidth) return 'out of view: ' + name
+  const onTop = document.elementFromPoint(x + width / 2, y + Math.min(height / 2, 10))
+  if (onTop === null || !(shown.contains(onTop) || onTop.contains(shown))) return 'covered: ' + name
+  const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(shown)
+  if ((outlineStyle === 'none' || outlineWidth === '0px') && boxShadow === 'none') return 'without an outline: ' + name
+})()`
+
+/**
+ * Why a keyboard user would not see where they are; undefined if they do. The focused element has to be in the window, not
+ * covered, and to have an outline, as have the composer and the chips, which show it around or beside the element.
+ */
+export async function lostFocus (page: Page) {
+  return await page.evaluate(LOST_FOCUS) as string | undefined
 }
 
 /** Whether one would have to scroll sideways. */

@@ -1,22 +1,17 @@
 import t, { type Test } from 'tap'
 import { execFile } from 'node:child_process'
-import { existsSync, globSync, readFileSync } from 'node:fs'
+import { existsSync, globSync } from 'node:fs'
 import { cp, mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { ConfigSchema } from '../../src/config.ts'
 import { createGuidedBot, type Script } from '../../src/bots/guided/flow.ts'
+import { blocksOf as blocks, PAGES, textOf as text } from '../support/docs.ts'
 import { freshDatabase } from '../support/helper.ts'
 import { openPlace, urlOf } from '../support/process.ts'
 
-// What the documentation says is done as it stands there.
-
-const PAGES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...globSync('docs/**/*.md')]
-const text = (page: string) => readFileSync(page, 'utf8')
-
-/** The code blocks of a language on a page. */
-const blocks = (page: string, language: string) => [...text(page).matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map(([, code]) => code!)
+// What the documentation says holds. The commands that it gives are in commands.test.ts.
 
 t.test('links lead somewhere', async t => {
   for (const page of PAGES) {

@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'react'
+import { useEffect, useState, useSyncExternalStore } from 'react'
 import type { Profile } from './api/shapes.ts'
 import { openSocket, type LiveSocket } from './api/live.ts'
 import { forgetUser, queries } from './api/queries.ts'
@@ -18,9 +18,13 @@ export default function Home ({ me, route }: { me: Profile, route: Route }) {
   const { socket, isOffline } = useSocket()
   useEffect(() => forgetDrafts(me.id), [me.id])
   const isAtList = ['home', 'forgot', 'invite'].includes(route.at)
+  const isListAlone = !useIsWide() && isAtList
   return (
     <div className={isAtList ? 'home at-list' : 'home'}>
-      <ConversationList me={me} selected={route.at === 'conversation' ? route.id : undefined} />
+      <div className='list-frame' role={isListAlone ? 'main' : undefined}>
+        {isListAlone && <h1 className='visually-hidden'>{words.chat.conversations}</h1>}
+        <ConversationList me={me} selected={route.at === 'conversation' ? route.id : undefined} />
+      </div>
       <div className='open'>
         <div role='status'>{isOffline && <p className='offline'>{words.offline}</p>}</div>
         {socket !== undefined && (
@@ -31,6 +35,16 @@ export default function Home ({ me, route }: { me: Profile, route: Route }) {
       </div>
     </div>
   )
+}
+
+/** Whether the list and what is open fit beside each other. The style sheet has the same width. */
+const WIDE = window.matchMedia('(min-width: 52rem)')
+
+function useIsWide () {
+  return useSyncExternalStore(changed => {
+    WIDE.addEventListener('change', changed)
+    return () => WIDE.removeEventListener('change', changed)
+  }, () => WIDE.matches)
 }
 
 function useSocket () {

@@ -52,7 +52,7 @@ export function createGuidedBot (script: Script): InstantBot {
 const beginningOf = ({ start }: Script): FlowState => ({ at: start, answers: {} })
 
 function fits ({ says, atMost = Infinity }: Rule, input: string) {
-  return (says === undefined || says === input.toLowerCase()) && lengthOf(input) <= atMost
+  return (says === undefined || says.toLowerCase() === input.toLowerCase()) && lengthOf(input) <= atMost
 }
 
 /** In one pass, so that an answer that looks like a placeholder stays what it is. */

@@ -26,10 +26,13 @@ t.test('the script as data: every state, word for word', async t => {
 
 t.test('another script is another piece of data', async t => {
   const script: Script = {
-    start: 'ASK', end: 'DONE', states: { ASK: [{ keep: 'city', reply: 'To {city}!', next: 'DONE' }], DONE: [{ reply: 'Bye, {city}.' }] }
+    start: 'ASK',
+    end: 'DONE',
+    states: { ASK: [{ keep: 'city', reply: 'To {city}!', next: 'DONE' }], DONE: [{ says: 'Again', reply: 'Where to?', next: 'ASK' }, { reply: 'Bye, {city}.' }] }
   }
   const bot = createGuidedBot(script)
   const asked = bot({ text: 'Rome', state: undefined })
   t.match(asked, { text: 'To Rome!', isFinished: true })
   t.match(bot({ text: 'and?', state: asked.state }), { text: 'Bye, Rome.' })
+  for (const text of ['again', 'AGAIN', 'Again']) t.match(bot({ text, state: asked.state }), { text: 'Where to?' }, 'in any case')
 })

@@ -16,7 +16,7 @@ export function AccountPage ({ me }: { me: Profile }) {
     <main className='chat account'>
       <header className='chat-head'>
         <a className='icon-button back' href={pathTo.home} aria-label={words.back} title={words.back}><Icon name='back' /></a>
-        <h1>{words.account.title}</h1>
+        <h1 tabIndex={-1} data-focus-fallback>{words.account.title}</h1>
       </header>
       <div className='account-body'>
         <ProfileForm me={me} />

@@ -11,7 +11,7 @@ export function Welcome ({ invitation }: { invitation: string | undefined }) {
     <main className='welcome'>
       <header className='hero'>
         <p className='brand'><span className='brand-mark' aria-hidden='true' />{words.name}</p>
-        <h1>{words.start.title}</h1>
+        <h1 tabIndex={-1} data-focus-fallback>{words.start.title}</h1>
         <p>{words.start.subtitle}</p>
       </header>
       {wasSignedOut && <p className='notice' role='status'>{words.signedOut}</p>}

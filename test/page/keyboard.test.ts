@@ -1,0 +1,162 @@
+import t from 'tap'
+import type { Locator } from 'playwright-core'
+import { barriers, hasFocus, isTooWide, lostFocus, noBrowser, openBrowser, serveToBrowsers } from '../support/browser.ts'
+
+// The whole page by keyboard alone. At each step axe finds nothing, nobody scrolls sideways, and one sees where the focus is.
+
+t.setTimeout(900_000)
+
+const ASIDE = [
+  { where: '1280 px', viewport: { width: 1280, height: 800 }, colorScheme: 'light' },
+  { where: '390 px', viewport: { width: 390, height: 800 }, colorScheme: 'light' },
+  { where: 'the dark', viewport: { width: 1280, height: 800 }, colorScheme: 'dark' }
+] as const
+
+t.test('by keyboard, from signing up to signing out', { skip: noBrowser }, async t => {
+  const { url, bots, as, clientOf, slowChat } = await serveToBrowsers(t)
+  bots.takeOver()
+  await as('bob')
+  await slowChat(await as('carol')) // now there is the bot Slow
+  const { person } = await openBrowser(t)
+  let calls = 0
+  for (const [at, { where, ...options }] of ASIDE.entries()) {
+    const { page } = await person({ ...options, reducedMotion: 'reduce' })
+    const username = `ann-${at}`
+    const press = async (...keys: string[]) => { for (const key of keys) await page.keyboard.press(key) }
+    const type = async (text: string) => { await page.keyboard.type(text) }
+    const button = (name: string) => page.getByRole('button', { name, exact: true })
+    const composer = page.getByRole('textbox', { name: 'Message', exact: true })
+
+    /** Waits for a state, and checks what holds in every one. */
+    const settled = async (step: string, state: Locator) => {
+      await state.first().waitFor()
+      const says = `${step}, ${where}`
+      let lost = await lostFocus(page)
+      for (let tries = 0; tries < 60 && lost !== undefined; tries++) {
+        await page.waitForTimeout(50)
+        lost = await lostFocus(page)
+      }
+      t.equal(lost, undefined, `${says}: the focus is seen`)
+      t.same(await barriers(page), [], `${says}: axe finds nothing`)
+      t.equal(await isTooWide(page), false, `${says}: nobody scrolls sideways`)
+    }
+    /** Goes on by Tab until this has the focus, and sees it at each stop. */
+    const tabTo = async (target: Locator) => {
+      await target.first().waitFor()
+      for (let presses = 0; presses < 60; presses++) {
+        if (await hasFocus(target.first())) return
+        await press('Tab')
+        const lost = await lostFocus(page)
+        if (lost !== undefined && lost !== 'the body has the focus') t.fail(`${where}: ${lost}`) // the body is where Tab leaves the page and comes back
+      }
+      t.fail(`${where}: ${target} cannot be reached by Tab`)
+    }
+    const enter = async (target: Locator) => {
+      await tabTo(target)
+      await press('Enter')
+    }
+    /** The focus is here, without a further key. */
+    const focusIs = async (what: string, target: Locator) => {
+      for (let tries = 0; tries < 100 && !await hasFocus(target); tries++) await page.waitForTimeout(50)
+      t.ok(await hasFocus(target), `${where}: the focus is ${what}, not at ${await page.evaluate('document.activeElement.outerHTML.slice(0, 120)') as string}`)
+      t.equal(await lostFocus(page), undefined, `${where}: and is seen there`)
+    }
+    const newLink = page.getByRole('link', { name: 'New conversation' })
+    const isNarrow = options.viewport.width < 700
+
+    await page.goto(url)
+    await enter(button('Sign up').first())
+    await tabTo(page.getByLabel('Username'))
+    await settled('signing up', page.getByLabel('New password'))
+    await type(username)
+    await press('Tab')
+    await type('correct horse')
+    await press('Enter')
+    await page.getByText('No conversations yet').waitFor()
+    await focusIs('where one goes on', isNarrow ? newLink : composer)
+    await settled('the empty list', page.getByText('No conversations yet'))
+
+    await enter(newLink)
+    await tabTo(page.getByRole('radio', { name: 'Default' }))
+    for (let tries = 0; tries < 10 && !await page.getByRole('radio', { name: 'Slow' }).isChecked(); tries++) await press('ArrowDown')
+    await tabTo(composer)
+    await settled('a new conversation', composer)
+    await type('Tell me')
+    await press('Enter')
+    const first = await bots.call(++calls)
+    first.say('Once upon ')
+    await focusIs('in the composer', composer)
+    await settled('a reply that grows', page.locator('.bot').getByText('Once upon'))
+    await enter(button('Stop'))
+    await page.locator('.bot').getByText('Stopped.').waitFor()
+    await focusIs('in the composer after Stop', composer)
+
+    await press('Shift+Tab') // from the end of the page back to the list of messages
+    for (let presses = 0; presses < 20 && !await hasFocus(button('Edit')); presses++) await press('Shift+Tab')
+    await focusIs('at Edit', button('Edit'))
+    await press('Enter')
+    await focusIs('in the edited message', page.getByLabel('Edit message'))
+    await settled('an edit', page.getByLabel('Edit message'))
+    await press('ControlOrMeta+A')
+    await type('Tell me more')
+    await press('Enter')
+    const second = await bots.call(++calls)
+    second.say('There was a `server`.')
+    second.end()
+    await focusIs('at Edit after an edit', button('Edit'))
+    await settled('a conversation', button('Regenerate'))
+
+    await enter(page.locator('.bot').getByRole('button', { name: 'Delete' }))
+    await focusIs('at Cancel', button('Cancel'))
+    await settled('the question before deleting', page.getByRole('alertdialog'))
+    await press('Escape')
+    await focusIs('back at Delete', page.locator('.bot').getByRole('button', { name: 'Delete' }))
+    await press('Enter')
+    await enter(page.getByRole('alertdialog').getByRole('button', { name: 'Delete' }))
+    await page.locator('.bot').waitFor({ state: 'hidden' })
+    await focusIs('in the composer after deleting', composer)
+
+    await enter(button('Conversation details'))
+    await settled('the details', page.getByRole('dialog').getByText('Slow'))
+    await tabTo(page.getByLabel('Add a person'))
+    await type('bob')
+    await press('Enter')
+    await button('Remove bob').waitFor()
+    await focusIs('in the field of the person', page.getByLabel('Add a person'))
+    await tabTo(page.getByLabel('Add a bot'))
+    await press('f') // a list is chosen from by the first letter, too
+    await enter(page.getByRole('dialog').getByRole('button', { name: 'Add' }).last())
+    await button('Remove Favorite song').waitFor()
+    await settled('the details of a group', button('Remove Favorite song'))
+    await tabTo(button('Remove Favorite song'))
+    await press('Enter')
+    await button('Remove Favorite song').waitFor({ state: 'hidden' })
+    await focusIs('at the heading of the bots', page.getByRole('heading', { name: 'Bots' }))
+    await press('Escape')
+    await focusIs('back at the details', button('Conversation details'))
+
+    const [cookie] = await page.context().cookies()
+    const other = (await clientOf({ cookie: `${cookie!.name}=${cookie!.value}` }).post('/api/conversations', { name: 'Other' })).json()
+    t.ok(other.id)
+    if (isNarrow) await enter(page.getByRole('link', { name: 'Back' }))
+    else await page.reload()
+    await enter(page.getByRole('link', { name: /^Other/ }))
+    await page.getByRole('heading', { level: 1, name: 'Other' }).waitFor()
+    await focusIs('in the composer of the other conversation', composer)
+    await settled('the other conversation', composer)
+
+    if (isNarrow) await enter(page.getByRole('link', { name: 'Back' }))
+    await enter(page.getByRole('link', { name: /Account/ }))
+    await settled('the settings', page.getByText('This device'))
+    await tabTo(page.getByLabel('Name', { exact: true }))
+    await type('Ann')
+    await press('Enter')
+    await page.getByText('Saved.').waitFor()
+    await focusIs('in the field that was saved', page.getByLabel('Name', { exact: true }))
+    if (isNarrow) await enter(page.getByRole('link', { name: 'Back' }))
+    await enter(button('Sign out'))
+    await page.getByRole('heading', { name: 'Say hello.' }).waitFor()
+    await settled('the first screen', page.getByLabel('Phone number'))
+    await page.context().close()
+  }
+})
