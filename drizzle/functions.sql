@@ -515,7 +515,8 @@ END $$;
 -- ------------------------------------------------------------
 
 -- hand_over: gives the conversations that somebody owns, or one of them, to the member who joined first of the others.
--- A conversation without other members stays as it is.
+-- A conversation without other members stays as it is. The former owner's client id for it is forgotten: the new owner
+-- may have given the same one to another conversation.
 --
 -- Locks: no further row. The caller must have locked the conversations.
 -- Returns: the ids of the conversations that have a new owner.
@@ -523,7 +524,7 @@ END $$;
 -- Called by: `removeLocked` and `createMemberStore`.
 CREATE OR REPLACE FUNCTION hand_over (in_owner bigint, in_conversation bigint DEFAULT NULL) RETURNS SETOF bigint
 LANGUAGE sql AS $$
-  UPDATE conversations SET owner_id = heir.user_id
+  UPDATE conversations SET owner_id = heir.user_id, client_id = NULL
   FROM (
     SELECT DISTINCT ON (m.conversation_id) m.conversation_id, m.user_id
     FROM conversations c JOIN conversation_users m ON m.conversation_id = c.id

@@ -86,6 +86,8 @@ export function createExportStore (db: Db) {
           created_at: conversations.createdAt,
           joined_at: conversationUsers.joinedAt,
           last_updated: conversations.lastUpdated,
+          client_id: sql<string | null>`CASE WHEN ${conversations.ownerId} = ${userId} THEN ${conversations.clientId} END`,
+          metadata: conversations.metadata,
           remembered_by_bots: sql<unknown>`CASE WHEN NOT ${isShared} THEN ${conversations.state} END`
         }).from(conversations)
           .leftJoin(conversationUsers, and(eq(conversationUsers.conversationId, conversations.id), eq(conversationUsers.userId, userId)))

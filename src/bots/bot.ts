@@ -51,7 +51,8 @@ export interface Estimate {
 
 /** Where a bot is asked, by whom, and to which message it replies. */
 export interface ReplyContext {
-  conversation: { id: number, name: string }
+  /** `metadata`: the object that clients keep with the conversation; empty where they keep none. */
+  conversation: { id: number, name: string, metadata: Record<string, unknown> }
   /** The message to answer and the reply, by their ids in the conversation. */
   message: { id: number, replyId: number }
   /** Who wrote the message to answer; null when the account was deleted. */

@@ -21,14 +21,16 @@ export const conversationRoutes: FastifyPluginAsyncTypebox<{ conversations: Conv
       return sendPage(reply, page)
     })
 
-    app.post('/', Create, async ({ user, body }, reply) =>
-      reply.code(201).send(await conversations.create(user, body)))
+    app.post('/', Create, async ({ user, body }, reply) => {
+      const { isNew, ...conversation } = await conversations.create(user, body)
+      return reply.code(isNew ? 201 : 200).send(conversation)
+    })
 
     app.get('/:id', Get, async ({ user, params, query }, reply) =>
       sendJson(reply, await conversations.get(user.id, params.id, query.messages)))
 
     app.put('/:id', Rename, async ({ user, params, body }) =>
-      conversations.change(user.id, params.id, { name: body.name }))
+      conversations.change(user.id, params.id, body))
 
     app.patch('/:id', Change, async ({ user, params, body }) =>
       conversations.change(user.id, params.id, body))
@@ -56,8 +58,9 @@ const Create = {
     ...common,
     operationId: 'createConversation',
     summary: 'Begins a conversation',
+    description: '`client_id` is your own id for it. Where you have a conversation with this id already, nothing is stored, and the answer is that conversation, with status 200.',
     body: NewConversationSchema,
-    response: answers({ 201: ConversationTitleSchema }, [UNAUTHORIZED, BOT_NOT_FOUND, BOT_NOT_READY])
+    response: answers({ 200: ConversationTitleSchema, 201: ConversationTitleSchema }, [UNAUTHORIZED, BOT_NOT_FOUND, BOT_NOT_READY])
   }
 }
 
@@ -77,6 +80,7 @@ const Rename = {
     ...common,
     operationId: 'renameConversation',
     summary: 'Renames a conversation',
+    description: '`metadata` replaces the object that was there; left out, that stays.',
     params: ConversationParams,
     body: ConversationNameSchema,
     response: answers({ 200: ConversationTitleSchema }, [UNAUTHORIZED, CONVERSATION_NOT_FOUND])
@@ -87,7 +91,7 @@ const Change = {
   schema: {
     ...common,
     operationId: 'updateConversation',
-    summary: 'Renames a conversation, or says what becomes of a message that comes while a bot still answers',
+    summary: 'Renames a conversation, says what becomes of a message that comes while a bot still answers, or replaces its metadata',
     description: '`when_busy`: `queue`, it is answered after; `interrupt`, the reply is stopped and both are answered; `reject`, it is refused.',
     params: ConversationParams,
     body: ConversationChangesSchema,

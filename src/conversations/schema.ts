@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox'
-import { ClientId, Id, PageQuery, Rev, Text, Timestamp } from '../http/schema.ts'
+import { ClientId, Id, Metadata, PageQuery, Rev, Text, Timestamp } from '../http/schema.ts'
 import { MessagesSchema } from '../log/message.ts'
 import { MAX_LONG_MESSAGE_LENGTH } from '../text/text.ts'
 
@@ -9,10 +9,15 @@ export const UserText = Text(MAX_LONG_MESSAGE_LENGTH)
 export const NewMessageSchema = Type.Object({ text: UserText, client_id: Type.Optional(ClientId) }, { title: 'NewMessage' })
 export const EditedMessageSchema = Type.Object({ text: UserText }, { title: 'EditedMessage' })
 
-export const ConversationNameSchema = Type.Object({ name: Text(200) }, { title: 'ConversationName' })
+/** What clients add to a conversation. Answers leave out what nobody has set, and show the `client_id` to the owner only. */
+const own = { client_id: Type.Optional(Type.String()), metadata: Type.Optional(Metadata) }
+
+export const ConversationNameSchema = Type.Object({ name: Text(200), metadata: Type.Optional(Metadata) }, { title: 'ConversationName' })
 export const NewConversationSchema = Type.Object({
   name: Text(200),
-  bots: Type.Optional(Type.Array(Type.String({ maxLength: 64 }), { maxItems: 8, uniqueItems: true, description: 'Names of the bots that take part; left out: the default one' }))
+  bots: Type.Optional(Type.Array(Type.String({ maxLength: 64 }), { maxItems: 8, uniqueItems: true, description: 'Names of the bots that take part; left out: the default one' })),
+  client_id: Type.Optional(ClientId),
+  metadata: Type.Optional(Metadata)
 }, { title: 'NewConversation' })
 /** Only sockets name other members when they begin a conversation. */
 export type NewConversation = Static<typeof NewConversationSchema> & { users?: string[] }
@@ -20,18 +25,19 @@ export type NewConversation = Static<typeof NewConversationSchema> & { users?: s
 /** What a message does that comes while a bot still answers: waits, stops the reply so that both are answered, or is refused. */
 const WhenBusy = Type.Enum(['queue', 'interrupt', 'reject'])
 
-export const ConversationChangesSchema = Type.Object({ name: Type.Optional(Text(200)), when_busy: Type.Optional(WhenBusy) }, { title: 'ConversationChanges' })
+export const ConversationChangesSchema = Type.Object({ name: Type.Optional(Text(200)), when_busy: Type.Optional(WhenBusy), metadata: Type.Optional(Metadata) }, { title: 'ConversationChanges' })
 export type ConversationChanges = Static<typeof ConversationChangesSchema>
 
-export const ConversationSettingsSchema = Type.Object({ id: Id, name: Type.String(), when_busy: WhenBusy }, { title: 'ConversationSettings' })
+export const ConversationSettingsSchema = Type.Object({ id: Id, name: Type.String(), when_busy: WhenBusy, ...own }, { title: 'ConversationSettings' })
 
-export const ConversationTitleSchema = Type.Object({ id: Id, name: Type.String() }, { title: 'ConversationTitle' })
+export const ConversationTitleSchema = Type.Object({ id: Id, name: Type.String(), ...own }, { title: 'ConversationTitle' })
 
 export const ConversationSchema = Type.Object({
   id: Id,
   name: Type.String(),
   is_finished: Type.Boolean(),
   last_updated: Timestamp,
+  ...own,
   messages: MessagesSchema
 }, { title: 'Conversation' })
 

@@ -15,7 +15,12 @@ export type ConversationStore = ReturnType<typeof createConversationStore>
 
 /** Conversations and who is in them; `defaultBot` where nobody says which bots. To a stranger a conversation is not there. */
 export function createConversationStore (db: Db, defaultBot: string, titleOf: TitleOf) {
-  const title = { id: conversations.id, name: conversations.name }
+  const titleFor = (userId: number) => ({
+    id: conversations.id,
+    name: conversations.name,
+    client_id: sql<string | null>`CASE WHEN ${conversations.ownerId} = ${userId} THEN ${conversations.clientId} END`,
+    metadata: conversations.metadata
+  })
 
   return {
     /** A page of the user's conversations as JSON, last used first, each with its newest messages. It has at most `PAGE_BYTES`. */
@@ -31,23 +36,29 @@ export function createConversationStore (db: Db, defaultBot: string, titleOf: Ti
     },
 
     /**
-     * Begins a conversation of this user's. A guest's has no other members.
+     * Begins a conversation of this user's; `isNew` is false for one that the user has begun before with this `client_id`,
+     * which stays as it is. A guest's has no other members.
      * @throws NOT_FOR_GUESTS, BOT_NOT_FOUND, BOT_NOT_READY, USER_NOT_FOUND, CONVERSATION_FULL
      */
-    async create ({ id: userId, isGuest }: Pick<SessionUser, 'id' | 'isGuest'>, { name, bots = [defaultBot], users: usernames = [] }: NewConversation) {
+    async create ({ id: userId, isGuest }: Pick<SessionUser, 'id' | 'isGuest'>, { name, bots = [defaultBot], users: usernames = [], client_id: clientId, metadata }: NewConversation) {
       if (isGuest && usernames.length > 0) throw new NOT_FOR_GUESTS()
       if (usernames.length >= MAX_USERS || bots.length > MAX_BOTS) throw new CONVERSATION_FULL()
       return await db.transaction(async tx => {
+        // First of all, since another request that begins the same conversation is waited for here.
+        const [row] = await tx.insert(conversations).values({ name, ownerId: userId, clientId, metadata }).onConflictDoNothing().returning(titleFor(userId))
+        if (row === undefined) {
+          const [known] = await tx.select(titleFor(userId)).from(conversations).where(and(eq(conversations.ownerId, userId), eq(conversations.clientId, clientId!)))
+          return { ...shown(orNotFound(known)), isNew: false }
+        }
         const others = await findNamed(tx, usernames)
         const found = await tx.select(botRow).from(chatbots).where(inArray(chatbots.name, bots))
         if (found.length < bots.length) throw new BOT_NOT_FOUND()
         if (found.some(row => !titleOf(row).is_ready)) throw new BOT_NOT_READY()
-        const [row] = await tx.insert(conversations).values({ name, ownerId: userId }).returning(title)
-        const conversationId = row!.id
+        const conversationId = row.id
         const members = new Set([userId, ...others])
         await tx.insert(conversationUsers).values([...members].map(userId => ({ conversationId, userId })))
         if (found.length > 0) await tx.insert(conversationBots).values(found.map(({ id: chatbotId }) => ({ conversationId, chatbotId })))
-        return row!
+        return { ...shown(row), isNew: true }
       })
     },
 
@@ -56,7 +67,7 @@ export function createConversationStore (db: Db, defaultBot: string, titleOf: Ti
       const [bot] = await tx.select({ id: chatbots.id, settings: chatbots.settings }).from(chatbots).where(eq(chatbots.name, botName))
       if (bot === undefined) throw new BOT_NOT_FOUND()
       const greeting = String(bot.settings['greeting'] ?? 'Hello!')
-      const [row] = await tx.insert(conversations).values({ name: 'Chat', ownerId: userId, origin: 'api', lastRev: 1 }).returning(title)
+      const [row] = await tx.insert(conversations).values({ name: 'Chat', ownerId: userId, origin: 'api', lastRev: 1 }).returning({ id: conversations.id })
       const conversationId = row!.id
       await tx.insert(conversationUsers).values({ conversationId, userId })
       await tx.insert(conversationBots).values({ conversationId, chatbotId: bot.id })
@@ -72,13 +83,13 @@ export function createConversationStore (db: Db, defaultBot: string, titleOf: Ti
     },
 
     /** @throws CONVERSATION_NOT_FOUND */
-    async change (userId: number, id: number, { name, when_busy }: ConversationChanges) {
+    async change (userId: number, id: number, { name, when_busy, metadata }: ConversationChanges) {
       return await db.transaction(async tx => {
         await lockAsMember(tx, userId, id)
         const [row] = await tx.update(conversations)
-          .set({ name, whenBusy: when_busy, origin: sql`${conversations.origin}` }) // so that the SET is never empty
-          .where(eq(conversations.id, id)).returning({ ...title, when_busy: conversations.whenBusy })
-        return row!
+          .set({ name, whenBusy: when_busy, metadata, origin: sql`${conversations.origin}` }) // so that the SET is never empty
+          .where(eq(conversations.id, id)).returning({ ...titleFor(userId), when_busy: conversations.whenBusy })
+        return shown(row!)
       })
     },
 
@@ -124,16 +135,18 @@ const NEWEST_THAT_FIT = `(
   ) fit
 )`
 
-/** A conversation `c`, with the `bytes` of its messages, as JSON for the client. */
+/** A conversation `c`, with the `bytes` of its messages, as JSON for the user $1. */
 const CONVERSATION_JSON = `(
-  '{"id":' || c.id || ',"name":' || to_json(c.name) || ',"is_finished":' || c.is_finished || ',"last_updated":"' || ${jsonTime('c.last_updated')} || '","messages":[' ||
+  '{"id":' || c.id || ',"name":' || to_json(c.name) || ',"is_finished":' || c.is_finished || ',"last_updated":"' || ${jsonTime('c.last_updated')} || '"' ||
+  CASE WHEN c.client_id IS NOT NULL AND c.owner_id = $1 THEN ',"client_id":' || to_json(c.client_id) ELSE '' END ||
+  CASE WHEN c.metadata IS NOT NULL THEN ',"metadata":' || c.metadata ELSE '' END || ',"messages":[' ||
   coalesce(CASE WHEN c.bytes < ${SMALL} THEN ${ALL_NEWEST} ELSE ${NEWEST_THAT_FIT} END, '') || ']}'
 ) AS json`
 
 /** Uses the index from the cursor's minute on and sorts within the minute. Reads messages only for conversations on the page. */
 const MEASURED = `
   SELECT c.*, ${NEWEST_BYTES} AS bytes FROM (
-    SELECT c.id, c.name, c.is_finished, c.last_updated
+    SELECT c.id, c.name, c.is_finished, c.last_updated, c.owner_id, c.client_id, c.metadata
     FROM conversation_users cu JOIN conversations c ON c.id = cu.conversation_id
     WHERE cu.user_id = $1 AND cu.used_in <= date_bin('1 minute', $3::timestamptz, 'epoch') AND (c.last_updated, c.id) < ($3::timestamptz, $4)
     ORDER BY cu.used_in DESC, c.last_updated DESC, c.id DESC
@@ -153,6 +166,11 @@ const ONE = `
     FROM conversation_users cu JOIN conversations c ON c.id = cu.conversation_id
     WHERE cu.user_id = $1 AND c.id = $3
   ) c`
+
+/** Leaves out what nobody has set. */
+function shown<T extends { client_id: string | null, metadata: Record<string, unknown> | null }> ({ client_id, metadata, ...row }: T) {
+  return { ...row, ...client_id !== null && { client_id }, ...metadata !== null && { metadata } }
+}
 
 function orNotFound<T> (row: T | undefined): T {
   if (row === undefined) throw new CONVERSATION_NOT_FOUND()

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm'
 import {
-  bigint, boolean, check, customType, foreignKey, index, integer, jsonb, pgEnum, pgTable, pgView, primaryKey, smallint,
+  bigint, boolean, check, customType, foreignKey, index, integer, json, jsonb, pgEnum, pgTable, pgView, primaryKey, smallint,
   text, timestamp, unique, uniqueIndex, type AnyPgColumn
 } from 'drizzle-orm/pg-core'
 
@@ -99,7 +99,9 @@ export const chatbots = pgTable('chatbots', {
 
 /**
  * `state` holds each guided bot's place in its script, by the bot's id. `lastRev` counts the changes of the log.
- * An identity that proves only itself (a phone, a WhatsApp contact) has one unfinished conversation at a time.
+ * An identity that proves only itself (a phone, a WhatsApp contact) has one unfinished conversation at a time. `clientId` is
+ * the owner's own id for the conversation, which a new owner does not inherit. `metadata` is kept as it came, as `json`:
+ * `jsonb` would write `1e300` back as 301 digits.
  */
 export const conversations = pgTable('conversations', {
   id: id(),
@@ -110,10 +112,13 @@ export const conversations = pgTable('conversations', {
   isFinished: boolean().notNull().default(false),
   lastRev: bigint({ mode: 'number' }).notNull().default(0),
   whenBusy: whenBusy().notNull().default('queue'),
+  clientId: text(),
+  metadata: json().$type<Record<string, unknown>>(),
   createdAt: createdAt(),
   lastUpdated: time().notNull().defaultNow()
 }, table => [
   index('conversations_owner').on(table.ownerId, table.id),
+  uniqueIndex('conversations_client_id').on(table.ownerId, table.clientId).where(sql`${table.clientId} IS NOT NULL`),
   uniqueIndex('conversations_one_unfinished').on(table.ownerId)
     .where(sql`is_contact_origin(${table.origin}) AND NOT ${table.isFinished}`)
 ])

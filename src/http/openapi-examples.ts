@@ -27,6 +27,7 @@ const VALUES: Json = {
   model: 'gpt-4.1-mini',
   text: 'Hello!',
   content: 'Hello!',
+  metadata: { topic: 'tea' },
   client_id: 'b3f1c9d2-7a54-4c0e-9a61-2f6f0d1c8e77',
   user_phone: '1111111111',
   user_message: 'hello',

@@ -22,12 +22,17 @@ export const Nullable = <T extends TSchema & { type: string }>(schema: T) =>
 /** A text that is trimmed before it is measured, in code points. */
 export const Text = (maxLength: number, minLength = 1) => Type.String({ minLength, maxLength, 'x-trimmed': true })
 
-/** The client's own id for a message, so that a message that is sent twice is stored once. */
+/** The client's own id for what it stores (a message, a conversation), so that what is sent twice is stored once. */
 export const ClientId = Type.String({
   minLength: 1, maxLength: 255, pattern: /^[\x20-\x7e]*$/.source, 'x-rule': 'may contain only printable ASCII characters'
 })
 
 export const ClientIdHeader = Type.Object({ 'idempotency-key': Type.Optional(ClientId) })
+
+/** A JSON object of the client's own. The server keeps it, gives it back and never looks into it. */
+export const Metadata = Type.Unsafe<Record<string, unknown>>({
+  type: 'object', additionalProperties: true, 'x-max-bytes': 4096, 'x-rule': 'may have at most 4 KiB as JSON, and 100 levels'
+})
 
 export const PageQuery = Type.Object({
   limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),

@@ -1,4 +1,4 @@
-import { Ajv, type AnySchemaObject, type ValidateFunction } from 'ajv'
+import { Ajv, type AnySchemaObject, type FuncKeywordDefinition, type ValidateFunction } from 'ajv'
 import type { FastifyError } from 'fastify'
 import { faultsIn, invalidRequest } from './faults.ts'
 import { createNarrow } from './narrow.ts'
@@ -9,15 +9,31 @@ export type Checked = { value: unknown } | { error: FastifyError }
 
 const KEYWORDS = { keywords: ['x-trimmed', 'x-rule'], formats: { 'date-time': true as const, date: isDay }, allowUnionTypes: true, ownProperties: true }
 
+/** Postgres parses JSON recursively and refuses what is nested too deeply, and so does `JSON.stringify`. */
+const MAX_LEVELS = 100
+
+/** `x-max-bytes`: how many bytes a value may take as JSON. */
+const MAX_BYTES: FuncKeywordDefinition = { keyword: 'x-max-bytes', schemaType: 'number', validate: isWithin }
+
+/** Whether a JSON value takes at most this many bytes. Goes down level by level, so that deep nesting cannot overflow the stack. */
+function isWithin (bytes: number, value: unknown) {
+  let level = [value]
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_LEVELS) return false
+    level = level.flatMap(one => typeof one === 'object' && one !== null ? Object.values(one) : [])
+  }
+  return Buffer.byteLength(JSON.stringify(value)) <= bytes
+}
+
 /**
  * Compiles schemas into checks. A value is narrowed first, so that the validator meets no text and no list that is much
  * longer than its schema allows: with `allErrors` it would go on to match patterns after the length was found wrong.
  */
 export function createValidation () {
-  const ajv = new Ajv({ ...KEYWORDS, useDefaults: true, allErrors: true, verbose: true })
+  const ajv = new Ajv({ ...KEYWORDS, useDefaults: true, allErrors: true, verbose: true }).addKeyword(MAX_BYTES)
 
   /** For the branches of conditions and unions, which are parts of schemas and must not change the value. */
-  const branches = new Ajv({ ...KEYWORDS, strictTypes: false })
+  const branches = new Ajv({ ...KEYWORDS, strictTypes: false }).addKeyword(MAX_BYTES)
   const compiled = new WeakMap<AnySchemaObject, ValidateFunction>()
   const narrow = createNarrow((schema, value) => {
     const validate = compiled.get(schema) ?? branches.compile(schema)

@@ -59,7 +59,7 @@ const TASK = `
       )))
     ) AS turns,
     json_build_object(
-      'conversation', json_build_object('id', c.id, 'name', c.name),
+      'conversation', json_build_object('id', c.id, 'name', c.name, 'metadata', coalesce(c.metadata, '{}')),
       'message', json_build_object('id', reply.reply_to, 'replyId', reply.id),
       'user', CASE WHEN asker.id IS NOT NULL THEN json_build_object('id', asker.id, 'name', coalesce(asker.username, asker.name)) END,
       'channel', c.origin,

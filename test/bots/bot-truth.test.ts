@@ -147,7 +147,7 @@ t.test('a webhook gets the user, the conversation and its own state', async t =>
   t.equal(first!.isSigned, true)
   t.same(first!.body, {
     turns: [{ sender: 'user', name: 'ann', text: 'Hi' }],
-    conversation: { id, name: 'Plans' },
+    conversation: { id, name: 'Plans', metadata: {} },
     message: { id: 1, reply_id: 2 },
     user: { id: me, name: 'ann' },
     channel: 'web',

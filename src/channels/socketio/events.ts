@@ -8,11 +8,12 @@ import { Id, Rev, Text } from '../../http/schema.ts'
 
 // The events of both directions. A chat session is a conversation.
 
-/** `users`: the usernames of further members. */
+/** `users`: the usernames of further members. `stream`: the client can show replies that grow. */
 export const StartChat = Type.Partial(Type.Object({
   name: Text(200),
   bots: NewConversationSchema.properties.bots,
-  users: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 99, uniqueItems: true })
+  users: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 99, uniqueItems: true }),
+  stream: Type.Boolean()
 }))
 
 export const SendMessage = Type.Object({ chat_session_id: Id, ...NewMessageSchema.properties })

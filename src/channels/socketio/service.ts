@@ -5,7 +5,8 @@ import type { Socket } from 'socket.io'
 import type { SessionUser, Sessions } from '../../accounts/sessions.ts'
 import type { Config } from '../../config.ts'
 import type { Converse } from '../../conversations/converse.ts'
-import type { Events, Follower } from '../../log/followers.ts'
+import { isUnderWay } from '../../conversations/live/endings.ts'
+import type { Delta, Events, Follower } from '../../log/followers.ts'
 import { heardIn, type Change, type FeedStore } from '../../log/feed-store.ts'
 import type { ConversationStore } from '../../conversations/store.ts'
 import { INVALID_MESSAGE, INVALID_TOKEN, SERVER_BUSY } from '../../errors.ts'
@@ -46,6 +47,11 @@ export function createSocketService ({ app, config, sessions, conversations, fee
     const sent = new Map<string, Sent>()
     /** Resolves when no join is in progress. */
     let joining: Promise<unknown> = Promise.resolve()
+    /**
+     * Whether the client can show replies that grow. A client that never says so appends each `new_message` as one more
+     * message: it would show a growing reply twice. It gets each reply once, whole.
+     */
+    let canGrow = socket.handshake.auth['stream'] === true
 
     const forget = sessions.watch(sessionId, () => { socket.disconnect(true) })
     socket.once('disconnect', () => {
@@ -53,8 +59,9 @@ export function createSocketService ({ app, config, sessions, conversations, fee
       for (const { unfollow } of followers.values()) unfollow()
     })
 
-    on('start_chat', async (user, { name = 'Chat', bots, users = [] }) => {
+    on('start_chat', async (user, { name = 'Chat', bots, users = [], stream = false }) => {
       await writes?.count(userId)
+      canGrow ||= stream
       const { id } = await conversations.create(user, { name, bots, users })
       follow(id, 0)
       socket.emit('chat_session_started', { chat_session_id: id })
@@ -81,6 +88,7 @@ export function createSocketService ({ app, config, sessions, conversations, fee
     })
 
     on('join_chat', async (_user, { chat_session_id: id, after = 0 }) => {
+      canGrow = true
       const joined = joining.then(() => join(id, after))
       joining = joined.catch(() => { /* the caller of join_chat gets the error */ })
       return await joined
@@ -144,25 +152,28 @@ export function createSocketService ({ app, config, sessions, conversations, fee
     function follow (conversation: number, after: number, heard = new Map<number, number>()) {
       const known = followers.get(conversation)
       if (known !== undefined) return known.follower
+      const isGrowing = canGrow
       const follower: Follower = {
         user: userId,
         after,
-        heard,
         hear (change) {
+          if (!isGrowing && isUnderWay(change)) return
           const own = change.author === userId ? sent.get(change.clientId!) : undefined
           if (own?.isAnswered) sent.delete(change.clientId!)
           if (own === undefined || change.rev > change.id) return tell(conversation, change)
           own.withheld = change
         },
-        grow (delta) {
-          socket.emit('message_delta', { chat_session_id: conversation, ...delta })
-          cutIfTooSlow(socket)
-        },
-        leave () { followers.delete(conversation) }
+        leave () { followers.delete(conversation) },
+        ...isGrowing && { heard, grow }
       }
       // It may have gone while it was answered.
       if (socket.connected) followers.set(conversation, { follower, unfollow: events.follow(conversation, follower) })
       return follower
+
+      function grow (delta: Delta) {
+        socket.emit('message_delta', { chat_session_id: conversation, ...delta })
+        cutIfTooSlow(socket)
+      }
     }
 
     function tell (conversation: number, change: Change) {
