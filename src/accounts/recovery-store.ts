@@ -27,6 +27,9 @@ const isOpen = and(isNull(oneTimeTokens.usedAt), gt(oneTimeTokens.expiresAt, sql
 const hasAddress = (address: string) => sql`lower(${users.email}) = lower(${address})`
 const isVerified = isNotNull(users.emailVerifiedAt)
 
+/** Users of another issuer have no password, and must not get one: their issuer alone lets them in. */
+const hasPassword = isNotNull(users.passwordHash)
+
 /**
  * Makes a token that proves who reads the mail to this address, and adds the mail, both in this transaction, which holds
  * the user's row. An address that has had its mails in this hour gets none, and the change that asks for it is made all
@@ -96,7 +99,7 @@ export function createRecoveryStore (db: Db) {
     async beginReset (address: string) {
       await db.transaction(async tx => {
         const [user] = await tx.select({ id: users.id, email: users.email }).from(users)
-          .where(and(hasAddress(address), isVerified)).for('no key update')
+          .where(and(hasAddress(address), isVerified, hasPassword)).for('no key update')
         if (user === undefined) return
         const { byAccount, byAddress } = await secondsToWait(tx, 'password_reset', user.id, user.email!)
         if (byAccount === 0 && byAddress === 0) await issue(tx, 'password_reset', user.id, user.email!)

@@ -18,7 +18,7 @@ export const origin = pgEnum('origin', ['web', 'api', 'phone', 'whatsapp'])
 export const contactOrigins = ['phone', 'whatsapp'] as const satisfies Array<typeof origin.enumValues[number]>
 export type ContactOrigin = typeof contactOrigins[number]
 export const role = pgEnum('role', ['user', 'admin'])
-export const sessionKind = pgEnum('session_kind', ['cookie', 'access_token', 'guest'])
+export const sessionKind = pgEnum('session_kind', ['cookie', 'access_token', 'guest', 'issuer'])
 export const engine = pgEnum('engine', ['simulated', 'guided', 'openai', 'webhook'])
 export const whenBusy = pgEnum('when_busy', ['queue', 'interrupt', 'reject'])
 export const sender = pgEnum('sender', ['user', 'bot'])
@@ -40,7 +40,7 @@ export const FORMER_KEYS = (key: AnyPgColumn) => sql`${key} ~ ${sql.raw(`'[${[
 /**
  * `usernameKey` is the username as it is compared: NFKC and folded case, whatever the database's locale. Accounts of the
  * rule before keep its keys, NFKC and lower case, of which those that are written otherwise today are indexed. A locked account
- * cannot log in. `budgetTokens` overrides the daily token budget of the settings. `apiKeyHash` is the SHA-256, in
+ * cannot log in. `picture` is the address of an image. `budgetTokens` overrides the daily token budget of the settings. `apiKeyHash` is the SHA-256, in
  * hexadecimal, of the API key that let a guest in.
  */
 export const users = pgTable('users', {
@@ -48,6 +48,7 @@ export const users = pgTable('users', {
   username: text(),
   usernameKey: text().unique('users_username_key'),
   name: text(),
+  picture: text(),
   email: text(),
   emailVerifiedAt: time(),
   passwordHash: text(),
@@ -75,6 +76,16 @@ export const identities = pgTable('identities', {
   index('identities_user').on(table.userId)
 ])
 
+/** Users whom another issuer of tokens vouches for: its `iss` and `sub`. Nothing else, such as an e-mail address, makes two of them one. */
+export const externalUsers = pgTable('external_users', {
+  issuer: text().notNull(),
+  subject: text().notNull(),
+  userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' })
+}, table => [
+  primaryKey({ columns: [table.issuer, table.subject] }),
+  uniqueIndex('external_users_user').on(table.userId)
+])
+
 export const sessions = pgTable('sessions', {
   id: id(),
   userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' }),
@@ -86,6 +97,20 @@ export const sessions = pgTable('sessions', {
   userAgent: text('user_agent'),
   ip: text()
 }, table => [index('sessions_user').on(table.userId)])
+
+/**
+ * Which session the tokens of another issuer stand for. `key` is the SHA-256, in hexadecimal, of the issuer and of what names the
+ * session there. Without a `sessionId` the session is over for good: its row, or its user, was deleted. `endsAt` is when
+ * the last token that was seen ends.
+ */
+export const externalSessions = pgTable('external_sessions', {
+  key: text().primaryKey(),
+  sessionId: reference().references(() => sessions.id, { onDelete: 'set null' }),
+  endsAt: time().notNull()
+}, table => [
+  index('external_sessions_session').on(table.sessionId),
+  index('external_sessions_ends').on(table.endsAt)
+])
 
 /** Two bots differ by more than the case of their names, since `@name` names one in any case. */
 export const chatbots = pgTable('chatbots', {
