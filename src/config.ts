@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { parseEnv } from 'node:util'
 import { CANNOT_START } from './errors.ts'
+import { readTrustedIssuers } from './text/trusted-issuers.ts'
 import { describeSettingFault, mistypedSettings } from './text/setting-faults.ts'
 
 /** The development servers of React and Vite, so that a front end works out of the box. */
@@ -60,6 +61,18 @@ export const ConfigSchema = Type.Object({
     description: 'Who may make an account: open for everybody, invite for those with a one-time link from an admin, closed for nobody: then admins make accounts'
   }),
   RETENTION_GUESTS: Type.Integer({ default: 0, minimum: 0, maximum: 36_500, description: 'Days after which guests, phones and WhatsApp contacts that nobody used are deleted, with what they said; 0 keeps them' }),
+  TRUSTED_ISSUERS: Type.String({
+    default: '[]',
+    format: 'issuers',
+    'x-rule': ' must be a list in JSON of {issuer, audience} with jwks, with a secret of at least 32 characters, or with the https address of an OpenID issuer; docs/users.md shows examples',
+    'x-secret': true,
+    description: 'Other issuers of tokens whose users are users here: a list in JSON of {issuer, audience, jwks or secret, claims, admin_claim}'
+  }),
+  ADMIN_CLAIM: Type.Optional(Type.String({
+    pattern: '^.+=.+$',
+    'x-rule': ' must be a claim and its value, such as role=admin',
+    description: 'The claim of tokens of TRUSTED_ISSUERS, and its value, that makes an admin, as role=admin. Unset: none does'
+  })),
   API_KEYS: Type.Optional(Type.String({
     pattern: '^[!-+\\--~]{16,}(,\\s*[!-+\\--~]{16,})*$',
     'x-rule': ': each key needs at least 16 characters',
@@ -171,7 +184,7 @@ function check (data: NodeJS.Dict<string>) {
     schema: ConfigSchema,
     data,
     env: false,
-    ajv: { customOptions: ajv => ajv.addVocabulary(['x-rule', 'x-secret']).addFormat('url', text => URL.canParse(text)).addFormat('urls', areUrls).addFormat('proxies', areProxies).addFormat('hosts', areHosts) }
+    ajv: { customOptions: ajv => ajv.addVocabulary(['x-rule', 'x-secret']).addFormat('url', text => URL.canParse(text)).addFormat('urls', areUrls).addFormat('proxies', areProxies).addFormat('hosts', areHosts).addFormat('issuers', text => readTrustedIssuers(text) !== undefined) }
   })
 }
 

@@ -1,6 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { createBudgets } from './accounts/token-budget-store.ts'
 import { sessionCookie } from './accounts/cookie.ts'
+import { createIssuers } from './accounts/issuers/issuers.ts'
+import { createIssuerStore } from './accounts/issuers/store.ts'
 import { createInvitationStore } from './accounts/invitation-store.ts'
 import { createPasswords } from './accounts/passwords.ts'
 import { createProviderUser } from './accounts/provider-user.ts'
@@ -10,6 +12,7 @@ import { createSessions } from './accounts/sessions.ts'
 import { createSignIn } from './accounts/sign-in.ts'
 import { createAccountStore } from './accounts/store.ts'
 import { createDirectory, createEngines, defaultBot } from './bots/directory.ts'
+import { createFencedConnector } from './bots/ssrf-guard.ts'
 import { createBotStore } from './conversations/bots/store.ts'
 import { createTitles } from './conversations/bots/title.ts'
 import { createConverse } from './conversations/converse.ts'
@@ -27,6 +30,7 @@ import { createListener } from './db/listener.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import { createMetricsStore } from './metrics/metrics-store.ts'
 import { watchReplies } from './metrics/replies.ts'
+import { readTrustedIssuers } from './text/trusted-issuers.ts'
 import type { Config } from './config.ts'
 import type { Db } from './db/client.ts'
 import type { Directory } from './bots/bot.ts'
@@ -53,6 +57,13 @@ export type Parts = ReturnType<typeof createParts>
 export function createParts ({ config, db, secret, changeBots = directory => directory }: Deps, { sockets, isUnderPressure, log: logger }: Gauges) {
   const listener = createListener(db, logger)
   const sessions = createSessions(db, listener)
+  const issuers = createIssuers({
+    issuers: readTrustedIssuers(config.TRUSTED_ISSUERS)!,
+    adminClaim: config.ADMIN_CLAIM,
+    store: createIssuerStore(db),
+    createConnector: createFencedConnector,
+    log: logger
+  })
   const accounts = createAccountStore(db, sessions)
   const passwords = createPasswords(config.BCRYPT_COST)
   const invitations = createInvitationStore(db)
@@ -90,7 +101,7 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
   const converse = createConverse(log, directory, events, generation, budgets)
   const streams = createStreams(sessions, events, feeds)
   const cookie = sessionCookie(config)
-  const people = { sessions, accounts, passwords, invitations, signIn, budgets, recoveries, recovery, cookie }
+  const people = { sessions, issuers, accounts, passwords, invitations, signIn, budgets, recoveries, recovery, cookie }
   const talk = { feeds, events, messages, usage, conversations, generation, log, converse, streams }
   return { ...people, ...talk, listener, bots, engines, metrics, directory, titleOf }
 }

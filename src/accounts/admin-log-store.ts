@@ -6,10 +6,10 @@ import { cutPage } from '../http/paging.ts'
 export type AdminLogStore = ReturnType<typeof createAdminLogStore>
 
 /** The admin who does something. */
-export interface Admin { id: number, username: string | null }
+export interface Admin { id: number, username: string | null, name?: string | null }
 
 export const ADMIN_ACTIONS = [
-  'admin.create', 'bot.create', 'bot.change', 'bot.delete', 'delivery.retry', 'invitation.create', 'invitation.revoke', 'template.send',
+  'admin.create', 'admin.remove', 'bot.create', 'bot.change', 'bot.delete', 'delivery.retry', 'invitation.create', 'invitation.revoke', 'template.send',
   'user.create', 'user.lock', 'user.unlock', 'user.budget', 'user.end_sessions', 'user.delete'
 ] as const
 export type AdminAction = typeof ADMIN_ACTIONS[number]
@@ -19,7 +19,7 @@ interface About { userId?: number, details?: Record<string, unknown> }
 
 /** Records what an admin did, in the same transaction, so that both are stored or neither is. The entry can never be changed. */
 export async function logAction (tx: Pick<Db, 'insert'>, admin: Admin, action: AdminAction, { userId, details }: About = {}): Promise<void> {
-  await tx.insert(adminLog).values({ adminId: admin.id, adminName: admin.username, action, userId, details })
+  await tx.insert(adminLog).values({ adminId: admin.id, adminName: admin.username ?? admin.name, action, userId, details })
 }
 
 interface Filter { limit: number, before?: number, admin?: number, user?: number, action?: AdminAction }

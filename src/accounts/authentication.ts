@@ -4,6 +4,8 @@ import '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { NOT_AN_ADMIN, NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.ts'
 import type { sessionCookie } from './cookie.ts'
+import type { Issuers } from './issuers/issuers.ts'
+import { MAX_TOKEN_LENGTH } from './schema.ts'
 import { SESSION_LIFETIME_SECONDS, type SessionKind, type SessionUser, type Sessions } from './sessions.ts'
 
 declare module '@fastify/jwt' {
@@ -18,8 +20,12 @@ declare module 'fastify' {
     refuseGuests: (request: FastifyRequest) => Promise<void>
     /** An `onRequest` hook that follows `authenticate` in scopes that are for admins only. */
     refuseNonAdmins: (request: FastifyRequest) => Promise<void>
-    /** Whose token this is; undefined for one that is worth nothing. */
-    userOf: (token: string | undefined) => Promise<SessionUser | undefined>
+    /**
+     * Whose token this is, ours or another issuer's; undefined for one that is worth nothing. `use` is who shows it, for the
+     * list of sessions.
+     * @throws UNAVAILABLE while the keys of its issuer cannot be fetched
+     */
+    userOf: (token: string | undefined, use: TokenUse) => Promise<SessionUser | undefined>
   }
   interface FastifyReply {
     /** Begins a session of this kind, and gives its token; `provedHash` as `Sessions.open` takes it. */
@@ -31,9 +37,6 @@ declare module 'fastify' {
   }
 }
 
-/** How long a token may be: several times as long as those that we sign. */
-export const MAX_TOKEN_LENGTH = 4096
-
 /** What a token says: which session, and of which kind it is. */
 interface Claims { sid: number, kind: SessionKind }
 
@@ -42,8 +45,12 @@ const AUDIENCE = 'session'
 
 const VERIFY = { algorithms: ['HS256'] as ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['exp', 'iss', 'aud', 'sid', 'kind'] }
 
+/** Who shows a token: a request, or what is like one. */
+interface TokenUse { headers: { 'user-agent'?: string | undefined }, ip: string }
+
 export interface AuthenticationOptions {
   sessions: Sessions
+  issuers: Issuers
   secret: string
   /** Signed the tokens that are still about, where the secret was changed; new ones it does not sign. */
   formerSecret: string | undefined
@@ -51,22 +58,26 @@ export interface AuthenticationOptions {
 }
 
 /** A token names a row in `sessions`, which decides. It comes as Bearer, or in the cookie. */
-export const authentication = fp<AuthenticationOptions>(async function authentication (app, { sessions, secret, formerSecret, cookie }) {
+export const authentication = fp<AuthenticationOptions>(async function authentication (app, { sessions, issuers, secret, formerSecret, cookie }) {
   await app.register(jwt, {
     secret,
     sign: { algorithm: 'HS256', iss: ISSUER, aud: AUDIENCE },
     verify: VERIFY
   })
 
-  app.decorate('userOf', async token => {
-    const claims = token === undefined || token.length > MAX_TOKEN_LENGTH ? undefined : claimsOf(token)
-    if (claims === undefined) return undefined
+  app.decorate('userOf', async (token, { headers, ip }) => {
+    if (token === undefined || token.length > MAX_TOKEN_LENGTH) return undefined
+    const claims = claimsOf(token)
+    if (claims === undefined) {
+      const sessionId = await issuers.sessionOf(token, { userAgent: headers['user-agent'], ip })
+      return sessionId === undefined ? undefined : await sessions.userOf(sessionId)
+    }
     const user = await sessions.userOf(claims.sid)
     return user?.kind === claims.kind ? user : undefined
   })
 
   app.decorate('authenticate', async request => {
-    const user = await app.userOf(request.bearer ?? request.cookies[cookie.name])
+    const user = await app.userOf(request.bearer ?? request.cookies[cookie.name], request)
     if (user === undefined) throw new UNAUTHORIZED()
     request.user = user
   })
@@ -89,17 +100,17 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
   app.decorateReply('logIn', async function logIn (this: FastifyReply, userId: number, provedHash: string) {
     this.setCookie(cookie.name, await this.openSession(userId, 'cookie', provedHash), { ...cookie.options, maxAge: SESSION_LIFETIME_SECONDS.cookie })
     // The browser forgets the old token with this answer: its session would stay open with nobody left to end it.
-    await endSessionOf(this.request.cookies[cookie.name])
+    await endSessionOf(this.request.cookies[cookie.name], this.request)
   })
 
   app.decorateReply('logOut', async function logOut (this: FastifyReply) {
     const { bearer, cookies } = this.request
-    for (const token of [bearer, cookies[cookie.name]]) await endSessionOf(token)
+    for (const token of [bearer, cookies[cookie.name]]) await endSessionOf(token, this.request)
     this.clearCookie(cookie.name, cookie.options)
   })
 
-  async function endSessionOf (token: string | undefined) {
-    const user = await app.userOf(token)
+  async function endSessionOf (token: string | undefined, use: TokenUse) {
+    const user = await app.userOf(token, use)
     if (user !== undefined) await sessions.end(user.id, user.sessionId)
   }
 

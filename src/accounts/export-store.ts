@@ -1,6 +1,6 @@
 import { and, asc, eq, gt, inArray, lt, sql } from 'drizzle-orm'
 import type { Db } from '../db/client.ts'
-import { chatbots, conversations, conversationUsers, identities, messages, oneTimeTokens, sessions, users } from '../db/tables.ts'
+import { chatbots, conversations, conversationUsers, externalUsers, identities, messages, oneTimeTokens, sessions, users } from '../db/tables.ts'
 import { UNAUTHORIZED } from '../errors.ts'
 import { failureCodeOf, LEFT_OUT } from '../failures.ts'
 
@@ -38,6 +38,7 @@ export function createExportStore (db: Db) {
         id: users.id,
         username: users.username,
         name: users.name,
+        picture: users.picture,
         email: users.email,
         email_verified_at: users.emailVerifiedAt,
         phone_number: users.phoneNumber,
@@ -49,6 +50,7 @@ export function createExportStore (db: Db) {
       }).from(users).where(eq(users.id, userId))
       if (profile === undefined) throw new UNAUTHORIZED()
       const known = await db.select({ channel: identities.channel, address: identities.address }).from(identities).where(eq(identities.userId, userId))
+      const external = await db.select({ issuer: externalUsers.issuer, external_id: externalUsers.subject }).from(externalUsers).where(eq(externalUsers.userId, userId))
       const entered = await db.select({
         id: sessions.id,
         kind: sessions.kind,
@@ -66,7 +68,7 @@ export function createExportStore (db: Db) {
         expires_at: oneTimeTokens.expiresAt,
         used_at: oneTimeTokens.usedAt
       }).from(oneTimeTokens).where(eq(oneTimeTokens.userId, userId)).orderBy(asc(oneTimeTokens.id))
-      return { profile, identities: known, sessions: entered, links_sent: mailed }
+      return { profile, identities: known, external_identities: external, sessions: entered, links_sent: mailed }
     },
 
     /** The conversations that the user is in or has written in. The bots' state is included only if the user is the only member. */
@@ -105,7 +107,7 @@ export function createExportStore (db: Db) {
           id: messages.id,
           rev: messages.rev,
           sender: messages.sender,
-          username: sql<string | null>`coalesce(${users.username}, ${chatbots.name})`,
+          username: sql<string | null>`coalesce(${users.username}, ${users.name}, ${chatbots.name})`,
           text: messages.text,
           status: messages.status,
           client_id: messages.clientId,

@@ -70,7 +70,7 @@ export const removalRoute: FastifyPluginAsyncTypebox<Omit<ProfileRoutesOptions, 
 
     app.delete('/', Remove, async (request, reply) => {
       const { user, body, bearer } = request
-      await options.profiles.remove(user.id, user.isGuest ? undefined : await prove(request, body.password))
+      await options.profiles.remove(user.id, user.hasPassword ? await prove(request, body.password) : undefined)
       if (bearer === undefined) await reply.logOut()
       return reply.code(204).send(null)
     })
@@ -81,7 +81,7 @@ function createProof ({ profiles, passwords }: Omit<ProfileRoutesOptions, 'sessi
   return async function prove (request: FastifyRequest, password: string | undefined) {
     if (password === undefined) throw new PASSWORD_REQUIRED()
     const { id, username } = request.user
-    await request.limitBy('account', keyOf(username!))
+    await request.limitBy('account', username === null ? String(id) : keyOf(username))
     const hash = await profiles.passwordHash(id)
     if (!await passwords.verify(password, hash)) throw new WRONG_PASSWORD()
     return hash!
@@ -107,15 +107,15 @@ const Change = {
 }
 
 const Remove = {
-  /** A guest has no password, and sends no body. */
+  /** Guests and users of another issuer have no password, and send no body. */
   async preValidation (request: FastifyRequest) {
-    if (request.user.isGuest && Object.keys(request.body ?? {}).length === 0) request.body = { password: '' }
+    if (!request.user.hasPassword && Object.keys(request.body ?? {}).length === 0) request.body = { password: '' }
   },
   schema: {
     ...common,
     operationId: 'deleteMe',
     summary: 'Deletes your account with its conversations and messages',
-    description: 'A conversation with others is handed over to the member who joined first; your messages in it stay, without an author. A guest needs no password and no body.',
+    description: 'A conversation with others is handed over to the member who joined first; your messages in it stay, without an author. Guests, and users of another issuer, need no password and no body.',
     body: PasswordSchema,
     response: answers({ 204: Type.Null() }, [UNAUTHORIZED, WRONG_PASSWORD, LAST_ADMIN])
   }

@@ -1,6 +1,6 @@
 import { and, eq, sql } from 'drizzle-orm'
 import type { Db } from '../db/client.ts'
-import { oneTimeTokens, users } from '../db/tables.ts'
+import { externalUsers, oneTimeTokens, users } from '../db/tables.ts'
 import { UNAUTHORIZED, WRONG_PASSWORD } from '../errors.ts'
 import { keyOf } from '../text/username.ts'
 import { mailboxOf } from './address.ts'
@@ -18,10 +18,15 @@ type Changes = Omit<ProfileChanges, 'password' | 'current_password'> & { passwor
 
 /** An account as its owner sees, changes and deletes it. */
 export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>) {
+  const external = (column: 'issuer' | 'subject') =>
+    sql<string | null>`(SELECT ${externalUsers[column]} FROM ${externalUsers} WHERE ${externalUsers.userId} = users.id)`
   const profile = {
     id: users.id,
     username: users.username,
     name: users.name,
+    picture: users.picture,
+    issuer: external('issuer'),
+    external_id: external('subject'),
     email: users.email,
     is_email_verified: sql<boolean>`${users.emailVerifiedAt} IS NOT NULL`,
     phone_number: users.phoneNumber,

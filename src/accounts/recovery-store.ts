@@ -27,6 +27,9 @@ const isOpen = and(isNull(oneTimeTokens.usedAt), gt(oneTimeTokens.expiresAt, sql
 const hasAddress = (address: string) => sql`lower(${users.email}) = lower(${address})`
 const isVerified = isNotNull(users.emailVerifiedAt)
 
+/** Users of another issuer have no password, and must not get one: their issuer alone lets them in. */
+const hasPassword = isNotNull(users.passwordHash)
+
 /**
  * Creates a token to confirm this address, and schedules the mail with it, in the caller's transaction, which has locked the
  * user's row. If the address has already got five mails in this hour, no mail is sent, but the caller's change is still
@@ -96,7 +99,7 @@ export function createRecoveryStore (db: Db) {
     async beginReset (address: string) {
       await db.transaction(async tx => {
         const [user] = await tx.select({ id: users.id, email: users.email }).from(users)
-          .where(and(hasAddress(address), isVerified)).for('no key update')
+          .where(and(hasAddress(address), isVerified, hasPassword)).for('no key update')
         if (user === undefined) return
         const { byAccount, byAddress } = await secondsToWait(tx, 'password_reset', user.id, user.email!)
         if (byAccount === 0 && byAddress === 0) await issue(tx, 'password_reset', user.id, user.email!)

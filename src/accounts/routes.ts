@@ -11,8 +11,9 @@ import type { SignIn } from './sign-in.ts'
 
 export const accountRoutes: FastifyPluginAsyncTypebox<{ signIn: SignIn }> =
   async function accountRoutes (app, { signIn }) {
-    app.post('/signup', SignUp, async ({ body, bearer }, reply) => {
-      const guest = await app.userOf(bearer)
+    app.post('/signup', SignUp, async (request, reply) => {
+      const { body, bearer } = request
+      const guest = await app.userOf(bearer, request)
       const user = await signIn.signUp(body, guest?.isGuest ? guest.id : undefined)
       return reply.code(201).send({ message: 'User created successfully', user })
     })

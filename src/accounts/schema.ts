@@ -7,8 +7,11 @@ import { Id, Nullable, Text, Timestamp } from '../http/schema.ts'
  */
 const MAX_TYPED_LENGTH = 1000
 
+/** How long a token may be: several times as long as those that this server signs, since those of some issuers have a few KiB. */
+export const MAX_TOKEN_LENGTH = 8192
+
 /** 3 to 64 visible code points: no control or format characters, and no line separators. */
-const Username = Type.String({
+export const Username = Type.String({
   ...Text(64, 3), pattern: /^[^\p{C}\p{Zl}\p{Zp}]*$/u.source, 'x-rule': 'may contain only visible characters'
 })
 
@@ -77,6 +80,9 @@ export const ProfileSchema = Type.Object({
   id: Id,
   username: Nullable(Type.String()),
   name: Nullable(Type.String()),
+  picture: Nullable(Type.String({ description: 'The address of an image' })),
+  issuer: Nullable(Type.String({ description: 'Who vouches for the user, where that is another issuer of tokens' })),
+  external_id: Nullable(Type.String({ description: 'The user’s id there: the `sub` of the tokens' })),
   email: Nullable(Type.String()),
   is_email_verified: Type.Boolean(),
   phone_number: Nullable(Type.String()),
@@ -88,7 +94,7 @@ export type Profile = Static<typeof ProfileSchema>
 
 export const SessionSchema = Type.Object({
   id: Id,
-  kind: Type.Enum(['cookie', 'access_token', 'guest']),
+  kind: Type.Enum(['cookie', 'access_token', 'guest', 'issuer'], { description: '`issuer`: by tokens of another issuer' }),
   user_agent: Nullable(Type.String({ description: 'The User-Agent header of the login' })),
   ip: Nullable(Type.String()),
   created_at: Timestamp,

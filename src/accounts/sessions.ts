@@ -12,6 +12,7 @@ const HOUR_SECONDS = 60 * 60
 /** How long a session lasts at most, in seconds. One in a cookie also ends 30 minutes after its last use. */
 export const SESSION_LIFETIME_SECONDS = { cookie: 7 * 24 * HOUR_SECONDS, access_token: 24 * HOUR_SECONDS, guest: 24 * HOUR_SECONDS }
 
+/** Those that we begin ourselves; how long others last is their issuer's to say. */
 export type SessionKind = keyof typeof SESSION_LIFETIME_SECONDS
 export interface NewSession { userId: number, kind: SessionKind, userAgent: string | undefined, ip: string, provedHash?: string | undefined }
 export type Sessions = ReturnType<typeof createSessions>
@@ -50,6 +51,8 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
     kind: sessions.kind,
     id: users.id,
     username: users.username,
+    name: users.name,
+    hasPassword: sql<boolean>`${users.passwordHash} IS NOT NULL`,
     isGuest: users.isGuest,
     role: users.role,
     wasQuiet: sql<boolean>`${sessions.lastUsedAt} < ${minutesAgo(NOTED_EVERY_MINUTES)}`

@@ -1,7 +1,7 @@
 import { and, asc, gt, inArray, sql, type SQL } from 'drizzle-orm'
 import type { Db } from '../db/client.ts'
 import { addJob } from '../db/jobs.ts'
-import { invitations, oneTimeTokens, sessions, users, whatsappDeliveries, whatsappInbox } from '../db/tables.ts'
+import { externalSessions, invitations, oneTimeTokens, sessions, users, whatsappDeliveries, whatsappInbox } from '../db/tables.ts'
 import { lockConversationsOf, removeLocked } from './removal-store.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -29,6 +29,7 @@ export function createTidyStore (db: Db) {
     async tidy ({ retentionDays, sessions: { announce } }: { retentionDays: number, sessions: Pick<Sessions, 'announce'> }) {
       if (retentionDays > 0) await forgetUnused(sql`now() - make_interval(days => ${retentionDays})`, announce)
       await db.delete(sessions).where(sql`least(${sessions.expiresAt}, ${sessions.revokedAt}) < ${LONG_AGO}`)
+      await db.delete(externalSessions).where(sql`${externalSessions.endsAt} < ${LONG_AGO}`)
       await db.delete(oneTimeTokens).where(sql`${oneTimeTokens.expiresAt} < ${LONG_AGO} OR (${oneTimeTokens.userId} IS NULL AND ${oneTimeTokens.createdAt} < now() - interval '1 hour')`)
       await db.delete(invitations).where(sql`least(${invitations.expiresAt}, ${invitations.usedAt}) < ${LONG_AGO}`)
       await forget(whatsappInbox, sql`${whatsappInbox.receivedAt} < ${LONG_AGO} AND ${whatsappInbox.handledAt} < ${LONG_AGO}`)

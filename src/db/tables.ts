@@ -19,7 +19,7 @@ export const origin = pgEnum('origin', ['web', 'api', 'phone', 'whatsapp'])
 export const contactOrigins = ['phone', 'whatsapp'] as const satisfies Array<typeof origin.enumValues[number]>
 export type ContactOrigin = typeof contactOrigins[number]
 export const role = pgEnum('role', ['user', 'admin'])
-export const sessionKind = pgEnum('session_kind', ['cookie', 'access_token', 'guest'])
+export const sessionKind = pgEnum('session_kind', ['cookie', 'access_token', 'guest', 'issuer'])
 export const engine = pgEnum('engine', ['simulated', 'guided', 'openai', 'webhook'])
 export const whenBusy = pgEnum('when_busy', ['queue', 'interrupt', 'reject'])
 export const sender = pgEnum('sender', ['user', 'bot'])
@@ -42,7 +42,8 @@ export const FORMER_KEYS = (key: AnyPgColumn) => sql`${key} ~ ${sql.raw(`'[${[
 /**
  * `usernameKey` is the form in which usernames are compared: NFKC with folded case, independent of the database's locale.
  * Accounts from before this rule keep their former key, which is NFKC in lower case; those that differ from today's are
- * indexed. A locked account cannot log in. `budgetTokens` overrides the daily token budget of the settings. `apiKeyHash` is
+ * indexed. A locked account cannot log in. `picture` is the address of an
+ * image. `budgetTokens` overrides the daily token budget of the settings. `apiKeyHash` is
  * the SHA-256, in hexadecimal, of the API key with which a guest was created.
  */
 export const users = pgTable('users', {
@@ -50,6 +51,7 @@ export const users = pgTable('users', {
   username: text(),
   usernameKey: text().unique('users_username_key'),
   name: text(),
+  picture: text(),
   email: text(),
   emailVerifiedAt: time(),
   passwordHash: text(),
@@ -77,6 +79,16 @@ export const identities = pgTable('identities', {
   index('identities_user').on(table.userId)
 ])
 
+/** Users whom another issuer of tokens vouches for: its `iss` and `sub`. Nothing else, such as an e-mail address, makes two of them one. */
+export const externalUsers = pgTable('external_users', {
+  issuer: text().notNull(),
+  subject: text().notNull(),
+  userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' })
+}, table => [
+  primaryKey({ columns: [table.issuer, table.subject] }),
+  uniqueIndex('external_users_user').on(table.userId)
+])
+
 export const sessions = pgTable('sessions', {
   id: id(),
   userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' }),
@@ -88,6 +100,20 @@ export const sessions = pgTable('sessions', {
   userAgent: text('user_agent'),
   ip: text()
 }, table => [index('sessions_user').on(table.userId)])
+
+/**
+ * Which session the tokens of another issuer stand for. `key` is the SHA-256, in hexadecimal, of the issuer and of what names the
+ * session there. Without a `sessionId` the session is over for good: its row, or its user, was deleted. `endsAt` is when
+ * the last token that was seen ends.
+ */
+export const externalSessions = pgTable('external_sessions', {
+  key: text().primaryKey(),
+  sessionId: reference().references(() => sessions.id, { onDelete: 'set null' }),
+  endsAt: time().notNull()
+}, table => [
+  index('external_sessions_session').on(table.sessionId),
+  index('external_sessions_ends').on(table.endsAt)
+])
 
 /** Names are unique regardless of case, because `@name` in a message finds a bot in any case. */
 export const chatbots = pgTable('chatbots', {

@@ -8,6 +8,7 @@ const VALUES: Json = {
   passcode: 'correct horse',
   email: 'ann@example.com',
   phone_number: '+14155550123',
+  picture: 'https://example.com/ann.png',
   name: 'Plans',
   'NewAccount.name': 'Ann Example',
   'NewUser.name': 'Ann Example',

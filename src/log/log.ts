@@ -13,7 +13,7 @@ export type Log = ReturnType<typeof createLog>
 export type Destination = { conversation: number } | { newestOf: ContactOrigin, bot: string }
 
 export interface Incoming {
-  author: { id: number, username: string | null }
+  author: { id: number, username: string | null, name?: string | null }
   to: Destination
   text: string
   /** What the client calls the text, for errors about it; left out: `text`. */
@@ -108,7 +108,7 @@ export function createLog (db: Db) {
         : store.append(setting.id!, addition)).catch(undefinedIfRaced)
       if (stored === undefined) return undefined
       const { conversation, id, created_at, statuses } = stored
-      const question: Message = { id, rev: id, sender: 'user', username: author.username, text, status: 'complete', created_at }
+      const question: Message = { id, rev: id, sender: 'user', username: author.username ?? author.name ?? null, text, status: 'complete', created_at }
       const answers = replies.map(({ bot, answer }, nth): Message => {
         const place = id + 1 + nth
         return { id: place, rev: place, sender: 'bot', username: bot.name, text: answer?.text ?? '', status: statuses[nth + 1]!, created_at }

@@ -52,7 +52,7 @@ const TASK = `
   )
   SELECT json_build_object('id', bot.id, 'name', bot.name, 'engine', bot.engine, 'settings', bot.settings) AS bot,
     (
-      SELECT coalesce(json_agg(json_build_object('sender', m.sender, 'name', coalesce(u.username, b.name), 'text', m.text) ORDER BY m.id), '[]')
+      SELECT coalesce(json_agg(json_build_object('sender', m.sender, 'name', coalesce(u.username, u.name, b.name), 'text', m.text) ORDER BY m.id), '[]')
       FROM told m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id
       WHERE m.text <> '' AND (m.id = reply.reply_to OR m.error IS DISTINCT FROM '${LEFT_OUT}' AND m.id <> ALL (ARRAY(
         SELECT refused.reply_to FROM told refused WHERE refused.error = 'MESSAGE_REFUSED' AND refused.reply_to IS NOT NULL

@@ -168,6 +168,7 @@ export const words = {
     people: 'People',
     owner: 'Owner',
     invite: 'Add a person',
+    unnamed: 'Without a name',
     inviteHint: 'Enter a username. New members can see the full history.',
     add: 'Add',
     remove: (name: string) => `Remove ${name}`,

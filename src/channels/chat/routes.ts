@@ -28,7 +28,7 @@ export const chatRoutes: FastifyPluginAsyncTypebox<ChatRoutesOptions> =
     app.post('/chat', { ...Chat, preValidation: async ({ body }) => { if (!isFromGuest(body)) refuseTooLong(body ?? {}) } }, async (request, reply) => {
       const { headers, body, bearer } = request
       const clientId = headers['idempotency-key'] ?? body.client_id
-      if (isFromGuest(body)) return await guests.say(await app.userOf(tokenOf(body, bearer)), body.content, clientId, reply)
+      if (isFromGuest(body)) return await guests.say(await app.userOf(tokenOf(body, bearer), request), body.content, clientId, reply)
       return await chatByPhone({ ...body, client_id: clientId }, digits => request.limitBy('phone', digits))
     })
 

@@ -1,5 +1,6 @@
 import { Type, type Static } from 'typebox'
 import type { Server, Socket } from 'socket.io'
+import { MAX_TOKEN_LENGTH } from '../../accounts/schema.ts'
 import type { SessionUser } from '../../accounts/sessions.ts'
 import type { Delta } from '../../log/followers.ts'
 import { NewConversationSchema, NewMessageSchema } from '../../conversations/schema.ts'
@@ -20,6 +21,9 @@ export const SendMessage = Type.Object({ chat_session_id: Id, ...NewMessageSchem
 
 export const JoinChat = Type.Object({ chat_session_id: Id, after: Type.Optional(Rev) })
 
+/** A new token of the same user, before the session of the one that the socket has ends. */
+export const AuthRefresh = Type.Object({ token: Type.String({ maxLength: MAX_TOKEN_LENGTH }) })
+
 /** A message on sockets. `isLocal`: the user's own, sent from any of their devices. */
 export interface LiveMessage extends Message { chat_session_id: number, isLocal: boolean }
 
@@ -31,6 +35,7 @@ export interface ClientToServer {
   start_chat: (chat?: Static<typeof StartChat>, acknowledge?: Acknowledge<{ chat_session_id: number }>) => void
   send_message: (message: Static<typeof SendMessage>, acknowledge?: Acknowledge<{ messages: LiveMessage[] }>) => void
   join_chat: (chat: Static<typeof JoinChat>, acknowledge?: Acknowledge<{ messages: LiveMessage[], more: boolean }>) => void
+  auth_refresh: (refresh: Static<typeof AuthRefresh>, acknowledge?: Acknowledge<{ user_id: number }>) => void
 }
 
 export interface ServerToClient {

@@ -41,6 +41,8 @@ export function createSocketGuard ({ config, log, cut }: GuardOptions) {
   const senderOf = (request: IncomingMessage) => addressOf({ ip: proxyAddr(request, isTrusted) })
 
   return {
+    senderOf,
+
     /** Before a connection is begun, by polling or WebSocket. @throws TOO_MANY_REQUESTS, TOO_MANY_SOCKETS */
     async admit (request: IncomingMessage): Promise<void> {
       if (!hasLimits) return

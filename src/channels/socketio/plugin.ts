@@ -23,7 +23,7 @@ declare module 'fastify' {
   }
 }
 
-export interface SocketIoOptions extends Omit<SocketServiceOptions, 'app' | 'config'> {
+export interface SocketIoOptions extends Omit<SocketServiceOptions, 'app' | 'config' | 'useOf'> {
   config: SocketServiceOptions['config'] & GuardConfig & Pick<Config, 'SOCKET_LOGIN_TIMEOUT'>
   cookieName: string
   describe: (error: FastifyError) => ErrorBody
@@ -65,14 +65,14 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { conf
     serveClient: false, parser: { Encoder, Decoder: BoundedDecoder }, connectTimeout: config.SOCKET_LOGIN_TIMEOUT * 1000
   })
   io.bind(engine)
-  const serve = createSocketService({ app, config, ...options })
+  const serve = createSocketService({ app, config, useOf, ...options })
   const served = new WeakMap<LiveSocket['conn'], LiveSocket>()
   const guard = createSocketGuard({ config, log: app.log, cut })
   engine.on('connection', guard.watch)
 
   io.use(async (socket, next) => {
     try {
-      const user = await app.userOf(tokenOf(socket))
+      const user = await app.userOf(tokenOf(socket), useOf(socket))
       if (user === undefined) throw new INVALID_TOKEN()
       guard.enter(socket.conn, user.id)
       socket.data.user = user
@@ -94,6 +94,10 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { conf
   function tokenOf ({ handshake: { auth, query, headers } }: LiveSocket) {
     const given = [auth['token'], query['token'], /^Bearer\s+(\S+)$/i.exec(headers.authorization ?? '')?.[1]]
     return given.find(token => typeof token === 'string') ?? app.parseCookie(headers.cookie ?? '')[cookieName]
+  }
+
+  function useOf ({ handshake: { headers }, conn }: LiveSocket) {
+    return { headers, ip: guard.senderOf(conn.request) }
   }
 
   function cut (connection: LiveSocket['conn']) {

@@ -14,10 +14,12 @@ import { createLimiter } from '../../http/limiter.ts'
 import type { ErrorBody } from '../../http/schema.ts'
 import { TOO_LONG } from './decoder.ts'
 import type { Slot } from '../../http/slots.ts'
-import { JoinChat, SendMessage, StartChat, type ClientToServer, type LiveMessage, type LiveSocket } from './events.ts'
+import { AuthRefresh, JoinChat, SendMessage, StartChat, type ClientToServer, type LiveMessage, type LiveSocket } from './events.ts'
 
 export interface SocketServiceOptions {
   app: FastifyInstance
+  /** Who shows the socket's token. */
+  useOf: (socket: LiveSocket) => Parameters<FastifyInstance['userOf']>[1]
   config: Pick<Config, 'RATE_LIMITS'>
   sessions: Sessions
   conversations: ConversationStore
@@ -34,14 +36,15 @@ const MAX_BACKLOG_BYTES = 1024 * 1024
 const RESUME_BELOW_BYTES = 256 * 1024
 
 /** Handles a socket's events. The session and its rights are looked up again for each event. */
-export function createSocketService ({ app, config, sessions, conversations, feeds, events, converse, describe }: SocketServiceOptions) {
-  const checks = { start_chat: app.checkOf(StartChat), send_message: app.checkOf(SendMessage), join_chat: app.checkOf(JoinChat) }
+export function createSocketService ({ app, useOf, config, sessions, conversations, feeds, events, converse, describe }: SocketServiceOptions) {
+  const checks = { start_chat: app.checkOf(StartChat), send_message: app.checkOf(SendMessage), join_chat: app.checkOf(JoinChat), auth_refresh: app.checkOf(AuthRefresh) }
   const hasLimits = config.RATE_LIMITS === 'on'
   const writes = hasLimits ? createLimiter(20, 10) : undefined
   const requests = hasLimits ? createLimiter(600, 60) : undefined
 
   return function serve (socket: LiveSocket) {
-    const { sessionId, id: userId } = socket.data.user
+    const { id: userId } = socket.data.user
+    let { sessionId } = socket.data.user
     const followers = new Map<number, { follower: Follower, unfollow: () => void }>()
     /** The socket's own messages by client id. It gets these in the acknowledgement, so they are not emitted to it again. */
     const sent = new Map<string, Sent>()
@@ -53,7 +56,7 @@ export function createSocketService ({ app, config, sessions, conversations, fee
      */
     let canGrow = socket.handshake.auth['stream'] === true
 
-    const forget = sessions.watch(sessionId, () => { socket.disconnect(true) })
+    let forget = watchSession()
     socket.once('disconnect', () => {
       forget()
       for (const { unfollow } of followers.values()) unfollow()
@@ -93,6 +96,19 @@ export function createSocketService ({ app, config, sessions, conversations, fee
       joining = joined.catch(() => { /* the caller of join_chat gets the error */ })
       return await joined
     })
+
+    on('auth_refresh', async (_user, { token }) => {
+      const user = await app.userOf(token, useOf(socket))
+      if (user?.id !== userId) throw new INVALID_TOKEN()
+      forget()
+      sessionId = user.sessionId
+      if (socket.connected) forget = watchSession()
+      return { user_id: userId }
+    })
+
+    function watchSession () {
+      return sessions.watch(sessionId, () => { socket.disconnect(true) })
+    }
 
     function on<Event extends keyof ClientToServer> (
       event: Event,

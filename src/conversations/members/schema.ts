@@ -6,7 +6,7 @@ import { Id, Nullable, PageQuery, Timestamp } from '../../http/schema.ts'
 export const UserSchema = Type.Object({ id: Id, username: Type.String() }, { title: 'User' })
 export const UserNameSchema = Type.Object({ username: Type.String({ 'x-trimmed': true, maxLength: 64 }) }, { title: 'UserName' })
 
-export const MemberSchema = Type.Object({ ...UserSchema.properties, is_owner: Type.Boolean(), joined_at: Timestamp }, { title: 'Member' })
+export const MemberSchema = Type.Object({ id: Id, username: Nullable(Type.String({ description: 'The username or, without one, the name' })), is_owner: Type.Boolean(), joined_at: Timestamp }, { title: 'Member' })
 
 export const BotTitleSchema = Type.Object({
   id: Id,

@@ -28,7 +28,7 @@ export function createMemberStore (db: Db, { mustBeMember }: Pick<MessageStore, 
     async users (userId: number, id: number, { limit, after = 0 }: Page) {
       const rows = await db.select({
         id: users.id,
-        username: sql<string>`${users.username}`, // users without a username are in no group
+        username: sql<string | null>`coalesce(${users.username}, ${users.name})`,
         is_owner: sql<boolean>`${conversations.ownerId} = ${users.id}`,
         joined_at: conversationUsers.joinedAt
       }).from(conversationUsers)

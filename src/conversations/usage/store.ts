@@ -82,7 +82,7 @@ function usageOfAll ({ limit, after, user, bot, model: ofModel, from, before }: 
       FROM ${replyCosts} WHERE ${and(sql`true`, ...filters)}
       GROUP BY 1, 2, 3, 4
     )
-    SELECT usage.*, ${users.username} FROM usage LEFT JOIN ${users} ON ${users.id} = usage.user_id
+    SELECT usage.*, coalesce(${users.username}, ${users.name}) AS username FROM usage LEFT JOIN ${users} ON ${users.id} = usage.user_id
     WHERE ${isAfter}
     ORDER BY day DESC, coalesce(user_id, 0), coalesce(bot, ''), coalesce(model, '')
     LIMIT ${limit + 1}`

@@ -58,8 +58,8 @@ export function Details ({ conversation: { id, name }, me, onClose }: { conversa
         {(error ?? change.error) !== null && <p className='problem' role='alert'>{(error ?? change.error)!.message}</p>}
         <ul className='rows'>
           {members?.users.map(({ id: user, username, is_owner: owns }) => (
-            <Row key={user} name={username} note={owns ? words.details.owner : undefined}>
-              {isOwner && user !== me.id && <RemoveButton name={username} onClick={() => change.mutate(() => removeUser(user))} />}
+            <Row key={user} name={username ?? words.details.unnamed} note={owns ? words.details.owner : undefined}>
+              {isOwner && user !== me.id && <RemoveButton name={username ?? words.details.unnamed} onClick={() => change.mutate(() => removeUser(user))} />}
             </Row>
           ))}
         </ul>

@@ -24,7 +24,7 @@ interface MessageListProps { view: ChatView, chat: Chat, me: Profile, bots: Bot[
 
 export function MessageList ({ view, chat, me, bots, isOwner, label }: MessageListProps) {
   const messages = view.messages.filter(({ status }) => status !== 'deleted')
-  const isMine = ({ sender, username }: Message) => sender === 'user' && username === me.username
+  const isMine = ({ sender, username }: Message) => sender === 'user' && username === (me.username ?? me.name)
   const myLast = messages.findLast(isMine)
   const lastReply = messages.findLast(({ sender }) => sender === 'bot')
   const newest = messages.at(-1)

@@ -1,0 +1,61 @@
+import type { JWTPayload } from 'jose'
+import { Value } from 'typebox/value'
+import { cut, isStorable, trimmed } from '../../text/text.ts'
+import type { ClaimNames } from '../../text/trusted-issuers.ts'
+import { Email } from '../schema.ts'
+
+/** What a token says about its user; undefined where it says nothing, or nothing that we can use. */
+export interface ExternalProfile {
+  username: string | undefined
+  name: string | undefined
+  picture: string | undefined
+  /** Only an address that the issuer says is verified. */
+  email: string | undefined
+  /** Undefined where no claim decides it. */
+  isAdmin: boolean | undefined
+}
+
+const MAX_NAME_LENGTH = 100
+const MAX_URL_LENGTH = 2_000
+
+/** What a name may not have in it: see `Name` in schema.ts. */
+const NOT_IN_NAMES = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]+/gu
+
+/** Reads a profile from the claims of these names. `adminClaim`, as role=admin, is the claim and the value that make an admin. */
+export function readProfile (payload: JWTPayload, names: ClaimNames, adminClaim: string | undefined): ExternalProfile {
+  const textOf = (claim: string) => {
+    const value = claimOf(payload, claim)
+    return typeof value === 'string' && isStorable(value) ? value : undefined
+  }
+  const email = textOf(names.email ?? 'email')
+  return {
+    username: textOf(names.username ?? 'preferred_username'),
+    name: nameOf(textOf(names.name ?? 'name')),
+    picture: pictureOf(textOf(names.picture ?? 'picture')),
+    email: email !== undefined && payload['email_verified'] === true && Value.Check(Email, email) ? email : undefined,
+    isAdmin: adminClaim === undefined ? undefined : hasValue(payload, adminClaim)
+  }
+}
+
+/** The claim of this very name, as https://example.com/roles, or else the one at this path, as realm_access.roles. */
+export function claimOf (payload: object, name: string): unknown {
+  if (Object.hasOwn(payload, name)) return (payload as Record<string, unknown>)[name]
+  return name.split('.').reduce<unknown>((value, part) =>
+    typeof value === 'object' && value !== null && Object.hasOwn(value, part) ? (value as Record<string, unknown>)[part] : undefined, payload)
+}
+
+function hasValue (payload: object, rule: string) {
+  const at = rule.lastIndexOf('=')
+  return [claimOf(payload, rule.slice(0, at))].flat().includes(rule.slice(at + 1))
+}
+
+function nameOf (text: string | undefined) {
+  const name = trimmed(cut(trimmed(text?.replaceAll(NOT_IN_NAMES, ' ') ?? ''), MAX_NAME_LENGTH))
+  return name === '' ? undefined : name
+}
+
+/** Only web addresses: a page shows it, and must not be made to run anything. */
+function pictureOf (text: string | undefined) {
+  const isAddress = text !== undefined && text.length <= MAX_URL_LENGTH && URL.canParse(text) && ['http:', 'https:'].includes(new URL(text).protocol)
+  return isAddress ? text : undefined
+}

@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto'
+import type { FastifyBaseLogger } from 'fastify'
+import { Agent, type buildConnector } from 'undici'
+import type { TrustedIssuer } from '../../text/trusted-issuers.ts'
+import { FETCH_TIMEOUT_MS, fetchKeys } from './fetch-keys.ts'
+import { createKeySet } from './key-set.ts'
+import type { IssuerStore, TokenUse } from './store.ts'
+import { createVerifier } from './verifier.ts'
+
+/** For how long it is remembered which session a token belongs to. */
+const REMEMBER_MS = 5 * 60_000
+
+export type Issuers = ReturnType<typeof createIssuers>
+
+export interface IssuersOptions {
+  issuers: TrustedIssuer[]
+  /** The claim and its value that make an admin, as role=admin, where an issuer has none of its own. */
+  adminClaim: string | undefined
+  store: IssuerStore
+  /** Makes a connector that reaches these hosts and the open internet, and nothing else of our own network. */
+  createConnector: (allow: string, timeoutMs: number) => buildConnector.connector
+  log: Pick<FastifyBaseLogger, 'warn'>
+  /** Of how many tokens it is remembered which session they belong to. */
+  most?: number
+}
+
+/**
+ * Tokens of other issuers. A token stands for a session, as our own do, and the session decides: so that ended is ended, for
+ * every token of it. Which session that is is remembered for some minutes, so that most requests cost no more than our own do.
+ */
+export function createIssuers ({ issuers, adminClaim, store, createConnector, log, most = 10_000 }: IssuersOptions) {
+  const remembered = new Map<string, { sessionId: number, until: number }>()
+  const entering = new Map<string, Promise<number | undefined>>()
+  const agents: Agent[] = []
+
+  const verify = createVerifier({
+    issuers,
+    adminClaim,
+    keysOf (issuer) {
+      // Our own network is closed to what an issuer's configuration names, except for the hosts that the operator names.
+      const allow = [issuer.jwks, issuer.issuer].flatMap(url => URL.canParse(url ?? '') ? [new URL(url!).hostname.replace(/^\[|\]$/g, '')] : [])
+      const agent = new Agent({ connect: createConnector(allow.join(','), FETCH_TIMEOUT_MS) })
+      agents.push(agent)
+      return createKeySet(() => fetchKeys(issuer, agent), error => log.warn({ err: error, issuer: issuer.issuer }, 'The keys of an issuer of tokens could not be fetched'))
+    }
+  })
+
+  async function enter (token: string, key: string, use: TokenUse) {
+    const known = await verify(token)
+    if (known === undefined) return undefined
+    const sessionId = await store.enter(known, use)
+    if (sessionId === undefined) return undefined
+    if (remembered.size >= most) remembered.delete(remembered.keys().next().value!)
+    remembered.set(key, { sessionId, until: Math.min(known.endsAt.getTime(), Date.now() + REMEMBER_MS) })
+    return sessionId
+  }
+
+  return {
+    /**
+     * The session that a token belongs to, which may have ended; undefined for a token that is worth nothing. The first
+     * use of a token makes the user and the session if there are none.
+     * @throws UNAVAILABLE while the issuer's keys cannot be fetched
+     */
+    async sessionOf (token: string, use: TokenUse): Promise<number | undefined> {
+      if (issuers.length === 0) return undefined
+      const key = createHash('sha256').update(token).digest('base64')
+      const known = remembered.get(key)
+      if (known !== undefined && known.until > Date.now()) return known.sessionId
+      remembered.delete(key)
+      const under = entering.get(key) ?? enter(token, key, use).finally(() => entering.delete(key))
+      entering.set(key, under)
+      return await under
+    },
+
+    /** Closes the connections to the issuers. */
+    async close () {
+      for (const agent of agents) await agent.destroy()
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose'
+import { UNAVAILABLE } from '../../errors.ts'
+
+const MINUTE_MS = 60_000
+
+/** Keys that are older than this are fetched again, while those that there are stay in use. */
+const REFRESH_AFTER_MS = 10 * MINUTE_MS
+
+/** While an issuer cannot be reached, its keys are used for this long. */
+const MAX_AGE_MS = 24 * 60 * MINUTE_MS
+
+/** An unknown key id makes us ask the issuer at most this often, since anybody can send one. */
+const ASK_AGAIN_AFTER_MS = MINUTE_MS
+
+/** Without any keys, requests between two attempts to fetch them are refused at once. */
+const RETRY_AFTER_MS = 5_000
+
+/**
+ * The keys of an issuer, fetched when they are needed first, then every ten minutes, and when a token names an unknown one.
+ * @param load fetches the keys; it must end within 2 s
+ * @param failed is told why that failed
+ * @returns finds the key of a token. Throws UNAVAILABLE as long as there are no keys at all, and `jose`'s errors for a key
+ * that the issuer does not have.
+ */
+export function createKeySet (load: () => Promise<JSONWebKeySet>, failed: (error: unknown) => void, now = Date.now): JWTVerifyGetKey {
+  let find: ReturnType<typeof createLocalJWKSet> | undefined
+  let loadedAt = -Infinity
+  let askedAt = -Infinity
+  let loading: Promise<void> | undefined
+
+  /** Never rejects. Requests that come meanwhile wait for the same answer. */
+  async function reload () {
+    loading ??= fetchKeys()
+    await loading
+    loading = undefined
+  }
+
+  async function fetchKeys () {
+    askedAt = now()
+    try {
+      find = createLocalJWKSet(await load())
+      loadedAt = now()
+    } catch (error) {
+      failed(error)
+    }
+  }
+
+  const mayAsk = (intervalMs: number) => loading !== undefined || now() - askedAt >= intervalMs
+
+  return async function keyOf (header, token) {
+    if (now() - loadedAt > MAX_AGE_MS) find = undefined
+    if (find === undefined && mayAsk(RETRY_AFTER_MS)) await reload()
+    else if (now() - loadedAt > REFRESH_AFTER_MS && mayAsk(ASK_AGAIN_AFTER_MS)) reload()
+    if (find === undefined) throw new UNAVAILABLE()
+    try {
+      return await find(header, token)
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey) || !mayAsk(ASK_AGAIN_AFTER_MS)) throw error
+      await reload()
+      return await find(header, token)
+    }
+  }
+}

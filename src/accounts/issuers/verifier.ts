@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto'
+import { decodeJwt, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose'
+import { UNAVAILABLE } from '../../errors.ts'
+import { isStorable } from '../../text/text.ts'
+import type { TrustedIssuer } from '../../text/trusted-issuers.ts'
+import { claimOf, readProfile, type ExternalProfile } from './claims.ts'
+
+/** How far an issuer's clock may be from ours, in seconds. */
+const LEEWAY_SECONDS = 60
+
+/** A session ends after this long, whatever its token says. */
+const MAX_LIFETIME_SECONDS = 366 * 24 * 60 * 60
+
+const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
+
+/** Other types, such as logout tokens, are not for getting in. */
+const ACCESS_TOKEN_TYPES = new Set([undefined, 'jwt', 'at+jwt'])
+
+/** What a good token of another issuer stands for. */
+export interface ExternalToken {
+  issuer: string
+  subject: string
+  /** Names the session that the token belongs to: see `external_sessions`. */
+  sessionKey: string
+  endsAt: Date
+  profile: ExternalProfile
+}
+
+interface VerifierOptions {
+  issuers: TrustedIssuer[]
+  adminClaim: string | undefined
+  /** Makes the key finder of an issuer that shares no secret with us. */
+  keysOf: (issuer: TrustedIssuer) => JWTVerifyGetKey
+}
+
+/**
+ * Checks tokens of the trusted issuers. `verify` gives undefined for a token that is worth nothing, for whatever reason.
+ * It throws UNAVAILABLE when the issuer's keys could not be fetched yet.
+ * @see RFC 7519, and RFC 8725 for what can go wrong
+ */
+export function createVerifier ({ issuers, adminClaim, keysOf }: VerifierOptions) {
+  const byName = new Map(issuers.map(issuer => {
+    const { secret } = issuer
+    const key = secret === undefined ? keysOf(issuer) : () => Buffer.from(secret)
+    return [issuer.issuer, { issuer, audience: [issuer.audience].flat(), key, algorithms: secret === undefined ? ASYMMETRIC : ['HS256'] }]
+  }))
+
+  return async function verify (token: string): Promise<ExternalToken | undefined> {
+    try {
+      const claimed = decodeJwt(token)
+      const known = byName.get(claimed.iss as string)
+      if (known === undefined) return undefined
+      const { issuer, audience, key, algorithms } = known
+      const { payload, protectedHeader } = await jwtVerify(token, async (header, token) => await key(header, token), {
+        algorithms,
+        issuer: issuer.issuer,
+        clockTolerance: LEEWAY_SECONDS,
+        requiredClaims: ['exp', 'sub'],
+        ...claimed.aud !== undefined && { audience }
+      })
+      if (!ACCESS_TOKEN_TYPES.has(protectedHeader.typ?.toLowerCase().replace(/^application\//, ''))) return undefined
+      if (payload.aud === undefined && !audience.includes(payload['azp'] as string)) return undefined
+      const { sub } = payload
+      if (!isName(sub)) return undefined
+      const endsAt = Math.min(payload.exp! + LEEWAY_SECONDS, Date.now() / 1000 + MAX_LIFETIME_SECONDS)
+      return {
+        issuer: issuer.issuer,
+        subject: sub,
+        sessionKey: sessionKeyOf(payload, issuer, token),
+        endsAt: new Date(endsAt * 1000),
+        profile: readProfile(payload, issuer.claims ?? {}, issuer.admin_claim ?? adminClaim)
+      }
+    } catch (error) {
+      if (error instanceof UNAVAILABLE) throw error
+      // Whatever is wrong with a token, nobody needs to know more than that it is worth nothing.
+      return undefined
+    }
+  }
+}
+
+/** A session at the issuer outlives its tokens, where they name one (Supabase calls it `session_id`). Else each token is a session of its own. */
+function sessionKeyOf (payload: JWTPayload, { issuer, claims }: TrustedIssuer, token: string) {
+  const names = claims?.session === undefined ? ['sid', 'session_id', 'jti'] : [claims.session]
+  const name = names.find(name => isName(claimOf(payload, name)))
+  const session = name === undefined ? ['', token] : [name, claimOf(payload, name)]
+  return createHash('sha256').update(JSON.stringify([issuer, payload.sub, ...session])).digest('hex')
+}
+
+function isName (value: unknown): value is string {
+  return typeof value === 'string' && value.length > 0 && value.length <= 255 && isStorable(value)
+}
