@@ -1,4 +1,5 @@
 import t from 'tap'
+import { readFileSync } from 'node:fs'
 import { readTrustedIssuers } from '../../src/text/trusted-issuers.ts'
 
 const read = (...issuers: unknown[]) => readTrustedIssuers(JSON.stringify(issuers))
@@ -13,6 +14,12 @@ t.test('issuers that can be trusted', async t => {
     { issuer: 'my-app', audience: 'parley', secret: 's'.repeat(32) }
   ]
   t.same(read(...others), others)
+})
+
+t.test('the examples of docs/users.md', async t => {
+  const examples = [...readFileSync('docs/users.md', 'utf8').matchAll(/^TRUSTED_ISSUERS='(.*)'$/gm)].map(([, text]) => text!)
+  t.equal(examples.length, 7)
+  for (const text of examples) t.equal(readTrustedIssuers(text)?.length, 1, text)
 })
 
 t.test('what is not one', async t => {

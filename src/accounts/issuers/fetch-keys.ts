@@ -1,7 +1,7 @@
 import type { JSONWebKeySet } from 'jose'
 import { request, type Dispatcher } from 'undici'
 
-/** The time for everything that one look at an issuer's keys takes. */
+/** The timeout for discovery and key set together. */
 export const FETCH_TIMEOUT_MS = 2_000
 
 /** Key sets have a few KiB. */

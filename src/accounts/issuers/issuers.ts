@@ -7,26 +7,27 @@ import { createKeySet } from './key-set.ts'
 import type { IssuerStore, TokenUse } from './store.ts'
 import { createVerifier } from './verifier.ts'
 
-/** For how long it is remembered which session a token belongs to. */
+/** How long the session of a token is cached. */
 const REMEMBER_MS = 5 * 60_000
 
 export type Issuers = ReturnType<typeof createIssuers>
 
 export interface IssuersOptions {
   issuers: TrustedIssuer[]
-  /** The claim and its value that make an admin, as role=admin, where an issuer has none of its own. */
+  /** The claim and value that make an admin, such as role=admin. Issuers may have their own instead. */
   adminClaim: string | undefined
   store: IssuerStore
   /** Makes a connector that reaches these hosts and the open internet, and nothing else of our own network. */
   createConnector: (allow: string, timeoutMs: number) => buildConnector.connector
   log: Pick<FastifyBaseLogger, 'warn'>
-  /** Of how many tokens it is remembered which session they belong to. */
+  /** How many tokens are cached. */
   most?: number
 }
 
 /**
- * Tokens of other issuers. A token stands for a session, as our own do, and the session decides: so that ended is ended, for
- * every token of it. Which session that is is remembered for some minutes, so that most requests cost no more than our own do.
+ * Tokens of other issuers. Like our own tokens, each belongs to a row in `sessions`, which every request checks: when the
+ * session is ended, all of its tokens stop working. Which session a token belongs to is cached for some minutes, so that
+ * most requests cost no more than with our own tokens.
  */
 export function createIssuers ({ issuers, adminClaim, store, createConnector, log, most = 10_000 }: IssuersOptions) {
   const remembered = new Map<string, { sessionId: number, until: number }>()
@@ -37,7 +38,7 @@ export function createIssuers ({ issuers, adminClaim, store, createConnector, lo
     issuers,
     adminClaim,
     keysOf (issuer) {
-      // Our own network is closed to what an issuer's configuration names, except for the hosts that the operator names.
+      // Addresses that an issuer's configuration names must not be in our own network, unless the operator's settings have the same host.
       const allow = [issuer.jwks, issuer.issuer].flatMap(url => URL.canParse(url ?? '') ? [new URL(url!).hostname.replace(/^\[|\]$/g, '')] : [])
       const agent = new Agent({ connect: createConnector(allow.join(','), FETCH_TIMEOUT_MS) })
       agents.push(agent)
@@ -57,7 +58,7 @@ export function createIssuers ({ issuers, adminClaim, store, createConnector, lo
 
   return {
     /**
-     * The session that a token belongs to, which may have ended; undefined for a token that is worth nothing. The first
+     * The session that a token belongs to, which may have ended; undefined for an invalid token. The first
      * use of a token makes the user and the session if there are none.
      * @throws UNAVAILABLE while the issuer's keys cannot be fetched
      */

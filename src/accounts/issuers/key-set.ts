@@ -3,22 +3,22 @@ import { UNAVAILABLE } from '../../errors.ts'
 
 const MINUTE_MS = 60_000
 
-/** Keys that are older than this are fetched again, while those that there are stay in use. */
+/** Keys older than this are fetched again in the background. */
 const REFRESH_AFTER_MS = 10 * MINUTE_MS
 
-/** While an issuer cannot be reached, its keys are used for this long. */
+/** How long keys are used while the issuer cannot be reached. */
 const MAX_AGE_MS = 24 * 60 * MINUTE_MS
 
-/** An unknown key id makes us ask the issuer at most this often, since anybody can send one. */
+/** How often unknown key ids make us fetch the keys again, at most: anybody can send a token with one. */
 const ASK_AGAIN_AFTER_MS = MINUTE_MS
 
-/** Without any keys, requests between two attempts to fetch them are refused at once. */
+/** While there are no keys, how often they are fetched at most. Requests in between are refused at once. */
 const RETRY_AFTER_MS = 5_000
 
 /**
- * The keys of an issuer, fetched when they are needed first, then every ten minutes, and when a token names an unknown one.
+ * The keys of an issuer. They are fetched for the first token, then every ten minutes, and for a token with an unknown key id.
  * @param load fetches the keys; it must end within 2 s
- * @param failed is told why that failed
+ * @param failed is called with the error when that fails
  * @returns finds the key of a token. Throws UNAVAILABLE as long as there are no keys at all, and `jose`'s errors for a key
  * that the issuer does not have.
  */
@@ -28,7 +28,7 @@ export function createKeySet (load: () => Promise<JSONWebKeySet>, failed: (error
   let askedAt = -Infinity
   let loading: Promise<void> | undefined
 
-  /** Never rejects. Requests that come meanwhile wait for the same answer. */
+  /** Never rejects. Concurrent requests share one fetch. */
   async function reload () {
     loading ??= fetchKeys()
     await loading

@@ -11,7 +11,7 @@ import { mustBeFree, readUsername } from '../username-store.ts'
 import type { ExternalProfile } from './claims.ts'
 import type { ExternalToken } from './verifier.ts'
 
-/** Where a token was used first: the device as it calls itself, and the address. */
+/** The User-Agent and the address of the first request with a token. */
 export interface TokenUse { userAgent: string | undefined, ip: string }
 
 export type IssuerStore = ReturnType<typeof createIssuerStore>
@@ -19,13 +19,13 @@ export type IssuerStore = ReturnType<typeof createIssuerStore>
 const known = { id: users.id, name: users.name, picture: users.picture, email: users.email, emailVerifiedAt: users.emailVerifiedAt, role: users.role, lockedAt: users.lockedAt }
 type Known = Pick<typeof users.$inferSelect, keyof typeof known>
 
-/** Users whom other issuers vouch for, with their sessions. */
+/** The users of other issuers, and their sessions. */
 export function createIssuerStore (db: Db) {
   return {
     /**
      * Gives the id of the session that a token belongs to; undefined when the session or its user was deleted, or the user
-     * is locked. The first token of a subject makes the user, the first of a session the session. Later ones prolong the
-     * session, unless it was ended, and bring the user's profile up to date.
+     * is locked. The first token of a subject creates the user, and the first one of a session creates the session. Later ones extend
+     * the session, unless it was ended, and update the user's profile.
      */
     async enter ({ issuer, subject, sessionKey, endsAt, profile }: ExternalToken, { userAgent, ip }: TokenUse): Promise<number | undefined> {
       return await db.transaction(async tx => {
@@ -54,7 +54,7 @@ async function prolong (tx: Transaction, id: number, endsAt: Date) {
   return id
 }
 
-/** Makes a user, by the username that the issuer has for them if nobody else has it. */
+/** Creates a user, with the issuer's username if no other account has it. */
 async function make (tx: Transaction, issuer: string, subject: string, { username }: ExternalProfile): Promise<Known> {
   const user = (Value.Check(Username, username) ? await makeNamed(tx, username) : undefined) ?? (await tx.insert(users).values({}).returning(known))[0]!
   await tx.insert(externalUsers).values({ issuer, subject, userId: user.id })
@@ -62,7 +62,7 @@ async function make (tx: Transaction, issuer: string, subject: string, { usernam
 }
 
 async function makeNamed (tx: Transaction, username: string) {
-  // Of two accounts that take one name at the same moment, the unique index refuses the second, which undoes only this part.
+  // If two accounts take the same name at the same moment, the unique index refuses the second one. Only this savepoint is rolled back.
   return await tx.transaction(async part => {
     const stored = readUsername(username)
     await mustBeFree(part, stored)
@@ -71,7 +71,7 @@ async function makeNamed (tx: Transaction, username: string) {
   }).catch(() => undefined)
 }
 
-/** Brings a user up to date with what the issuer says now. */
+/** Updates a user from a new token. */
 async function update (tx: Transaction, user: Known, issuer: string, { email, isAdmin, ...profile }: ExternalProfile) {
   const name = profile.name ?? user.name
   const picture = profile.picture ?? user.picture
@@ -80,7 +80,7 @@ async function update (tx: Transaction, user: Known, issuer: string, { email, is
   if (role !== user.role) await logAction(tx, { id: 0, username: issuer }, isAdmin ? 'admin.create' : 'admin.remove', { userId: user.id })
   const mailbox = email && mailboxOf(email)
   if (mailbox === undefined || (mailbox === user.email && user.emailVerifiedAt !== null)) return
-  // An address that another account has verified stays with that account.
+  // The unique index refuses an address that another account has verified.
   await tx.transaction(async part => {
     await part.update(users).set({ email: mailbox, emailVerifiedAt: sql`now()` }).where(eq(users.id, user.id))
     await endLinksToOtherAddresses(part, user.id, mailbox)

@@ -5,7 +5,7 @@ import { isStorable } from '../../text/text.ts'
 import type { TrustedIssuer } from '../../text/trusted-issuers.ts'
 import { claimOf, readProfile, type ExternalProfile } from './claims.ts'
 
-/** How far an issuer's clock may be from ours, in seconds. */
+/** How much an issuer's clock and ours may differ, in seconds. */
 const LEEWAY_SECONDS = 60
 
 /** A session ends after this long, whatever its token says. */
@@ -13,14 +13,14 @@ const MAX_LIFETIME_SECONDS = 366 * 24 * 60 * 60
 
 const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
 
-/** Other types, such as logout tokens, are not for getting in. */
+/** Tokens of other types, such as logout tokens, do not authenticate anybody. */
 const ACCESS_TOKEN_TYPES = new Set([undefined, 'jwt', 'at+jwt'])
 
-/** What a good token of another issuer stands for. */
+/** What a valid token of another issuer says. */
 export interface ExternalToken {
   issuer: string
   subject: string
-  /** Names the session that the token belongs to: see `external_sessions`. */
+  /** Identifies the session that the token belongs to: see `external_sessions`. */
   sessionKey: string
   endsAt: Date
   profile: ExternalProfile
@@ -34,7 +34,7 @@ interface VerifierOptions {
 }
 
 /**
- * Checks tokens of the trusted issuers. `verify` gives undefined for a token that is worth nothing, for whatever reason.
+ * Checks tokens of the trusted issuers. `verify` returns undefined for an invalid token, whatever is wrong with it.
  * It throws UNAVAILABLE when the issuer's keys could not be fetched yet.
  * @see RFC 7519, and RFC 8725 for what can go wrong
  */
@@ -72,13 +72,13 @@ export function createVerifier ({ issuers, adminClaim, keysOf }: VerifierOptions
       }
     } catch (error) {
       if (error instanceof UNAVAILABLE) throw error
-      // Whatever is wrong with a token, nobody needs to know more than that it is worth nothing.
+      // The client learns that the token is invalid, but not why.
       return undefined
     }
   }
 }
 
-/** A session at the issuer outlives its tokens, where they name one (Supabase calls it `session_id`). Else each token is a session of its own. */
+/** If a token names a session of the issuer, all tokens with that name share one session (Supabase calls it `session_id`). Otherwise each token is a session of its own. */
 function sessionKeyOf (payload: JWTPayload, { issuer, claims }: TrustedIssuer, token: string) {
   const names = claims?.session === undefined ? ['sid', 'session_id', 'jti'] : [claims.session]
   const name = names.find(name => isName(claimOf(payload, name)))
