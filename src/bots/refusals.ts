@@ -77,7 +77,7 @@ const TOO_LARGE_AT_ALL = /request too large|(message|prompt|input)( size)? (and 
 const CONTENT = new RegExp([
   'content[ _-]?(filter|policy|management|moderation|violation|exists risk|is unsafe)', 'responsible ?ai', 'data_?inspection', 'inappropriate', 'moderat(ed|ion)', 'flagged',
   '\\b(unsafe|harmful|objectionable)\\b', 'prohibited (content|use)', 'prohibited_content', 'safety (system|filter|setting|reason|check|polic|guideline)', '\\bsafety\\b.{0,20}(block|reject)', 'blocked (by|due|for|because)',
-  'block_?reason', 'sensitive (content|words?|information)', 'new_sensitive', '敏感', '不安全', 'high[ _-]risk', 'guardrail', 'violat(e|es|ed|ing|ion).{0,60}(policy|policies|guidelines|terms)', 'polic(y|ies) violation', '\\btoxic', '\\bharm(s|_| categor)', 'usage polic(y|ies)', 'invalid_prompt',
+  'block_?reason', 'sensitive (content|words?|information)', 'new_sensitive', '敏感', '不安全', 'запрещ[её]нн.{1,6}(контент|содерж)', 'high[ _-]risk', 'guardrail', 'violat(e|es|ed|ing|ion).{0,60}(policy|policies|guidelines|terms)', 'polic(y|ies) violation', '\\btoxic', '\\bharm(s|_| categor)', 'usage polic(y|ies)', 'invalid_prompt',
   '\\b(prompt|message|input|content|output)( was| is| has been)? (blocked|rejected|filtered|not allowed)', 'jailbreak', 'prompt[ _]injection', '\\bnsfw\\b', 'personally identifiable',
   'recitation', '(could not|couldn.t|cannot|can.t|unable to|failed to) (process|read|parse|decode|download|open|load) .{0,40}(image|file|document|pdf|attachment|audio|video)',
   '(invalid|unsupported|corrupt(ed)?)[ _](image|file|document|pdf|attachment|audio|video)', 'image_parse', '(image|file|document|pdf|attachment|audio|video).{0,30}(could not|couldn.t|cannot|can.t) be (read|processed|parsed|decoded|downloaded|opened|loaded)'

@@ -153,7 +153,9 @@ t.test('an event that is too long is refused, and the next one is answered', { b
       t.same(await error, answer)
     }
     socket.emit('nothing that we know', 'x'.repeat(MIB))
+    const reply = next<Live>(socket, 'new_message')
     t.match(await socket.emitWithAck('send_message', { chat_session_id: id, text: 'Hi' }), { messages: [{ text: 'Hi' }, {}] }, 'the next one is answered')
+    t.equal((await reply).text, 'You said: Hi')
     t.same(await server.query('SELECT FROM conversations'), started, 'nothing was begun')
 
     const escaped = String.raw`\ud83d\ude00`.repeat(8000)
