@@ -87,7 +87,7 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
   const conversations = createConversationStore(db, defaultBot(config), titleOf)
   const generation = createReplies({
     store: createReplyStore(db),
-    readTask: createTaskReader(db),
+    tasks: createTaskReader(db),
     directory,
     events,
     listener,

@@ -42,9 +42,13 @@ export function createConverse (log: Log, directory: Directory, events: Events, 
     const beginsAnew = setting.isFinished && 'newestOf' in to && incoming.answer === undefined && !replies.some(({ answer }) => answer?.isFinished)
     const place = beginsAnew ? { ...setting, id: null, state: {}, isFinished: false } : setting
     const append = async (owner: string | null) => {
+      const ahead = owner === null ? undefined : readAhead(incoming, place, replies)
       const said = await log.append(incoming, place, replies, owner)
       const begun = said?.messages.find(({ status }) => status === 'streaming')
-      if (begun !== undefined) generation.write({ conversation: said!.conversation, id: begun.id }, owner!)
+      if (begun === undefined) return said
+      // Every change of a conversation takes the next number: if these are the expected ones, nothing else was changed.
+      const isAsExpected = said!.messages[0]!.id === place.lastRev! + 1 && begun.id === place.lastRev! + 2
+      generation.write({ conversation: said!.conversation, id: begun.id }, owner!, isAsExpected ? ahead : undefined)
       return said
     }
     const takesTime = replies.some(({ answer }) => answer === null)
@@ -53,6 +57,12 @@ export function createConverse (log: Log, directory: Directory, events: Events, 
     const said = takesTime ? await generation.withLease(append) : await append(null)
     if (said !== undefined) events.changed(said.conversation)
     return said
+  }
+
+  /** Begins to read what the bot of the first reply gets, if that reply is streamed. */
+  function readAhead ({ author, text }: Incoming, { id, lastRev }: Setting, [reply]: Reply[]) {
+    if (id === null || lastRev === null || reply?.answer !== null) return undefined
+    return generation.readAhead({ conversation: id, id: lastRev + 1, bot: reply.bot.id, author: author.id, text })
   }
 }
 

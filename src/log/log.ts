@@ -29,6 +29,8 @@ export interface Setting {
   id: number | null
   state: Record<string, unknown>
   isFinished: boolean
+  /** The number of the conversation's last change. Null when the conversation does not exist yet, or is a contact's. */
+  lastRev: number | null
   bots: BotRow[]
   /** Whether the author has a daily budget of their own. */
   hasBudget: boolean
@@ -157,7 +159,7 @@ const BOTS = `coalesce(
    FROM conversation_bots cb JOIN chatbots b ON b.id = cb.chatbot_id WHERE cb.conversation_id = c.id), '[]') AS bots`
 
 const SETTING = `
-  SELECT asked.nth::integer, c.id, c.state, c.is_finished AS "isFinished", ${BOTS}, ${FIRST}, ${HAS_BUDGET}
+  SELECT asked.nth::integer, c.id, c.state, c.is_finished AS "isFinished", c.last_rev AS "lastRev", ${BOTS}, ${FIRST}, ${HAS_BUDGET}
   FROM unnest($1::bigint[], $2::text[], $3::bigint[]) WITH ORDINALITY AS asked (author, client_id, conversation, nth)
   JOIN conversation_users cu ON cu.user_id = asked.author AND cu.conversation_id = asked.conversation
   JOIN conversations c ON c.id = cu.conversation_id
@@ -169,7 +171,7 @@ const SETTING = `
  * locked, so the lock is checked here.
  */
 const NEWEST_SETTING = `
-  SELECT asked.nth::integer, c.id, coalesce(c.state, '{}') AS state, coalesce(c.is_finished, false) AS "isFinished", ${FIRST}, ${HAS_BUDGET},
+  SELECT asked.nth::integer, c.id, coalesce(c.state, '{}') AS state, coalesce(c.is_finished, false) AS "isFinished", NULL::bigint AS "lastRev", ${FIRST}, ${HAS_BUDGET},
     (SELECT json_agg(${BOT}) FROM chatbots b WHERE b.name = asked.bot) AS bots,
     EXISTS (SELECT FROM users u WHERE u.id = asked.author AND u.locked_at IS NOT NULL) AS "isLocked"
   FROM unnest($1::bigint[], $2::text[], $3::origin[], $4::text[]) WITH ORDINALITY AS asked (author, client_id, origin, bot, nth)

@@ -1,6 +1,7 @@
 import { lengthOf, MAX_REPLY_LENGTH, takePiece, type Intake } from '../text/text.ts'
 import type { Growth, MessageKey } from './store.ts'
 import type { Cost, Meter } from './cost.ts'
+import type { Task } from './task-store.ts'
 
 /** A reply that this instance is writing. */
 export interface Draft extends MessageKey, Intake {
@@ -15,13 +16,15 @@ export interface Draft extends MessageKey, Intake {
   /** Meters its cost; undefined until the bot is asked. */
   meter?: Meter | undefined
   abort: AbortController
+  /** What the bot gets, if it was read while the message was stored. */
+  ahead: Promise<Task | undefined> | undefined
   /** Where the reply begins in the text, in UTF-16 units. Everything before was taken back. */
   from: number
 }
 
 /** Makes an empty draft. */
-export function createDraft (place: MessageKey, owner: string): Draft {
-  return { ...place, owner, text: '', points: 0, half: '', stored: { length: 0, at: 0, time: Date.now() }, isHurried: false, abort: new AbortController(), from: 0 }
+export function createDraft (place: MessageKey, owner: string, ahead?: Promise<Task | undefined>): Draft {
+  return { ...place, owner, ahead, text: '', points: 0, half: '', stored: { length: 0, at: 0, time: Date.now() }, isHurried: false, abort: new AbortController(), from: 0 }
 }
 
 /**

@@ -8,6 +8,7 @@ import { createDraft } from './draft.ts'
 import { breakOff, createFlusher } from './flusher.ts'
 import type { MessageKey } from './store.ts'
 import { createSweeper } from './sweeper.ts'
+import type { Task, Upcoming } from './task-store.ts'
 import { createWriter, type WriterOptions } from './writer.ts'
 
 const CHANNEL = 'stops'
@@ -59,13 +60,13 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
     return tracked
   }
 
-  /** Writes a reply whose lease bears this name. */
-  function write (place: MessageKey, owner: string) {
-    track(writeAndGoOn(place, owner))
+  /** Writes a reply whose lease bears this name. `ahead` is what the bot gets, if it was read before. */
+  function write (place: MessageKey, owner: string, ahead?: Promise<Task | undefined>) {
+    track(writeAndGoOn(place, owner, ahead))
   }
 
-  async function writeAndGoOn (place: MessageKey, owner: string) {
-    const draft = createDraft(place, owner)
+  async function writeAndGoOn (place: MessageKey, owner: string, ahead?: Promise<Task | undefined>) {
+    const draft = createDraft(place, owner, ahead)
     flusher.add(draft)
     if (isOver) breakOff(draft, 'interrupted')
     await writeDraft(draft)
@@ -99,6 +100,9 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
   return {
     write,
     withLease,
+
+    /** Reads what a bot gets while its question is being stored, so that the provider is asked sooner. Undefined if that fails. */
+    readAhead: async (upcoming: Upcoming): Promise<Task | undefined> => await options.tasks.readAhead(upcoming).catch(() => undefined),
 
     /** Stops what is being said in a conversation, wherever it is written. @throws CONVERSATION_NOT_FOUND */
     async stop (user: number, conversation: number) {

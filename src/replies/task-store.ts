@@ -23,15 +23,31 @@ const MAX_TURNS = 2_000
  */
 const MAX_TURN_BYTES = 4 * 1024 * 1024
 
-export type ReadTask = ReturnType<typeof createTaskReader>
+/** A message that is being stored, with the id that it will get if nothing else changes the conversation before, and the bot that will reply. */
+export interface Upcoming extends MessageKey { bot: number, author: number, text: string }
 
-/** Makes a function that reads what a bot gets to write a reply, in one query. It gives undefined when the bot or the message was deleted. */
+export type TaskReader = ReturnType<typeof createTaskReader>
+
+/** Reads what a bot gets to write a reply, in one query. Both functions give undefined when the bot or the message was deleted. */
 export function createTaskReader (db: Db) {
-  return async function readTask ({ conversation, id }: MessageKey): Promise<Task | undefined> {
-    const { rows: [task] } = await db.$client.query<Task>({ name: 'task', text: TASK, values: [conversation, id, MAX_TURNS + 1] })
-    return task
+  return {
+    async read ({ conversation, id }: MessageKey): Promise<Task | undefined> {
+      const { rows: [task] } = await db.$client.query<Task>({ name: 'task', text: TASK, values: [conversation, id, MAX_TURNS + 1] })
+      return task
+    },
+
+    /** The same while the message is being stored. The result is right only if the message gets the expected id, and the reply the next one. */
+    async readAhead ({ conversation, id, bot, author, text }: Upcoming): Promise<Task | undefined> {
+      const { rows: [task] } = await db.$client.query<Task & { authorName: string | null }>({ name: 'task_ahead', text: TASK_AHEAD, values: [conversation, id, MAX_TURNS, bot, author] })
+      if (task === undefined) return undefined
+      const { authorName, ...rest } = task
+      return { ...rest, turns: [...rest.turns, { sender: 'user', name: authorName, text }] }
+    }
   }
 }
+
+/** The name of a user in a turn. */
+const nameOf = (user: string) => `coalesce(${user}.username, ${user}.name)`
 
 /** The newest messages before a reply, of which `cutUnread` takes one less than $3. */
 const SAID_BEFORE = `
@@ -44,15 +60,15 @@ const SAID_BEFORE = `
  * would be refused too; the message that this reply answers is never left out. Its own reply says that it was refused, or the
  * message itself if that was found out later. `MESSAGE_REFUSED` is cleared when the reply is generated again.
  */
-const TASK = `
+const taskFor = (reply: string) => `
   WITH reply AS (
-    SELECT m.id, m.conversation_id, m.chatbot_id, m.reply_to FROM messages m WHERE m.conversation_id = $1 AND m.id = $2
+    ${reply}
   ), told AS MATERIALIZED (
     ${cutUnread({ rows: SAID_BEFORE, order: 'id DESC', bytes: 'octet_length(text)', most: '$3', limit: MAX_TURN_BYTES })}
   )
   SELECT json_build_object('id', bot.id, 'name', bot.name, 'engine', bot.engine, 'settings', bot.settings) AS bot,
     (
-      SELECT coalesce(json_agg(json_build_object('sender', m.sender, 'name', coalesce(u.username, u.name, b.name), 'text', m.text) ORDER BY m.id), '[]')
+      SELECT coalesce(json_agg(json_build_object('sender', m.sender, 'name', coalesce(${nameOf('u')}, b.name), 'text', m.text) ORDER BY m.id), '[]')
       FROM told m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id
       WHERE m.text <> '' AND (m.id = reply.reply_to OR m.error IS DISTINCT FROM '${LEFT_OUT}' AND m.id <> ALL (ARRAY(
         SELECT refused.reply_to FROM told refused WHERE refused.error = 'MESSAGE_REFUSED' AND refused.reply_to IS NOT NULL
@@ -61,13 +77,21 @@ const TASK = `
     json_build_object(
       'conversation', json_build_object('id', c.id, 'name', c.name, 'metadata', coalesce(c.metadata, '{}')),
       'message', json_build_object('id', reply.reply_to, 'replyId', reply.id),
-      'user', CASE WHEN asker.id IS NOT NULL THEN json_build_object('id', asker.id, 'name', coalesce(asker.username, asker.name)) END,
+      'user', CASE WHEN asker.id IS NOT NULL THEN json_build_object('id', asker.id, 'name', ${nameOf('asker')}) END,
       'channel', c.origin,
       'state', c.state -> bot.id::text
     ) AS context,
-    asker.api_key_hash AS "apiKeyHash"
+    asker.api_key_hash AS "apiKeyHash",
+    ${nameOf('asker')} AS "authorName"
   FROM reply
   JOIN chatbots bot ON bot.id = reply.chatbot_id
   JOIN conversations c ON c.id = reply.conversation_id
-  LEFT JOIN messages question ON question.conversation_id = reply.conversation_id AND question.id = reply.reply_to
-  LEFT JOIN users asker ON asker.id = question.user_id`
+  LEFT JOIN users asker ON asker.id = reply.author_id`
+
+const TASK = taskFor(`
+    SELECT m.id, m.conversation_id, m.chatbot_id, m.reply_to, question.user_id AS author_id
+    FROM messages m LEFT JOIN messages question ON question.conversation_id = m.conversation_id AND question.id = m.reply_to
+    WHERE m.conversation_id = $1 AND m.id = $2`)
+
+const TASK_AHEAD = taskFor(`
+    SELECT $2::bigint + 1 AS id, $1::bigint AS conversation_id, $4::bigint AS chatbot_id, $2::bigint AS reply_to, $5::bigint AS author_id`)

@@ -6,7 +6,7 @@ import type { Events } from '../log/followers.ts'
 import { createMeter } from './cost.ts'
 import { isTooLong, lastOf, take, takeBack, type Draft } from './draft.ts'
 import type { Ending, Spent, ReplyStore } from './store.ts'
-import type { ReadTask } from './task-store.ts'
+import type { TaskReader } from './task-store.ts'
 
 /** How often the end of a reply is stored at most, with a pause that grows. It is about as long as the lease lasts. */
 const END_ATTEMPTS = 5
@@ -20,7 +20,7 @@ export type Reason = 'stopped' | 'interrupted' | 'lost'
 
 export interface WriterOptions {
   store: ReplyStore
-  readTask: ReadTask
+  tasks: TaskReader
   directory: Directory
   events: Events
   log: Pick<FastifyBaseLogger, 'warn'>
@@ -31,7 +31,7 @@ export interface WriterOptions {
 }
 
 /** Makes the function that asks a bot, takes down what it says, and stores how the reply ended. */
-export function createWriter ({ store, readTask, directory, events, log, spent, providerUser }: WriterOptions) {
+export function createWriter ({ store, tasks, directory, events, log, spent, providerUser }: WriterOptions) {
   return async function write (draft: Draft): Promise<void> {
     const { conversation, abort: { signal } } = draft
     const outcome: Outcome = { error: null, memory: {}, refused: [] }
@@ -47,7 +47,7 @@ export function createWriter ({ store, readTask, directory, events, log, spent, 
   async function listen (draft: Draft, outcome: Outcome) {
     const { conversation, id, abort: { signal } } = draft
     try {
-      const task = await readTask(draft)
+      const task = await draft.ahead ?? await tasks.read(draft)
       const bot = task && directory(task.bot)
       if (bot?.kind !== 'streaming') throw new Error('the bot is gone')
       const { turns, context, apiKeyHash } = task!

@@ -172,6 +172,40 @@ t.test('a retry that arrives while the first request is being answered waits for
   t.equal(first!.body, second!.body)
 })
 
+t.test('what a bot gets is read while the message is stored, unless something else changes the conversation before it', async t => {
+  const { bots, ann, url, id, db, connection, query } = await oneInstance(t)
+  const exchange = async (text: string) => {
+    const sent = ask(ann, url, text)
+    const call = await bots.call(bots.calls.length + 1)
+    call.end()
+    await sent
+    return call.turns.map(({ text }) => text)
+  }
+  const reads: string[] = []
+  const { query: original } = db.$client
+  db.$client.query = ((...args: [{ name?: string }]) => {
+    reads.push(args[0].name ?? '')
+    if (args[0].name === 'task_ahead' && reads.includes('fails')) return Promise.reject(new Error('no'))
+    return (original as (...args: unknown[]) => unknown).apply(db.$client, args)
+  }) as typeof original
+  t.same(await exchange('One'), ['One'])
+  t.same([reads.includes('task_ahead'), reads.includes('task')], [true, false])
+
+  const lock = await holdLock(t, connection, id)
+  const removed = ann.delete(`${url}/messages/1`)
+  await lock.until(1)
+  const next = exchange('Two')
+  await lock.until(2)
+  await lock.release()
+  await removed
+  t.same(await next, ['Two'], 'not what was read before the other change')
+  t.ok(reads.includes('task'))
+
+  reads.push('fails')
+  t.same(await exchange('Three'), ['Two', 'Three'], 'and again where that fails')
+  t.match(await query('SELECT count(*)::int FROM messages'), [{ count: 6 }])
+})
+
 t.test('tokens are counted by day and bot', async t => {
   const { bots, anyone, clientOf, ann, as, url, query } = await oneInstance(t)
   await query("INSERT INTO chatbots (name, engine) VALUES ('other', 'webhook')")

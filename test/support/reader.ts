@@ -120,7 +120,7 @@ export async function openAnswer (t: Test, url: string, client: Who, { lastEvent
 
 /** A socket, and what it hears of a conversation on a screen. */
 export async function openSocket (t: Test, url: string, { headers }: Who, screen = createScreen(t)) {
-  const socket = io(url, { forceNew: true, reconnection: false, auth: { token: headers['cookie']!.split('=')[1] }, transports: ['websocket'] })
+  const socket = io(url, { forceNew: true, reconnection: false, auth: { token: headers['cookie']!.split('=')[1], stream: true }, transports: ['websocket'] })
   t.teardown(() => socket.close())
   const events: Array<{ event: string, data: Shown & Delta }> = []
   socket.on('new_message', data => { events.push({ event: 'message', data }); screen.tell(data) })
