@@ -87,6 +87,7 @@ export function createScrolling (view: HTMLElement, content: HTMLElement, { onTo
   }
 
   function toEnd () {
+    inputAt = -Infinity // what the user did before asked for another place
     follow(true)
     settle()
   }
