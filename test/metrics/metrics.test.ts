@@ -439,7 +439,7 @@ t.test('a trace spans request, database and provider, and contains no message te
 
   const inside = collector.spans.filter(span => span.traceId === traceId)
   const plans = inside.map(span => attributesOf(span)['db.postgresql.plan'])
-  for (const name of ['sessions', 'setting', 'append', 'task']) t.ok(plans.includes(name), `the query ${name}`)
+  for (const name of ['sessions', 'setting', 'append', 'task_ahead']) t.ok(plans.includes(name), `the query ${name}`)
   const provider = inside.find(({ kind, attributes }) => kind === 3 && attributes.some(({ key }) => key === 'url.full'))!
   t.match(attributesOf(provider), { 'url.full': mock.url, 'http.request.method': 'POST', 'http.response.status_code': 200 })
   t.equal(mock.getLastRequest()!.headers['traceparent'], `00-${traceId}-${provider.spanId}-01`, 'and on to the provider')
