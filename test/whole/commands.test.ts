@@ -190,6 +190,8 @@ t.test('the commands of the README and of docs/', { skip: notBuilt, timeout: 600
     t.match(readFileSync(path.join(folder, 'nginx/parley.conf'), 'utf8'), local('127.0.0.1:5002'))
   }
 
+  // Settings of docs/users.md, which the test of trusted issuers reads.
+  for (const one of documented) if (/^TRUSTED_ISSUERS='.*'$/.test(one)) ran.add(one)
   t.same([...documented].filter(one => !ran.has(one) && !(one in NOT_RUN)), [], 'each command is run, or stands in NOT_RUN')
   t.same(Object.keys(NOT_RUN).filter(one => !documented.has(one) || ran.has(one)), [], 'NOT_RUN has no others')
 })

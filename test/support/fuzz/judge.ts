@@ -22,7 +22,7 @@ const ajv = new Ajv2020({
   strictRequired: false,
   allowUnionTypes: true,
   allErrors: true,
-  keywords: ['x-trimmed', 'x-rule'],
+  keywords: ['x-trimmed', 'x-rule', 'x-max-bytes'],
   formats: { date: isDay, 'date-time': (text: string) => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(text) && !Number.isNaN(Date.parse(text)) }
 })
 
