@@ -19,7 +19,7 @@ interface About { userId?: number, details?: Record<string, unknown> }
 
 /** Records what an admin did, in the same transaction, so that both are stored or neither is. The entry can never be changed. */
 export async function logAction (tx: Pick<Db, 'insert'>, admin: Admin, action: AdminAction, { userId, details }: About = {}): Promise<void> {
-  await tx.insert(adminLog).values({ adminId: admin.id, adminName: admin.username ?? admin.name, action, userId, details })
+  await tx.insert(adminLog).values({ adminId: admin.id, adminName: [admin.username, admin.name].find(name => typeof name === 'string'), action, userId, details })
 }
 
 interface Filter { limit: number, before?: number, admin?: number, user?: number, action?: AdminAction }

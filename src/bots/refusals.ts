@@ -142,7 +142,7 @@ export function meaningOf ({ status, text, names }: ProviderRefusal, sent: Reado
   if (options.length === 0) return UNNAMED.test(text) ? { kind: 'options', options: unnamed(sent) } : { kind: 'other' }
   if (isOutOfRange && (options.includes('max_tokens') || !UNSUPPORTED.test(text))) return { kind: 'value', options }
   if (named.length > 0 || UNSUPPORTED.test(text)) return { kind: 'options', options }
-  const inCode = ABOUT_REQUEST.includes(status) ? IDENTIFIERS.filter(([option, name]) => options.includes(option) && name.test(text)).map(([option]) => option) : []
+  const inCode = IDENTIFIERS.filter(([option, name]) => ABOUT_REQUEST.includes(status) && options.includes(option) && name.test(text)).map(([option]) => option)
   return inCode.length > 0 ? { kind: 'options', options: inCode } : { kind: 'other' }
 }
 

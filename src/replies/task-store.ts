@@ -38,10 +38,8 @@ export function createTaskReader (db: Db) {
 
     /** The same while the message is being stored. The result is right only if the message gets the expected id, and the reply the next one. */
     async readAhead ({ conversation, id, bot, author, text }: Upcoming): Promise<Task | undefined> {
-      const { rows: [task] } = await db.$client.query<Task & { authorName: string | null }>({ name: 'task_ahead', text: TASK_AHEAD, values: [conversation, id, MAX_TURNS, bot, author] })
-      if (task === undefined) return undefined
-      const { authorName, ...rest } = task
-      return { ...rest, turns: [...rest.turns, { sender: 'user', name: authorName, text }] }
+      const { rows } = await db.$client.query<Task & { authorName: string | null }>({ name: 'task_ahead', text: TASK_AHEAD, values: [conversation, id, MAX_TURNS, bot, author] })
+      return rows.map(({ authorName, ...task }): Task => ({ ...task, turns: [...task.turns, { sender: 'user', name: authorName, text }] }))[0]
     }
   }
 }
