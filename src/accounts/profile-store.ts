@@ -86,7 +86,7 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>
     },
 
     /**
-     * Deletes an account, or a guest, who has no password to prove.
+     * Deletes an account, or a guest. A guest has no password, so none is checked.
      * @throws WRONG_PASSWORD when it was changed meanwhile; UNAUTHORIZED when the account is gone; LAST_ADMIN
      */
     async remove (userId: number, provedHash?: string) {

@@ -92,7 +92,7 @@ async function beginningOf (body: AsyncIterable<Uint8Array> & { destroy: () => u
       if ((length += chunk.length) > MAX_BYTES) break
     }
   } catch {
-    // What came before it broke is all that it said.
+    // The connection broke: what arrived before is all there is.
   } finally {
     clearTimeout(timer)
   }
