@@ -1,7 +1,6 @@
-import { setImmediate as pause } from 'node:timers/promises'
-import type { countTokens } from 'gpt-tokenizer/encoding/o200k_base'
 import { isBlank } from '../text/text.ts'
 import type { Turn } from './bot.ts'
+import { TOKENS_PER_MESSAGE, type TokenCounter } from './token-counter.ts'
 
 export interface Line { role: 'user' | 'assistant', content: string }
 
@@ -17,20 +16,6 @@ export interface History {
   /** Whether it holds more than the question, so that a smaller budget makes it shorter. */
   isLonger: boolean
 }
-
-type Count = typeof countTokens
-
-/** Tokens that each turn costs in addition to its text, as OpenAI counts. */
-const TOKENS_PER_TURN = 4
-
-/**
- * Texts are counted in slices of this length, in UTF-16 units. The tokenizer takes quadratic time for a run of letters
- * without a space: 100,000 emoji at once would take a minute.
- */
-const SLICE_LENGTH = 500
-
-/** How many slices are counted, which takes a few milliseconds, before we yield to the event loop. */
-const SLICES_BETWEEN_PAUSES = 20
 
 /**
  * Turns a conversation into the lines that strict chat templates accept: user and assistant alternate, the user comes
@@ -57,7 +42,7 @@ export function linesOf (turns: Turn[], me: string, isGroup = isGroupOf(turns, m
  * question, which is a user's last turn, is always included. Then come the turns after it, which are other bots' replies
  * to it, then the turns before it, newest first. A turn is included whole or not at all.
  */
-export async function fit (turns: Turn[], budget: number, me: string, count: Count): Promise<History> {
+export async function fit (turns: Turn[], budget: number, me: string, tokens: Pick<TokenCounter, 'inText'>): Promise<History> {
   const isGroup = isGroupOf(turns, me)
   const spoken = turns.filter(({ text }) => !isBlank(text))
   const end = spoken.findLastIndex(turn => !isMine(turn, me)) + 1
@@ -65,7 +50,6 @@ export async function fit (turns: Turn[], budget: number, me: string, count: Cou
   const question = lastOfUser === -1 ? end - 1 : lastOfUser
   if (question === -1) return { lines: [], turns: [], question: undefined, isGroup, tokens: 0, isLonger: false }
 
-  const breathe = createBreath()
   let left = budget
   let [from, to] = [question, question + 1]
   left -= await costOf(question)
@@ -85,12 +69,9 @@ export async function fit (turns: Turn[], budget: number, me: string, count: Cou
   }
 
   async function costOf (turn: number) {
-    return TOKENS_PER_TURN + await tokensIn(contentOf(spoken[turn]!, me, isGroup), left, count, breathe)
+    return TOKENS_PER_MESSAGE + await tokens.inText(contentOf(spoken[turn]!, me, isGroup), left)
   }
 }
-
-/** Counts the tokens of a text. */
-export const countIn = async (text: string, count: Count) => await tokensIn(text, Infinity, count, createBreath())
 
 export const isMine = ({ sender, name }: Turn, me: string) => sender === 'bot' && (name === null || name === me)
 
@@ -99,33 +80,3 @@ const isGroupOf = (turns: Turn[], me: string) => new Set(turns.filter(turn => !i
 function contentOf (turn: Turn, me: string, isGroup: boolean) {
   return isGroup && !isMine(turn, me) && turn.name !== null ? `${turn.name}: ${turn.text}` : turn.text
 }
-
-/** Counts the tokens of all texts; each adds `frame` tokens for the message around it. */
-export async function tokensInAll (texts: string[], count: typeof countTokens, frame = TOKENS_PER_TURN): Promise<number> {
-  let tokens = 0
-  const breathe = createBreath()
-  for (const text of texts) tokens += frame + await tokensIn(text, Infinity, count, breathe)
-  return tokens
-}
-
-/** Estimates the tokens of a text without counting them: English has about four characters to a token. */
-export const roughTokensIn = (text: string) => TOKENS_PER_TURN + Math.ceil(text.length / 4)
-
-/** Counts the tokens of a text, and stops after `most`. A word that is cut by the end of a slice may count one token more. */
-async function tokensIn (text: string, most: number, count: Count, breathe: () => Promise<void> | undefined) {
-  let tokens = 0
-  for (let at = 0; at < text.length && tokens <= most; at += SLICE_LENGTH) {
-    tokens += count(text.slice(at, at + SLICE_LENGTH), AS_TEXT)
-    await breathe()
-  }
-  return tokens
-}
-
-/** Yields to the event loop every few slices. A short text is counted without a pause. */
-function createBreath () {
-  let slices = 0
-  return () => ++slices % SLICES_BETWEEN_PAUSES === 0 ? pause() : undefined
-}
-
-/** Treats `<|endoftext|>` and the like in a message as ordinary text, not as a special token. */
-const AS_TEXT = { disallowedSpecial: new Set<string>() }

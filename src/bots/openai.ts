@@ -2,12 +2,13 @@ import type { Config } from '../config.ts'
 import { createKnowledge, type Adaptation } from './adaptation.ts'
 import { failure, type Estimate, type ProviderPiece, type StreamingBot, type Turn } from './bot.ts'
 import type { Call } from './provider-call.ts'
-import { countIn, fit, linesOf, roughTokensIn, tokensInAll, type History, type Line } from './history.ts'
+import { fit, linesOf, type History, type Line } from './history.ts'
 import { bodyOf, type RequestDraft } from './options.ts'
 import { createProvider, isRequestRefused, type RequestRefused } from './provider.ts'
 import { meaningOf } from './refusals.ts'
 import { createRefusedTurns } from './refused-turns.ts'
 import type { OpenAiSettings } from './settings.ts'
+import { createTokenCounter, roughTokensIn } from './token-counter.ts'
 
 export type OpenAiConfig = Pick<Config, 'OPENAI_API_KEY' | 'OPENAI_BASE_URL' | 'OPENAI_MODEL' | 'BOT_TIMEOUT_CONNECT'>
 
@@ -23,7 +24,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
   if (key === undefined) return { close: async () => { /* nothing was opened */ }, createBot: () => notConfigured }
 
   const provider = createProvider({ address, key, connectTimeoutMs: config.BOT_TIMEOUT_CONNECT * 1000 })
-  const tokenizer = import('gpt-tokenizer/encoding/o200k_base') // 66 MB, for those who need it
+  const counter = import('gpt-tokenizer/encoding/o200k_base').then(({ countTokens }) => createTokenCounter(countTokens)) // 66 MB, for those who need it
   const knowledge = createKnowledge()
 
   return {
@@ -57,13 +58,13 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
 
   /** A request that changes with each refusal: the options that it has, and how much of the conversation it tells. */
   async function createRequest (draft: RequestDraft, turns: Turn[], budget: number, name: string) {
-    const { countTokens } = await tokenizer
+    const tokens = await counter
     const { model, prompt = '' } = draft
     const adaptation: Adaptation = knowledge.adapt(draft)
     const known = knowledge.contextOf(model)
-    const aside = known === undefined ? 0 : await countIn(prompt, countTokens)
+    const aside = known === undefined ? 0 : await tokens.inText(prompt)
     let most = Math.min(budget, Math.max(1, (known ?? Infinity) - aside))
-    let history: History = await fit(turns, most, name, countTokens)
+    let history: History = await fit(turns, most, name, tokens)
     let { lines } = history
     let fitting: number | undefined
     const refusedTurns = createRefusedTurns(name)
@@ -84,7 +85,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
         return {
           model,
           roughPromptTokens: texts.reduce((sum, text) => sum + roughTokensIn(text), trialTokens),
-          count: async text => ({ promptTokens: trialTokens + await tokensInAll(texts, countTokens), completionTokens: await countIn(text, countTokens) })
+          count: async text => ({ promptTokens: trialTokens + await tokens.inMessages(texts), completionTokens: await tokens.inText(text) })
         }
       },
 
@@ -95,7 +96,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
 
       /** A part of the history was accepted, which was asked with only to find out what is not. */
       async accept () {
-        trialTokens += await tokensInAll(textsIn(lines), countTokens)
+        trialTokens += await tokens.inMessages(textsIn(lines))
         refusedTurns.accept()
         await choose()
       },
@@ -119,7 +120,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
         most = Math.max(1, Math.floor(history.tokens / 2))
         refusedTurns.reset()
         await choose()
-        fitting = await countIn(prompt, countTokens) + most
+        fitting = await tokens.inText(prompt) + most
         return true
       }
     }
@@ -132,14 +133,14 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
       if (!MAY_BE_HISTORY.includes(refusal.status) || !history.isLonger || shortened === 2) return false
       most = ++shortened === 1 ? Math.max(1, Math.floor(history.tokens / 2)) : 1
       await choose()
-      fitting = shortened === 1 ? await countIn(prompt, countTokens) + most : undefined
+      fitting = shortened === 1 ? await tokens.inText(prompt) + most : undefined
       return true
     }
 
     /** Reads the history without the turns that are refused, or takes a part of it. */
     async function choose () {
       const { part, found } = refusedTurns
-      if (part === undefined) history = await fit(turns.filter(turn => !found.includes(turn)), most, name, countTokens)
+      if (part === undefined) history = await fit(turns.filter(turn => !found.includes(turn)), most, name, tokens)
       lines = part === undefined ? history.lines : linesOf(history.turns.filter(turn => part.has(turn)), name, history.isGroup)
     }
 
