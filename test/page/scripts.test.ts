@@ -137,6 +137,9 @@ t.test('drafts outlive a reload, each in its conversation, and are nobody elseâ€
   t.equal(await composerOf(page).inputValue(), '')
   await page.getByRole('link', { name: 'New conversation' }).click()
   t.equal(await composerOf(page).inputValue(), '', 'what was sent is no draft')
+  await composerOf(page).fill('What is **bold** in `code`?\nNothing.')
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { level: 1, name: 'What is bold in code?', exact: true }).waitFor()
 
   await page.goto(`${url}/#/c/${id}`)
   await page.getByRole('heading', { level: 1, name: 'First' }).waitFor()

@@ -10,6 +10,7 @@ import { Icon } from '../ui/icon.tsx'
 import { words } from '../words.ts'
 import { botTitle } from './bot-title.ts'
 import { keepFirstMessage } from './first-message.ts'
+import { previewOf } from './preview.ts'
 
 /** Which bot replies: the server's default, none, or one by name. */
 type Choice = { kind: 'default' | 'nobody' } | { kind: 'bot', name: string }
@@ -64,9 +65,10 @@ function isSame (one: Choice, other: Choice) {
   return JSON.stringify(one) === JSON.stringify(other)
 }
 
-/** The first line of the message, shortened to fit into the list. */
+/** The first line of the message without Markdown's marks, shortened to fit into the list. */
 function nameFor (text: string) {
-  const line = text.split('\n', 1)[0]!
+  const [first] = text.trim().split('\n', 1)
+  const line = previewOf(first!) || first!
   const characters = [...line]
   return characters.length <= MOST_IN_NAME ? line : `${characters.slice(0, MOST_IN_NAME - 1).join('').trimEnd()}…`
 }
