@@ -1,7 +1,7 @@
 # Needs npm and make; npm brings the rest. `make` lists the targets.
 
 # In the pid file's name, so that a second server runs beside the first: make run PORT=5001
-PORT ?= 5000
+PORT ?= $(or $(shell sed -n 's/^ *PORT *= *\([0-9][0-9]*\) *$$/\1/p' .env 2>/dev/null),5000)
 PID_FILE = .server-$(PORT).pid
 
 IMAGE ?= parley
@@ -122,7 +122,11 @@ soak: $(BUILT) ## Everything at once for 15 MINUTES, or as many as you say; prin
 	@MINUTES='$(or $(MINUTES),15)' node bench/soak.ts
 
 $(INSTALLED): package.json package-lock.json | $(OWN_NODE)
+	@echo 'Installing packages from npm. This takes a minute or two, and only after changes.'
 	npm ci --include=dev --no-audit --no-fund
+ifdef OWN_NODE
+	@ln -sf '../../$(OWN_NODE)' node_modules/.bin/node # npm puts this folder first in PATH, so that `npm run` and `npx` use this Node.js too
+endif
 
 $(BUILT): $(SOURCES) tsconfig.json tsconfig.build.json $(INSTALLED)
 	@echo 'Building Parley. This takes about half a minute, and only after changes.'
