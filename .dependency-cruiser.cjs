@@ -15,7 +15,7 @@ const downward = [
 /** An `import type` leaves nothing behind in the program, so that it may go where a real one may not. */
 const real = { dependencyTypesNot: ['type-only'] }
 const assembly = ['^src/server[.]ts$', '^src/(app|parts|routes)[.]ts$']
-const shared = ['^src/errors[.]ts$', '^src/failures[.]ts$', '^src/text/']
+const shared = ['^src/errors[.]ts$', '^src/failures[.]ts$', '^src/enums[.]ts$', '^src/text/']
 
 module.exports = {
   forbidden: [
@@ -94,9 +94,9 @@ module.exports = {
       to: { path: '^src/config[.]ts$', ...real }
     },
     {
-      name: 'errors-know-nobody',
+      name: 'errors-and-enums-know-nobody',
       severity: 'error',
-      from: { path: '^src/errors[.]ts$' },
+      from: { path: '^src/(errors|enums)[.]ts$' },
       to: { path: '^src/' }
     },
     {

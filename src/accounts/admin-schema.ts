@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox'
+import { ORIGINS, ROLES } from '../enums.ts'
 import { Id, Nullable, PageQuery, Text, Timestamp } from '../http/schema.ts'
 import { ADMIN_ACTIONS } from './admin-log-store.ts'
 import { NewAccountSchema, Password } from './schema.ts'
@@ -17,8 +18,8 @@ export const AdminUserSchema = Type.Object({
   email: Nullable(Type.String()),
   is_email_verified: Type.Boolean(),
   phone_number: Nullable(Type.String()),
-  origin: Type.Enum(['web', 'api', 'phone', 'whatsapp']),
-  role: Type.Enum(['user', 'admin']),
+  origin: Type.Enum(ORIGINS),
+  role: Type.Enum(ROLES),
   is_guest: Type.Boolean(),
   is_locked: Type.Boolean(),
   locked_at: Type.Unsafe<Date | null>({ type: ['string', 'null'], format: 'date-time' }),

@@ -1,7 +1,8 @@
 import { and, eq, ne, notExists, sql } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/pg-core'
 import { violates, type Db, type Transaction } from '../db/client.ts'
-import { identities, users, type ContactOrigin } from '../db/tables.ts'
+import { identities, users } from '../db/tables.ts'
+import type { ContactOrigin } from '../enums.ts'
 
 export type IdentityStore = ReturnType<typeof createIdentityStore>
 

@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox'
+import { ROLES, SESSION_KINDS } from '../enums.ts'
 import { Id, Nullable, Text, Timestamp } from '../http/schema.ts'
 
 /**
@@ -87,14 +88,14 @@ export const ProfileSchema = Type.Object({
   is_email_verified: Type.Boolean(),
   phone_number: Nullable(Type.String()),
   is_guest: Type.Boolean(),
-  role: Type.Enum(['user', 'admin']),
+  role: Type.Enum(ROLES),
   created_at: Timestamp
 }, { title: 'Profile' })
 export type Profile = Static<typeof ProfileSchema>
 
 export const SessionSchema = Type.Object({
   id: Id,
-  kind: Type.Enum(['cookie', 'access_token', 'guest', 'issuer'], { description: '`issuer`: by tokens of another issuer' }),
+  kind: Type.Enum(SESSION_KINDS, { description: '`issuer`: by tokens of another issuer' }),
   user_agent: Nullable(Type.String({ description: 'The User-Agent header of the login' })),
   ip: Nullable(Type.String()),
   created_at: Timestamp,

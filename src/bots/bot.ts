@@ -1,4 +1,5 @@
 import type { TObject } from 'typebox'
+import type { EngineName, Origin } from '../enums.ts'
 import type { FailureCode } from '../failures.ts'
 
 export type { FailureCode }
@@ -57,7 +58,7 @@ export interface ReplyContext {
   message: { id: number, replyId: number }
   /** Who wrote the message to answer; null when the account was deleted. */
   user: { id: number, name: string | null } | null
-  channel: 'web' | 'api' | 'phone' | 'whatsapp'
+  channel: Origin
   /** What this bot remembered of the conversation; null at first. */
   state: unknown
   metadata: Record<string, unknown>
@@ -91,7 +92,6 @@ export interface BotTraits {
 export type Bot = ({ kind: 'instant', answer: InstantBot } | { kind: 'streaming', reply: StreamingBot }) & BotTraits
 
 /** What can run a bot. */
-export type EngineName = 'simulated' | 'guided' | 'openai' | 'webhook'
 
 /** A bot as it is stored: its name, and which engine runs it with which settings. */
 export interface BotRow {

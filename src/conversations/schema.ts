@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox'
+import { WHEN_BUSY } from '../enums.ts'
 import { ClientId, Id, Metadata, PageQuery, Rev, Text, Timestamp } from '../http/schema.ts'
 import { MessagesSchema } from '../log/message.ts'
 import { MAX_LONG_MESSAGE_LENGTH } from '../text/text.ts'
@@ -23,7 +24,7 @@ export const NewConversationSchema = Type.Object({
 export type NewConversation = Static<typeof NewConversationSchema> & { users?: string[] }
 
 /** What a message does that comes while a bot still answers: waits, stops the reply so that both are answered, or is refused. */
-const WhenBusy = Type.Enum(['queue', 'interrupt', 'reject'])
+const WhenBusy = Type.Enum(WHEN_BUSY)
 
 export const ConversationChangesSchema = Type.Object({ name: Type.Optional(Text(200)), when_busy: Type.Optional(WhenBusy), metadata: Type.Optional(Metadata) }, { title: 'ConversationChanges' })
 export type ConversationChanges = Static<typeof ConversationChangesSchema>

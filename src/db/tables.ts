@@ -3,6 +3,7 @@ import {
   bigint, boolean, check, customType, foreignKey, index, integer, json, jsonb, pgEnum, pgTable, pgView, primaryKey, smallint,
   text, timestamp, unique, uniqueIndex, type AnyPgColumn
 } from 'drizzle-orm/pg-core'
+import { DELIVERY_STATES, ENGINES, MESSAGE_STATUSES, ORIGINS, ROLES, SENDERS, SESSION_KINDS, WHEN_BUSY } from '../enums.ts'
 
 // All tables. Times have a precision of milliseconds, as in JSON. With microseconds, a cursor made from a time would lose
 // some digits and not find its row again.
@@ -13,21 +14,16 @@ const time = () => timestamp({ precision: 3, withTimezone: true })
 const createdAt = () => time().notNull().defaultNow()
 const bytea = customType<{ data: Buffer }>({ dataType: () => 'bytea' })
 
-/** The channel through which a user or a conversation came. */
-export const origin = pgEnum('origin', ['web', 'api', 'phone', 'whatsapp'])
-/** The channels whose people are known only by an address and have no account. `is_contact_origin` is the same list in SQL. */
-export const contactOrigins = ['phone', 'whatsapp'] as const satisfies Array<typeof origin.enumValues[number]>
-export type ContactOrigin = typeof contactOrigins[number]
-export const role = pgEnum('role', ['user', 'admin'])
-export const sessionKind = pgEnum('session_kind', ['cookie', 'access_token', 'guest', 'issuer'])
-export const engine = pgEnum('engine', ['simulated', 'guided', 'openai', 'webhook'])
-export const whenBusy = pgEnum('when_busy', ['queue', 'interrupt', 'reject'])
-export const sender = pgEnum('sender', ['user', 'bot'])
-export const messageStatus = pgEnum('message_status',
-  ['complete', 'queued', 'streaming', 'stopped', 'interrupted', 'failed', 'deleted'])
+export const origin = pgEnum('origin', ORIGINS)
+export const role = pgEnum('role', ROLES)
+export const sessionKind = pgEnum('session_kind', SESSION_KINDS)
+export const engine = pgEnum('engine', ENGINES)
+export const whenBusy = pgEnum('when_busy', WHEN_BUSY)
+export const sender = pgEnum('sender', SENDERS)
+export const messageStatus = pgEnum('message_status', MESSAGE_STATUSES)
 export const tokenPurpose = pgEnum('token_purpose', ['password_reset', 'email_verification'])
 export const inboxKind = pgEnum('inbox_kind', ['message', 'status', 'unknown'])
-export const deliveryState = pgEnum('delivery_state', ['queued', 'sent', 'delivered', 'read', 'failed', 'window_closed'])
+export const deliveryState = pgEnum('delivery_state', DELIVERY_STATES)
 
 /**
  * Matches keys of usernames that the former rule made and today's rule would not: with characters that case folding changes

@@ -3,7 +3,7 @@ import type pg from 'pg'
 import { createCoalescer } from '../db/batch.ts'
 import { wasRefused, type Db } from '../db/client.ts'
 import { prepareQuery, value } from '../db/prepared.ts'
-import type { ContactOrigin } from '../db/tables.ts'
+import type { ContactOrigin } from '../enums.ts'
 import type { Message } from './message.ts'
 
 /** A user's message with its replies; a reply's text is null when the bot will stream it. The states are the bots' memory before and after. */

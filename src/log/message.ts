@@ -1,5 +1,6 @@
 import { Type, type Static } from 'typebox'
 import { jsonTime } from '../db/client.ts'
+import { MESSAGE_STATUSES, SENDERS } from '../enums.ts'
 import { FAILURE_CODES, FAILURES, LEFT_OUT, UNKNOWN_FAILURE, type FailureCode } from '../failures.ts'
 import { Id, Nullable, Rev, Timestamp } from '../http/schema.ts'
 
@@ -9,10 +10,10 @@ import { Id, Nullable, Rev, Timestamp } from '../http/schema.ts'
 export const MessageSchema = Type.Object({
   id: Id,
   rev: Rev,
-  sender: Type.Enum(['user', 'bot']),
+  sender: Type.Enum(SENDERS),
   username: Nullable(Type.String({ description: 'Whose it is, by username or, without one, by name; or the name of the bot' })),
   text: Type.String(),
-  status: Type.Enum(['complete', 'queued', 'streaming', 'stopped', 'interrupted', 'failed', 'deleted']),
+  status: Type.Enum(MESSAGE_STATUSES),
   created_at: Timestamp,
   failure: Type.Optional(Type.Enum(FAILURE_CODES, {
     description: `Why a reply failed. Apart from \`failed\` messages, only those have it that a content filter refused later: \`MESSAGE_REFUSED\`. ${Object.entries(FAILURES).map(([code, sentence]) => `\`${code}\`: ${sentence}`).join(' ')}`

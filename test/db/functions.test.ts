@@ -2,7 +2,7 @@ import t from 'tap'
 import { globSync, readFileSync } from 'node:fs'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { contactOrigins } from '../../src/db/tables.ts'
+import { CONTACT_ORIGINS } from '../../src/enums.ts'
 import { freshDatabase } from '../support/helper.ts'
 import { connect } from '../support/process.ts'
 
@@ -203,5 +203,5 @@ t.test('append_message and append_messages store the same in the same cases', as
 t.test('TypeScript and SQL list the same channels whose people have no account', async t => {
   const client = await connect(t, await freshDatabase(t))
   const { rows } = await client.query<{ origin: string }>('SELECT unnest::text AS origin FROM unnest(enum_range(NULL::origin)) WHERE is_contact_origin(unnest)')
-  t.same(rows.map(({ origin }) => origin), contactOrigins)
+  t.same(rows.map(({ origin }) => origin), CONTACT_ORIGINS)
 })

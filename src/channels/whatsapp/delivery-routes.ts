@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { DELIVERY_STATES } from '../../enums.ts'
 import { DELIVERY_NOT_FOUND, NOT_AN_ADMIN, NOT_FOR_GUESTS, NOT_TO_RETRY, UNAUTHORIZED } from '../../errors.ts'
 import { invalidRequest } from '../../http/faults.ts'
 import { linkNext } from '../../http/paging.ts'
@@ -26,7 +27,7 @@ function timeOf (text: string) {
   throw invalidRequest([{ path: 'since', message: 'must be a time that exists' }])
 }
 
-const StateSchema = Type.Enum(['queued', 'sent', 'delivered', 'read', 'failed', 'window_closed'])
+const StateSchema = Type.Enum(DELIVERY_STATES)
 
 export const DeliverySchema = Type.Object({
   id: Id,

@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
-import type { BotRow, EngineName, Engines } from '../../bots/bot.ts'
+import type { BotRow, Engines } from '../../bots/bot.ts'
+import type { EngineName } from '../../enums.ts'
 import { Id } from '../../http/schema.ts'
 
 /** A name that can be mentioned as `@name`. */
