@@ -47,12 +47,36 @@ async function markAll (query: Query, user: number) {
   for (const { schema, table, column, type } of await columnsOf(query)) {
     const owner = table === 'users' ? 'id' : owners.find(other => String(other['table']) === table)?.['column']
     if (schema !== 'public' || owner === undefined || TEXTS.includes(`${table}.${column}`)) continue
-    const mark = type === 'jsonb' ? `'{"mark": "unmistakable ${column}"}'::jsonb` : `'unmistakable ${column} ' || gen_random_uuid()`
+    const mark = type === 'jsonb' ? `'{"mark": "unmistakable ${table}.${column} "}'::jsonb` : `'unmistakable ${table}.${column} ' || gen_random_uuid()`
     await query(`UPDATE "${table}" SET "${column}" = ${mark} WHERE "${owner}" = $1`, [user])
     marked.push(`${table}.${column}`)
   }
   return marked
 }
+
+/** Columns about a user that the export leaves out. */
+const NOT_EXPORTED = [
+  // Hashes, what is derived from the username, and what a growing reply has cost so far.
+  'messages.client_text_hash', 'messages.cost_so_far', 'users.api_key_hash', 'users.password_hash', 'users.username_key',
+  // A table of WhatsApp contacts: they have no account that could export, and `user_id` there is Meta's.
+  'whatsapp_contacts.contact', 'whatsapp_contacts.phone', 'whatsapp_contacts.user_id'
+]
+
+t.test('the export has every column of text or JSON that is stored about a user', async t => {
+  const { anyone, as, query } = await startApp(t)
+  const ann = await as('ann')
+  const { id } = (await ann.get('/api/me')).json()
+  const { id: conversation } = (await ann.post('/api/conversations', { name: 'Plans', bots: ['favorite-song'] })).json()
+  await ann.post(`/api/conversations/${conversation}/messages`, { text: 'hello', client_id: 'first' })
+  await ann.patch('/api/me', { email: 'ann@example.com', current_password: PASSWORD })
+  await anyone.post('/api/password/forgot', { email: 'ann@example.com' })
+  await query("INSERT INTO identities (channel, address, user_id) VALUES ('phone', '+49 30 1234', $1)", [id])
+  await query("INSERT INTO external_users (issuer, subject, user_id) VALUES ('https://issuer.example', 'ann', $1)", [id])
+
+  const marked = await markAll(query, id)
+  const exported = (await ann.get('/api/me/export')).body
+  t.same(marked.filter(column => !exported.includes(`unmistakable ${column} `)).toSorted(), NOT_EXPORTED)
+})
 
 t.test('an account can be deleted that has written in two conversations of one phone, one of them finished', async t => {
   const { anyone, as, query } = await startApp(t)
