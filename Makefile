@@ -26,7 +26,7 @@ endif
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run dev check test bench lint stop restart build docker_tag init_db clean_db admin backup restore soak
+.PHONY: help run dev check test bench lint stop restart build docker_tag init_db clean_db doctor admin backup restore soak
 
 help:
 	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -50,10 +50,10 @@ endef
 run: $(BUILT) ## Serves at http://localhost:5000, or at another PORT=; Ctrl-C ends it
 	@$(ours); \
 	if ours; then \
-	  echo "Parley runs already on port $(PORT), as process $$pid: 'make restart' restarts it, 'make stop' stops it."; \
+	  echo "Parley is already running on port $(PORT), as process $$pid: 'make restart' restarts it, 'make stop' stops it."; \
 	  exit 1; \
 	fi; \
-	trap : INT TERM; \
+	trap : HUP INT TERM; \
 	sh -c 'echo "$$$$" > "$$1"; exec node "$$2"' sh '$(PID_FILE)' "$$server"; \
 	code=$$?; \
 	$(ours); \
@@ -76,15 +76,15 @@ test: $(INSTALLED) ## Lints, builds and runs all tests
 	npm run --silent lint
 	npm test --silent
 
-bench: $(BUILT) ## Measures how fast it is, in half an hour; QUICK=1 shows in a minute that it can, ROWS=streams measures those of one file
+bench: $(BUILT) ## Measures how fast it is, in half an hour; QUICK=1 only checks in a minute that everything works, ROWS=streams measures one group
 	@node bench/main.ts $(if $(filter 1,$(QUICK)),--quick) $(ROWS)
 
-lint: $(INSTALLED) ## Checks style, types, imports and what nobody uses
+lint: $(INSTALLED) ## Checks style, types, imports and unused code
 	npm run --silent lint
 
 stop: ## Stops the server of `make run`
 	@$(ours); \
-	if ! ours; then echo 'No server of make run runs on port $(PORT).'; rm -f '$(PID_FILE)'; exit 0; fi; \
+	if ! ours; then echo 'No server started by make run is running on port $(PORT).'; rm -f '$(PID_FILE)'; exit 0; fi; \
 	kill -TERM "$$pid"; \
 	waits=0; \
 	while ours; do \
@@ -109,6 +109,9 @@ init_db: $(BUILT) ## Makes or updates the database's tables
 clean_db: $(BUILT) ## Deletes everything in the database, after asking; FORCE=1 does not ask
 	@node dist/db/command.js clean $(if $(filter 1,$(FORCE)),--force)
 
+doctor: $(BUILT) ## Checks the settings and everything that they point to, a line for each
+	@node dist/doctor.js
+
 admin: $(BUILT) ## Makes an admin of the account USER=, also while the server runs
 	$(if $(filter command line,$(origin USER)),@node dist/admin.js '$(USER)',@echo 'Please say whose account: make admin USER=ann'; exit 1)
 
@@ -118,7 +121,7 @@ backup: $(BUILT) ## Writes all that the database holds into DATA_DIR/backups, or
 restore: $(BUILT) ## Puts the backup FILE= in the place of what the database holds, after asking; FORCE=1 does not ask
 	@node dist/db/command.js restore $(if $(FILE),'$(FILE)') $(if $(filter 1,$(FORCE)),--force)
 
-soak: $(BUILT) ## Everything at once for 15 MINUTES, or as many as you say; prints what it holds and how late it is
+soak: $(BUILT) ## Runs a mixed load for 15 minutes, or MINUTES=; prints memory and event-loop delay
 	@MINUTES='$(or $(MINUTES),15)' node bench/soak.ts
 
 $(INSTALLED): package.json package-lock.json | $(OWN_NODE)

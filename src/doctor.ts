@@ -155,10 +155,16 @@ async function model ({ OPENAI_API_KEY: key, OPENAI_BASE_URL, OPENAI_MODEL }: Co
     const { status, text } = await ask(url.href, { ...headers, 'content-type': 'application/json' }, JSON.stringify(body))
     if ([401, 403].includes(status)) return [wrong(`The language models at ${url.host} refuse OPENAI_API_KEY, with status ${status}.`)]
     if (status !== 200) return [wrong(`The language model ${OPENAI_MODEL} at ${url.host} answered with status ${status}: ${text.slice(0, 300)}. Please check OPENAI_MODEL and OPENAI_BASE_URL.`)]
-    return [right(`Language model: ${OPENAI_MODEL} at ${url.host} was asked for one token and answered: ${/"content": *"((?:[^"\\]|\\.)*)"/.exec(text)?.[1] ?? ''}`)]
+    return [right(`Language model: ${OPENAI_MODEL} at ${url.host} was asked for one token and answered: ${answerIn(text)}`)]
   } catch (error) {
     return [wrong(`The language models at ${url.host} cannot be reached: ${reasonOf(error).message}. Please check OPENAI_BASE_URL.`)]
   }
+}
+
+/** What the model said, on one line, whatever else is in the answer. */
+function answerIn (json: string) {
+  const [, text = ''] = /"content": *"((?:[^"\\]|\\.)*)"/.exec(json) ?? []
+  return text.replace(/\\[nrt]/g, ' ').replace(/\\(["\\/])/g, '$1')
 }
 
 /** The number and the token at Meta, and our own webhook where browsers and Meta reach us. */

@@ -28,6 +28,7 @@ function describeStart (config: Config, { address, database, bot, hasAdmin }: Fa
   const page = (config.PUBLIC_URL ?? address.replace('127.0.0.1', 'localhost')).replace(/\/$/, '')
   return {
     page,
+    ...config.PUBLIC_URL !== undefined && { 'listens at': address },
     'API docs': `${page}/docs`,
     data: database,
     bot: config.OPENAI_API_KEY === undefined

@@ -78,7 +78,7 @@ async function serve (config: Config) {
   function explain (error: NodeJS.ErrnoException): never {
     const { code, message } = error
     throw new CANNOT_START(code === 'EADDRINUSE'
-      ? `Port ${config.PORT} is in use: stop what uses it, or choose another one with PORT.`
+      ? `Port ${config.PORT} is in use: stop what uses it, or choose another one: make run PORT=${config.PORT + 1}`
       : `Cannot listen on ${config.HOST}, port ${config.PORT}: ${message}. Please check HOST and PORT.`, { cause: error })
   }
 }

@@ -27,6 +27,7 @@ t.test('in the log it is one line', async t => {
   const said = introduced({ PUBLIC_URL: 'https://chat.example.com/', OPENAI_API_KEY: 's3cret', SMTP_URL: 'smtp://ann:s3cret@mail.example.com' }, { bot: 'assistant', hasAdmin: true }, false)
   t.match(said, [[{
     page: 'https://chat.example.com',
+    'listens at': 'http://127.0.0.1:5000',
     'API docs': 'https://chat.example.com/docs',
     bot: 'assistant, with the model gpt-4.1-mini at api.openai.com',
     mail: 'sent by mail.example.com',

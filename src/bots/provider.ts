@@ -76,7 +76,10 @@ export function createProvider ({ address, key, connectTimeoutMs }: ProviderOpti
   /** An error's own words and those of its causes. */
   function chainOf (error: unknown) {
     const said: string[] = []
-    for (let at = error; at instanceof Error; at = at.cause) said.push([at.message, (at as NodeJS.ErrnoException).code].join(' '))
+    for (let at = error; at instanceof Error; at = at.cause) {
+      const { message, code = '' } = at as NodeJS.ErrnoException
+      said.push(message.includes(code) ? message : `${message} ${code}`)
+    }
     return logged(said.join(': '))
   }
 }

@@ -34,6 +34,7 @@ const VALUES: Json = {
   user_message: 'hello',
   bot_message: 'What is your name?',
   message: 'Done',
+  'Welcome.message': 'Login successful',
   msg: 'User created',
   token: 'eyJhbGciOiJIUzI1NiJ9.…',
   access_token: 'eyJhbGciOiJIUzI1NiJ9.…',

@@ -163,6 +163,7 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
     async close () {
       isClosing = true
       sweeper.stop()
+      if (flusher.count() > 0) log.info(`Waiting up to ${CLOSE_TIMEOUT_MS / 1000} s for the replies in progress (${flusher.count()}) to end`)
       const all = allEnded()
       const timeout = new AbortController()
       await Promise.race([all, sleep(CLOSE_TIMEOUT_MS, undefined, { signal: timeout.signal }).catch(() => { /* all have ended */ })])

@@ -46,9 +46,11 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
 
   async function listen (draft: Draft, outcome: Outcome) {
     const { conversation, id, abort: { signal } } = draft
+    let name: string | undefined
     try {
       const task = await draft.ahead ?? await tasks.read(draft)
       const bot = task && directory(task.bot)
+      name = task?.bot.name
       if (bot?.kind !== 'streaming') throw new Error('the bot is gone')
       const { turns, context, apiKeyHash } = task!
       const user = context.user?.id ?? null
@@ -72,7 +74,7 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
       /* c8 ignore next -- nobody waits for one that is broken off, and a test may end before it throws */
       if (signal.aborted) return
       outcome.error = failureCodeOf((cause as { failure?: unknown }).failure)
-      log.warn({ err: cause, conversation, id }, 'A bot failed to answer')
+      log.warn({ err: cause, bot: name, conversation, id }, 'A bot failed to answer')
     }
   }
 

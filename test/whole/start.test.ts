@@ -55,7 +55,7 @@ t.test('a port in use, an address of another machine, a file in place of a folde
   await once(other, 'listening')
   t.teardown(() => other.close())
   const { port } = other.address() as net.AddressInfo
-  await refuses(t, place, { PORT: String(port) }, new RegExp(`^Port ${port} is in use: stop what uses it, or choose another one with PORT\\.$`))
+  await refuses(t, place, { PORT: String(port) }, new RegExp(`^Port ${port} is in use: stop what uses it, or choose another one: make run PORT=${port + 1}$`))
   t.equal(await place.runningPostgres(), undefined, 'the Postgres that it had started is down again')
   await refuses(t, place, { DATABASE_URL, HOST: '192.0.2.1' }, /^Cannot listen on 192\.0\.2\.1, port 0: .*Please check HOST and PORT\.$/)
   await writeFile(path.join(place.folder, 'file'), '')
