@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import autocannon from 'autocannon'
 
-// Does what wrk.lua does, on machines without wrk: sends the requests of a file. Each connection begins at another request.
+// Does what wrk.lua does, on machines without wrk: sends the requests of a file. Each connection begins at a different request.
 
 const [url, connections, seconds, file] = process.argv.slice(2) as [string, string, string, string]
 const requests = (await readFile(file, 'utf8')).split('\n').map((line): autocannon.Request => {

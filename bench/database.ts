@@ -14,9 +14,9 @@ export interface Size {
   users: number
   conversations: number
   messages: number
-  /** How many conversations one more user has. */
+  /** The number of conversations of one additional user. */
   rich: number
-  /** How many messages one more conversation of the first user has. */
+  /** The number of messages in one additional conversation of the first user. */
   longest: number
 }
 

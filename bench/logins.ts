@@ -19,7 +19,7 @@ export const measure: Measure = async function measure ({ isQuick }) {
   try {
     const { url } = await bench.fill('logins', { users: 20, conversations: 5, messages: 20, rich: 0, longest: 0 }, { BCRYPT_COST: '12' })
     const account = { username: 'somebody', password: 'correct horse' }
-    if (await ask(url, 'POST', '/api/signup', '', account) !== 201) throw new Error('Nobody can sign up')
+    if (await ask(url, 'POST', '/api/signup', '', account) !== 201) throw new Error('The account for the logins could not be created')
     const answered = new Map<number, number>()
 
     const logIn = async () => {

@@ -7,7 +7,7 @@ import { hasPgbench, pgbench, type Length } from './pgbench.ts'
 import { inTurns, rowOf, type Contest } from './rounds.ts'
 import type { Measure } from './row.ts'
 
-/** The small one has 10,000 messages; the large one 200,000 conversations, 10,000,000 messages, and one of 1,000,000 more. */
+/** The small database has 10,000 messages. The large one has 200,000 conversations with 10,000,000 messages, and one with 1,000,000. */
 const FULL = { users: 1_900, conversations: 100, messages: 50, rich: 10_000, longest: 1_000_000 }
 const QUICK = { users: 10, conversations: 100, messages: 50, rich: 1_000, longest: 10_000 }
 const SMALL: Size = { users: 2, conversations: 100, messages: 50, rich: 0, longest: 0 }
@@ -15,7 +15,7 @@ const SMALL: Size = { users: 2, conversations: 100, messages: 50, rich: 0, longe
 const TEXT = 'What is to be said, and is it much?'
 const PAGE = 50
 
-/** How many clients ask for a page of conversations at once, where two such pages are compared. */
+/** The number of clients that request a page of conversations at once, when two pages are compared. */
 const AT_ONCE = 4
 
 /** Sending and reading messages: compares HTTP with the bare SQL statements, and a large database with a small one. */
@@ -83,7 +83,7 @@ function sendsOf (filled: Filled): Call[] {
   return placesOf(filled).map(({ conversation, user }) => ({ method: 'POST', path: messagesOf(conversation), token: tokenOf(user), body: { text: TEXT } }))
 }
 
-/** Lists of the last 100 users. The first user is not among them, who has one conversation more in the large database. */
+/** Lists of the last 100 users. The first user is left out, because they have one more conversation in the large database. */
 function listsOf ({ size: { users } }: Filled): Call[] {
   return Array.from({ length: Math.min(users, 100) }, (_, n) => ({ method: 'GET', path: '/api/conversations', token: tokenOf(users - n) }))
 }

@@ -1,10 +1,10 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-// A provider with OpenAI's API, in a process of its own, which sends its parent the port. The last message says how many
-// words to answer with, and the pause between two words in milliseconds (20 by default).
+// A fake model provider with OpenAI's API. It runs in its own process and sends its port to the parent. The last message of
+// a request says how many words to answer with, and the pause between two words in milliseconds (20 by default).
 
-process.once('disconnect', () => process.exit()) // its parent is gone
+process.once('disconnect', () => process.exit()) // the parent process has ended
 
 const server = createServer(async (request, response) => {
   let body = ''

@@ -6,9 +6,9 @@ export interface Row {
   measured: number
   /** The unit of `measured` and `yardstick`: requests/s, ms, kB, s, … */
   unit: string
-  /** The median of what it is compared with in the same run, if there is such a yardstick. */
+  /** The median of the yardstick in the same run, if there is one. */
   yardstick?: number
-  /** The figure for which the target is: the ratio to the yardstick, or the measured value itself. */
+  /** The figure that the target applies to: the ratio to the yardstick, or the measured value itself. */
   ratio: number
   /** The smallest and the largest ratio of all rounds. */
   spread: [min: number, max: number]
@@ -17,5 +17,5 @@ export interface Row {
   isReached: boolean
 }
 
-/** Each file of `bench/` exports a function that measures some rows. `isQuick`: within a few seconds, to check that it works. */
+/** Each file of `bench/` exports a function that measures some rows. With `isQuick` it takes a few seconds and only checks that it works. */
 export type Measure = (how: { isQuick: boolean }) => Promise<Row[]>

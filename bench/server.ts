@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url'
 const program = fileURLToPath(new URL('../dist/server.js', import.meta.url))
 
 /**
- * Starts the built server in a process of its own, without rate limits, on an embedded database: a new one that is deleted
- * when the server stops, or that of an existing folder, which stays.
+ * Starts the built server in its own process, without rate limits, on an embedded database. Without `place` the database is
+ * new and is deleted when the server stops; with it, the database in that folder is used and kept.
  */
 export async function startServer (settings: Record<string, string> = {}, place?: string) {
   const folder = place ?? await mkdtemp(path.join(os.tmpdir(), 'parley-bench-'))
@@ -50,7 +50,7 @@ export async function startServer (settings: Record<string, string> = {}, place?
   }
 }
 
-/** The nth percentile of sorted values. */
+/** The nth percentile of some values, in any order. NaN if there are none. */
 export function percentile (values: number[], hundredths: number) {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * hundredths / 100))] ?? NaN

@@ -57,8 +57,8 @@ async function deliver (body: object) {
   if (answer.status !== 200) throw new Error(`${answer.status}`)
 }
 
-/** Calls `work` this many times per second until the end, without waiting for earlier calls. */
 const end = performance.now() + MINUTES * 60_000
+/** Calls `work` this many times per second until the end, without waiting for earlier calls. */
 async function repeat (what: string, perSecond: number, work: (n: number) => Promise<unknown>) {
   const begin = performance.now()
   for (let n = 0; performance.now() < end; n++) {
@@ -110,7 +110,7 @@ const loads = [
     const place = n % SOCKETS
     const former = sockets[place]!
     sockets[place] = await connect(place)
-    await sleep(10_000) // by then everything that it has sent is answered
+    await sleep(10_000) // by then the old socket's messages have all been answered
     former.socket.close()
   }),
   repeat('streams', 1, stream),
@@ -121,7 +121,7 @@ const loads = [
 interface Sample { minute: number, memory: number, heap: number, delay: number }
 const samples: Sample[] = []
 
-/** Reads the server's own figures. Those of the event loop are since the last call. */
+/** Reads the server's own metrics. The event loop delay is measured since the last call. */
 async function sample (minute: number) {
   const text = await (await fetch(`${server.url}/metrics`)).text()
   const value = (name: string) => Number(new RegExp(`^${name} (.+)$`, 'm').exec(text)![1])
@@ -130,7 +130,7 @@ async function sample (minute: number) {
 
 const began = performance.now()
 let printed = 0
-print('minute', 'resident', 'heap, least', 'event loop late, 99th, median')
+print('minute', 'resident', 'smallest heap', 'event loop delay: median of the 99th percentiles')
 while (performance.now() < end) {
   await sleep(SAMPLE_EVERY)
   const minute = Math.floor((performance.now() - began) / 60_000) + 1

@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { io, type Socket } from 'socket.io-client'
 
-// Holds sockets for `sockets.ts`, in a process of its own. Its parent gives it one task after the other: connect sockets,
-// begin a conversation, send messages into it.
+// Holds sockets for `sockets.ts`, in its own process. The parent gives it one task after the other: connect sockets, begin a
+// conversation, send messages to it.
 
 interface Question {
   connect?: { url: string, tokens: string[] }
@@ -11,16 +11,16 @@ interface Question {
   messages?: number
 }
 
-/** How many connect at once. */
+/** The number of sockets that connect at once. */
 const AT_ONCE = 50
-/** Between two messages, in milliseconds. */
+/** The pause between two messages, in milliseconds. */
 const PAUSE = 50
 
 const sockets: Socket[] = []
 let conversation: number
 let others: Socket[] = []
 
-process.once('disconnect', () => process.exit()) // its parent is gone
+process.once('disconnect', () => process.exit()) // the parent process has ended
 process.on('message', async ({ connect, group, messages }: Question) => {
   if (connect !== undefined) await connectAll(connect.url, connect.tokens)
   if (group !== undefined) await begin(group.names)

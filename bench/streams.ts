@@ -103,7 +103,7 @@ async function ask (url: string, token: string, body: object): Promise<Said> {
   return { firstWord, text }
 }
 
-/** A conversation with a language model: the URL for its messages, and the user's token. */
+/** Creates a conversation with a language model. Returns the URL for its messages, and the user's token. */
 async function room (url: string, token: string): Promise<[url: string, token: string]> {
   const { text } = await ask(`${url}/api/conversations`, token, { name: 'Room', bots: ['assistant'] })
   return [`${url}/api/conversations/${JSON.parse(text).id}/messages`, token]

@@ -1,5 +1,5 @@
--- Sends the requests of a file, a line each (method, path, token and body, with tabs between them), one after the other;
--- see https://github.com/wg/wrk/blob/master/SCRIPTING
+-- Sends the requests of a file, one after the other. Each line has a method, a path, a token and a body, separated by tabs.
+-- See https://github.com/wg/wrk/blob/master/SCRIPTING
 local requests, nth = {}, 0
 
 function init (args)

@@ -8,7 +8,7 @@ import { chromium, type BrowserContextOptions, type Page } from 'playwright-core
 import { CHROMIUM, FLAGS } from '../test/support/browser.ts'
 import { freePort } from '../test/support/process.ts'
 
-// Makes the screenshots in docs/, with the built server, a new database and a fake language model with fixed answers.
+// Makes the screenshots in docs/. They show the built server with a new database and a fake language model with fixed answers.
 
 const FOLDER = 'docs'
 const TALK: Array<[string, RegExp, string]> = [

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { sign } from '../src/channels/whatsapp/signature.ts'
 import { readConfig } from '../src/config.ts'
 
-// npm run whatsapp:sample -- hello: tries WhatsApp without Meta. It signs a message and posts it to the server that runs on
+// Tries WhatsApp without Meta: npm run whatsapp:sample -- hello. It signs a message and posts it to the server that runs on
 // this machine with the same settings. Then it acts as Meta's API, at the address META_API_URL, until the reply arrives.
 
 const PATIENCE = 15_000

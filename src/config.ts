@@ -22,7 +22,7 @@ export const ConfigSchema = Type.Object({
     pattern: '^https?://[^/?#]+/?$',
     format: 'url',
     'x-rule': ' must be an address without a path, such as https://chat.example.com',
-    description: 'Where browsers reach the server, as https://chat.example.com; with https the cookie is Secure. Unset: localhost and 127.0.0.1 on PORT'
+    description: 'Where browsers reach the server, such as https://chat.example.com; with https the cookie is Secure. Unset: localhost and 127.0.0.1 on PORT'
   })),
   DATABASE_URL: Type.Optional(Type.String({
     pattern: '^postgres(ql)?://',

@@ -4,9 +4,9 @@ import { API_KEY, SECRET, startApp } from '../support/helper.ts'
 import { tokenOf } from '../support/live.ts'
 import { begin, documentedRoutes, everythingIn, rightRequest, send, type Route, type Server } from '../support/routes.ts'
 
-// Who may do what, over every route of the documentation: a new route is in it by itself.
+// Who may call which route. The tests walk over all documented routes, so a new route is included automatically.
 
-/** Nobody's, or a token that is worth nothing here: each by its name. */
+/** Headers that authenticate nobody, by name: without a token, or with a token that must be refused. */
 async function worthless ({ app, as, anyone, query }: Server): Promise<Record<string, Record<string, string>>> {
   const eve = await as('eve')
   const token = tokenOf(eve)
@@ -21,15 +21,15 @@ async function worthless ({ app, as, anyone, query }: Server): Promise<Record<st
     'an ended session': bearer(token),
     'an expired session': bearer(app.jwt.sign({ sid: id, kind: 'cookie' }, { expiresIn: 60 })),
     'an expired token of a session that is alive': bearer(signed('HS256', 'sha256', { ...claims, exp: 1e9 })),
-    'a token without an end': bearer(app.jwt.sign({ sid: anns, kind: 'cookie' })),
+    'a token without an expiry': bearer(app.jwt.sign({ sid: anns, kind: 'cookie' })),
     'a token of another kind': bearer(app.jwt.sign({ sid: anns, kind: 'guest' }, { expiresIn: 60 })),
     'a token for another purpose': bearer(app.jwt.sign({ sid: anns, kind: 'cookie' }, { aud: 'password_reset', expiresIn: 60 })),
     'a token of another issuer': bearer(app.jwt.sign({ sid: anns, kind: 'cookie' }, { iss: 'another', expiresIn: 60 })),
-    'a link of a mail': bearer('1.ZmFrZQ'),
+    'the token of a link in an email': bearer('1.ZmFrZQ'),
     'alg none': bearer(`${base64url({ alg: 'none', typ: 'JWT' })}.${base64url(claims)}.`),
     'another algorithm': bearer(signed('HS512', 'sha512', claims)),
-    'a session that never was': bearer(app.jwt.sign({ sid: sid + 1_000_000, kind }, { expiresIn: 60 })),
-    'no JWT at all': bearer('nonsense'),
+    'a session that never existed': bearer(app.jwt.sign({ sid: sid + 1_000_000, kind }, { expiresIn: 60 })),
+    'not a JWT': bearer('nonsense'),
     'another kind of credentials': { authorization: 'Basic YW5uOmNvcnJlY3QgaG9yc2U=' }
   }
 }
@@ -42,17 +42,17 @@ function signed (alg: string, hash: string, claims: object) {
   return `${content}.${createHmac(hash, SECRET).update(content).digest('base64url')}`
 }
 
-t.test('a token signed by hand as ours are is worth as much: the others below differ in one thing only', async t => {
+t.test('a token that this test signs as the server does is accepted, so the refused ones below differ in one thing only', async t => {
   const { app, as, anyone } = await startApp(t)
   const { sid } = app.jwt.decode<{ sid: number }>(tokenOf(await as('ann')))!
   const claims = { sid, kind: 'cookie', iss: 'parley', aud: 'session', exp: 2e9 }
   t.equal((await anyone.get('/api/me', bearer(signed('HS256', 'sha256', claims)))).statusCode, 200)
 })
 
-/** What nobody but Ann may read. */
+/** Text that only Ann may read. */
 const PRIVATE = /secret|ann@example\.com|Ann A\./i
 
-t.test('every route, asked by whom it is not for', async t => {
+t.test('every route refuses callers that it is not for, and reveals nothing to them', async t => {
   const server = await startApp(t)
   for (const route of await documentedRoutes(server)) {
     const isForGuests = route.name.endsWith('as a guest')
@@ -64,14 +64,14 @@ t.test('every route, asked by whom it is not for', async t => {
     const complaints: string[] = []
     const expect = (who: string, { statusCode, body }: Awaited<ReturnType<typeof ask>>, expected: number[]) => {
       if (!expected.includes(statusCode)) complaints.push(`${who}: ${statusCode} instead of ${expected.join(' or ')}: ${body.slice(0, 200)}`)
-      if (PRIVATE.test(body)) complaints.push(`${who}: learns what is not its own: ${body.slice(0, 200)}`)
+      if (PRIVATE.test(body)) complaints.push(`${who}: sees data of somebody else: ${body.slice(0, 200)}`)
     }
 
-    // First the owner's, so that no refusal below is for another reason.
+    // The owner's request comes first: it must succeed, so that refusals below can have no other reason.
     const first = await begin(server, route)
     const success = route.example?.status ?? 200
     const owners = await ask(bearer(tokenOf(first.ann)), first.url())
-    t.equal(owners.statusCode, success, `${route.name}: its owner may`)
+    t.equal(owners.statusCode, success, `${route.name}: the owner may call it`)
 
     const { ann, url } = await begin(server, route)
     const nobodies = await worthless(server)
@@ -87,7 +87,7 @@ t.test('every route, asked by whom it is not for', async t => {
       expect(who, await ask(headers, url()), expectedOf(route, who, success))
     }
     const finally_ = await ask(bearer(tokenOf(ann)), url())
-    if (isForUsers) t.equal(finally_.statusCode, success, `${route.name}: its owner still may, there, after all of them`)
+    if (isForUsers) t.equal(finally_.statusCode, success, `${route.name}: the owner may still call it after all the others have tried`)
     t.same(complaints, [], route.name)
   }
 })
@@ -100,7 +100,10 @@ async function strangers ({ as, anyone, clientOf }: Server): Promise<Array<[who:
   return [['a stranger', bearer(tokenOf(bob))], ['a guest', guest.headers]]
 }
 
-/** A stranger finds nothing where a path names something, and elsewhere their own; what needs a password needs theirs, which a guest has not. */
+/**
+ * The statuses that a stranger or a guest may get. A path with an id gives 404, other paths give the caller's own data.
+ * Routes that ask for a password ask for the caller's own, and a guest has none.
+ */
 function expectedOf ({ name, path, security, responses }: Route, who: string, success: number) {
   const refusals = responses[403]?.description ?? ''
   if (name.endsWith('as a guest')) return [who === 'a guest' ? 200 : 401]

@@ -4,14 +4,14 @@ import { addJob } from '../../src/db/jobs.ts'
 import { startApp, type Headers } from '../support/helper.ts'
 import { until } from '../support/process.ts'
 
-t.test('sign up, log in, ask who one is, log out', async t => {
+t.test('a user signs up, logs in, reads their profile and logs out', async t => {
   const { app, anyone } = await startApp(t)
   const account = { username: 'Ann', password: 'correct horse', name: ' Ann A. ', email: 'ann@example.com' }
   const signup = await anyone.post('/api/signup', account)
   t.equal(signup.statusCode, 201)
   const { id } = signup.json().user
   t.same(signup.json(), { message: 'User created successfully', user: { id, username: 'Ann' } })
-  t.equal(signup.cookies.length, 0, 'signing up logs nobody in')
+  t.equal(signup.cookies.length, 0, 'signing up does not log in')
 
   const login = await anyone.post('/api/login', { username: ' ANN ', password: 'correct horse' })
   t.same(login.json(), { message: 'Login successful', user: { id, username: 'Ann' } })
@@ -30,8 +30,8 @@ t.test('sign up, log in, ask who one is, log out', async t => {
   const logout = await anyone.get('/api/logout', { cookie: `session=${token}` })
   t.same(logout.json(), { message: 'Logged out successfully' })
   t.match(logout.cookies[0], { name: 'session', value: '', maxAge: 0 })
-  t.equal((await anyone.get('/api/me', { authorization: `Bearer ${token}` })).statusCode, 401, 'the token is worth nothing now')
-  t.same((await anyone.post('/api/logout')).json(), { message: 'Logged out successfully' }, 'logged in or not')
+  t.equal((await anyone.get('/api/me', { authorization: `Bearer ${token}` })).statusCode, 401, 'the token is no longer valid')
+  t.same((await anyone.post('/api/logout')).json(), { message: 'Logged out successfully' }, 'also without being logged in')
 })
 
 t.test('logging out ends the session of the cookie, whatever else is sent', async t => {
@@ -43,7 +43,7 @@ t.test('logging out ends the session of the cookie, whatever else is sent', asyn
   const again = await as('ann')
   await again.post('/api/logout', undefined, { authorization: bobs })
   t.equal((await again.get('/api/me')).statusCode, 401)
-  t.equal((await anyone.get('/api/me', { authorization: bobs })).statusCode, 401, 'both end')
+  t.equal((await anyone.get('/api/me', { authorization: bobs })).statusCode, 401, 'the session of the token ends too')
 })
 
 t.test('logging in ends the session that the same cookie held, and no other', async t => {
@@ -53,22 +53,22 @@ t.test('logging in ends the session that the same cookie held, and no other', as
   const { access_token: token } = (await anyone.post('/login', { id: 'ann', passcode: 'correct horse' }, ann.headers)).json()
   t.equal((await ann.get('/api/me')).statusCode, 200, 'a passcode login gives a token and leaves the cookie alone')
   const wrong = await ann.post('/api/login', { username: 'ann', password: 'wrong horse' })
-  t.same([wrong.statusCode, (await ann.get('/api/me')).statusCode], [401, 200], 'a failed login ends nothing')
+  t.same([wrong.statusCode, (await ann.get('/api/me')).statusCode], [401, 200], 'a failed login ends no session')
 
   const { cookies: [cookie] } = await ann.post('/api/login', { username: 'ann', password: 'correct horse' }, bearer)
   const again = clientOf({ cookie: `session=${cookie!.value}` })
   t.same([(await ann.get('/api/me')).statusCode, (await again.get('/api/me')).statusCode], [401, 200])
-  t.equal((await anyone.get('/api/me', bearer)).statusCode, 200, 'the Bearer token beside it is not touched')
-  t.equal((await anyone.get('/api/me', { authorization: `Bearer ${token}` })).statusCode, 200, 'nor are other devices')
+  t.equal((await anyone.get('/api/me', bearer)).statusCode, 200, 'the session of the bearer token in the same request does not end')
+  t.equal((await anyone.get('/api/me', { authorization: `Bearer ${token}` })).statusCode, 200, 'sessions of other devices do not end')
 
   const { cookies: [bobs] } = await again.post('/api/login', { username: 'bob', password: 'correct horse' })
-  t.equal((await again.get('/api/me')).statusCode, 401, 'also when somebody else logs in with the browser')
+  t.equal((await again.get('/api/me')).statusCode, 401, 'the session also ends when another user logs in with the same browser')
   t.equal((await clientOf({ cookie: `session=${bobs!.value}` }).get('/api/me')).json().username, 'bob')
   t.equal((await anyone.post('/api/login', { username: 'bob', password: 'correct horse' }, { cookie: 'session=nonsense' })).statusCode, 200)
   t.equal((await query('SELECT FROM sessions WHERE revoked_at IS NULL')).length, 4)
 })
 
-t.test('a username is unique whatever its case, and however its characters were composed', async t => {
+t.test('a username is unique regardless of case and Unicode composition', async t => {
   const { anyone, db, query } = await startApp(t)
   const signUp = (username: string) => anyone.post('/api/signup', { username, password: 'correct horse' })
   t.equal((await signUp('José')).statusCode, 201)
@@ -79,7 +79,7 @@ t.test('a username is unique whatever its case, and however its characters were 
   }
   const racing = await Promise.all(Array.from({ length: 10 }, () => signUp('racer')))
   t.equal(racing.filter(({ statusCode }) => statusCode === 201).length, 1)
-  // One that another sign-up has stored already, but has not committed yet.
+  // A username that another sign-up has stored but not committed yet.
   const other = await db.$client.connect()
   await other.query("BEGIN; INSERT INTO users (origin, username, username_key) VALUES ('web', 'slow', 'slow')")
   const waiting = signUp('Slow')
@@ -94,7 +94,7 @@ t.test('a username is unique whatever its case, and however its characters were 
   t.equal((await signUp('a'.repeat(64))).statusCode, 201)
 })
 
-t.test('passwords: 8 to 128 characters, any, but not the commonest', async t => {
+t.test('a password has 8 to 128 characters of any kind, and is not one of the most common', async t => {
   const { anyone } = await startApp(t)
   const signUp = async (username: string, password: string) => await anyone.post('/api/signup', { username, password })
   const logIn = async (username: string, password: string) => (await anyone.post('/api/login', { username, password })).statusCode
@@ -113,13 +113,13 @@ t.test('passwords: 8 to 128 characters, any, but not the commonest', async t => 
 
   const long = 'a long pass phrase '.repeat(6)
   t.equal((await signUp('phrase', `${long}A`)).statusCode, 201)
-  t.equal(await logIn('phrase', `${long}B`), 401, 'what stands behind 72 bytes counts')
+  t.equal(await logIn('phrase', `${long}B`), 401, 'characters after the first 72 bytes count')
   t.equal(await logIn('phrase', `${long}A`), 200)
   t.equal((await signUp('accent', 'cafe\u0301 au lait')).statusCode, 201)
-  t.equal(await logIn('accent', 'caf\u00e9 au lait'), 200, 'as another keyboard composes it')
+  t.equal(await logIn('accent', 'caf\u00e9 au lait'), 200, 'in another Unicode composition')
 })
 
-t.test('what the database refuses for a reason of its own is our mistake, and is not told', async t => {
+t.test('an unexpected error of the database is a 500 without details', async t => {
   const { anyone, query } = await startApp(t)
   await query('ALTER TABLE users ADD CONSTRAINT full_up CHECK (false) NOT VALID')
   for (const answer of [
@@ -131,7 +131,7 @@ t.test('what the database refuses for a reason of its own is our mistake, and is
   }
 })
 
-t.test('a login of an unknown user says the same and costs the same as one with a wrong password', async t => {
+t.test('a login of an unknown user gets the same response, and costs as much, as one with a wrong password', async t => {
   const { anyone, query } = await startApp(t)
   await anyone.post('/api/signup', { username: 'known', password: 'correct horse' })
   await query("INSERT INTO users (username, username_key) VALUES ('no password', 'no password')")
@@ -140,7 +140,7 @@ t.test('a login of an unknown user says the same and costs the same as one with 
   for (const username of ['known', 'unknown', 'no password', 'x'.repeat(1000)]) {
     const answer = await anyone.post('/api/login', { username, password: 'wrong horse' })
     said.push(answer.body)
-    t.equal(compared().length, 1, 'one hash is computed')
+    t.equal(compared().length, 1, 'one hash was compared')
     t.match(answer.json(), { statusCode: 401, code: 'INVALID_CREDENTIALS', error: 'Invalid username or password' })
   }
   t.equal(new Set(said).size, 1)
@@ -161,17 +161,17 @@ t.test('hashing leaves the event loop free, and few hashes run at once', async t
   let others = 0
   while (await Promise.race([done, anyone.get('/health/ready')]) !== 'done') others++
   t.ok((await logins).every(({ statusCode }) => statusCode === 200))
-  t.ok(others > 12, `${others} others are answered meanwhile`)
+  t.ok(others > 12, `${others} other requests are answered meanwhile`)
   t.equal(most, 2)
 })
 
-t.test('a session is looked up by every request', async t => {
+t.test('every request looks up its session', async t => {
   const { app, as, anyone, db, query } = await startApp(t)
   const ann = await as('ann')
   const status = async (headers = ann.headers) => (await anyone.get('/api/me', headers)).statusCode
   t.equal(await status(), 200)
 
-  t.test('requests that arrive together ask together', async t => {
+  t.test('requests that arrive together share look-ups', async t => {
     const asked = t.capture(db.$client, 'query', db.$client.query)
     const answers = await Promise.all(Array.from({ length: 20 }, () => ann.get('/api/me')))
     t.ok(answers.every(({ statusCode }) => statusCode === 200))
@@ -179,7 +179,7 @@ t.test('a session is looked up by every request', async t => {
     t.ok(lookUps.length < 20, `${lookUps.length} look-ups`)
   })
 
-  t.test('use is noted, at most once a minute', async t => {
+  t.test('the last use is stored at most once a minute', async t => {
     const lastUsed = async () => (await query('SELECT last_used_at FROM sessions'))[0].last_used_at.getTime()
     const before = await lastUsed()
     await status()
@@ -189,7 +189,7 @@ t.test('a session is looked up by every request', async t => {
     t.ok(await lastUsed() >= before)
   })
 
-  t.test('a cookie ends 30 minutes after its last use, or after 7 days', async t => {
+  t.test('a cookie’s session ends 30 minutes after its last use, or after 7 days', async t => {
     const [{ lasts }] = await query("SELECT expires_at - created_at = interval '7 days' AS lasts FROM (SELECT expires_at, date_trunc('milliseconds', created_at) AS created_at FROM sessions) s")
     t.equal(lasts, true)
     await query("UPDATE sessions SET last_used_at = now() - interval '32 minutes'")
@@ -200,7 +200,7 @@ t.test('a session is looked up by every request', async t => {
     t.equal(await status(), 401)
   })
 
-  t.test('a token that is not ours is worth nothing', async t => {
+  t.test('a token that is not from this server is refused', async t => {
     const tokens = [
       'nonsense',
       app.jwt.sign({ sid: 1, kind: 'cookie' }, { aud: 'password_reset' }),
@@ -217,7 +217,7 @@ t.test('a session is looked up by every request', async t => {
   })
 })
 
-t.test('accounts by id and passcode are the same accounts, under the same rules', async t => {
+t.test('registration and login by id and passcode use the same accounts and rules', async t => {
   const { app, anyone, clientOf, query } = await startApp(t)
   const register = (id: unknown, passcode: unknown = 'correct horse') => anyone.post('/register', { id, passcode })
   const logIn = (id: unknown, passcode: unknown = 'correct horse') => anyone.post('/login', { id, passcode })
@@ -226,10 +226,10 @@ t.test('accounts by id and passcode are the same accounts, under the same rules'
   const made = await register(' Ann ')
   t.same([made.statusCode, made.json(), made.cookies], [201, { msg: 'User created' }, []])
   for (const id of ['Ann', 'ANN', ' ann ']) {
-    t.match((await register(id)).json(), { statusCode: 400, code: 'USERNAME_TAKEN', msg: 'User already exists' }, 'taken')
+    t.match((await register(id)).json(), { statusCode: 400, code: 'USERNAME_TAKEN', msg: 'User already exists' }, 'the name is taken')
     t.match([(await logIn(id)).statusCode, Object.keys((await logIn(id)).json())], [200, ['access_token']])
   }
-  t.equal((await register(1234567)).statusCode, 201, 'a number is taken as its digits')
+  t.equal((await register(1234567)).statusCode, 201, 'a number counts as its digits')
   t.equal((await logIn(1234567)).statusCode, 200)
   t.equal((await logIn(' 1234567')).statusCode, 200)
   t.match((await register('1234567')).json(), { msg: 'User already exists' })
@@ -269,7 +269,7 @@ t.test('accounts by id and passcode are the same accounts, under the same rules'
   for (const [path, body, answer] of rows) {
     const said = await anyone.post(path, body as object, { 'content-type': 'application/json' })
     t.match([said.statusCode, said.json()], [400, { statusCode: 400, ...answer }], `${path} ${JSON.stringify(body)}`)
-    t.equal(said.json().msg, said.json().error, 'the reason, in both words')
+    t.equal(said.json().msg, said.json().error, '`msg` and `error` are the same')
   }
 
   const login = await logIn('ann')
@@ -281,12 +281,12 @@ t.test('accounts by id and passcode are the same accounts, under the same rules'
   const status = async () => (await ann.get('/api/me')).statusCode
   const [{ sid }] = await query("SELECT max(id)::int AS sid FROM sessions WHERE kind = 'access_token' AND expires_at - created_at BETWEEN interval '23:59:59' AND interval '24:00:01'")
   await query("UPDATE sessions SET last_used_at = now() - interval '23 hours' WHERE id = $1", [sid])
-  t.equal(await status(), 200, 'used or not, it lasts 24 hours')
+  t.equal(await status(), 200, 'the session lasts 24 hours even if it is not used')
   await query('UPDATE sessions SET expires_at = now() WHERE id = $1', [sid])
-  t.equal(await status(), 401, 'and no more')
+  t.equal(await status(), 401, 'the session ends after that')
 })
 
-t.test('sessions and links that ended a month ago are forgotten, daily', async t => {
+t.test('a daily job deletes sessions and links that ended a month ago', async t => {
   const { as, anyone, query, work, db } = await startApp(t)
   await anyone.post('/api/signup', { username: 'ann', password: 'correct horse', email: 'ann@example.com' })
   await as('ann')

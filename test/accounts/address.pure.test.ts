@@ -1,9 +1,9 @@
 import t from 'tap'
 import { mailboxOf } from '../../src/accounts/address.ts'
 
-t.test('one mailbox has one spelling', async t => {
+t.test('all spellings of one mailbox are normalized to the same one', async t => {
   t.equal(mailboxOf('Ann@Example.COM'), 'Ann@example.com')
   t.equal(mailboxOf('ann@B\u00fccher.example'), 'ann@b\u00fccher.example')
   t.equal(mailboxOf('ann@xn--bcher-kva.example'), 'ann@b\u00fccher.example')
-  t.equal(mailboxOf('ann@\u00e9%'), 'ann@\u00e9%', 'what is no domain stays as it is')
+  t.equal(mailboxOf('ann@\u00e9%'), 'ann@\u00e9%', 'an invalid domain is not changed')
 })

@@ -7,11 +7,11 @@ import { connect, listen, startLive, tokenOf } from '../support/live.ts'
 import { openPlace, until } from '../support/process.ts'
 import { begin, documentedRoutes, rightRequest, send } from '../support/routes.ts'
 
-// Admins: users, invitations, and the log of what admins did. Who may sign up.
+// Admins: users, invitations, the log of admin actions, and who may sign up.
 
 const PASSWORD = 'correct horse'
 
-/** An app with an admin, Ada. */
+/** Starts an app with an admin, Ada. */
 async function startWithAdmin (t: Test, changes: Partial<Config> = {}) {
   const server = await startApp(t, changes)
   return { ...server, ada: await promote(server) }
@@ -26,7 +26,7 @@ async function promote ({ as, query }: Pick<Awaited<ReturnType<typeof startApp>>
 const idOf = async (client: Client) => (await client.get('/api/me')).json().id as number
 const logIn = async (anyone: Client, username: string, password = PASSWORD) => await anyone.post('/api/login', { username, password })
 
-/** All that a list has, page by page. */
+/** Reads all pages of a list. */
 async function walk (client: Client, url: string) {
   const pages = []
   for (let next: string | undefined = url; next !== undefined;) {
@@ -39,7 +39,7 @@ async function walk (client: Client, url: string) {
 
 // --- the log ---
 
-t.test('whatever an admin changes by any route is in the log, in the same transaction', async t => {
+t.test('every change by an admin, on any route, is logged in the same transaction', async t => {
   const server = await startApp(t)
   const { db } = server
   const count = async () => (await db.$client.query('SELECT count(*)::int FROM admin_log')).rows[0].count as number
@@ -60,15 +60,15 @@ t.test('whatever an admin changes by any route is in the log, in the same transa
 
     await db.$client.query('ALTER TABLE admin_log ADD CONSTRAINT full_up CHECK (false) NOT VALID')
     const needs = ['PATCH', 'DELETE'].includes(route.method) && !route.path.includes('/users/')
-    if (!needs) t.equal((await ask()).answer.statusCode, 500, `${route.name}: what cannot be logged is not done`)
+    if (!needs) t.equal((await ask()).answer.statusCode, 500, `${route.name}: a change that cannot be logged is not made`)
     await db.$client.query('ALTER TABLE admin_log DROP CONSTRAINT full_up')
   }
   for (const change of ["UPDATE admin_log SET action = 'nothing'", 'DELETE FROM admin_log', 'DELETE FROM admin_log WHERE false']) {
-    await t.rejects(db.$client.query(change), { code: '42501' }, 'nobody edits it')
+    await t.rejects(db.$client.query(change), { code: '42501' }, 'the log cannot be changed')
   }
 })
 
-t.test('the log: newest first, by admin, user and action, without secrets', async t => {
+t.test('the log is listed newest first, can be filtered by admin, user and action, and contains no secrets', async t => {
   const { as, ada, query } = await startWithAdmin(t)
   await as('bob')
   const [adas, bobs] = (await query('SELECT id::int FROM users ORDER BY id')).map(({ id }) => id) as [number, number]
@@ -100,7 +100,7 @@ t.test('the log: newest first, by admin, user and action, without secrets', asyn
   await as('zoe')
   await query("UPDATE users SET role = 'admin' WHERE username = 'zoe'")
   t.equal((await ada.delete('/api/me', {}, { password: PASSWORD })).statusCode, 204)
-  t.equal((await (await as('zoe')).get(`/api/admin/log?admin=${adas}`)).json()[0].admin_name, 'ada', 'it outlives the admin')
+  t.equal((await (await as('zoe')).get(`/api/admin/log?admin=${adas}`)).json()[0].admin_name, 'ada', 'the log keeps the name of a deleted admin')
 })
 
 // --- users ---
@@ -132,11 +132,11 @@ t.test('admins list and find users', async t => {
 
   await query('INSERT INTO users (username, username_key, name) SELECT \'user \' || n, \'user \' || n, \'Many\' FROM generate_series(1, 50000) n')
   const pages = await walk(ada, '/api/admin/users?q=smith')
-  t.same(pages.map(page => page.length), [0, 1], 'a search looks at 50,000 users a page')
+  t.same(pages.map(page => page.length), [0, 1], 'one request searches 50,000 users')
   t.match(pages[1], [{ username: 'Ｂｏｂ' }])
 })
 
-t.test('a locked user is out at once, everywhere, and stays out', async t => {
+t.test('locking a user ends all sessions, sockets, streams and replies at once, and prevents logins', async t => {
   const server = await startLive(t, { SIGNUP: 'open' })
   const { anyone, as, clientOf, query, url, bots, slowChat } = server
   const ada = await promote(server)
@@ -159,16 +159,16 @@ t.test('a locked user is out at once, everywhere, and stays out', async t => {
   await Promise.all([closed, stream.ended])
   await until(() => call.signal.aborted)
   await Promise.all(answers)
-  t.same((await query("SELECT status FROM messages WHERE sender = 'bot' AND conversation_id = $1 ORDER BY id", [conversation])).map(({ status }) => status), ['stopped', 'stopped'], 'nothing more is written for them')
+  t.same((await query("SELECT status FROM messages WHERE sender = 'bot' AND conversation_id = $1 ORDER BY id", [conversation])).map(({ status }) => status), ['stopped', 'stopped'], 'the replies were stopped')
   t.equal(bots.calls.length, 1)
 
-  t.match((await logIn(anyone, 'bob', 'wrong horse')).json(), { statusCode: 401, code: 'INVALID_CREDENTIALS' }, 'a stranger does not learn that it is locked')
+  t.match((await logIn(anyone, 'bob', 'wrong horse')).json(), { statusCode: 401, code: 'INVALID_CREDENTIALS' }, 'without the right password, nobody learns that the account is locked')
   t.match((await logIn(anyone, 'bob')).json(), { statusCode: 403, code: 'ACCOUNT_LOCKED' })
   t.match((await anyone.post('/login', { id: 'bob', passcode: PASSWORD })).json(), { statusCode: 403, code: 'ACCOUNT_LOCKED' })
   const again = await ada.patch(`/api/admin/users/${id}`, { is_locked: true })
-  t.equal(again.json().locked_at, locked.json().locked_at, 'locked since the first time')
+  t.equal(again.json().locked_at, locked.json().locked_at, 'the time of the first lock stays')
 
-  t.comment('A session that is being opened when the account is locked')
+  t.comment('The account is locked during a login')
   await ada.patch(`/api/admin/users/${id}`, { is_locked: false })
   const compare = bcrypt.compare as (password: string, hash: string) => Promise<boolean>
   const captured = t.capture(bcrypt, 'compare', async (password: string, hash: string) => {
@@ -179,7 +179,7 @@ t.test('a locked user is out at once, everywhere, and stays out', async t => {
   t.equal((await logIn(anyone, 'bob')).statusCode, 401)
   captured.restore()
 
-  t.comment('What does not unlock it: a new password')
+  t.comment('A password reset does not unlock the account')
   await query("INSERT INTO one_time_tokens (purpose, user_id, address, expires_at) VALUES ('password_reset', $1, 'bob@example.com', now() + interval '1 hour')", [id])
   const { createTokens } = await import('../../src/accounts/recovery.ts')
   const { SECRET } = await import('../support/helper.ts')
@@ -189,13 +189,13 @@ t.test('a locked user is out at once, everywhere, and stays out', async t => {
   await ada.patch(`/api/admin/users/${id}`, { is_locked: false })
   t.equal((await logIn(anyone, 'bob', 'another horse')).statusCode, 200)
 
-  t.comment('Guests and phones')
+  t.comment('Guests and phone numbers can be locked too')
   const { token } = (await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()
   const [{ id: guest }] = await query('SELECT id::int FROM users WHERE is_guest')
   const guestClient = clientOf({ authorization: `Bearer ${token}` })
   await ada.patch(`/api/admin/users/${guest}`, { is_locked: true })
   t.equal((await guestClient.post('/chat', { content: 'Hi' })).statusCode, 401)
-  t.equal((await guestClient.post('/api/signup', { username: 'guest', password: PASSWORD })).statusCode, 201, 'signing up makes another account')
+  t.equal((await guestClient.post('/api/signup', { username: 'guest', password: PASSWORD })).statusCode, 201, 'signing up creates another account')
   t.match(await query('SELECT is_guest, locked_at FROM users WHERE id = $1', [guest]), [{ is_guest: true, locked_at: Date }])
   const say = async () => (await anyone.post('/chat', { user_phone: '123456', user_message: 'hello' })).json()
   t.match(await say(), { bot_message: 'What is your name?' })
@@ -206,7 +206,7 @@ t.test('a locked user is out at once, everywhere, and stays out', async t => {
   t.match(await say(), { bot_message: /^Hello hello/ })
 })
 
-t.test('all sessions of a user end, and a user is deleted as they would do it themselves', async t => {
+t.test('an admin ends all sessions of a user, and deletes a user as the user would do it', async t => {
   const { anyone, as, ada, query, clientOf } = await startWithAdmin(t)
   const [bob, carol] = [await as('bob'), await as('carol')]
   const id = await idOf(bob)
@@ -225,7 +225,7 @@ t.test('all sessions of a user end, and a user is deleted as they would do it th
   t.same(await query('SELECT c.name, username FROM conversations c JOIN users u ON u.id = c.owner_id'), [{ name: 'Shared', username: 'carol' }])
 })
 
-t.test('one admin stays who is not locked', async t => {
+t.test('the last unlocked admin can be neither locked nor deleted', async t => {
   const { as, ada, query, connection } = await startWithAdmin(t)
   const there = await startApp(t, {}, undefined, connection)
   const adas = await idOf(ada)
@@ -235,9 +235,9 @@ t.test('one admin stays who is not locked', async t => {
   t.match((await ada.patch(`/api/admin/users/${adas}`, { is_locked: true })).json(), LAST)
   t.match((await ada.delete(`/api/admin/users/${adas}`)).json(), LAST)
   t.match((await ada.delete('/api/me', {}, { password: PASSWORD })).json(), LAST)
-  t.equal((await ada.get('/api/me')).statusCode, 200, 'nothing of it was done')
+  t.equal((await ada.get('/api/me')).statusCode, 200, 'the admin was not changed')
   await query("UPDATE users SET role = 'admin', locked_at = now() WHERE username = 'bob'")
-  t.match((await ada.delete(`/api/admin/users/${adas}`)).json(), LAST, 'a locked admin is none')
+  t.match((await ada.delete(`/api/admin/users/${adas}`)).json(), LAST, 'a locked admin does not count')
   await query('UPDATE users SET locked_at = NULL')
   t.same((await ada.get('/api/admin/log')).json(), [])
 
@@ -254,7 +254,7 @@ t.test('one admin stays who is not locked', async t => {
 
 // --- who may sign up ---
 
-/** Each way that an account comes to be. */
+/** The ways to create an account without an admin. */
 const ways: Record<string, (server: Awaited<ReturnType<typeof startApp>>, username: string, invitation?: string) => ReturnType<Client['get']>> = {
   'POST /api/signup': ({ anyone }, username, invitation) => anyone.post('/api/signup', { username, password: PASSWORD, invitation }),
   'POST /register': ({ anyone }, id, invitation) => anyone.post('/register', { id, passcode: PASSWORD, invitation }),
@@ -264,20 +264,20 @@ const ways: Record<string, (server: Awaited<ReturnType<typeof startApp>>, userna
   }
 }
 
-/** Another instance on the same database, with another setting: its admin was made while sign-up was open. */
+/** Starts an instance with this setting. Its admin was created before, by another instance on the same database with open sign-up. */
 async function startSigningUp (t: Test, SIGNUP: Config['SIGNUP']) {
   const open = await startWithAdmin(t)
   const server = await startApp(t, { SIGNUP }, undefined, open.connection)
   return { ...server, ada: server.clientOf(open.ada.headers) }
 }
 
-t.test('SIGNUP=closed: only an admin makes accounts', async t => {
+t.test('SIGNUP=closed: only admins can create accounts', async t => {
   const server = await startSigningUp(t, 'closed')
   const { anyone, ada, query } = server
   t.same((await anyone.get('/api/settings')).json(), { signup: 'closed' })
   const hashed = t.capture(bcrypt, 'hash', bcrypt.hash)
   for (const [way, signUp] of Object.entries(ways)) t.match((await signUp(server, 'bob', 'any')).json(), { statusCode: 403, code: 'SIGNUP_CLOSED' }, way)
-  t.equal(hashed().length, 0, 'no password is hashed for it')
+  t.equal(hashed().length, 0, 'no password was hashed')
   t.match((await ways['POST /register']!(server, 'bob')).json(), { msg: /administrator/ })
   t.match((await ada.post('/api/admin/invitations', {})).json(), { statusCode: 409, code: 'NOT_BY_INVITATION' })
 
@@ -290,10 +290,10 @@ t.test('SIGNUP=closed: only an admin makes accounts', async t => {
   t.match((await ada.post('/api/admin/users', { username: 'dora', password: 'password1' })).json(), { code: 'INVALID_PASSWORD' })
   t.match((await ada.get('/api/admin/log')).json(), [{ action: 'user.create', details: {} }, { action: 'user.create' }])
   t.same((await query("SELECT email, email_verified_at FROM users WHERE username = 'Bob'")), [{ email: 'bob@example.com', email_verified_at: null }])
-  t.equal((await query('SELECT FROM one_time_tokens')).length, 1, 'the address is still to be proved')
+  t.equal((await query('SELECT FROM one_time_tokens')).length, 1, 'a mail to confirm the address was queued')
 })
 
-t.test('SIGNUP=invite: an invitation makes one account', async t => {
+t.test('SIGNUP=invite: an invitation can be used for one account', async t => {
   const server = await startSigningUp(t, 'invite')
   const { anyone, ada, query } = server
   t.same((await anyone.get('/api/settings')).json(), { signup: 'invite' })
@@ -302,23 +302,23 @@ t.test('SIGNUP=invite: an invitation makes one account', async t => {
   t.match(first, { link: `http://localhost:5000/#invite=${first.token}`, token: /^[\w-]{32}$/ })
   t.ok(Math.abs(Date.parse(first.expires_at) - Date.now() - 7 * 86_400_000) < 60_000)
   const [stored] = await query('SELECT string_agg(i::text, \'\') AS rows FROM invitations i')
-  t.notOk(stored.rows.includes(first.token), 'the database does not hold it')
+  t.notOk(stored.rows.includes(first.token), 'the token is not stored in the database')
 
   const hashed = t.capture(bcrypt, 'hash', bcrypt.hash)
   for (const [way, signUp] of Object.entries(ways)) {
     t.match((await signUp(server, 'bob')).json(), { statusCode: 403, code: 'INVITATION_REQUIRED' }, way)
     for (const token of ['', 'nonsense', `${first.token}x`]) t.match((await signUp(server, 'bob', token)).json(), { statusCode: 400, code: 'INVALID_INVITATION' }, `${way} ${token}`)
   }
-  t.equal(hashed().length, 0, 'no password is hashed for it')
+  t.equal(hashed().length, 0, 'no password was hashed')
   hashed.restore()
 
   let n = 0
   for (const [way, signUp] of Object.entries(ways)) {
     const { id, token } = await invite({ expires_in: 60 })
-    t.match((await signUp(server, 'ada', token)).json(), { code: 'USERNAME_TAKEN' }, `${way}: a refusal does not use it up`)
+    t.match((await signUp(server, 'ada', token)).json(), { code: 'USERNAME_TAKEN' }, `${way}: a refused sign-up does not use up the invitation`)
     const answers = await Promise.all([1, 2, 3, 4].map(() => signUp(server, `user ${++n}`, token)))
-    t.same(answers.map(({ statusCode }) => statusCode).sort(), [201, 400, 400, 400], `${way}: of several at once one gets in`)
-    t.equal((await signUp(server, 'late', token)).json().code, 'INVALID_INVITATION', `${way}: once`)
+    t.same(answers.map(({ statusCode }) => statusCode).sort(), [201, 400, 400, 400], `${way}: one of several concurrent sign-ups succeeds`)
+    t.equal((await signUp(server, 'late', token)).json().code, 'INVALID_INVITATION', `${way}: the invitation works once`)
     const [entry] = (await ada.get('/api/admin/invitations?limit=1')).json()
     t.match(entry, { id, used_at: /^\d/, used_by: Number })
   }
@@ -332,7 +332,7 @@ t.test('SIGNUP=invite: an invitation makes one account', async t => {
   t.same((await walk(ada, '/api/admin/invitations?limit=2')).map(page => page.length), [2, 2, 1])
   t.equal((await ways['POST /api/signup']!(server, 'friend', first.token)).statusCode, 201)
 
-  t.comment('Revoked while the password is hashed')
+  t.comment('The invitation is revoked while the password is being hashed')
   const late = await invite()
   const hash = bcrypt.hash as (password: string, cost: number) => Promise<string>
   t.capture(bcrypt, 'hash', async (password: string, cost: number) => {
@@ -340,16 +340,16 @@ t.test('SIGNUP=invite: an invitation makes one account', async t => {
     return await hash(password, cost)
   })
   t.equal((await ways['POST /api/signup']!(server, 'later', late.token)).json().code, 'INVALID_INVITATION')
-  t.same(await query("SELECT FROM users WHERE username = 'later'"), [], 'and no account is left behind')
+  t.same(await query("SELECT FROM users WHERE username = 'later'"), [], 'no account was created')
 })
 
-t.test('where sign-up is open an invitation is not needed, and not looked at', async t => {
+t.test('SIGNUP=open: an invitation is neither needed nor checked', async t => {
   const server = await startWithAdmin(t)
   t.same((await server.anyone.get('/api/settings')).json(), { signup: 'open' })
   for (const [way, signUp] of Object.entries(ways)) t.equal((await signUp(server, way, 'nonsense')).statusCode, 201, way)
 })
 
-t.test('the first account of a server on which nobody can sign up', async t => {
+t.test('a command creates the first admin of a server on which nobody can sign up', async t => {
   const place = await openPlace(t)
   const create = async (password: string, ...names: string[]) => {
     const program = place.run('admin.ts', ['--create', ...names], { SIGNUP: 'closed' })

@@ -9,7 +9,7 @@ import { until } from '../support/process.ts'
 
 const SPENT = { statusCode: 429, code: 'BUDGET_SPENT' }
 
-/** Records the cost of a reply, as the end of a reply does, `hours` ago. */
+/** Records the cost of a reply at a time given as an SQL expression, as the end of a reply does. */
 const spend = (query: (sql: string, values?: unknown[]) => Promise<unknown>, where: string, tokens: number, at = 'now()') =>
   query(`INSERT INTO reply_costs (user_id, api_key_hash, status, prompt_tokens, completion_tokens, created_at)
     SELECT id, api_key_hash, 'complete', ${tokens - 1}, 1, ${at} FROM users WHERE ${where}`)
@@ -41,20 +41,20 @@ t.test('a user whose token budget for the day is spent cannot ask a streaming bo
   const seconds = Number(refused.headers['retry-after'])
   const [{ left }] = await query("SELECT extract(epoch FROM date_trunc('day', now(), 'UTC') + interval '1 day' - now())::int AS left")
   t.ok(Math.abs(seconds - left) <= 2, `${seconds} s: the next day begins in ${left} s`)
-  t.match((await say(ann, anns, 'Hi', { accept: 'text/event-stream' })).json(), SPENT, 'nor as a stream')
+  t.match((await say(ann, anns, 'Hi', { accept: 'text/event-stream' })).json(), SPENT, 'a streamed reply is refused too')
   t.match((await ann.post(`/api/conversations/${anns}/messages/2/regenerate`)).json(), SPENT)
-  t.equal(await count(), before, 'nothing is stored')
+  t.equal(await count(), before, 'nothing was stored')
   const again = await say(ann, anns, 'First', { 'idempotency-key': 'mine' })
-  t.same([again.statusCode, again.json()], [201, first.json()], 'a repeat is served its first answer')
+  t.same([again.statusCode, again.json()], [201, first.json()], 'a retry gets the first response')
   const edited = await ann.put(`/api/conversations/${anns}/messages/1`, { text: 'First, in other words' })
-  t.match([edited.statusCode, edited.json()], [200, { text: 'First, in other words' }], 'an edit is made')
-  t.match((await ann.get(`/api/conversations/${anns}/messages/2`)).json(), { text: 'Slowly: First' }, 'and not answered again')
+  t.match([edited.statusCode, edited.json()], [200, { text: 'First, in other words' }], 'the message is edited')
+  t.match((await ann.get(`/api/conversations/${anns}/messages/2`)).json(), { text: 'Slowly: First' }, 'the edited message gets no new reply')
 
   const { id: instant } = (await ann.post('/api/conversations', { name: 'Instant', bots: ['simulated'] })).json()
-  t.match((await say(ann, instant)).json()[1], { text: 'You said: Hi' }, 'instant bots cost nothing')
-  t.equal((await say(bob, bobs)).statusCode, 201, 'others have their own')
+  t.match((await say(ann, instant)).json()[1], { text: 'You said: Hi' }, 'instant bots still reply, because they cost nothing')
+  t.equal((await say(bob, bobs)).statusCode, 201, 'other users have their own budget')
 
-  t.comment('Asking again counts against whose question it is, too')
+  t.comment('Regenerating a reply needs budget of the caller and of the author of the question')
   await bob.post(`/api/conversations/${bobs}/users`, { username: 'ann' })
   t.match((await ann.post(`/api/conversations/${bobs}/messages/2/regenerate`)).json(), SPENT)
   await query("UPDATE users SET budget_tokens = 1000000 WHERE username = 'ann'")
@@ -62,7 +62,7 @@ t.test('a user whose token budget for the day is spent cannot ask a streaming bo
   await spend("username = 'bob'", 100)
   t.match((await ann.post(`/api/conversations/${bobs}/messages/2/regenerate`)).json(), SPENT)
   const carol = await as('carol')
-  t.match((await carol.post(`/api/conversations/${bobs}/messages/2/regenerate`)).json(), { statusCode: 404, code: 'MESSAGE_NOT_FOUND' }, 'a stranger learns nothing of it')
+  t.match((await carol.post(`/api/conversations/${bobs}/messages/2/regenerate`)).json(), { statusCode: 404, code: 'MESSAGE_NOT_FOUND' }, 'a stranger does not learn about the budget')
 })
 
 t.test('an admin gives a user another budget', async t => {
@@ -73,16 +73,16 @@ t.test('an admin gives a user another budget', async t => {
   const { id } = (await ann.get('/api/me')).json()
   const chat = await slowChat(ann)
   await spend("username = 'ann'", 1_000_000)
-  t.equal((await say(ann, chat)).statusCode, 201, 'there is none out of the box')
+  t.equal((await say(ann, chat)).statusCode, 201, 'there is no budget by default')
   const set = async (budget: number | null) => (await ada.patch(`/api/admin/users/${id}`, { budget })).json()
-  // The reply cost 5 tokens, too.
+  // The reply cost another 5 tokens.
   t.match(await set(1_000_005), { budget: 1_000_005, tokens_today: 1_000_005 })
   t.match((await say(ann, chat)).json(), SPENT)
   await set(1_000_006)
   t.equal((await say(ann, chat)).statusCode, 201)
   await query('DELETE FROM reply_costs')
   await set(0)
-  t.match((await say(ann, chat)).json(), SPENT, '0 is none at all')
+  t.match((await say(ann, chat)).json(), SPENT, 'a budget of 0 allows no replies')
   await set(null)
   t.equal((await say(ann, chat)).statusCode, 201)
   for (const budget of [-1, 1.5, 2 ** 31, '7']) t.equal((await ada.patch(`/api/admin/users/${id}`, { budget })).statusCode, 400, String(budget))
@@ -100,12 +100,12 @@ t.test('the guests of one API key share a budget', async t => {
   t.equal((await chat(other)).statusCode, 200)
   await spend('id = (SELECT min(id) + 1 FROM users)', 40)
   for (const token of [one, other, await enter(API_KEY)]) t.match((await chat(token)).json(), { ...SPENT, error: /^429 Too Many Requests: / })
-  t.equal((await chat(elsewhere)).statusCode, 200, 'those of another key have their own')
+  t.equal((await chat(elsewhere)).statusCode, 200, 'guests of another key have their own budget')
   const signUp = await anyone.post('/api/signup', { username: 'ann', password: 'correct horse' }, { authorization: `Bearer ${one}` })
   t.equal(signUp.statusCode, 201)
   const { cookies: [cookie] } = await anyone.post('/api/login', { username: 'ann', password: 'correct horse' })
   const [{ id }] = (await anyone.get('/api/conversations', { cookie: `session=${cookie!.value}` })).json()
-  t.equal((await anyone.post(`/api/conversations/${id}/messages`, { text: 'Hi' }, { cookie: `session=${cookie!.value}` })).statusCode, 201, 'an account is no guest of a key any more')
+  t.equal((await anyone.post(`/api/conversations/${id}/messages`, { text: 'Hi' }, { cookie: `session=${cookie!.value}` })).statusCode, 201, 'a guest who signed up no longer counts as a guest of the key')
 })
 
 t.test('a socket gets BUDGET_SPENT and stays connected', async t => {
@@ -150,5 +150,5 @@ t.test('on WhatsApp a contact without budget is asked to write again tomorrow, a
   await send('And now?')
   await until(async () => (await query("SELECT FROM graphile_worker.jobs WHERE task_identifier = 'whatsapp-inbox' AND last_error IS NOT NULL")).length > 0)
   await query('ALTER TABLE hidden RENAME TO reply_costs')
-  t.equal((await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NULL')).length, 1, 'what fails for another reason is tried again')
+  t.equal((await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NULL')).length, 1, 'a message that fails for another reason is tried again')
 })

@@ -9,10 +9,10 @@ import { clientOf, connect, isWaiting, layCable, openPlace } from '../support/pr
 
 const PASSWORD = 'correct horse'
 
-/** The cookie that an answer sets, as it is sent back. */
+/** The header that sends back the cookie that a response sets. */
 const cookieOf = ({ cookies: [cookie] }: Awaited<ReturnType<Client['get']>>) => ({ cookie: `${cookie!.name}=${cookie!.value}` })
 
-t.test('a profile is read and changed', async t => {
+t.test('a user reads and changes their profile', async t => {
   const { as, anyone, query } = await startApp(t)
   const ann = await as('ann')
   await as('bob')
@@ -52,34 +52,34 @@ t.test('a profile is read and changed', async t => {
   for (const [change, status, answer] of rows) {
     const { statusCode, json } = await ann.patch('/api/me', change)
     t.match([statusCode, json()], [status, answer], JSON.stringify(change))
-    if (status === 200) t.same(await read(), json(), 'and so it stays')
-    else t.equal((await read()).name, 'Ann', 'nothing of it is done')
+    if (status === 200) t.same(await read(), json(), 'the change was stored')
+    else t.equal((await read()).name, 'Ann', 'nothing was changed')
   }
   const status = async (username: string) => (await anyone.post('/api/login', { username, password: PASSWORD })).statusCode
   t.same([await status('anna'), await status('ann')], [200, 401])
-  t.equal((await anyone.post('/api/signup', { username: 'ann', password: PASSWORD })).statusCode, 201, 'a name that was given up is free')
+  t.equal((await anyone.post('/api/signup', { username: 'ann', password: PASSWORD })).statusCode, 201, 'a username that was given up is free')
 
   const change = async (email: string | null) => (await ann.patch('/api/me', { email, current_password: PASSWORD })).json()
   await query('UPDATE users SET email_verified_at = now() WHERE id = $1', [id])
-  t.match(await change('ANN@example.com'), { email: 'ANN@example.com', is_email_verified: true }, 'the same address in other case')
-  t.match(await change('ann@example.org'), { email: 'ann@example.org', is_email_verified: false }, 'a new address')
+  t.match(await change('ANN@example.com'), { email: 'ANN@example.com', is_email_verified: true }, 'the same address in upper case stays verified')
+  t.match(await change('ann@example.org'), { email: 'ann@example.org', is_email_verified: false }, 'a new address is not verified')
   await query('UPDATE users SET email_verified_at = now() WHERE id = $1', [id])
   t.match(await change(null), { email: null, is_email_verified: false })
 })
 
-/** Two instances on one database. */
+/** Starts two instances on one database. */
 async function startTwo (t: Test) {
   const here = await startApp(t)
   return [here, await startApp(t, {}, undefined, here.connection)] as const
 }
 
-t.test('a session that ends is ended for every request that begins after the answer, on every instance', async t => {
+t.test('after a session was ended, every new request with it is refused on every instance', async t => {
   const [here, there] = await startTwo(t)
   const device = (n: number) => ({ 'user-agent': `Device ${n}` })
   const logIn = async (n = 0) => cookieOf(await here.anyone.post('/api/login', { username: 'ann', password: PASSWORD }, device(n)))
   await here.as('ann')
 
-  /** Each way to end it: which of three sessions it ends, the one that asks being the first. */
+  /** The ways to end sessions, and which of three sessions each ends. The first session is the one that sends the request. */
   const ways: Record<string, [ends: number[], end: (own: Client, sessions: Array<{ id: number }>) => Promise<{ statusCode: number }>]> = {
     'GET logout': [[0], own => own.get('/api/logout')],
     'POST logout': [[0], own => own.post('/api/logout')],
@@ -109,7 +109,7 @@ t.test('a session that ends is ended for every request that begins after the ans
   }
 })
 
-t.test('one’s own sessions, newest first, in pages, with device and last use', async t => {
+t.test('a user lists their own sessions, newest first, in pages, with device and last use', async t => {
   const { as, anyone, clientOf, query } = await startApp(t)
   const bob = await as('bob')
   const ann = await as('ann')
@@ -126,21 +126,21 @@ t.test('one’s own sessions, newest first, in pages, with device and last use',
 
   await query("UPDATE sessions SET last_used_at = now() - interval '10 minutes'")
   const [{ last_used_at: used }] = (await ann.get('/api/me/sessions')).json().slice(-1)
-  t.ok(Date.now() - Date.parse(used) < 60_000, 'the one that asks was used just now')
+  t.ok(Date.now() - Date.parse(used) < 60_000, 'the session that sends the request was used just now')
   const ids = all.map(({ id }) => id as number)
   await query("UPDATE sessions SET last_used_at = now() - interval '32 minutes' WHERE id = $1", [ids[0]])
   await query('UPDATE sessions SET expires_at = now() WHERE id = $1', [ids[1]])
   await query('UPDATE sessions SET revoked_at = now() WHERE id = $1', [ids[2]])
-  t.same((await ann.get('/api/me/sessions')).json().map(({ id }: { id: number }) => id), ids.slice(3), 'only those that are alive')
+  t.same((await ann.get('/api/me/sessions')).json().map(({ id }: { id: number }) => id), ids.slice(3), 'only sessions that have not ended are listed')
 
   for (const id of [...ids.slice(0, 3), 999_999]) t.match((await ann.delete(`/api/me/sessions/${id}`)).json(), { statusCode: 404, code: 'SESSION_NOT_FOUND' })
-  t.equal((await bob.delete(`/api/me/sessions/${ids[3]}`)).statusCode, 404, 'nobody ends another one’s')
+  t.equal((await bob.delete(`/api/me/sessions/${ids[3]}`)).statusCode, 404, 'a user cannot end sessions of others')
   t.equal((await ann.delete(`/api/me/sessions/${ids[3]}`)).statusCode, 204)
   t.equal((await ann.delete(`/api/me/sessions/${ids[3]}`)).statusCode, 404)
   t.equal((await clientOf(ann.headers).get('/api/me')).statusCode, 200)
 })
 
-t.test('a changed password', async t => {
+t.test('a changed password ends all sessions and reset links', async t => {
   const { as, anyone, clientOf, query } = await startApp(t)
   const ann = await as('ann')
   await query(`INSERT INTO one_time_tokens (purpose, user_id, address, expires_at)
@@ -150,19 +150,19 @@ t.test('a changed password', async t => {
   t.equal(byCookie.statusCode, 200)
   t.notOk('password' in byCookie.json())
   const again = clientOf(cookieOf(byCookie))
-  t.same([(await ann.get('/api/me')).statusCode, (await again.get('/api/me')).statusCode], [401, 200], 'who came by cookie goes on with a new one')
-  t.same(await query('SELECT purpose FROM one_time_tokens WHERE used_at IS NOT NULL'), [{ purpose: 'password_reset' }], 'links to reset it end')
+  t.same([(await ann.get('/api/me')).statusCode, (await again.get('/api/me')).statusCode], [401, 200], 'a browser gets a new session cookie')
+  t.same(await query('SELECT purpose FROM one_time_tokens WHERE used_at IS NOT NULL'), [{ purpose: 'password_reset' }], 'links to reset the password become invalid')
 
   const bearer = clientOf({ authorization: `Bearer ${again.headers['cookie']!.split('=')[1]}` })
   const byToken = await bearer.patch('/api/me', { password: 'newer horse', current_password: 'new horse' }, ann.headers)
-  t.same([byToken.statusCode, byToken.headers['set-cookie']], [200, undefined], 'who came by token logs in again')
+  t.same([byToken.statusCode, byToken.headers['set-cookie']], [200, undefined], 'a client with a token has to log in again')
   t.equal((await bearer.get('/api/me')).statusCode, 401)
 
   const status = async (password: string) => (await anyone.post('/api/login', { username: 'ann', password })).statusCode
   t.same([await status(PASSWORD), await status('new horse'), await status('newer horse')], [401, 401, 200])
 })
 
-t.test('of several who prove the same password at once, one changes it', async t => {
+t.test('if several requests change the password at once, one succeeds', async t => {
   const [here, there] = await startTwo(t)
   const ann = await here.as('ann')
   const passwords = Array.from({ length: 8 }, (_, n) => `horse number ${n}`)
@@ -174,12 +174,12 @@ t.test('of several who prove the same password at once, one changes it', async t
   t.same(opened.map(status => status === 200), answers.map(({ statusCode }) => statusCode === 200))
 })
 
-t.test('a login with the old password that is under way when it changes opens nothing', async t => {
+t.test('a login with the old password that is under way while it changes creates no session', async t => {
   const [here, there] = await startTwo(t)
   const ann = await here.as('ann')
   const postgres = await connect(t, here.connection)
 
-  t.comment('The password changes after it was compared')
+  t.comment('The password is changed after the comparison with the old hash')
   const compare = bcrypt.compare as (password: string, hash: string) => Promise<boolean>
   let change: (() => Promise<unknown>) | undefined = () => ann.patch('/api/me', { password: 'new horse', current_password: PASSWORD })
   t.capture(bcrypt, 'compare', async (password: string, hash: string) => {
@@ -192,7 +192,7 @@ t.test('a login with the old password that is under way when it changes opens no
   const late = await there.anyone.post('/login', { id: 'ann', passcode: PASSWORD })
   t.match([late.statusCode, late.json()], [401, { msg: 'Bad id or passcode' }])
 
-  t.comment('The change is not yet committed')
+  t.comment('The change is not committed yet')
   await postgres.query("BEGIN; UPDATE users SET password_hash = 'another' WHERE username = 'ann'; UPDATE sessions SET revoked_at = now() WHERE revoked_at IS NULL")
   const waiting = there.anyone.post('/api/login', { username: 'ann', password: 'new horse' })
   await isWaiting(postgres)
@@ -203,10 +203,10 @@ t.test('a login with the old password that is under way when it changes opens no
 
 // --- the export ---
 
-/** Makes somebody a member, as the routes of groups will. */
+/** Adds a user to a conversation, at a given time. */
 const ENTER = 'INSERT INTO conversation_users (conversation_id, user_id, joined_at) SELECT $1, id, $3 FROM users WHERE username = $2'
 
-t.test('the export: everything about oneself, nothing about others', async t => {
+t.test('the export has everything about the user, and nothing about others', async t => {
   const { app, as, anyone, query } = await startApp(t)
   await anyone.post('/api/signup', { username: 'ann', password: PASSWORD, name: 'Ann A.', email: 'ann@example.com' })
   const [ann, bob, cleo] = [await as('ann'), await as('bob'), await as('cleo')]
@@ -269,7 +269,7 @@ t.test('the export: everything about oneself, nothing about others', async t => 
   t.ok(hashes.length > 5)
   for (const hash of hashes) t.notOk(answer.body.includes(hash))
   t.notMatch(answer.body, /hash|secret|\$2b\$/i)
-  t.equal((await ann.get('/api/me/export', { cookie: 'session=nonsense' })).headers['content-disposition'], undefined, 'an error is no attachment')
+  t.equal((await ann.get('/api/me/export', { cookie: 'session=nonsense' })).headers['content-disposition'], undefined, 'an error is not sent as an attachment')
 
   const dora = await as('dora')
   t.match((await dora.get('/api/me/export')).json(), { conversations: [], identities: [], links_sent: [] })
@@ -281,16 +281,16 @@ t.test('the export: everything about oneself, nothing about others', async t => 
   t.same([head.statusCode, head.payload], [200, ''])
 })
 
-t.test('the export is written as it is read: a slow reader slows it, and one that leaves stops it', async t => {
+t.test('the export is written as fast as the client reads it, and stops if the client disconnects', async t => {
   const { app, as, db, query } = await startApp(t)
   const ann = await as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Long' })).json()
   const count = 6_000
   await query(`INSERT INTO messages (conversation_id, id, rev, sender, user_id, text)
     SELECT id, n, n, 'user', owner_id, n || repeat('x', 7000) FROM conversations, generate_series(1, ${count}) n WHERE id = $1`, [id])
-  // What is buffered on the way to a slow reader takes a real socket. Those of TCP grow to tens of MiB, with the whole
-  // document in them; those of a Unix domain socket stay small.
-  const { folder } = await openPlace(t) // whose path is short enough for one
+  // Only a real socket has buffers that fill up when the reader is slow. Those of TCP grow to tens of MiB and would take the
+  // whole document; those of a Unix domain socket stay small.
+  const { folder } = await openPlace(t) // its path is short enough for a Unix domain socket
   const socketPath = path.join(folder, 'socket')
   await app.listen({ path: socketPath })
   const asked = t.capture(db.$client, 'query', db.$client.query)
@@ -311,23 +311,23 @@ t.test('the export is written as it is read: a slow reader slows it, and one tha
   const chunks: Buffer[] = []
   for await (const chunk of whole) chunks.push(chunk)
   const inAll = soFar()
-  t.ok(inAll > atFirst + 3, `${atFirst} queries while nobody reads on, ${inAll} in all`)
+  t.ok(inAll > atFirst + 3, `${atFirst} queries while the client does not read, ${inAll} in all`)
   const { conversations: [{ messages }] } = JSON.parse(Buffer.concat(chunks).toString())
-  t.same(messages.map(({ id }: { id: number }) => id), Array.from({ length: count }, (_, n) => n + 1), 'each once, in order')
+  t.same(messages.map(({ id }: { id: number }) => id), Array.from({ length: count }, (_, n) => n + 1), 'each message once, in order')
 
   const leaving = await open()
   await untilNothingIsAsked()
   leaving.destroy()
   await untilNothingIsAsked()
-  t.ok(queries < inAll - 3, `${queries} queries for one that left`)
+  t.ok(queries < inAll - 3, `${queries} queries for a client that disconnected`)
 
   const broken = await open()
   await untilNothingIsAsked()
   t.intercept(db.$client, 'query', { value: async () => { throw new Error('a defect') } })
-  await t.rejects(broken.toArray(), { code: 'ECONNRESET' }, 'what breaks in the middle is cut, and looks like no whole document')
+  await t.rejects(broken.toArray(), { code: 'ECONNRESET' }, 'after an error in the middle the connection is cut, so that the document does not look complete')
 })
 
-t.test('the export holds few long messages at once, and leaves none out', async t => {
+t.test('the export reads few long messages at once, and leaves none out', async t => {
   const { as, db, query } = await startApp(t)
   const ann = await as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Long' })).json()
@@ -348,7 +348,7 @@ t.test('the export holds few long messages at once, and leaves none out', async 
 
 // --- deletion ---
 
-t.test('a deleted account takes along what is only its own', async t => {
+t.test('a deleted account is deleted with everything that is not shared with others', async t => {
   const { as, anyone, query } = await startApp(t)
   const [ann, bob] = [await as('ann'), await as('bob')]
   const { id } = (await ann.get('/api/me')).json()
@@ -384,24 +384,24 @@ t.test('a deleted account takes along what is only its own', async t => {
   ])
   t.match((await texts(bobs)).json(), [{ sender: 'user', username: null, text: 'Hi' }, { sender: 'bot' }])
   t.same(await query('SELECT c.name, u.username FROM conversations c JOIN users u ON u.id = c.owner_id ORDER BY c.name'),
-    [{ name: 'Ann’s', username: 'bob' }, { name: 'Bob’s', username: 'bob' }], 'the oldest member owns it')
-  t.equal((await bob.delete(`/api/conversations/${anns}`)).statusCode, 204, 'as an owner may')
-  t.equal((await anyone.post('/api/signup', { username: 'Ann', password: PASSWORD })).statusCode, 201, 'the name is free')
+    [{ name: 'Ann’s', username: 'bob' }, { name: 'Bob’s', username: 'bob' }], 'the member who joined first becomes the owner')
+  t.equal((await bob.delete(`/api/conversations/${anns}`)).statusCode, 204, 'the new owner may delete the conversation')
+  t.equal((await anyone.post('/api/signup', { username: 'Ann', password: PASSWORD })).statusCode, 201, 'the username is free')
 
   const dora = await as('dora')
   const byToken = await bob.delete('/api/me', { authorization: `Bearer ${bob.headers['cookie']!.split('=')[1]}`, ...dora.headers }, { password: PASSWORD })
   t.match([byToken.statusCode, byToken.headers['set-cookie'], (await dora.get('/api/me')).statusCode], [204, undefined, 200],
-    'who comes by token leaves alone whoever the cookie is of')
+    'a request with a token does not affect the user of the cookie')
 })
 
-t.test('members who delete their accounts at the same moment leave no conversation without an owner, and take none along', async t => {
+t.test('when members delete their accounts at the same moment, every conversation is kept and has an owner', async t => {
   const [here, there] = await startTwo(t)
   for (let round = 0; round < 6; round++) {
     const names = Array.from({ length: 5 }, (_, n) => `round ${round}, user ${n}`)
     const users = await Promise.all(names.map(name => here.as(name)))
     const ids = await Promise.all(users.map(async (user, n) => {
       const { id } = (await user.post('/api/conversations', { name: names[n], bots: [] })).json()
-      // The next ones inherit first, in a ring; the last one stays.
+      // The members join in a ring, so each conversation passes to the next users first. The last user is not deleted.
       for (let next = 1; next < names.length; next++) await here.query(ENTER, [id, names[(n + next) % names.length], new Date(Date.now() + next * 1000)])
       await user.post(`/api/conversations/${id}/messages`, { text: 'Hi' })
       return id as number
@@ -409,17 +409,17 @@ t.test('members who delete their accounts at the same moment leave no conversati
     const stays = users.pop()!
     const writing = ids.map(id => stays.post(`/api/conversations/${id}/messages`, { text: 'Still here' }))
     const answers = await Promise.all(users.flatMap((user, n) => [here, there].slice(0, n % 2 + 1).map(on => on.clientOf(user.headers).delete('/api/me', {}, { password: PASSWORD }))))
-    t.same([...new Set(answers.map(({ statusCode }) => statusCode))].filter(status => ![204, 401].includes(status)), [], 'each goes, or has gone')
+    t.same([...new Set(answers.map(({ statusCode }) => statusCode))].filter(status => ![204, 401].includes(status)), [], 'each account is deleted, or was deleted already')
     t.same((await Promise.all(writing)).map(({ statusCode }) => statusCode), ids.map(() => 201))
     t.same((await here.query('SELECT username FROM users')).map(({ username }) => username), [names.at(-1)])
-    t.same((await stays.get('/api/conversations')).json().map(({ id }: { id: number }) => id).sort(), [...ids].sort(), 'all are still there')
+    t.same((await stays.get('/api/conversations')).json().map(({ id }: { id: number }) => id).sort(), [...ids].sort(), 'all conversations are still there')
     t.same(await here.query('SELECT id FROM conversations WHERE owner_id <> (SELECT id FROM users)'), [])
     await stays.delete('/api/me', {}, { password: PASSWORD })
-    t.same(await here.query('SELECT FROM conversations'), [], 'the last one takes them along')
+    t.same(await here.query('SELECT FROM conversations'), [], 'the conversations are deleted with the last member')
   }
 })
 
-t.test('an account that goes in the middle of a request, or whose password does', async t => {
+t.test('requests are refused if the account is deleted, or its password changed, while they run', async t => {
   const { as, db, query } = await startApp(t)
   const requests: Record<string, (ann: Client) => ReturnType<Client['get']>> = {
     'GET /api/me': ann => ann.get('/api/me'),
@@ -464,7 +464,7 @@ t.test('an account that goes in the middle of a request, or whose password does'
 
 // --- admins ---
 
-t.test('an admin is made by a command on an existing account, and by nothing else', async t => {
+t.test('only a command can make an existing account an admin', async t => {
   const place = await openPlace(t)
   const make = (...names: string[]) => place.run('admin.ts', names).ended
   t.match(await make(), { code: 1, stderr: 'Please say whose account: npm run admin -- USERNAME\n' })
@@ -484,16 +484,16 @@ t.test('an admin is made by a command on an existing account, and by nothing els
   t.same(await roles(), ['user', 'user'])
 
   t.match(await make('nobody'), { code: 1, stdout: '', stderr: /^There is no account named nobody in the embedded database in .+: please sign up first\.\n$/ })
-  t.match(await make('ann', 'á.'), { code: 0, stdout: 'ann á. is an admin now.\n', stderr: '' }, 'in whatever case, while the server runs')
+  t.match(await make('ann', 'á.'), { code: 0, stdout: 'ann á. is an admin now.\n', stderr: '' }, 'in any case, while the server runs')
   t.same(await roles(), ['admin', 'user'])
-  t.match(await make('ann a\u0301.'), { code: 0 }, 'however it is composed, and again')
+  t.match(await make('ann a\u0301.'), { code: 0 }, 'in another Unicode composition, and a second time')
   await ann.patch('/api/me', { name: 'Ann', role: 'user' })
   t.same(await roles(), ['admin', 'user'])
 
   server.kill('SIGTERM')
   t.equal((await server.ended).code, 0)
-  t.match(await make('BOB'), { code: 0, stdout: 'BOB is an admin now.\n', stderr: '' }, 'and when none runs')
-  t.equal(await place.runningPostgres(), undefined, 'its Postgres stops with it')
+  t.match(await make('BOB'), { code: 0, stdout: 'BOB is an admin now.\n', stderr: '' }, 'also while no server runs')
+  t.equal(await place.runningPostgres(), undefined, 'the command stops the Postgres that it started')
 
   const database = await freshDatabase(t)
   const cable = await layCable(t, database)

@@ -2,9 +2,9 @@ import t from 'tap'
 import { createProviderUser } from '../../src/accounts/provider-user.ts'
 import { SECRET } from '../support/constants.ts'
 
-// The name by which a provider knows a user.
+// The pseudonym of a user that model providers get.
 
-t.test('a provider knows a user by a name that is always the same and tells nothing', async t => {
+t.test('a user has a pseudonym for providers that is always the same and reveals nothing', async t => {
   const userOf = createProviderUser(SECRET)
   t.match(userOf(1), /^u_[\w-]{32}$/)
   t.equal(createProviderUser(SECRET)(1), userOf(1))

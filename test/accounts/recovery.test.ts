@@ -13,14 +13,14 @@ import { loggerOptions } from '../../src/http/logging.ts'
 import { freshDatabase, run, SECRET, startApp } from '../support/helper.ts'
 import { layCable, openPlace, until, urlOf } from '../support/process.ts'
 
-// Password resets and the verification of addresses, by mail and jobs, also when the mail server, the database or a worker fails.
+// Password resets and email confirmation, with mails sent by jobs, also when the mail server, the database or a worker fails.
 
 t.jobs = 4 // for tests that are `buffered`
 
 const PASSWORD = 'correct horse'
 const SAME_FOR_ALL = { message: 'If an account has this address, a mail with a link is on its way' }
 
-t.test('verify an address, forget the password, choose another', async t => {
+t.test('a user confirms the email address, forgets the password and resets it', async t => {
   const mailServer = await startMailServer(t)
   const { anyone, as, query, work } = await startApp(t, { SMTP_URL: mailServer.url, PUBLIC_URL: 'http://chat.example.com/' })
   await work()
@@ -32,7 +32,7 @@ t.test('verify an address, forget the password, choose another', async t => {
   for (const line of ['From: Parley <no-reply@localhost>', 'Subject: Confirm your e-mail address', 'Auto-Submitted: auto-generated']) t.ok(welcome!.head.includes(`${line}\r\n`), line)
   t.same((await anyone.post('/api/password/forgot', { email: 'ann@example.com' })).json(), SAME_FOR_ALL)
   await allDone(query)
-  t.equal(mailServer.mails.length, 1, 'an address that is not verified gets no link to a new password')
+  t.equal(mailServer.mails.length, 1, 'an address that is not verified gets no link to reset the password')
 
   const verified = await anyone.post('/api/email/verify', { token: tokenIn(welcome!) })
   t.same([verified.statusCode, verified.json()], [200, { message: 'E-mail address verified' }])
@@ -43,16 +43,16 @@ t.test('verify an address, forget the password, choose another', async t => {
   const token = tokenIn(mail!)
   const [stored] = await query(`SELECT string_agg(row, '') AS all FROM (SELECT t::text AS row FROM one_time_tokens t
     UNION ALL SELECT j::text FROM graphile_worker._private_jobs j) rows`)
-  t.notOk(stored.all.includes(token.split('.')[1]), 'no row holds the token')
+  t.notOk(stored.all.includes(token.split('.')[1]), 'the token is not stored in the database')
 
   const reset = (password: string, token: string) => anyone.post('/api/password/reset', { token, password })
   t.match((await reset('password123', token)).json(), { code: 'INVALID_PASSWORD' })
   const answer = await reset('another horse', token)
-  t.same([answer.statusCode, answer.json()], [200, { message: 'Password changed successfully' }], 'a password that was refused did not use up the link')
-  t.equal((await ann.get('/api/me')).statusCode, 401, 'who was logged in is not any more')
+  t.same([answer.statusCode, answer.json()], [200, { message: 'Password changed successfully' }], 'the refused password did not use up the link')
+  t.equal((await ann.get('/api/me')).statusCode, 401, 'existing sessions are ended')
   t.equal((await anyone.post('/api/login', { username: 'ann', password: PASSWORD })).statusCode, 401)
   t.equal((await anyone.post('/api/login', { username: 'ann', password: 'another horse' })).statusCode, 200)
-  t.match((await reset('a third horse', token)).json(), { statusCode: 400, code: 'INVALID_LINK' }, 'once')
+  t.match((await reset('a third horse', token)).json(), { statusCode: 400, code: 'INVALID_LINK' }, 'the link works once')
 })
 
 t.test('the response does not reveal whether an address is known', async t => {
@@ -65,7 +65,7 @@ t.test('the response does not reveal whether an address is known', async t => {
   for (const answer of answers) t.same([answer.statusCode, answer.json()], [200, SAME_FOR_ALL])
   await work()
   await allDone(query)
-  t.same(mailServer.mails.map(({ to }) => to), [['ann@example.com'], ['ann@example.com']], 'who asks twice before the mail is made gets it once, beside the one that verifies')
+  t.same(mailServer.mails.map(({ to }) => to), [['ann@example.com'], ['ann@example.com']], 'two requests before the mail was sent cause one reset mail; the other mail confirms the address')
 
   for (const email of ['a,b@example.com', '<ann@example.com>', 'ann@example.com\r\nBcc: bob@example.com', 'ann', 'a b@example.com']) {
     t.equal((await anyone.post('/api/password/forgot', { email })).statusCode, 400, email)
@@ -83,15 +83,15 @@ t.test('links that are used, expired or forged are refused', async t => {
   const [ann, bob] = [verifyAnn, verifyBob].map(token => token.split('.') as [string, string]) as [[string, string], [string, string]]
   const forged = ['', 'nonsense', verifyAnn.slice(0, -2), `${verifyAnn}A`, `${bob[0]}.${ann[1]}`, `999.${ann[1]}`, `${'9'.repeat(30)}.${ann[1]}`, `0${verifyAnn}0`]
   for (const token of forged) t.match(await verify(token), { statusCode: 400, code: 'INVALID_LINK' }, token)
-  t.match(await reset(verifyAnn), { code: 'INVALID_LINK' }, 'for another purpose')
+  t.match(await reset(verifyAnn), { code: 'INVALID_LINK' }, 'the token was made for another purpose')
 
   await query("UPDATE one_time_tokens SET expires_at = expires_at - interval '1 minute' WHERE id = $1", [ann[0]])
-  t.match(await verify(verifyAnn), { code: 'INVALID_LINK' }, 'a row that somebody changed')
+  t.match(await verify(verifyAnn), { code: 'INVALID_LINK' }, 'the row of the token was changed')
   await query("UPDATE one_time_tokens SET expires_at = expires_at + interval '1 minute' WHERE id = $1", [ann[0]])
   await query("UPDATE users SET email = 'new@example.com' WHERE username = 'ann'")
-  t.match(await verify(verifyAnn), { code: 'INVALID_LINK' }, 'for an address that the user has no more')
+  t.match(await verify(verifyAnn), { code: 'INVALID_LINK' }, 'the user has a different address now')
   await query("UPDATE users SET email = 'Bob@example.com' WHERE username = 'ann'; UPDATE users SET email_verified_at = now() WHERE username = 'ann'")
-  t.match(await verify(verifyBob), { statusCode: 409, code: 'EMAIL_TAKEN' }, 'whatever its case')
+  t.match(await verify(verifyBob), { statusCode: 409, code: 'EMAIL_TAKEN' }, 'the address is taken, in another case')
   await query("UPDATE users SET email = 'ann@example.com' WHERE username = 'ann'")
   t.match(await verify(verifyBob), { message: 'E-mail address verified' }, 'the link was not used up')
   t.match(await verify(verifyBob), { code: 'INVALID_LINK' })
@@ -109,7 +109,7 @@ t.test('links that are used, expired or forged are refused', async t => {
     t.same((await answers).map(({ code }) => code).sort(), ['INVALID_LINK', undefined])
   })
 
-  await t.test('of several links for a new password one is used, once', async () => {
+  await t.test('of several links to reset a password, one works, once', async () => {
     const forgot = async (n: number) => {
       await anyone.post('/api/password/forgot', { email: 'ann@example.com' })
       return tokenIn((await filesOf(t, n)).at(-1)!)
@@ -126,7 +126,7 @@ t.test('links that are used, expired or forged are refused', async t => {
     t.match(await reset(late), { code: 'INVALID_LINK' }, 'an hour later')
   })
 
-  /** The mails in the test's folder, in the order of their tokens, once there are so many. */
+  /** Waits until the test's folder has this number of mails, and returns them in the order of their tokens. */
   async function filesOf (t: Test, count: number) {
     const folder = path.join(t.testdirName, 'mail')
     const number = (name: string) => Number(/\d+/.exec(name))
@@ -163,7 +163,7 @@ t.test('the confirmation mail can be requested again, up to a limit', async t =>
   t.equal(mailServer.mails.length, 10, 'five of each kind in an hour')
 })
 
-t.test('an address gets five mails an hour, whoever asks for them and however it is spelled', async t => {
+t.test('an address gets at most five mails an hour, no matter who requests them and how it is spelled', async t => {
   const { anyone, as, query, connection } = await startApp(t)
   const there = await startApp(t, {}, undefined, connection)
   const signUp = async (username: string, email: string) => await anyone.post('/api/signup', { username, password: PASSWORD, email })
@@ -171,21 +171,21 @@ t.test('an address gets five mails an hour, whoever asks for them and however it
   const spellings = ['victim@example.com', 'VICTIM@Example.COM', 'victim@ｅｘａｍｐｌｅ.com', 'victim@example。com', 'victim@exa\u00admple.com']
   for (const [n, email] of spellings.entries()) t.equal((await signUp(`stranger ${n}`, email)).statusCode, 201)
   t.equal(await sent(), 5)
-  for (let n = 5; n < 8; n++) t.equal((await signUp(`stranger ${n}`, spellings[n % 5]!)).statusCode, 201, 'an account is made all the same')
-  t.equal(await sent(), 5, 'without a mail')
+  for (let n = 5; n < 8; n++) t.equal((await signUp(`stranger ${n}`, spellings[n % 5]!)).statusCode, 201, 'the account is created nevertheless')
+  t.equal(await sent(), 5, 'no further mail is sent')
   const victim = await as('stranger 7')
   t.match((await victim.get('/api/me')).json(), { email: 'victim@example.com', is_email_verified: false })
   const refused = await victim.post('/api/email/resend')
   t.match(refused.json(), { statusCode: 429, code: 'TOO_MANY_REQUESTS' })
-  t.ok(Number(refused.headers['retry-after']) > 3500, 'in an hour')
+  t.ok(Number(refused.headers['retry-after']) > 3500, 'the client should wait for about an hour')
   const other = await as('other')
   t.equal((await other.patch('/api/me', { email: 'Victim@example.com', current_password: PASSWORD })).statusCode, 200)
-  t.equal(await sent(), 5, 'nor does a change of address')
+  t.equal(await sent(), 5, 'a change of address sends no further mail either')
 
   for (let n = 0; n < 5; n++) t.equal((await (await as(`stranger ${n}`)).delete('/api/me', {}, { password: PASSWORD })).statusCode, 204)
   t.equal((await signUp('once more', 'victim@example.com')).statusCode, 201)
-  t.equal(await sent(), 5, 'accounts that are deleted count on')
-  t.notMatch(JSON.stringify(await query('SELECT t::text FROM one_time_tokens t WHERE user_id IS NULL')), /victim/, 'by a hash')
+  t.equal(await sent(), 5, 'mails of deleted accounts still count')
+  t.notMatch(JSON.stringify(await query('SELECT t::text FROM one_time_tokens t WHERE user_id IS NULL')), /victim/, 'deleted accounts keep only a hash of the address')
   await query("UPDATE one_time_tokens SET created_at = created_at - interval '61 minutes'")
   t.equal((await (await as('once more')).post('/api/email/resend')).statusCode, 200, 'an hour later')
 
@@ -193,16 +193,16 @@ t.test('an address gets five mails an hour, whoever asks for them and however it
   const racing = await Promise.all(Array.from({ length: 16 }, (_, n) =>
     [anyone, there.anyone][n % 2]!.post('/api/signup', { username: `racer ${n}`, password: PASSWORD, email: `${n % 2 ? 'R' : 'r'}acer@example.com` })))
   t.same(racing.map(({ statusCode }) => statusCode), Array(16).fill(201))
-  t.equal(await sent(), 5, 'those who ask at once are counted, on every instance')
+  t.equal(await sent(), 5, 'concurrent requests on all instances are counted')
 
   await query('DELETE FROM one_time_tokens')
   const changing = await Promise.all(Array.from({ length: 8 }, (_, n) =>
     [other, there.clientOf(other.headers)][n % 2]!.patch('/api/me', { email: `address${n}@example.com`, current_password: PASSWORD })))
-  t.same(changing.map(({ statusCode }) => statusCode).sort(), [...Array(5).fill(200), ...Array(3).fill(429)], 'an account causes five, to whichever addresses')
-  t.equal((await anyone.post('/api/signup', { username: 'odd', password: PASSWORD, email: 'odd@exa\u00e9mple..x\ud83d\ude00' })).statusCode, 201, 'a domain that is none stays as it is')
+  t.same(changing.map(({ statusCode }) => statusCode).sort(), [...Array(5).fill(200), ...Array(3).fill(429)], 'an account can cause five mails, to any addresses')
+  t.equal((await anyone.post('/api/signup', { username: 'odd', password: PASSWORD, email: 'odd@exa\u00e9mple..x\ud83d\ude00' })).statusCode, 201, 'an address with an invalid domain is accepted unchanged')
 })
 
-t.test('a link for a new password is checked before anything is hashed, and becomes invalid when the address changes', async t => {
+t.test('a link to reset a password is checked before anything is hashed, and becomes invalid when the address changes', async t => {
   const { anyone, as, query, db } = await startApp(t)
   const recoveries = createRecoveryStore(db)
   await anyone.post('/api/signup', { username: 'ann', password: PASSWORD, email: 'ann@example.com' })
@@ -213,42 +213,42 @@ t.test('a link for a new password is checked before anything is hashed, and beco
     const [row] = await query("SELECT id::int, purpose, user_id::int AS \"userId\", address, expires_at AS \"expiresAt\" FROM one_time_tokens WHERE purpose = 'password_reset' ORDER BY id DESC LIMIT 1")
     return createTokens(SECRET).of(row as never)
   }
-  // Other tests hash at the same time: what counts is the password that is asked for here.
+  // Other tests hash passwords at the same time, so only hashes of this password are counted.
   const NEW_PASSWORD = 'another horse for this one test'
   const digest = createHash('sha256').update(NEW_PASSWORD).digest('base64')
   const captured = t.capture(bcrypt, 'hash', bcrypt.hash)
   const hashed = () => captured().filter(({ args: [given] }) => given === digest)
   const refuse = async (token: string, why: string) => {
     t.match((await anyone.post('/api/password/reset', { token, password: NEW_PASSWORD })).json(), { statusCode: 400, code: 'INVALID_LINK' }, why)
-    t.match((await anyone.post('/api/password/reset', { token, password: 'password1' })).json(), { code: 'INVALID_LINK' }, `${why}: before the password is looked at`)
-    t.equal(hashed().length, 0, `${why}: nothing is hashed`)
+    t.match((await anyone.post('/api/password/reset', { token, password: 'password1' })).json(), { code: 'INVALID_LINK' }, `${why}: checked before the password`)
+    t.equal(hashed().length, 0, `${why}: nothing was hashed`)
   }
   const move = async (email: string | null) => t.equal((await ann.patch('/api/me', { email, current_password: PASSWORD })).statusCode, 200)
   const verify = () => query("UPDATE users SET email_verified_at = now() WHERE username = 'ann'")
 
   const first = await issue()
-  await refuse('1.nonsense', 'a forged one')
+  await refuse('1.nonsense', 'a forged link')
   await move('ANN@example.com')
   await verify()
   await move('elsewhere@example.com')
   await verify()
-  await refuse(first, 'the address is another one')
+  await refuse(first, 'the address was changed')
   await move('ann@example.com')
   await verify()
-  await refuse(first, 'the address is back')
+  await refuse(first, 'the address was changed back')
   const second = await issue()
   await move(null)
-  await refuse(second, 'there is no address')
+  await refuse(second, 'the address was removed')
   await move('ann@example.com')
   await verify()
-  await refuse(second, 'it is there again')
+  await refuse(second, 'the address was added again')
   const third = await issue()
   await query("UPDATE users SET email_verified_at = NULL WHERE username = 'ann'")
   await refuse(third, 'the address is not verified')
   await verify()
   t.equal((await anyone.post('/api/password/reset', { token: third, password: NEW_PASSWORD })).statusCode, 200)
-  t.equal(hashed().length, 1, 'a good one is hashed')
-  await refuse(third, 'a used one')
+  t.equal(hashed().length, 1, 'with a valid link the password is hashed')
+  await refuse(third, 'a used link')
 })
 
 t.test('without a mail server the log says in which file a mail is', async t => {
@@ -262,12 +262,12 @@ t.test('without a mail server the log says in which file a mail is', async t => 
   t.equal((await stat(file)).mode & 0o777, 0o600)
   t.equal((await stat(path.dirname(file))).mode & 0o777, 0o700)
   const mail = await readMail(file)
-  t.match(mail.text, /^Hello,\n[^]*^http:\/\/localhost:5000\/#verify-email=1\.[\w-]{43}$/m, 'with the link in one piece')
+  t.match(mail.text, /^Hello,\n[^]*^http:\/\/localhost:5000\/#verify-email=1\.[\w-]{43}$/m, 'the link is on one line')
   for (const line of ['To: josé@example.com', 'Content-Transfer-Encoding: 8bit']) t.ok(mail.head.includes(`${line}\r\n`), line)
-  t.notOk(logged.join('').includes(tokenIn(mail)), 'but not what it says')
+  t.notOk(logged.join('').includes(tokenIn(mail)), 'the log does not contain the link')
 })
 
-t.test('a mail is sent when the mail server is reachable again', { buffered: true }, async t => {
+t.test('a mail is sent as soon as the mail server is reachable again', { buffered: true }, async t => {
   const mailServer = await startMailServer(t)
   await mailServer.close()
   const { logged, logger } = listen()
@@ -294,7 +294,7 @@ t.test('a mail whose link has expired is not sent', async t => {
   t.equal(mailServer.mails.length, 0)
 })
 
-t.test('kill -9 of a server in the middle of a mail: another one sends it', { buffered: true }, async t => {
+t.test('when a server is killed while it sends a mail, another server sends the mail', { buffered: true }, async t => {
   const mailServer = await startMailServer(t)
   const release = mailServer.hold()
   const database = await freshDatabase(t)
@@ -324,11 +324,11 @@ t.test('kill -9 of a server in the middle of a mail: another one sends it', { bu
   await until(() => second.get('/health/live').then(({ status }) => status === 503, () => true))
   again()
   t.equal((await second.ended).code, 0)
-  t.same(await run(database, 'SELECT FROM graphile_worker.jobs WHERE task_identifier <> \'tidy\''), [], 'whoever is asked to end ends what it has begun')
+  t.same(await run(database, 'SELECT FROM graphile_worker.jobs WHERE task_identifier <> \'tidy\''), [], 'a server that gets SIGTERM finishes the jobs that it has begun')
   t.same(await run(database, "SELECT FROM workers WHERE seen_at > now() - interval '5 seconds'"), [])
 })
 
-t.test('the database fails while a mail is being sent', { buffered: true }, async t => {
+t.test('a mail is sent again, with the same link, if the database fails while it is being sent', { buffered: true }, async t => {
   const mailServer = await startMailServer(t)
   const release = mailServer.hold()
   const database = await freshDatabase(t)
@@ -341,20 +341,20 @@ t.test('the database fails while a mail is being sent', { buffered: true }, asyn
   await mailServer.received(1)
   await cable.close()
   release()
-  await until(() => !worker.isWorking()) // it cannot say that the mail is sent
+  await until(() => !worker.isWorking()) // it cannot record that the mail was sent
   await until(() => logged.some(line => line.includes('A heartbeat of the job worker failed')))
   await cable.open()
   const mails = await mailServer.received(2)
-  t.equal(new Set(mails.map(tokenIn)).size, 1, 'it is sent once more, with the same link')
+  t.equal(new Set(mails.map(tokenIn)).size, 1, 'the mail is sent once more, with the same link')
   t.ok(worker.isWorking())
   await allDone(sql => run(database, sql))
   t.equal((await anyone.get('/health/ready')).statusCode, 200)
 
   await cable.close()
   await worker.stop()
-  t.notOk(worker.isWorking(), 'it stops, too, when nobody hears of it')
+  t.notOk(worker.isWorking(), 'the worker stops even if the database is away')
   await cable.open()
-  t.match((await anyone.get('/health/ready')).json(), { code: 'UNAVAILABLE' }, 'a server whose jobs nobody does is not ready')
+  t.match((await anyone.get('/health/ready')).json(), { code: 'UNAVAILABLE' }, 'a server without a job worker is not ready')
 })
 
 t.test('a worker whose first query fails starts again', { buffered: true }, async t => {
@@ -369,7 +369,7 @@ t.test('a worker whose first query fails starts again', { buffered: true }, asyn
   t.ok(worker.isWorking())
 })
 
-/** A log as the server's, and its lines. */
+/** Returns a logger that is configured like the server's, and an array of the lines that it writes. */
 function listen () {
   const logged: string[] = []
   return { logged, logger: pino(loggerOptions({ LOG_LEVEL: 'trace' }, false), { write: (line: string) => { logged.push(line) } }) }
@@ -377,7 +377,7 @@ function listen () {
 
 interface Mail { from: string, to: string[], head: string, text: string }
 
-/** Takes mail over SMTP. A mail that is held is there, but the sender does not hear that it is taken. */
+/** A mail server. A mail that it holds has been received, but the sender gets no confirmation. */
 async function startMailServer (t: Test) {
   const mails: Mail[] = []
   let held: Promise<void> | undefined
@@ -414,7 +414,7 @@ async function startMailServer (t: Test) {
     mails,
     open,
     close,
-    /** Lets the mails wait from now on, until what it gives is called. */
+    /** Holds all mails from now on, until the returned function is called. */
     hold () {
       const { promise, resolve } = withResolvers()
       held = promise
@@ -451,12 +451,12 @@ function tokenIn ({ text }: Pick<Mail, 'text'>) {
   return /#[\w-]+=(\S+)/.exec(text)![1]!
 }
 
-/** Waits until there is no job left. */
+/** Waits until there are no jobs left. */
 async function allDone (query: (sql: string) => Promise<unknown[]>) {
   await until(async () => (await query('SELECT FROM graphile_worker.jobs WHERE task_identifier <> \'tidy\'')).length === 0)
 }
 
-t.test('after a change of JWT_SECRET sessions and links in mails stay valid', async t => {
+t.test('after a change of JWT_SECRET, sessions and links in mails stay valid', async t => {
   const mailServer = await startMailServer(t)
   const first = await startApp(t, { SMTP_URL: mailServer.url })
   await first.work()
@@ -475,5 +475,5 @@ t.test('after a change of JWT_SECRET sessions and links in mails stay valid', as
   }
   t.equal((await next.anyone.post('/api/email/verify', { token: tokenIn(mail!) })).statusCode, 200)
   const again = await next.as('ann', PASSWORD)
-  t.equal((await without.clientOf(again.headers).get('/api/me')).statusCode, 200, 'what is signed now is signed by the new one')
+  t.equal((await without.clientOf(again.headers).get('/api/me')).statusCode, 200, 'new tokens are signed with the new secret')
 })

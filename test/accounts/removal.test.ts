@@ -5,14 +5,14 @@ import { connect, startLive } from '../support/live.ts'
 import { from, signed, startMeta } from '../support/meta.ts'
 import { until } from '../support/process.ts'
 
-// What stays in the database after users are deleted: by themselves, by an admin, or by the daily clean-up.
+// What remains in the database after users were deleted: by themselves, by an admin, or by the daily clean-up.
 
 const PASSWORD = 'correct horse'
 const MARK = /unmistakable/i
 
 type Query = (sql: string, values?: unknown[]) => Promise<Array<Record<string, never>>>
 
-/** Every column that holds text or JSON, of every table: ours, and the queue's. */
+/** All columns of text, JSON or bytes, in Parley's tables and those of the job queue. */
 async function columnsOf (query: Query) {
   return await query(`
     SELECT c.table_schema AS schema, c.table_name AS "table", c.column_name AS column, c.data_type AS type
@@ -21,7 +21,7 @@ async function columnsOf (query: Query) {
   ) as unknown as Array<{ schema: string, table: string, column: string, type: string }>
 }
 
-/** Where data of a person is still stored, as `table.column`, with the value. */
+/** Finds where the marked data is still stored, as `table.column: value`. */
 async function tracesIn (query: Query) {
   const traces: string[] = []
   for (const { schema, table, column, type } of await columnsOf(query)) {
@@ -32,12 +32,12 @@ async function tracesIn (query: Query) {
   return traces
 }
 
-/** Columns that may still contain it: the texts of messages, and columns that are never part of a user's row. */
+/** Columns that are not marked: the texts of messages, which may remain, and columns that never contain data of a user. */
 const TEXTS = ['messages.text', 'messages.error', 'messages.lease_owner']
 
 /**
- * Puts marks into every column of text or JSON of every row that refers to this user, so that a column that somebody adds
- * is tried by itself.
+ * Writes marks into all columns of text or JSON in all rows that refer to this user. A column that is added later is
+ * therefore tested automatically.
  */
 async function markAll (query: Query, user: number) {
   const owners = await query(`
@@ -78,7 +78,7 @@ t.test('the export has every column of text or JSON that is stored about a user'
   t.same(marked.filter(column => !exported.includes(`unmistakable ${column} `)).toSorted(), NOT_EXPORTED)
 })
 
-t.test('an account can be deleted that has written in two conversations of one phone, one of them finished', async t => {
+t.test('an account that has written in two conversations of one phone number, one of them finished, can be deleted', async t => {
   const { anyone, as, query } = await startApp(t)
   const ann = await as('ann')
   const chat = async () => { for (const user_message of ['hi', 'Paul']) await anyone.post('/chat', { user_phone: '123456', user_message }) }
@@ -94,7 +94,7 @@ t.test('an account can be deleted that has written in two conversations of one p
   t.same(await query('SELECT id, is_finished FROM conversations ORDER BY id'), before)
 })
 
-t.test('after an account is deleted, only its texts in conversations with others are left', async t => {
+t.test('after an account is deleted, only its messages in conversations with others remain', async t => {
   for (const way of ['by themselves', 'by an admin']) {
     await t.test(way, async t => {
       const { anyone, as, query, db, clientOf } = await startApp(t)
@@ -152,21 +152,21 @@ t.test('after an account is deleted, only its texts in conversations with others
       for (const { table, column } of await query("SELECT table_name AS \"table\", column_name AS column FROM information_schema.columns WHERE table_schema = 'public' AND column_name IN ('user_id', 'owner_id', 'used_by', 'created_by')")) {
         if (String(table) !== 'admin_log') t.same(await query(`SELECT FROM "${String(table)}" WHERE "${String(column)}" = $1`, [id]), [], `${String(table)}.${String(column)}`)
       }
-      t.match(await query('SELECT prompt_tokens FROM reply_costs'), [{ prompt_tokens: 1 }], 'what it cost is still known')
+      t.match(await query('SELECT prompt_tokens FROM reply_costs'), [{ prompt_tokens: 1 }], 'the cost of the reply is kept')
 
       for (const conversation of [anns, bobs, lefts]) {
         const texts = (await bob.get(`/api/conversations/${conversation}/messages`)).json() as Array<{ text: string }>
-        t.match(texts.map(({ text }) => text), ['hello', 'What is your name?', 'Unmistakable', MARK, 'Unmistakable Blues', MARK], 'the texts stay')
+        t.match(texts.map(({ text }) => text), ['hello', 'What is your name?', 'Unmistakable', MARK, 'Unmistakable Blues', MARK], 'the messages remain')
         t.equal((await bob.get(`/api/conversations/${conversation}`)).json().is_finished, false)
-        t.match((await say(bob, conversation, 'Who am I?'))[1], { text: 'Invalid initial input, please say hello.' }, 'the bot has forgotten, and starts again')
+        t.match((await say(bob, conversation, 'Who am I?'))[1], { text: 'Invalid initial input, please say hello.' }, 'the bot has forgotten the answers, and starts again')
         t.match((await say(bob, conversation, 'hello'))[1], { text: 'What is your name?' })
       }
-      t.match((await say(bob, untouched, 'Bob'))[1], { text: 'Hello Bob, what is your favorite song?' }, 'elsewhere it has forgotten nothing')
+      t.match((await say(bob, untouched, 'Bob'))[1], { text: 'Hello Bob, what is your favorite song?' }, 'in other conversations the bot has forgotten nothing')
     })
   }
 })
 
-t.test('a phone number that was given to another user is not deleted with the former one', async t => {
+t.test('a phone number that now belongs to another user is not deleted with its former user', async t => {
   const { as, query } = await startApp(t)
   const ada = await as('ada')
   await query("UPDATE users SET role = 'admin'")
@@ -180,7 +180,7 @@ t.test('a phone number that was given to another user is not deleted with the fo
   t.same(await query('SELECT contact FROM whatsapp_inbox'), [{ contact: '4917' }])
 })
 
-t.test('guests delete themselves, with what they said', async t => {
+t.test('guests can delete themselves, with their messages', async t => {
   const { anyone, query, url, clientOf } = await startLive(t)
   const enter = async () => (await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json().token as string
   const [token, other] = [await enter(), await enter()]
@@ -190,19 +190,19 @@ t.test('guests delete themselves, with what they said', async t => {
   const closed = new Promise(resolve => socket.once('disconnect', resolve))
   t.equal((await guest.delete('/api/me', {}, { password: 5 as unknown as string })).statusCode, 400)
   const gone = await guest.delete('/api/me')
-  t.same([gone.statusCode, gone.body], [204, ''], 'without a password, and without a body')
+  t.same([gone.statusCode, gone.body], [204, ''], 'neither a password nor a body is needed')
   await closed
   t.equal((await guest.get('/api/conversations')).statusCode, 401)
   t.equal((await guest.delete('/api/me')).statusCode, 401)
   t.equal((await query('SELECT FROM users')).length, 1)
-  t.equal((await query('SELECT FROM messages')).length, 1, 'the greeting of the other one')
+  t.equal((await query('SELECT FROM messages')).length, 1, 'only the greeting of the other guest is left')
   t.equal((await anyone.post('/chat', { token: other, content: 'Hi' })).statusCode, 200)
   t.equal((await clientOf({ authorization: `Bearer ${other}` }).delete('/api/me', {}, {})).statusCode, 204)
 })
 
 // --- inactive users ---
 
-/** Guests, a phone, a contact and an account, all of them made 100 days ago and not used since. */
+/** Starts an app with a guest, a phone number, a WhatsApp contact and two other users, all created 100 days ago and inactive since. */
 async function startLongAgo (t: Test, RETENTION_GUESTS: number) {
   const meta = await startMeta(t)
   const server = await startApp(t, { ...meta.settings, RETENTION_GUESTS })
@@ -240,7 +240,7 @@ t.test('RETENTION_GUESTS=0 keeps everybody', async t => {
   t.same(await kinds(), EVERYBODY)
 })
 
-t.test('inactive guests, phones and contacts are deleted with their messages', async t => {
+t.test('inactive guests, phone numbers and WhatsApp contacts are deleted with their messages', async t => {
   const { tidy, kinds, query, anyone } = await startLongAgo(t, 90)
   const uses: Array<[kind: string, use: string, undo: string]> = [
     ['guest', "UPDATE users SET created_at = now() - interval '89 days' WHERE is_guest", "UPDATE users SET created_at = now() - interval '91 days' WHERE is_guest"],
@@ -251,7 +251,7 @@ t.test('inactive guests, phones and contacts are deleted with their messages', a
   ]
   for (const [, use] of uses) await query(use)
   await tidy()
-  t.same(await kinds(), EVERYBODY, 'all of them were used')
+  t.same(await kinds(), EVERYBODY, 'all of them were active')
   for (const kind of ['whatsapp', 'phone', 'guest']) {
     const theirs = uses.filter(([whose]) => whose === kind)
     for (const [nth, [, use, undo]] of theirs.entries()) {
@@ -266,14 +266,14 @@ t.test('inactive guests, phones and contacts are deleted with their messages', a
       t.ok(use)
     }
     await tidy()
-    t.notOk((await kinds()).includes(kind), `${kind}: not used for 91 days`)
+    t.notOk((await kinds()).includes(kind), `${kind}: inactive for 91 days`)
   }
-  t.same(await kinds(), ['ann', 'api'], 'accounts stay')
+  t.same(await kinds(), ['ann', 'api'], 'accounts are kept')
   for (const table of ['conversations', 'messages', 'identities', 'whatsapp_contacts', 'whatsapp_inbox', 'whatsapp_deliveries']) t.same(await query(`SELECT FROM ${table}`), [], table)
-  t.match((await anyone.post('/chat', { user_phone: '123456', user_message: 'hello' })).json(), { bot_message: 'What is your name?' }, 'a phone begins again')
+  t.match((await anyone.post('/chat', { user_phone: '123456', user_message: 'hello' })).json(), { bot_message: 'What is your name?' }, 'the phone number starts a new conversation')
 })
 
-t.test('many are deleted in batches, and one who becomes active meanwhile stays', async t => {
+t.test('inactive users are deleted in batches, and one who becomes active meanwhile is kept', async t => {
   const { tidy, query, db } = await startLongAgo(t, 30)
   await query("INSERT INTO users (username, created_at) SELECT 'user ' || n, now() - interval '60 days' FROM generate_series(1, 10000) n")
   await query(`
@@ -284,12 +284,12 @@ t.test('many are deleted in batches, and one who becomes active meanwhile stays'
   const connect = db.$client.connect.bind(db.$client) as (...args: unknown[]) => Promise<unknown>
   let isFirst = true
   t.capture(db.$client, 'connect', (...args: unknown[]) => {
-    // A query by itself calls back; a transaction awaits its connection.
+    // `pool.query` calls `connect` with a callback, a transaction calls it without arguments.
     if (args.length > 0 || !isFirst) return connect(...args)
     isFirst = false
     return query('UPDATE users SET last_login_at = now() WHERE id = $1', [last]).then(() => connect())
   })
   await tidy()
-  t.same((await query('SELECT id::int FROM users WHERE is_guest')).map(({ id }) => id as unknown as number), [last], 'it is found used under the lock')
+  t.same((await query('SELECT id::int FROM users WHERE is_guest')).map(({ id }) => id as unknown as number), [last], 'the user’s activity was noticed under the lock')
   t.equal((await query("SELECT FROM conversations WHERE origin = 'api'")).length, 1)
 })

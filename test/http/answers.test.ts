@@ -15,7 +15,7 @@ import { exchange } from '../support/raw-http.ts'
 import { listen } from '../support/reader.ts'
 import { begin, documentedRoutes, rightRequest, type Method } from '../support/routes.ts'
 
-// How answers look to foreign clients, and what a server does not do for those who should not ask.
+// How responses look to clients of other people, and which requests the server refuses.
 
 const FRONT_END = 'http://localhost:3000'
 
@@ -43,19 +43,19 @@ t.test('@microsoft/fetch-event-source sends a streaming POST once, whatever its 
     body: JSON.stringify({ text: 'Hi' }),
     fetch: async (...asked) => { requests++; return await fetch(...asked) },
     onerror (error) { t.error(error) },
-    onmessage ({ id, retry, data }) { read.push({ id, retry, data: JSON.parse(data) }) } // as most clients do, for any message
+    onmessage ({ id, retry, data }) { read.push({ id, retry, data: JSON.parse(data) }) } // like most clients: parses the data of every event
   })
   const call = await server.bots.call()
   call.say('Hello')
   await sleep(50)
   call.end()
   await reading
-  t.same([requests, timers], [1, []], 'nothing was sent again, and nothing is going to be')
+  t.same([requests, timers], [1, []], 'the request was sent once, and no retry is scheduled')
   t.equal((await server.query('SELECT FROM messages WHERE conversation_id = $1', [id])).length, 2)
-  t.ok(read.length >= 3 && read.every(({ id, retry }) => id === '' && retry === undefined), 'and nothing tells it where to come back')
+  t.ok(read.length >= 3 && read.every(({ id, retry }) => id === '' && retry === undefined), 'no event has an id or a retry time to reconnect with')
 })
 
-t.test('a stream that is read again and again has no block without data', async t => {
+t.test('every event of a stream has data, with and without `after`', async t => {
   const server = await startApp(t)
   const ann = await server.as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
@@ -65,7 +65,7 @@ t.test('a stream that is read again and again has no block without data', async 
     const answer = await fetch(`${base}${url}${query}`, { headers: ann.headers })
     const reader = answer.body!.getReader()
     const first = Buffer.from((await reader.read()).value!).toString()
-    t.ok(first.startsWith(':\n'), 'the first thing is a comment')
+    t.ok(first.startsWith(':\n'), 'the stream begins with a comment')
     await ann.post(`/api/conversations/${id}/messages`, { text: `What happens ${query}` })
     let said = first
     while (!said.includes('You said: What happens')) said += Buffer.from((await reader.read()).value!).toString()
@@ -96,7 +96,7 @@ t.test('an EventSource whose connection breaks before its first event misses not
   const say = async (url: string, text: string) => { await ann.post(`${url}/messages`, { text }) }
   const read = async (url: string): Promise<Array<{ rev: number, text: string }>> => (await ann.get(`${url}/messages`)).json()
   const texts = ['Before', 'You said: Before', 'Meanwhile', 'You said: Meanwhile', 'After', 'You said: After']
-  /** The connection breaks, and the next attempt to connect comes after `work`. */
+  /** Breaks the connection, does `work`, and waits until the client has reconnected. */
   const breakDuring = async (source: EventSource, work: () => Promise<void>) => {
     const opened = once(source, 'open')
     server.app.server.closeAllConnections()
@@ -104,7 +104,7 @@ t.test('an EventSource whose connection breaks before its first event misses not
     await opened
   }
 
-  await t.test('when its address has `after`', async t => {
+  await t.test('if its URL has `after`', async t => {
     const url = await chat()
     await say(url, 'Before')
     const known = await read(url)
@@ -113,10 +113,10 @@ t.test('an EventSource whose connection breaks before its first event misses not
     await breakDuring(source, async () => await say(url, 'Meanwhile'))
     await say(url, 'After')
     await until(() => messages.length === 4)
-    t.same([...known, ...messages].map(({ text }) => text), texts, 'and gets nothing twice')
+    t.same([...known, ...messages].map(({ text }) => text), texts, 'no message is missing or comes twice')
   })
 
-  await t.test('when it reads the messages after each time that it opens', async t => {
+  await t.test('if it reads the messages each time it opens', async t => {
     const url = await chat()
     await say(url, 'Before')
     const { source, messages } = openEventSource(t, `${base}${url}/events`, cookie)
@@ -136,7 +136,7 @@ t.test('an EventSource whose connection breaks before its first event misses not
   })
 })
 
-t.test('HEAD is GET without the body, everywhere, and does nothing', async t => {
+t.test('HEAD answers like GET but without a body, on every route, and changes nothing', async t => {
   const server = await startApp(t)
   await server.work()
   const counts = async () => (await server.query('SELECT (SELECT count(*) FROM users) AS users, (SELECT count(*) FROM sessions) AS sessions'))[0]
@@ -147,7 +147,7 @@ t.test('HEAD is GET without the body, everywhere, and does nothing', async t => 
     const before = await counts()
     const head = await server.app.inject({ method: 'HEAD' as Method, url: url(), headers })
     t.same([head.statusCode, head.payload], [route.example?.status ?? 200, ''], route.name)
-    t.same(await counts(), before, 'nothing is made')
+    t.same(await counts(), before, 'nothing was created')
     if (route.responses[200]?.content?.['text/event-stream'] !== undefined) {
       t.equal(head.headers['content-type'], 'text/event-stream')
       continue
@@ -157,10 +157,10 @@ t.test('HEAD is GET without the body, everywhere, and does nothing', async t => 
     const length = head.headers['content-length']
     if (length !== undefined && route.path !== '/metrics') t.equal(length, get.headers['content-length'], route.name)
   }
-  t.match((await server.anyone.get('/metrics')).payload, /^parley_streams 0$/m, 'nothing is left open')
+  t.match((await server.anyone.get('/metrics')).payload, /^parley_streams 0$/m, 'no stream is left open')
 })
 
-t.test('a method that a path does not take is 405, with those that it takes, in the words of the path', async t => {
+t.test('a method that a path does not have is answered with 405, the allowed methods, and the path’s own kind of error', async t => {
   const server = await startApp(t)
   const routes = await documentedRoutes(server)
   for (const path of new Set(routes.map(({ path }) => path))) {
@@ -181,7 +181,7 @@ t.test('a method that a path does not take is 405, with those that it takes, in 
   t.equal((await server.app.inject({ method: 'GET', url: '/docs/static/nothing' })).statusCode, 404)
 })
 
-t.test('a path that cannot be decoded, or is too long, is refused as anything else is: with CORS, security headers, and counted', async t => {
+t.test('a path that cannot be decoded or is too long is refused with CORS and security headers, and counts for the rate limit', async t => {
   const { anyone } = await startApp(t, { RATE_LIMITS: 'on', RATE_LIMIT: 4 })
   for (const url of ['/api/%zz', '/api/%', `/api/conversations/${'1'.repeat(501)}`]) {
     const { statusCode, headers, json } = await anyone.get(url, { origin: FRONT_END })
@@ -192,7 +192,7 @@ t.test('a path that cannot be decoded, or is too long, is refused as anything el
   t.equal((await anyone.get('/%e0%a4%a/x?a=%41')).statusCode, 429)
 })
 
-t.test('long answers are compressed when asked for, and not sent again to a client that has them', async t => {
+t.test('long responses are compressed on request, and not sent again to a client that has them', async t => {
   const server = await startApp(t)
   const { anyone } = server
   const ann = await server.as('ann')
@@ -220,24 +220,24 @@ t.test('long answers are compressed when asked for, and not sent again to a clie
   await ann.post(url, { text: 'News' })
   t.equal((await ann.get(url, { 'if-none-match': tag })).statusCode, 200)
   const small = await ann.get('/api/me', { 'accept-encoding': 'gzip' })
-  t.same([small.headers['content-encoding'], small.headers['etag']], [undefined, undefined], 'short ones are sent as they are')
+  t.same([small.headers['content-encoding'], small.headers['etag']], [undefined, undefined], 'short responses are not compressed')
 
   await server.query("UPDATE chatbots SET settings = $1 WHERE name = 'simulated'", [{ greeting: 'Hello! '.repeat(1000) }])
   const secret = await anyone.get('/chat/initial', { 'x-api-key': API_KEY, 'accept-encoding': 'gzip, br' })
   t.ok(secret.json().text.length > 2048)
-  t.same([secret.headers['content-encoding'], secret.headers['etag'], secret.headers['cache-control']], [undefined, undefined, 'no-store'], 'what has a token in it is not')
+  t.same([secret.headers['content-encoding'], secret.headers['etag'], secret.headers['cache-control']], [undefined, undefined, 'no-store'], 'a response with a token is neither compressed nor cached')
   const sent = await ann.post(url, { text: 'x'.repeat(4000) }, { 'accept-encoding': 'gzip' })
-  t.same([sent.headers['content-encoding'], sent.headers['etag']], ['gzip', undefined], 'an answer to a write is no page to come back to')
+  t.same([sent.headers['content-encoding'], sent.headers['etag']], ['gzip', undefined], 'a response to a write has no ETag')
   const gone = await ann.get('/openapi.json', { 'accept-encoding': 'gzip;q=0, identity' })
   t.equal(gone.headers['content-encoding'], undefined)
 
   await listen(server)
   const stream = await fetch(`http://127.0.0.1:${portOf(server)}/api/conversations/${id}/events`, { headers: { ...ann.headers, 'accept-encoding': 'gzip, br' } })
-  t.equal(stream.headers.get('content-encoding'), null, 'nor are streams')
+  t.equal(stream.headers.get('content-encoding'), null, 'streams are not compressed')
   await stream.body!.cancel()
 })
 
-t.test('a stream is for those who accept one', async t => {
+t.test('a reply is streamed only if the client accepts text/event-stream', async t => {
   const server = await startApp(t)
   const ann = await server.as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
@@ -250,7 +250,7 @@ t.test('a stream is for those who accept one', async t => {
   }
 })
 
-t.test('which headers front ends may send', async t => {
+t.test('front ends may send the usual headers, and those in CORS_HEADERS', async t => {
   const preflight = { origin: FRONT_END, 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-mine' }
   const allowed = async (CORS_HEADERS?: string) =>
     String((await (await startApp(t, { CORS_HEADERS })).app.inject({ method: 'OPTIONS', url: '/chat', headers: preflight })).headers['access-control-allow-headers']).split(', ')
@@ -259,7 +259,7 @@ t.test('which headers front ends may send', async t => {
   t.same(await allowed('X-Mine, Sentry-Trace'), [...usual, 'X-Mine', 'Sentry-Trace'])
 })
 
-t.test('what a database is set to does not change what is read, nor what is written', async t => {
+t.test('the settings of the database change neither what is read nor what is written', async t => {
   const { connection, as: first, query } = await startApp(t)
   const ann = await first('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
@@ -272,7 +272,7 @@ t.test('what a database is set to does not change what is read, nor what is writ
   const changed = async (what: string) => { for (const each of settings) await query(`ALTER ${what} SET ${each}`) }
   await changed(`DATABASE ${name}`)
   await changed(`ROLE "${role}" IN DATABASE ${name}`)
-  t.same(await query('SHOW DateStyle'), [{ DateStyle: 'German, DMY' }], 'so it is for others')
+  t.same(await query('SHOW DateStyle'), [{ DateStyle: 'German, DMY' }], 'other connections have these settings')
 
   const server = await startApp(t, {}, undefined, connection)
   await server.work()
@@ -290,7 +290,7 @@ t.test('what a database is set to does not change what is read, nor what is writ
   }
 })
 
-t.test('who may read /metrics without its token', async t => {
+t.test('only programs on the same machine may read /metrics without the token', async t => {
   const server = await startApp(t, { METRICS_TOKEN: 'a-token-for-tests-only' })
   const ask = async (headers: Record<string, string>, remoteAddress = '127.0.0.1') =>
     (await server.app.inject({ url: '/metrics', headers, remoteAddress })).statusCode
@@ -307,7 +307,7 @@ t.test('who may read /metrics without its token', async t => {
   t.equal(await ask({ host: 'chat.example.com', authorization: 'Bearer a-token-for-tests-only' }, '192.0.2.1'), 200)
 })
 
-t.test('what is over already is over at once, and a request without a Host is not local', t => {
+t.test('whenOver runs at once if the response has already ended, and a request without a Host is not local', t => {
   const over = { destroyed: true }
   const alive = { destroyed: false }
   let times = 0
@@ -318,12 +318,12 @@ t.test('what is over already is over at once, and a request without a Host is no
   t.end()
 })
 
-t.test('/docs is there with limits, too', async t => {
+t.test('/docs works with rate limits on', async t => {
   const { anyone } = await startApp(t, { RATE_LIMITS: 'on' })
   t.equal((await anyone.get('/docs')).statusCode, 200)
 })
 
-t.test('a page whose name was made to resolve to us does not write', async t => {
+t.test('a page whose host name was made to resolve to this server (DNS rebinding) cannot write', async t => {
   const { anyone, as } = await startApp(t)
   const hello = { user_phone: '12345', user_message: 'hello' }
   const evil = { host: 'evil.example:5000', origin: 'http://evil.example:5000' }
@@ -331,17 +331,17 @@ t.test('a page whose name was made to resolve to us does not write', async t => 
   t.equal(await status(evil), 403)
   t.equal(await status(evil, '/register', { id: 'mallory', passcode: 'correct horse' }), 403)
   t.equal(await status({ ...evil, host: 'EVIL.example:5000' }), 403)
-  t.equal(await status({ ...evil, 'x-forwarded-for': '192.0.2.1' }), 200, 'behind a proxy it is the name that the proxy knows')
-  t.equal(await status({ host: '192.168.1.5:5000', origin: 'http://192.168.1.5:5000' }), 200, 'an address resolves to nothing else')
+  t.equal(await status({ ...evil, 'x-forwarded-for': '192.0.2.1' }), 200, 'behind a proxy, the proxy checks the host name')
+  t.equal(await status({ host: '192.168.1.5:5000', origin: 'http://192.168.1.5:5000' }), 200, 'an IP address cannot be rebound')
   t.equal(await status({ host: 'localhost:5000', origin: 'http://localhost:5000' }), 200)
   t.equal(await status({ host: 'localhost:5000', origin: FRONT_END }), 200)
-  t.equal(await status({ host: 'parley:5000' }), 200, 'a container by its name')
-  t.equal(await status({ host: 'evil.example', origin: 'null' }), 200, 'what CORS already keeps from reading')
+  t.equal(await status({ host: 'parley:5000' }), 200, 'a container called by its name')
+  t.equal(await status({ host: 'evil.example', origin: 'null' }), 200, 'CORS already prevents reading')
   const token = (await (await as('ann')).get('/api/me')).statusCode
   t.equal(token, 200)
 })
 
-t.test('nobody is logged out by an image on another page', async t => {
+t.test('an image on another page cannot log a user out', async t => {
   const { as } = await startApp(t)
   const out = async (headers: Record<string, string>) => {
     const ann = await as('ann')
@@ -358,7 +358,7 @@ t.test('nobody is logged out by an image on another page', async t => {
   }
 })
 
-t.test('a token that is signed rightly and says something else is worth nothing', async t => {
+t.test('a token with a valid signature but wrong claims is refused', async t => {
   const { app, as, anyone } = await startApp(t)
   const { sid } = app.jwt.decode<{ sid: number }>((await as('ann')).headers['cookie']!.split('=')[1]!)!
   const right: Record<string, unknown> = { sid, kind: 'cookie', iss: 'parley', aud: 'session', exp: 2e9 }
@@ -379,7 +379,7 @@ t.test('a token that is signed rightly and says something else is worth nothing'
   for (const claims of ['null', '[]', '"x"', '1', '', '{', `{"sid":${'9'.repeat(400)},"kind":"cookie","iss":"parley","aud":"session","exp":2000000000}`]) t.same(await ask(claims), [401, 401, 200], claims)
 })
 
-t.test('requests that offer h2c on one connection are all answered, in their order', async t => {
+t.test('requests on one connection that offer h2c are all answered, in order', async t => {
   const server = await startApp(t)
   await listen(server)
   const offer = 'Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n'
@@ -407,7 +407,7 @@ t.test('requests that offer h2c on one connection are all answered, in their ord
   }
   t.same(warned, [])
 
-  // The connection is reset while an upgrade waits for the answer to a login, which takes the time of a hash.
+  // The connection is reset while an upgrade waits for the response to a login, which takes as long as a password hash.
   const accepted = once(server.app.server, 'connection') as Promise<[Socket]>
   const leaving = connect(portOf(server), '127.0.0.1')
   const login = JSON.stringify({ username: 'nobody', password: 'correct horse' })
@@ -421,7 +421,7 @@ t.test('requests that offer h2c on one connection are all answered, in their ord
 
   const destroyed = new Socket().destroy()
   server.app.server.emit('upgrade', { method: 'GET', url: '/api/test', headers: { upgrade: 'h2c' }, rawHeaders: [] }, destroyed, Buffer.alloc(0))
-  t.equal(destroyed.readableLength, 0, 'nor is anything read again of a connection that is gone')
+  t.equal(destroyed.readableLength, 0, 'the request is not read again if the connection is closed')
 
   const gone = connect(portOf(server), '127.0.0.1')
   gone.write(say(444) + get('/api/test'))
@@ -430,7 +430,7 @@ t.test('requests that offer h2c on one connection are all answered, in their ord
   t.equal((await fetch(`http://127.0.0.1:${portOf(server)}/api/test`)).status, 200)
 })
 
-t.test('false signatures of one address end in a refusal before anything is read', async t => {
+t.test('an address that sends wrong signatures is refused before its body is read', async t => {
   const server = await startApp(t, { RATE_LIMITS: 'on', RATE_LIMIT_SIGNATURE: 3, TRUST_PROXY: '127.0.0.1' })
   const { anyone } = server
   const webhook = from('16505551234', 'Hi')
@@ -438,22 +438,22 @@ t.test('false signatures of one address end in a refusal before anything is read
   const at = (address: string) => ({ 'x-forwarded-for': address, 'content-type': 'application/json' })
   const send = async (address: string, headers: Record<string, string>) => await anyone.post('/chat/whatsapp', JSON.stringify(webhook), { ...at(address), ...headers })
   const none = { 'x-hub-signature-256': `sha256=${'0'.repeat(64)}` }
-  for (let n = 0; n < 10; n++) t.equal((await send('192.0.2.1', right)).statusCode, 200, 'right ones do not count')
+  for (let n = 0; n < 10; n++) t.equal((await send('192.0.2.1', right)).statusCode, 200, 'valid signatures do not count')
   t.equal((await send('192.0.2.1', none)).statusCode, 401)
   t.equal((await send('192.0.2.1', {})).statusCode, 401)
   t.equal((await send('192.0.2.1', { 'x-hub-signature-256': 'sha256=short' })).statusCode, 401)
   const refused = await send('192.0.2.1', right)
   t.match([refused.statusCode, refused.json()], [429, { code: 'TOO_MANY_REQUESTS', error: /^429 Too Many Requests: / }])
   t.match(refused.headers['retry-after'], /^\d+$/)
-  t.equal((await send('192.0.2.2', right)).statusCode, 200, 'Meta itself is elsewhere')
+  t.equal((await send('192.0.2.2', right)).statusCode, 200, 'another address, such as Meta’s, is not affected')
 
   await listen(server)
   const answer = await exchange(portOf(server), 'POST /chat/whatsapp HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 4000000\r\n' +
     `X-Hub-Signature-256: sha256=${'0'.repeat(64)}\r\n\r\n{`)
-  t.match(answer, /^HTTP\/1\.1 429 /, 'with nothing of 4 MB sent')
+  t.match(answer, /^HTTP\/1\.1 429 /, 'refused before the 4 MB were sent')
 })
 
-t.test('WhatsApp verifies with hub.mode and without', async t => {
+t.test('WhatsApp can verify the webhook with and without hub.mode', async t => {
   const { anyone } = await startApp(t)
   const ask = async (query: string) => (await anyone.get(`/chat/whatsapp?${query}`)).payload
   const query = `hub.verify_token=${encodeURIComponent(VERIFY_TOKEN)}&hub.challenge=1158201444`

@@ -3,10 +3,10 @@ import type { AddressInfo } from 'node:net'
 import axios, { type AxiosError, type AxiosResponse } from 'axios'
 import { startApp } from '../support/helper.ts'
 
-// A front end of seed 002 as it is: axios, set up as its documentation says. Node's axios keeps no cookies, so that two
-// interceptors do what a browser does.
+// A front end written for the API of seed 002, with axios configured as that API's documentation says. In Node.js axios keeps
+// no cookies, so two interceptors keep them as a browser would.
 const FRONT_END = 'http://localhost:3000'
-let page = FRONT_END // what the browser shows
+let page = FRONT_END // the origin of the page that the browser shows
 const cookies = new Map<string, string>()
 
 axios.defaults.withCredentials = true
@@ -26,12 +26,12 @@ function keepCookies (response: AxiosResponse) {
     else cookies.set(name!, value!)
   }
   if (headers['access-control-allow-origin'] !== page || headers['access-control-allow-credentials'] !== 'true') {
-    throw new Error('a browser would not let the page read this answer')
+    throw new Error('a browser would not let the page read this response')
   }
   return response
 }
 
-/** What axios rejects with, as a front end's `catch` finds it. */
+/** The error response, as a front end finds it in `catch`. */
 async function refusal (request: Promise<AxiosResponse>): Promise<AxiosResponse> {
   try {
     await request
@@ -52,10 +52,10 @@ t.beforeEach(async t => {
   axios.defaults.baseURL = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
 })
 
-t.test('the API of the seed, from the top of its documentation to the bottom', async t => {
+t.test('every call in the documentation of the seed’s API works as written', async t => {
   const test = await axios.get('/api/test')
   t.same(test.data, { message: 'Server is running' })
-  t.equal(test.request.getHeader('content-type'), 'application/json', 'axios sends it with an empty body too')
+  t.equal(test.request.getHeader('content-type'), 'application/json', 'axios sends the content type with an empty body too')
 
   const signup = await axios.post('/api/signup', account)
   t.equal(signup.status, 201)
@@ -127,9 +127,9 @@ t.test('long lists come in pages, each pointing to the next, with every item onc
   t.equal(sent.length, 130)
   const backwards = await walk(`${url}?limit=50`)
   t.same(backwards.map(page => page.length), [50, 50, 30])
-  t.same(backwards.reverse().flat().map(({ id }) => id), sent.map(({ id }) => id), 'the newest page first, each in the order of the conversation')
+  t.same(backwards.reverse().flat().map(({ id }) => id), sent.map(({ id }) => id), 'the newest page comes first, each page in the order of the conversation')
   const forwards = await walk(`${url}?limit=50&after=0`)
-  t.same(forwards.flat().map(({ id }) => id), sent.map(({ id }) => id), 'what changed after a rev, in order')
+  t.same(forwards.flat().map(({ id }) => id), sent.map(({ id }) => id), 'the changes after a rev come in order')
 
   t.equal((await walk('/api/conversations?limit=50')).flat()[0]!.id, ids[60], 'last used first')
 })
@@ -139,7 +139,7 @@ t.test('another page in the same browser can neither read, nor write, nor log an
   await axios.post('/api/login', account)
   const { data: { id } } = await axios.post('/api/conversations', { name: 'Plans' })
 
-  // The first is a neighbour of the front end, so that the browser sends the cookie whatever its SameSite says.
+  // The first is on the same site as the front end, so the browser sends the cookie whatever its SameSite says.
   for (const stranger of ['http://localhost:3001', 'https://elsewhere.example', 'null']) {
     page = stranger
     const before = new Map(cookies)
@@ -162,7 +162,7 @@ t.test('another page in the same browser can neither read, nor write, nor log an
   t.equal(cookies.size, 0)
 })
 
-/** Every page from here on, by `Link: <…>; rel="next"`. */
+/** Reads this page and all after it, following `Link: <…>; rel="next"`. */
 async function walk (url: string): Promise<Array<Array<{ id: number }>>> {
   const { data, headers } = await axios.get(url)
   const [, next] = /<([^>]+)>; rel="next"/.exec(headers['link'] ?? '') ?? []

@@ -9,7 +9,7 @@ import { API_KEY, startApp } from '../support/helper.ts'
 import { connect, startLive, tokenOf, type Server } from '../support/live.ts'
 import { begin, documentedRoutes, rightRequest, send, type Route } from '../support/routes.ts'
 
-// A handler and an event see the fields that their schema names, and no others.
+// Route handlers and event handlers get the fields that their schema names, and no others.
 
 /** Every column of every table, by its name in TypeScript and in SQL. */
 const columns = new Map(Object.values(tables).filter(table => is(table, PgTable)).flatMap(table =>
@@ -23,7 +23,7 @@ const INHERITED = ['toString', 'constructor', 'hasOwnProperty', 'valueOf']
 
 const WRONG = [1, 'zzz', { a: 'text' }, null, true, [1], ['bob'], '']
 
-/** Fields that a body does not name, each with a value of the right type, of another one, and of yet another one. */
+/** Four sets of fields that a body's schema does not name. In the first, each value has the right type; in the others it mostly has a wrong one. */
 function strangers (own: string[], bodies: Array<Record<string, unknown>>): Array<Record<string, unknown>> {
   const right = new Map<string, unknown>([...columns].map(([name, type]) => [name, BY_TYPE[type] ?? 'bob']))
   for (const body of bodies) for (const [name, value] of Object.entries(body)) right.set(name, value)
@@ -38,7 +38,7 @@ function strangers (own: string[], bodies: Array<Record<string, unknown>>): Arra
   ]
 }
 
-/** What differs between two servers that were asked the same: times, and what is random. */
+/** Replaces what differs between two servers that got the same requests: times and random values. */
 function alike (value: unknown) {
   return JSON.parse(JSON.stringify(value)
     .replace(/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d(:\d\d)?)?/g, 'a time')
@@ -52,7 +52,7 @@ async function rowsOf ({ db }: Pick<Server, 'db'>) {
   return alike(rows)
 }
 
-t.test('a body with fields that its schema does not name is the body without them', async t => {
+t.test('fields of a body that the schema does not name are ignored', async t => {
   const [plain, extended] = await Promise.all([startApp(t), startApp(t)])
   const routes = (await documentedRoutes(plain)).filter(({ body }) => body !== undefined)
   const bodies = [...routes.map(({ example }) => example.body!), { users: ['bob'], chat_session_id: 1, after: 0 }]
@@ -62,13 +62,13 @@ t.test('a body with fields that its schema does not name is the body without the
     const own = [...Object.keys(route.body!.properties!), ...route.name.endsWith('as a guest') ? ['user_phone', 'user_message'] : []]
     for (const [nth, fields] of strangers(own, bodies).entries()) {
       const [without, withFields] = await Promise.all([ask(plain, route, {}), ask(extended, route, fields)])
-      t.same(withFields, without, `${route.name}: the answer, fields ${nth}`)
+      t.same(withFields, without, `${route.name}: the response, fields ${nth}`)
       t.same(await rowsOf(extended), await rowsOf(plain), `${route.name}: every row, fields ${nth}`)
     }
   }
 
   async function ask (server: typeof plain, { ...route }: Route, fields: object) {
-    const example = route.example = structuredClone(route.example) // `begin` puts the token of a mail into it
+    const example = route.example = structuredClone(route.example) // `begin` writes the token of an email into it
     const { ann, url } = await begin(server, route)
     const body = { ...fields, ...example.body }
     const { headers, payload } = rightRequest({ example: { ...example, body } })
@@ -77,7 +77,7 @@ t.test('a body with fields that its schema does not name is the body without the
   }
 })
 
-t.test('so it is with every event of a socket', async t => {
+t.test('fields of a socket’s event that the schema does not name are ignored', async t => {
   const servers = await Promise.all([startLive(t), startLive(t)])
   const sockets = await Promise.all(servers.map(async server => {
     await server.as('bob')
@@ -103,7 +103,7 @@ t.test('so it is with every event of a socket', async t => {
   }
 })
 
-t.test('nobody is put into a conversation by a field that is not for it', async t => {
+t.test('nobody is added to a conversation by a field that is not for it', async t => {
   const { anyone, as, clientOf, query } = await startApp(t)
   await as('ann')
   const { token } = (await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()
@@ -119,7 +119,7 @@ t.test('nobody is put into a conversation by a field that is not for it', async 
   t.match(await query('SELECT max(count)::int AS most FROM (SELECT count(*) FROM conversation_users GROUP BY conversation_id) c'), [{ most: 1 }])
 })
 
-t.test('guests, and how many may be in a conversation, are looked at where it is stored', async t => {
+t.test('the stores themselves refuse guests’ invitations and full conversations', async t => {
   const { db, as, query } = await startApp(t)
   await as('ann')
   const names = Array.from({ length: 120 }, (_, n) => `user ${n}`)
@@ -128,7 +128,7 @@ t.test('guests, and how many may be in a conversation, are looked at where it is
   const [{ id }] = await query("SELECT id::int FROM users WHERE username = 'ann'") as [{ id: number }]
   const titleOf = ({ id, name }: BotRow) => ({ id, name, description: null, streaming: false, is_default: false, is_ready: true })
   const conversations = createConversationStore(db, 'simulated', titleOf)
-  const members = createMemberStore(db, { mustBeMember: async () => { throw new Error('nobody asks') } }, () => {}, titleOf)
+  const members = createMemberStore(db, { mustBeMember: async () => { throw new Error('this must not be called') } }, () => {}, titleOf)
   const ann = { id, isGuest: false }
   const guest = { id, isGuest: true }
 

@@ -17,10 +17,10 @@ const UNLISTED = 'https://elsewhere.example'
 
 // --- input that is wrong ---
 
-/** A request that is wrong in one way, and the code of the answer; without one any refusal will do. */
+/** A request that is wrong in one way, and the expected code. Without a code, any refusal is accepted. */
 interface Wrong { how: string, code?: string, path?: Record<string, string>, query?: string, headers?: Headers, payload?: InjectOptions['payload'] }
 
-t.test('whatever is wrong with a request, it is refused in words, as documented, and leaves nothing behind', async t => {
+t.test('every wrong request is refused with a sentence, as documented, and nothing is stored', async t => {
   const server = await startApp(t)
   for (const route of await documentedRoutes(server)) {
     if (!takesSomething(route) || isWebhook(route)) continue
@@ -43,11 +43,11 @@ t.test('whatever is wrong with a request, it is refused in words, as documented,
     const { headers, payload } = rightRequest(route)
     const exactly = payload && Buffer.concat([payload, Buffer.alloc(limitOf(route) - payload.length, ' ')])
     const answer = await send(server, route, url(), { ...ann.headers, ...headers }, exactly)
-    t.equal(answer.statusCode, route.example.status, `${route.name}: the example is right, in as large a body as may be`)
+    t.equal(answer.statusCode, route.example.status, `${route.name}: the example is accepted, in a body of the maximum size`)
   }
 })
 
-/** Its body is Meta's, signed over its bytes: whatsapp.test.ts has what is wrong with it. */
+/** Meta signs the body's bytes. whatsapp.test.ts tests wrong webhooks. */
 function isWebhook ({ method, path }: Route) {
   return method === 'POST' && path.endsWith('/whatsapp')
 }
@@ -60,7 +60,7 @@ function explainMissing ({ name, path, example, body }: Route) {
   if (example === undefined) return `${name} is new: please add an example of it to \`examples\` in routes.ts`
   if (body !== undefined && example.body === undefined) return `${name} takes a body: please add one to its example in routes.ts`
   const unknown = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!).find(name => !(name in placesOf(path)))
-  return unknown && `${name} has a parameter {${unknown}}: please say in \`placesOf\` of routes.ts what may stand for it`
+  return unknown && `${name} has a parameter {${unknown}}: please add a value for it to \`placesOf\` in routes.ts`
 }
 
 function allThatIsWrong (route: Route): Wrong[] {
@@ -77,16 +77,16 @@ function allThatIsWrong (route: Route): Wrong[] {
 
 const BAD_INTEGERS = {
   fractional: '1.5',
-  'a round fraction': '1.0',
+  'with a decimal point': '1.0',
   'an exponent': '1e0',
   hexadecimal: '0x1',
   'with a space': '%201',
   'with a plus': '%2B1',
   'a word': 'one',
-  'a truth': 'true',
+  'a boolean': 'true',
   'a NUL': '%00',
   'not UTF-8': '%ff',
-  'larger than any number': '9'.repeat(400),
+  'larger than the largest number': '9'.repeat(400),
   'of 300 digits': '1'.repeat(300),
   'an injection': "1'%20OR%201=1--"
 }
@@ -100,11 +100,11 @@ const BAD_CURSORS = {
   'a list': cursor('[1, 2]'),
   'an injection': cursor("1' OR 1=1-- 1"),
   'negative numbers': cursor('-1 -1'),
-  'a time beyond four digits of a year': cursor('999999999999999 1'),
-  'a time that no date has': cursor('8640000000000001 1'),
+  'a year of more than four digits': cursor('999999999999999 1'),
+  'a time beyond the range of Date': cursor('8640000000000001 1'),
   'numbers of 100 digits': cursor(`${'9'.repeat(50)} ${'9'.repeat(50)}`),
   'leading zeros': cursor('01 01'),
-  'in another alphabet': encodeURIComponent(Buffer.from('1700000000000 1?>').toString('base64')),
+  'in base64 instead of base64url': encodeURIComponent(Buffer.from('1700000000000 1?>').toString('base64')),
   'very long': 'A'.repeat(10_000),
   'two of them': `${cursor('1 1')}&cursor=${cursor('1 1')}`
 }
@@ -113,7 +113,7 @@ function cursor (text: string | Buffer) {
   return Buffer.from(text).toString('base64url')
 }
 
-/** What is wrong with a parameter that is a text, as it stands in an address. */
+/** Wrong values for parameters that are strings, as written in a URL. */
 const BAD_TEXTS: Record<string, string[]> = {
   contact: ['', 'x'.repeat(201), '%00', '1&contact=2'],
   bot: ['x'.repeat(201), '%00', 'a&bot=b'],
@@ -147,14 +147,14 @@ function wrongParameters ({ path }: Route, parameter: Parameter): Wrong[] {
   }
   if (name.startsWith('hub.')) {
     return [
-      { how: 'without anything', code: 'WRONG_VERIFY_TOKEN', query: '' },
+      { how: 'no query', code: 'WRONG_VERIFY_TOKEN', query: '' },
       { how: `${name} empty`, code: 'WRONG_VERIFY_TOKEN', query: `${name}=` },
       { how: `${name} twice`, code: 'INVALID_REQUEST', query: `${name}=1&${name}=2` }
     ]
   }
   if (place === 'path' && type === 'string') return ['Hello', 'a-b', '%00', '%20'].map(text => ({ how: `${name} ${text}`, code, path: { [name]: text } }))
   if (type !== 'integer' && name in BAD_TEXTS) return BAD_TEXTS[name]!.map(text => ({ how: `${name} ${text.slice(0, 50)}`, code, query: `${name}=${text}` }))
-  if (type !== 'integer') throw new Error(`please say in this file what is wrong with ${name}, in the ${place} of ${path}`)
+  if (type !== 'integer') throw new Error(`please add wrong values for ${name}, in the ${place} of ${path}, to BAD_TEXTS`)
   const bad = { ...BAD_INTEGERS, 'too small': `${minimum - 1}`, negative: '-1', 'too large': `${BigInt(maximum) + 1n}` }
   const all = Object.entries(bad).map(([how, text]) => ({ how: `${name} ${how}`, text }))
   if (place === 'path') return all.map(({ how, text }) => ({ how, path: { [name]: text }, ...how.endsWith('UTF-8') ? {} : { code } }))
@@ -162,13 +162,13 @@ function wrongParameters ({ path }: Route, parameter: Parameter): Wrong[] {
   return [...all, ...more].map(({ how, text }) => ({ how, code, ...place === 'header' ? { headers: { [name]: text } } : { query: `${name}=${text}` } }))
 }
 
-/** How large a route's body may be: more where long texts come. */
+/** The largest body that a route accepts. Routes for long texts accept more. */
 function limitOf ({ method, path }: Route) {
   const takesText = /chat$|admin.(bots|whatsapp.templates)|messages(.\{message\})?$/.test(path) && ['POST', 'PUT', 'PATCH'].includes(method)
   return takesText ? 1.5 * KIB * KIB : 64 * KIB
 }
 
-/** What is refused before anybody looks for fields. */
+/** Bodies that are refused before their fields are validated. */
 function wrongBodies (limit: number): Wrong[] {
   const large = `{"padding":"${'x'.repeat(limit + 1 - 14)}"}`
   return [
@@ -179,19 +179,19 @@ function wrongBodies (limit: number): Wrong[] {
       'half an object': '{"a":',
       'two objects': '{}{}',
       'a single quote': "{'a': 1}",
-      'no JSON': 'hello',
+      'not JSON': 'hello',
       'a prototype': '{"__proto__": {"isAdmin": true}}',
       'a prototype of a constructor': '{"constructor": {"prototype": {"isAdmin": true}}}',
       'not UTF-8': Buffer.from([0x7b, 0x22, 0xff, 0xfe, 0x22, 0x3a, 0x31, 0x7d]),
       'an overlong character': Buffer.from([0x7b, 0x22, 0xc0, 0x80, 0x22, 0x3a, 0x31, 0x7d]),
       'UTF-16': Buffer.from('{"a": 1}', 'utf16le')
     }),
-    ...json('INVALID_TEXT', { 'a NUL character': '{"a": "\\u0000"}', 'half a surrogate pair': '{"a": ["\\ud800"]}', 'the other half': '{"a": "\\udc00"}' }),
+    ...json('INVALID_TEXT', { 'a NUL character': '{"a": "\\u0000"}', 'half a surrogate pair': '{"a": ["\\ud800"]}', 'the other half of a surrogate pair': '{"a": "\\udc00"}' }),
     ...json('BODY_TOO_LARGE', { 'a byte too large': large, 'a byte too large, in pieces': Readable.from([large.slice(0, 100), large.slice(100)]) })
   ]
 }
 
-/** Bodies that are no object. */
+/** JSON bodies that are not objects. */
 function wrongValues ({ required = [] }: Schema): Wrong[] {
   return json('INVALID_REQUEST', {
     'a list': '[]',
@@ -200,7 +200,7 @@ function wrongValues ({ required = [] }: Schema): Wrong[] {
     'a number': '42',
     null: 'null',
     'a list in a list, 30,000 times': DEEP,
-    ...required.length > 0 && { 'nothing at all': '', 'an empty object': '{}' }
+    ...required.length > 0 && { 'an empty body': '', 'an empty object': '{}' }
   })
 }
 
@@ -235,29 +235,29 @@ function json (code: string | undefined, payloads: Record<string, InjectOptions[
   return Object.entries(payloads).map(([how, payload]) => ({ how: `a body, ${how}`, headers: JSON_TYPE, payload, ...code && { code } }))
 }
 
-/** What is not as the contract has it in a refusal. */
+/** Lists what in a refusal does not follow the contract. */
 function complaintsAbout (answer: LightMyRequestResponse, { code, how }: Wrong, { name, responses }: Route) {
   if (answer.payload === '') return [`got ${answer.statusCode} without a body`]
   const said = answer.json()
   const documented = responses[answer.statusCode]?.description ?? ''
   const isValidation = said.code === 'INVALID_REQUEST' && !how.includes('UTF-8')
   const demands: Record<string, boolean> = {
-    'is not refused': [400, 401, 403, 404, 409, 413, 415].includes(answer.statusCode),
+    'should be refused': [400, 401, 403, 404, 409, 413, 415].includes(answer.statusCode),
     [`should be ${code}`]: code === undefined || said.code === code,
-    'has another status in its body': said.statusCode === answer.statusCode,
-    'has no sentence': SENTENCE.test(said.error),
-    'has no details': !isValidation || said.details?.[0]?.message?.length > 0,
-    'is not JSON': answer.headers['content-type'] === 'application/json; charset=utf-8',
-    'is not documented': documented.split('; ').some(error => error.startsWith(`${said.code}: `)),
-    'has not the fields of the guided chat': !name.endsWith('/chat') || (typeof said.user_phone === 'string' && SENTENCE.test(said.bot_message))
+    'should have its own status in the body': said.statusCode === answer.statusCode,
+    'should have a sentence as its error': SENTENCE.test(said.error),
+    'should have details': !isValidation || said.details?.[0]?.message?.length > 0,
+    'should be JSON': answer.headers['content-type'] === 'application/json; charset=utf-8',
+    'should be documented': documented.split('; ').some(error => error.startsWith(`${said.code}: `)),
+    'should have the fields of the guided chat': !name.endsWith('/chat') || (typeof said.user_phone === 'string' && SENTENCE.test(said.bot_message))
   }
   return Object.keys(demands).filter(demand => !demands[demand]).map(demand => `${demand}: ${answer.statusCode} ${answer.payload.slice(0, 200)}`)
 }
 
-/** Several words, and none from inside the program. */
+/** Several words, none of which shows the program's internals. */
 const SENTENCE = /^(?!.*(undefined|\[object|FST_|Error:))\S+( \S+)+$/
 
-t.test('what is not there, and paths that are none', async t => {
+t.test('unknown paths, wrong methods and malformed paths are refused', async t => {
   const server = await startApp(t)
   const before = await everythingIn(server)
   const nowhere: Array<[Method | 'OPTIONS' | 'TRACE' | 'PROPFIND', string, number]> = [
@@ -271,13 +271,13 @@ t.test('what is not there, and paths that are none', async t => {
     const code = { 400: 'INVALID_REQUEST', 404: 'NOT_FOUND', 405: 'METHOD_NOT_ALLOWED' }[status]
     t.match([answer.statusCode, answer.json()], [status, { statusCode: status, code, error: SENTENCE }], `${method} ${url.slice(0, 40)}`)
   }
-  t.equal((await server.app.inject({ method: 'OPTIONS', url: '/api/test' })).statusCode, 204, 'a question for options that is no preflight')
+  t.equal((await server.app.inject({ method: 'OPTIONS', url: '/api/test' })).statusCode, 204, 'OPTIONS without the headers of a CORS preflight')
   t.same(await everythingIn(server), before)
 })
 
 // --- the documentation ---
 
-t.test('the documentation', async t => {
+t.test('the OpenAPI description lists every route with its responses, errors and parameters', async t => {
   const server = await startApp(t)
   const { openapi, info, paths, components } = await readDescription(server)
   t.equal(openapi, '3.1.0')
@@ -287,7 +287,7 @@ t.test('the documentation', async t => {
   const routes = await documentedRoutes(server)
   const there = registeredRoutes(server)
   t.ok(there.length >= 20)
-  t.same([...new Set(routes.map(({ method, path }) => `${method} ${path}`))].sort(), there, 'it has every route of the app, and no other')
+  t.same([...new Set(routes.map(({ method, path }) => `${method} ${path}`))].sort(), there, 'it has every route of the app and no other')
 
   for (const { name, path, summary, responses, parameters = [], security = [], example, method, body } of routes) {
     t.match(summary, SENTENCE, `${name} has a summary`)
@@ -297,13 +297,13 @@ t.test('the documentation', async t => {
       t.match(description, /^[A-Z_]+: [^;]+(; [A-Z_]+: [^;]+)*$/, `${name} lists its errors of status ${status} by code`)
       t.match(content!['application/json'].schema.required, ['statusCode', 'code', 'error'])
     }
-    t.same(Object.keys(responses).filter(status => ['400', '429', '500', '503'].includes(status)).length, 4, `${name} may be refused, break or be away`)
+    t.same(Object.keys(responses).filter(status => ['400', '429', '500', '503'].includes(status)).length, 4, `${name} lists 400, 429, 500 and 503`)
     t.same(parameters.filter(({ in: place }) => place === 'path').map(({ name }) => name).sort(), [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).sort())
-    t.ok(parameters.every(({ in: place, required }) => required === (place === 'path')), `${name}: only what is in the path must be there`)
+    t.ok(parameters.every(({ in: place, required }) => required === (place === 'path')), `${name}: only path parameters are required`)
     t.ok(security.every(scheme => Object.keys(scheme as object).every(name => name in components.securitySchemes)))
-    t.equal(security.length > 0, /\bUNAUTHORIZED:/.test(responses[401]?.description ?? ''), `${name} says whether one must be logged in`)
+    t.equal(security.length > 0, /\bUNAUTHORIZED:/.test(responses[401]?.description ?? ''), `${name} lists UNAUTHORIZED exactly if it requires a login`)
     for (const required of body?.required ?? []) t.ok(body!.properties![required], `${name}: ${required} is described`)
-    for (const status of ['403', '413', '415']) if (method !== 'GET') t.ok(responses[status], `${name} may be refused with ${status}`)
+    for (const status of ['403', '413', '415']) if (method !== 'GET') t.ok(responses[status], `${name} lists ${status}`)
   }
   for (const path of ['/metrics', '/chat/whatsapp']) t.same(Object.keys(paths[path].get.responses[200].content), ['text/plain'], `${path} is not documented as JSON`)
   t.same(Object.keys(paths['/api/conversations/{id}/messages/{message}/regenerate'].post.responses[200].content), ['application/json', 'text/event-stream'])
@@ -326,15 +326,15 @@ function registeredRoutes ({ app }: Server) {
   return [...names].sort()
 }
 
-t.test('the page for people has all that it needs, from here, with or without https', async t => {
+t.test('/docs loads everything from this server, with and without https', async t => {
   const { anyone } = await startApp(t)
   const page = await anyone.get('/docs')
   t.match(page.headers['content-type'], 'text/html')
   const policy = new Map(String(page.headers['content-security-policy']).split(';').map(directive => directive.trim().split(' ')).map(([name, ...values]) => [name, values]))
   t.same(policy.get('default-src'), ["'self'"])
   t.same(policy.get('frame-ancestors'), ["'none'"])
-  t.notOk(policy.has('upgrade-insecure-requests'), 'by http the browser may ask by http')
-  t.notMatch(page.payload, /<(script|style)(?![^>]*\bsrc=)[^>]*>/, 'nothing that stands in the page itself would run')
+  t.notOk(policy.has('upgrade-insecure-requests'), 'over http, the browser may load its parts over http')
+  t.notMatch(page.payload, /<(script|style)(?![^>]*\bsrc=)[^>]*>/, 'the page has no inline scripts or styles, which its policy would block')
 
   const parts = [...page.payload.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, url]) => url!)
   t.ok(parts.length >= 5)
@@ -344,12 +344,12 @@ t.test('the page for people has all that it needs, from here, with or without ht
     t.equal(part.statusCode, 200, url)
     t.match(part.headers, { 'content-type': /^(text\/css|application\/javascript|image\/png)/, 'x-content-type-options': 'nosniff' })
   }
-  t.match((await anyone.get('/docs/json')).json(), { openapi: '3.1.0' }, 'what the page reads')
+  t.match((await anyone.get('/docs/json')).json(), { openapi: '3.1.0' }, 'the description that the page reads')
 })
 
 // --- who may call from where ---
 
-t.test('pages of listed origins may read answers, errors too; others may not', async t => {
+t.test('pages of listed origins may read responses, also errors; other pages may not', async t => {
   const { anyone, as, app } = await startApp(t)
   const ann = await as('ann')
   const answers = (headers: Headers): Array<[number, Promise<LightMyRequestResponse>]> => [
@@ -393,7 +393,7 @@ t.test('pages of listed origins may read answers, errors too; others may not', a
   t.notOk((await preflight(UNLISTED, 'PUT')).headers['access-control-allow-origin'])
 })
 
-t.test('the list of origins is a setting', async t => {
+t.test('CORS_ORIGINS lists the origins', async t => {
   const { anyone } = await startApp(t, { CORS_ORIGINS: 'https://one.example, https://two.example' })
   const allowed = async (origin: string) => (await anyone.get('/api/test', { origin })).headers['access-control-allow-origin']
   t.equal(await allowed('https://one.example'), 'https://one.example')
@@ -401,7 +401,7 @@ t.test('the list of origins is a setting', async t => {
   t.equal(await allowed(LISTED), undefined)
 })
 
-/** Where a request says that it comes from, and whether a cookie may pay for a write from there. */
+/** Where a request comes from according to its headers, and whether a write with a cookie is accepted from there. */
 const sites: Array<[from: string, headers: Headers, isOurs: boolean]> = [
   ['a page that is not listed', { origin: UNLISTED }, false],
   ['a page that is not listed, with another kind of credentials', { origin: UNLISTED, authorization: 'Basic YTpi' }, false],
@@ -411,12 +411,12 @@ const sites: Array<[from: string, headers: Headers, isOurs: boolean]> = [
   ['a listed page', { origin: LISTED, 'sec-fetch-site': 'same-site' }, true],
   ['another listed page', { origin: 'http://localhost:5173', 'sec-fetch-site': 'cross-site' }, true],
   ['our own page', { origin: 'http://localhost:5000', 'sec-fetch-site': 'same-origin' }, true],
-  ['our own page by number', { origin: 'http://127.0.0.1:5000' }, true],
+  ['our own page by IP address', { origin: 'http://127.0.0.1:5000' }, true],
   ['a program', {}, true],
   ['the address bar', { 'sec-fetch-site': 'none' }, true]
 ]
 
-t.test('what a cookie pays for, and what sets it, comes from our own pages', async t => {
+t.test('requests that write with a cookie, or set one, are accepted only from our own pages', async t => {
   const server = await startApp(t)
   const routes = await documentedRoutes(server)
   const writes = routes.filter(({ method, security, path, example }) =>
@@ -433,7 +433,7 @@ t.test('what a cookie pays for, and what sets it, comes from our own pages', asy
       t.same(answer.cookies, [])
     }
     t.same(await everythingIn(server), before, 'nothing changed')
-    t.equal((await ann.get('/api/me')).statusCode, 200, 'the session is alive')
+    t.equal((await ann.get('/api/me')).statusCode, 200, 'the session was not ended')
 
     for (const [from, headers] of sites.filter(([, , isOurs]) => isOurs)) {
       const { ann, url } = await begin(server, route)
@@ -443,7 +443,7 @@ t.test('what a cookie pays for, and what sets it, comes from our own pages', asy
   }
 })
 
-t.test('reading, a Bearer token, and what needs no login may come from anywhere', async t => {
+t.test('reads, requests with a bearer token, and requests without a login are accepted from anywhere', async t => {
   const server = await startApp(t)
   const { as, anyone } = server
   const ann = await as('ann')
@@ -452,8 +452,8 @@ t.test('reading, a Bearer token, and what needs no login may come from anywhere'
   for (const [from, headers] of sites.filter(([, headers]) => headers['authorization'] === undefined)) {
     t.equal((await ann.get('/api/conversations', headers)).statusCode, 200, `reading from ${from}`)
     const written = await anyone.post('/api/conversations', { name: 'By token' }, { ...headers, ...bearer })
-    t.equal(written.statusCode, 201, `a token pays, from ${from}`)
-    t.equal((await ann.post('/api/conversations', { name: 'By token' }, { ...headers, ...bearer })).statusCode, 201, `a token beside a cookie, from ${from}`)
+    t.equal(written.statusCode, 201, `with a token, from ${from}`)
+    t.equal((await ann.post('/api/conversations', { name: 'By token' }, { ...headers, ...bearer })).statusCode, 201, `with a token and a cookie, from ${from}`)
     t.equal((await anyone.delete(`/api/conversations/${written.json().id}`, { ...headers, ...bearer })).statusCode, 204)
     for (const path of ['/chat', '/api/chat']) {
       t.equal((await anyone.post(path, { user_phone: '12345', user_message: 'hello' }, headers)).statusCode, 200, `${path} from ${from}`)
@@ -463,7 +463,7 @@ t.test('reading, a Bearer token, and what needs no login may come from anywhere'
   }
 })
 
-t.test('our own page is where browsers reach us', async t => {
+t.test('our own page has the origin of PUBLIC_URL, or localhost with the server’s port', async t => {
   const login = { username: 'ann', password: 'correct horse' }
   const table: Array<[Parameters<typeof settings>[0], ours: string[], others: string[]]> = [
     [{ PUBLIC_URL: 'https://chat.example.com' }, ['https://chat.example.com', LISTED],
@@ -481,7 +481,7 @@ t.test('our own page is where browsers reach us', async t => {
   }
 })
 
-t.test('the cookie', async t => {
+t.test('the cookie’s name and attributes follow PUBLIC_URL and COOKIE_SAMESITE', async t => {
   const table: Array<[Parameters<typeof settings>[0], name: string, secure: true | undefined, sameSite: 'Lax' | 'None']> = [
     [{}, 'session', undefined, 'Lax'],
     [{ PUBLIC_URL: 'http://chat.example.com' }, 'session', undefined, 'Lax'],
@@ -504,9 +504,9 @@ t.test('the cookie', async t => {
   }
 })
 
-// --- the operator's questions, and what every answer has ---
+// --- health checks, failures, and the headers of every response ---
 
-/** What keeps browsers from guessing, framing and telling. */
+/** Headers that keep browsers from guessing content types, showing the page in frames, and sending referrers. */
 const CAREFUL = {
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
@@ -514,7 +514,7 @@ const CAREFUL = {
   'referrer-policy': 'no-referrer'
 }
 
-t.test('is it running, is it ready', async t => {
+t.test('the server says that it is running and ready', async t => {
   const { anyone } = await startApp(t)
   for (const path of ['/', '/api/test']) t.same((await anyone.get(path)).json(), { message: 'Server is running' })
   for (const path of ['/health/live', '/health/ready']) {
@@ -523,7 +523,7 @@ t.test('is it running, is it ready', async t => {
   }
 })
 
-t.test('without its database it lives, is not ready, and asks to be tried again', async t => {
+t.test('without its database the server is live but not ready, and asks clients to try again', async t => {
   const { anyone, app } = await startApp(t, {}, undefined, { host: '127.0.0.1', port: 1, user: 'nobody', database: 'nothing' })
   t.equal((await anyone.get('/health/live')).statusCode, 200)
   const token = app.jwt.sign({ sid: 1, kind: 'cookie' }, { expiresIn: 60 })
@@ -540,10 +540,10 @@ t.test('without its database it lives, is not ready, and asks to be tried again'
     t.match(headers, { ...CAREFUL, 'retry-after': /^[1-9]\d*$/, 'access-control-allow-origin': LISTED })
     t.notMatch(answer.payload, /ECONN|127\.0\.0\.1|select/i)
   }
-  t.match((await asked[3]!).json(), { user_phone: '12345', bot_message: SENTENCE }, 'in the words of the guided chat too')
+  t.match((await asked[3]!).json(), { user_phone: '12345', bot_message: SENTENCE }, 'with the fields of the guided chat too')
 })
 
-t.test('what breaks inside is logged, and not told', async t => {
+t.test('internal errors are logged, and their details are not sent to clients', async t => {
   const lines: string[] = []
   const server = await startApp(t, {}, pino({}, { write: (line: string) => { lines.push(line) } }))
   const { anyone, as, query } = server
@@ -564,7 +564,7 @@ t.test('what breaks inside is logged, and not told', async t => {
   t.match(lines.join(''), /does not exist/)
 })
 
-t.test('every answer tells browsers to be careful', async t => {
+t.test('every response has the security headers', async t => {
   const server = await startApp(t)
   const { anyone, as, app, query } = server
   const ann = await as('ann')
@@ -602,7 +602,7 @@ async function answerOf (ask: () => Promise<LightMyRequestResponse>) {
   return Object.assign(answer, { request: `${answer.raw.req.method} ${answer.raw.req.url}` })
 }
 
-t.test('what is not even HTTP is refused in the same shape', async t => {
+t.test('malformed HTTP is refused with the usual JSON error', async t => {
   const { app } = await startApp(t)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
@@ -613,7 +613,7 @@ t.test('what is not even HTTP is refused in the same shape', async t => {
   }
 })
 
-t.test('a client that would like HTTP/2 gets its answers by HTTP/1.1', async t => {
+t.test('a client that offers to upgrade to HTTP/2 gets its responses over HTTP/1.1', async t => {
   const { app } = await startApp(t)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
@@ -640,7 +640,7 @@ t.test('an unknown Expect header is ignored', async t => {
   t.match(unknown, /^HTTP\/1\.1 404 [^]*x-content-type-options: nosniff[^]*"code":"NOT_FOUND"/i)
 })
 
-t.test('an upload that breaks off is the client’s doing', async t => {
+t.test('an upload that breaks off is logged as the client’s error', async t => {
   const logged: Array<{ level: number, code?: string }> = []
   const { app } = await startApp(t, {}, pino({ level: 'info' }, { write: line => { logged.push(JSON.parse(line)) } }))
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -648,18 +648,18 @@ t.test('an upload that breaks off is the client’s doing', async t => {
   const socket = connect(port, '127.0.0.1', () => {
     socket.write('POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"')
   })
-  while (logged.length < 2) await sleep(10) // that it listens, and that a request came
+  while (logged.length < 2) await sleep(10) // one line that the server listens, one for the request
   socket.destroy()
   while (!logged.some(({ code }) => code === 'INVALID_REQUEST')) await sleep(10)
-  t.ok(logged.every(({ level }) => level === 30), 'nothing of ours is away or broken')
+  t.ok(logged.every(({ level }) => level === 30), 'no warning or error of the server is logged')
 })
 
-t.test('a server that closes takes nothing new, and says so as everywhere', async t => {
+t.test('a server that is shutting down answers new requests with 503 and the usual error', async t => {
   const { app } = await startApp(t)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
   const answer = exchange(port, 'GET /health/ready HTTP/1.1\r\nHost: x\r\n', async socket => {
-    await exchange(port, 'GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n') // by then the half is there
+    await exchange(port, 'GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n') // by now the server has the first half of the other request
     app.close()
     while (app.server.listening) await sleep(1)
     socket.write('\r\n')

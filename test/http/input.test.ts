@@ -10,14 +10,14 @@ import { connect, startLive, tokenOf, type Refusal } from '../support/live.ts'
 import { exchange } from '../support/raw-http.ts'
 import { begin, documentedRoutes, rightRequest, send, type Route, type Server } from '../support/routes.ts'
 
-// What comes in: how long it may be, what is said when it is wrong, and what counts as a body.
+// Input: its maximum lengths, the messages about what is wrong with it, and what counts as a body.
 
 type Json = Record<string, unknown>
 
 const KIB = 1024
 const EVENTS = { start_chat: StartChat, send_message: SendMessage, join_chat: JoinChat } as unknown as Record<string, Json>
 
-/** Everything that is part of a schema and can take a value, with the way to it. What only decides between branches takes none. */
+/** A schema and its subschemas that a value can have to match, each with its path. The condition of an `if` is left out. */
 function partsOf (schema: Json, path: string): Array<{ path: string, schema: Json }> {
   const lists = ['allOf', 'anyOf', 'oneOf'].flatMap(key => (schema[key] as Json[] | undefined) ?? [])
   const single = ['items', 'then', 'else', 'additionalProperties'].flatMap(key => typeof schema[key] === 'object' ? [schema[key] as Json] : [])
@@ -29,7 +29,7 @@ function partsOf (schema: Json, path: string): Array<{ path: string, schema: Jso
   ]
 }
 
-/** The schemas of all that comes in, by HTTP and by sockets. */
+/** The schemas of all input, over HTTP and sockets. */
 async function schemasOf (server: Server): Promise<Array<{ path: string, schema: Json }>> {
   const routes = await documentedRoutes(server)
   return [
@@ -43,10 +43,10 @@ async function schemasOf (server: Server): Promise<Array<{ path: string, schema:
 
 // --- lengths ---
 
-/** The settings of a bot are open here, and bounded by its engine's schema, which they are checked by before they are stored. */
+/** The schema of the route allows any settings of a bot. Before they are stored, they are validated by its engine's schema. */
 const isSettings = (path: string) => /^(POST|PATCH) \/api\/admin\/bots\S*\.settings$/.test(path)
 
-t.test('whatever comes in has a length, and words for whatever is wrong with it', async t => {
+t.test('every input has a maximum length, and a message for each rule that it can break', async t => {
   const silent = ['type', 'properties', 'items', 'description', 'default', 'allOf', 'if', 'then', 'else', 'patternProperties', 'x-trimmed', 'x-rule', 'writeOnly', 'format', 'title']
   const parts = await schemasOf(await startApp(t))
   t.ok(parts.length > 150)
@@ -56,15 +56,15 @@ t.test('whatever comes in has a length, and words for whatever is wrong with it'
     return [
       ...types.includes('string') && schema['maxLength'] === undefined && schema['enum'] === undefined ? [`${path}: a string without a maxLength`] : [],
       ...types.includes('array') && (schema['maxItems'] === undefined || schema['items'] === undefined) ? [`${path}: a list without maxItems and items`] : [],
-      ...rules.length > 0 && schema['x-rule'] === undefined ? [`${path}: ${rules.join()} without an x-rule that says it to people`] : [],
-      ...Object.keys(schema).length === 0 && !isSettings(path) ? [`${path}: anything at all`] : [],
+      ...rules.length > 0 && schema['x-rule'] === undefined ? [`${path}: ${rules.join()} without an x-rule with its message`] : [],
+      ...Object.keys(schema).length === 0 && !isSettings(path) ? [`${path}: a schema that allows anything`] : [],
       ...Object.keys(schema).filter(keyword => !silent.includes(keyword) && !(keyword in WORDS)).map(keyword => `${path}: ${keyword} has no words in faults.ts`)
     ]
   })
   t.same(faults, [])
 })
 
-/** How many bytes the JSON of a value may take that a schema allows, with each UTF-16 unit escaped. */
+/** The size in bytes of the largest JSON that a schema allows, with each UTF-16 unit escaped. */
 function largest (schema: Json): number {
   const { maxLength, maxItems = 0, items, properties = {}, allOf = [], anyOf = [], oneOf = [] } = schema as
     { maxLength?: number, maxItems?: number, items?: Json, properties?: object, allOf?: Json[], anyOf?: Json[], oneOf?: Json[] }
@@ -77,7 +77,7 @@ function largest (schema: Json): number {
   return own + Math.max(0, ...branches.map(largest))
 }
 
-t.test('whatever is allowed fits, however its JSON is escaped', async t => {
+t.test('every valid input fits the limit for bodies, however its JSON is escaped', async t => {
   for (const { name, body, responses } of await documentedRoutes(await startApp(t))) {
     if (body === undefined) continue
     const [, size, unit] = /BODY_TOO_LARGE: The body is larger than ([\d.]+) (KiB|MiB)/.exec(responses[413]!.description)!
@@ -88,20 +88,20 @@ t.test('whatever is allowed fits, however its JSON is escaped', async t => {
   t.ok(12 * 100_000 + 1000 <= eventLimitOf('send_message'), 'texts of 100,000 code points would fit, too')
 })
 
-/** A text that takes a second to compose, where anybody does. */
+/** A text whose Unicode normalization takes a second. */
 const MARKS = ['\u0315', '\u0300', '\u05ae', '\u0316', '\u059a', '\u0301', '\u0323'].join('').repeat(4_200)
 
-/** How long the longest text was that was composed, or matched with one of these patterns. */
+/** Records the length of the longest text that was normalized, and of the longest that was matched with one of these patterns. */
 function watchTexts (t: Test, patterns: Set<string>) {
   const { normalize } = String.prototype
   const { test } = RegExp.prototype
   const longest = { normalized: 0, matched: 0 }
-  // eslint-disable-next-line no-extend-native -- to see what is done, as it is done
+  // eslint-disable-next-line no-extend-native -- to record the calls
   String.prototype.normalize = function (this: string, ...args) {
     longest.normalized = Math.max(longest.normalized, this.length)
     return normalize.call(this, ...args as [string])
   }
-  // eslint-disable-next-line no-extend-native -- to see what is done, as it is done
+  // eslint-disable-next-line no-extend-native -- to record the calls
   RegExp.prototype.test = function (text) {
     if (patterns.has(this.source)) longest.matched = Math.max(longest.matched, text.length)
     return test.call(this, text)
@@ -113,7 +113,7 @@ function watchTexts (t: Test, patterns: Set<string>) {
   return longest
 }
 
-t.test('what is too long is refused before it is composed or matched', async t => {
+t.test('a text that is too long is refused before it is normalized or matched with patterns', async t => {
   const server = await startLive(t)
   const patterns = new Set((await schemasOf(server)).flatMap(({ schema }) => schema['pattern'] === undefined ? [] : [new RegExp(schema['pattern'] as string).source]))
   t.ok(patterns.size >= 5)
@@ -137,11 +137,11 @@ t.test('what is too long is refused before it is composed or matched', async t =
     t.match(await socket.emitWithAck('start_chat', input) as Refusal, { code: 'INVALID_REQUEST' })
   }
   t.match(await socket.emitWithAck('send_message', { chat_session_id: 1, text: MARKS, client_id: MARKS }) as Refusal, { code: 'INVALID_MESSAGE' })
-  t.ok(texts.normalized > 0 && texts.normalized <= 2_000, `${texts.normalized} characters were composed at once`)
+  t.ok(texts.normalized > 0 && texts.normalized <= 2_000, `${texts.normalized} characters were normalized at once`)
   t.ok(texts.matched > 0 && texts.matched <= 2_000, `${texts.matched} characters were matched at once`)
 })
 
-t.test('tokens and keys that are too long are worth nothing', async t => {
+t.test('tokens and keys that are too long are refused without being checked', async t => {
   const { anyone, app } = await startApp(t)
   const verified = t.capture(app.jwt, 'verify', app.jwt.verify.bind(app.jwt))
   const token = 'x'.repeat(9_000)
@@ -154,9 +154,9 @@ t.test('tokens and keys that are too long are worth nothing', async t => {
   t.match((await anyone.post('/chat/whatsapp', '{}', { 'x-hub-signature-256': `sha256=${'0'.repeat(5_000)}` })).json(), { code: 'INVALID_SIGNATURE' })
 })
 
-// --- words ---
+// --- messages ---
 
-t.test('what is wrong is said to people, once for each fault', async t => {
+t.test('a refusal has one readable message for each fault', async t => {
   const { as, anyone, query } = await startApp(t)
   const ann = await as('ann')
   await query("UPDATE users SET role = 'admin' WHERE username = 'ann'")
@@ -210,13 +210,13 @@ t.test('what is wrong is said to people, once for each fault', async t => {
 
 // --- what counts as a body ---
 
-/** What comes back for a request as it is written here, on a connection of its own. */
+/** Sends a request exactly as written, on its own connection, and returns the response. */
 async function sendRaw (port: number, request: string[], body = '') {
   const answer = await exchange(port, `${request.join('\r\n')}\r\nHost: x\r\nConnection: close\r\n\r\n${body}`)
   return { status: Number(/^HTTP\/1.1 (\d+)/.exec(answer)![1]), answer }
 }
 
-t.test('an empty body is none, whatever its type', async t => {
+t.test('an empty body counts as no body, whatever its type', async t => {
   const server = await startApp(t)
   const { app } = server
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -224,7 +224,7 @@ t.test('an empty body is none, whatever its type', async t => {
   const types = ['application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data; boundary=x', 'application/json', 'application/octet-stream', 'nonsense', undefined]
   const routes = (await documentedRoutes(server)).filter(({ method, path }) => method !== 'GET' && !path.endsWith('/whatsapp'))
   const empty = ['POST /api/conversations/{id}/stop', 'POST /api/conversations/{id}/messages/{message}/regenerate', 'POST /api/logout', 'POST /api/email/resend']
-  t.same(empty.filter(name => !routes.some(route => route.name === name)), [], 'those that front ends were refused at')
+  t.same(empty.filter(name => !routes.some(route => route.name === name)), [], 'the routes at which front ends were refused are among them')
 
   for (const route of routes) {
     if (route.method === 'DELETE' && route.body === undefined) continue
@@ -243,7 +243,7 @@ t.test('an empty body is none, whatever its type', async t => {
   }
 })
 
-t.test('as HTTP clients send it', async t => {
+t.test('axios and fetch can send an empty body', async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
@@ -257,29 +257,29 @@ t.test('as HTTP clients send it', async t => {
   }
 })
 
-t.test('a body of another type is refused, also one that does not tell its length', async t => {
+t.test('a body of an unsupported type is refused, even if its length is unknown', async t => {
   const { app } = await startApp(t)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
   const chunked = (type: string, body: string) => sendRaw(port, ['POST /api/login HTTP/1.1', `Content-Type: ${type}`, 'Transfer-Encoding: chunked'], body)
   t.match((await chunked('text/plain', '5\r\nhello\r\n0\r\n\r\n')).answer, /415[^]*UNSUPPORTED_MEDIA_TYPE/)
-  t.match((await chunked('text/plain', '5\r\nhello\r\n')).answer, /415[^]*UNSUPPORTED_MEDIA_TYPE/, 'without waiting for its end')
+  t.match((await chunked('text/plain', '5\r\nhello\r\n')).answer, /415[^]*UNSUPPORTED_MEDIA_TYPE/, 'before the body has ended')
 })
 
-t.test('a body of another type that breaks off before it begins is the client’s doing', async t => {
+t.test('a body of an unsupported type that breaks off before it begins is logged as the client’s error', async t => {
   const logged: Array<{ level: number, code?: string }> = []
   const { pino } = await import('pino')
   const { app } = await startApp(t, {}, pino({ level: 'info' }, { write: (line: string) => { logged.push(JSON.parse(line)) } }))
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
   const socket = dial(port, '127.0.0.1', () => { socket.write('POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n') })
-  while (logged.length < 2) await new Promise(resolve => setTimeout(resolve, 10)) // that it listens, and that a request came
+  while (logged.length < 2) await new Promise(resolve => setTimeout(resolve, 10)) // one line that the server listens, one for the request
   socket.destroy()
   while (!logged.some(({ code }) => code === 'INVALID_REQUEST')) await new Promise(resolve => setTimeout(resolve, 10))
-  t.ok(logged.every(({ level }) => level === 30), 'nothing of ours is away or broken')
+  t.ok(logged.every(({ level }) => level === 30), 'no warning or error of the server is logged')
 })
 
-t.test('a compressed body is refused as what it is', async t => {
+t.test('a compressed body is refused with a message that says so', async t => {
   const server = await startApp(t)
   const { anyone } = server
   const login = { username: 'ann', password: 'correct horse' }
@@ -290,7 +290,7 @@ t.test('a compressed body is refused as what it is', async t => {
     t.match([answer.statusCode, answer.json()], [415, {
       code: 'UNSUPPORTED_MEDIA_TYPE', error: 'A compressed body is not supported, please send it without Content-Encoding'
     }], encoding)
-    t.equal(answer.headers['accept-encoding'], 'identity', 'how it is taken, by RFC 9110, 12.5.3')
+    t.equal(answer.headers['accept-encoding'], 'identity', 'the header says which encoding is accepted (RFC 9110, 12.5.3)')
   }
   for (const encoding of ['identity', ' Identity ', '']) t.equal((await anyone.post('/api/login', login, { ...json, 'content-encoding': encoding })).statusCode, 200, encoding)
   const route = (await documentedRoutes(server)).find(({ name }) => name === 'POST /chat') as Route

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createLimiter } from '../../src/http/limiter.ts'
 
-t.test('a limiter counts for each key, says when to come again, and may look without counting', async t => {
+t.test('a limiter counts by key, says when to try again, and can check without counting', async t => {
   const limiter = createLimiter(2, 60)
   await limiter.check('a')
   await limiter.count('a')

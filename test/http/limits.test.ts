@@ -8,12 +8,12 @@ import { startApp, type Client } from '../support/helper.ts'
 import { clientOf } from '../support/process.ts'
 import { readDescription } from '../support/routes.ts'
 
-// How much a caller may ask for, and what happens to who asks for more.
+// How many requests a caller may send, and what happens beyond that.
 
 const FRONT_END = 'http://localhost:3000'
 const ACCOUNT = { username: 'ann', password: 'correct horse' }
 
-/** With limits, behind a proxy that says where a request comes from. */
+/** Starts the app with rate limits, behind a trusted proxy that forwards the client's address. */
 const startLimited = async (t: Test, changes: Partial<Config>) =>
   await startApp(t, { RATE_LIMITS: 'on', TRUST_PROXY: '127.0.0.1', ...changes })
 
@@ -24,7 +24,7 @@ const statusOf = async (asked: Promise<LightMyRequestResponse>) => (await asked)
 const chatter = (client: Client) => async (address: string, user_phone: string, user_message: string, path = '/chat') =>
   await client.post(path, { user_phone, user_message }, from(address))
 
-/** Turns the clock on. */
+/** Returns a function that moves the clock forward. */
 function turnClock (t: Test) {
   const now = Date.now
   let ahead = 0
@@ -32,7 +32,7 @@ function turnClock (t: Test) {
   return (milliseconds: number) => { ahead += milliseconds }
 }
 
-t.test('from one address so many requests a minute, whatever they are for', async t => {
+t.test('one address may send a limited number of requests a minute, to any routes', async t => {
   const { anyone, app } = await startLimited(t, { RATE_LIMIT: 5 })
   const turn = turnClock(t)
   const stranger = from('192.0.2.1')
@@ -51,8 +51,8 @@ t.test('from one address so many requests a minute, whatever they are for', asyn
   t.same(await statuses(), [200, 404, 401, 400, 200])
   t.same(await statuses(), [429, 429, 429, 429, 429])
   t.equal(await statusOf(anyone.get('/health/live', stranger)), 200)
-  t.equal(await statusOf(anyone.get('/health/ready', stranger)), 200, 'who watches over the server is always answered')
-  t.equal(await statusOf(anyone.get('/api/test', from('192.0.2.2'))), 200, 'others are not touched')
+  t.equal(await statusOf(anyone.get('/health/ready', stranger)), 200, 'health checks are always answered')
+  t.equal(await statusOf(anyone.get('/api/test', from('192.0.2.2'))), 200, 'other addresses are not affected')
 
   const refusal = await anyone.get('/api/test', { ...stranger, origin: FRONT_END })
   t.same(refusal.json(), { statusCode: 429, code: 'TOO_MANY_REQUESTS', error: 'Too many requests, please wait a little' })
@@ -63,20 +63,20 @@ t.test('from one address so many requests a minute, whatever they are for', asyn
     'access-control-expose-headers': 'Link, Retry-After',
     'x-content-type-options': 'nosniff',
     'content-security-policy': /default-src 'none'/
-  }, 'a front end may read it')
+  }, 'a front end may read the refusal')
   t.same(Object.keys(refusal.headers).filter(name => name.includes('ratelimit')), [])
   const preflight = { ...stranger, origin: FRONT_END, 'access-control-request-method': 'POST' }
-  t.equal(await statusOf(app.inject({ method: 'OPTIONS', url: '/chat', headers: preflight })), 204, 'a browser may ask whether it may ask')
+  t.equal(await statusOf(app.inject({ method: 'OPTIONS', url: '/chat', headers: preflight })), 204, 'a CORS preflight is always answered')
 
   const seconds = Number(refusal.headers['retry-after'])
   t.ok(seconds <= 60)
   turn((seconds - 2) * 1000)
   t.equal(await statusOf(anyone.get('/api/test', stranger)), 429)
   turn(2000)
-  t.same(await statuses(), [200, 404, 401, 400, 200], 'who waits as long as was said goes on')
+  t.same(await statuses(), [200, 404, 401, 400, 200], 'after the time in Retry-After, requests are accepted again')
 })
 
-t.test('the ways in have tighter limits, each its own, and no body is read beyond them', async t => {
+t.test('sign-up and login routes each have their own, tighter limit, beyond which no body is read', async t => {
   const { anyone } = await startLimited(t, { RATE_LIMIT_ENTRY: 2 })
   const turn = turnClock(t)
   for (const path of ['/api/signup', '/api/login', '/register', '/login', '/api/password/forgot']) {
@@ -89,11 +89,11 @@ t.test('the ways in have tighter limits, each its own, and no body is read beyon
   t.equal(await statusOf(anyone.post('/api/signup', ACCOUNT, from('192.0.2.1'))), 201)
 })
 
-t.test('every way in that takes no session is limited by address', async t => {
+t.test('every POST route without a login is limited by address', async t => {
   const { anyone } = await startLimited(t, { RATE_LIMIT_ENTRY: 2, RATE_LIMIT_CHAT: 2 })
   const { paths } = await readDescription({ anyone }) as { paths: Record<string, Record<string, { security: unknown[] }>> }
   const open = Object.entries(paths).flatMap(([path, { post }]) => post !== undefined && post.security.length === 0 ? [path] : [])
-    .filter(path => !path.endsWith('/whatsapp') && path !== '/api/logout') // Meta's is signed, and who has no session loses none
+    .filter(path => !path.endsWith('/whatsapp') && path !== '/api/logout') // Meta signs its webhook, and a logout without a session does nothing
   t.ok(open.includes('/api/password/reset') && open.includes('/api/email/verify'))
   for (const [n, path] of open.entries()) {
     const ask = async () => await statusOf(anyone.post(path, {}, from(`192.0.2.${n}`)))
@@ -101,7 +101,7 @@ t.test('every way in that takes no session is limited by address', async t => {
   }
 })
 
-t.test('who guesses passwords is stopped, and the owner still gets in', async t => {
+t.test('guessing passwords is stopped, and the owner can still log in', async t => {
   const { anyone, query } = await startLimited(t, { RATE_LIMIT_ENTRY: 1000, RATE_LIMIT_LOGIN: 3 })
   await anyone.post('/api/signup', ACCOUNT)
   await anyone.post('/api/signup', { ...ACCOUNT, username: 'bob' })
@@ -111,16 +111,16 @@ t.test('who guesses passwords is stopped, and the owner still gets in', async t 
   const compared = t.capture(bcrypt, 'compare', bcrypt.compare)
   t.same([await logIn('192.0.2.1', 'ann'), await logIn('192.0.2.1', ' ANN '), await logIn('192.0.2.1', 'ａｎｎ')], [401, 401, 401])
   t.equal(compared().length, 3)
-  t.equal(await logIn('192.0.2.1', 'Ann', 'correct horse'), 429, 'however the name is spelled, and were it the right password')
-  t.equal(await statusOf(anyone.post('/login', { id: 'ann', passcode: 'correct horse' }, from('192.0.2.1'))), 429, 'by passcode, too')
-  t.equal(compared().length, 0, 'no hash is computed for it')
+  t.equal(await logIn('192.0.2.1', 'Ann', 'correct horse'), 429, 'however the name is spelled, and even with the right password')
+  t.equal(await statusOf(anyone.post('/login', { id: 'ann', passcode: 'correct horse' }, from('192.0.2.1'))), 429, 'by passcode too')
+  t.equal(compared().length, 0, 'no password hash was computed')
 
-  t.equal(await logIn('198.51.100.1', 'ann', 'correct horse'), 200, 'the owner, elsewhere')
-  t.equal(await logIn('192.0.2.1', 'bob', 'correct horse'), 200, 'a neighbour of the stranger')
-  t.same(await query('SELECT ip FROM sessions ORDER BY id'), [{ ip: '198.51.100.1' }, { ip: '192.0.2.1' }], 'sessions know where they began')
+  t.equal(await logIn('198.51.100.1', 'ann', 'correct horse'), 200, 'the owner, from another address')
+  t.equal(await logIn('192.0.2.1', 'bob', 'correct horse'), 200, 'another user at the attacker’s address')
+  t.same(await query('SELECT ip FROM sessions ORDER BY id'), [{ ip: '198.51.100.1' }, { ip: '192.0.2.1' }], 'sessions store the address of the login')
 })
 
-t.test('the guided chat, by address and by phone', async t => {
+t.test('the guided chat is limited by address and by phone number', async t => {
   const { anyone } = await startLimited(t, { RATE_LIMIT_CHAT: 4, RATE_LIMIT_PHONE: 2 })
   const turn = turnClock(t)
   const say = chatter(anyone)
@@ -134,19 +134,19 @@ t.test('the guided chat, by address and by phone', async t => {
     error: 'Too many requests, please wait a little',
     user_phone: '+49 (170) 1',
     bot_message: 'Too many requests, please wait a little'
-  }], 'a phone, wherever it is and however it is written')
+  }], 'a phone number is limited from all addresses, however it is written')
 
   for (const [phone, path] of [['1111', '/chat'], ['2222', '/api/chat'], ['3333', '/chat']] as const) {
     t.equal(await statusOf(say('192.0.2.1', phone, 'hello', path)), 200)
   }
-  t.match((await say('192.0.2.1', '4444', 'hello', '/api/chat')).json(), { statusCode: 429, bot_message: /^Too many requests/ }, 'an address, on both paths together')
-  t.equal(await statusOf(anyone.get('/api/test', from('192.0.2.1'))), 200, 'everything else goes on')
+  t.match((await say('192.0.2.1', '4444', 'hello', '/api/chat')).json(), { statusCode: 429, bot_message: /^Too many requests/ }, 'an address is limited on both paths together')
+  t.equal(await statusOf(anyone.get('/api/test', from('192.0.2.1'))), 200, 'other routes are not affected')
 
   turn(60_000)
-  t.match((await say('192.0.2.1', '491701', 'So What')).json(), { bot_message: 'Playing So What' }, 'what was refused was not said')
+  t.match((await say('192.0.2.1', '491701', 'So What')).json(), { bot_message: 'Playing So What' }, 'the refused message was not stored')
 })
 
-t.test('forwarded headers count from the proxy only', async t => {
+t.test('X-Forwarded-For counts only from a trusted proxy', async t => {
   const limit = { RATE_LIMIT: 2 }
   const third = async (changes: Partial<Config>, addressOf: (nth: number) => string, remoteAddress?: string) => {
     const { app } = await startLimited(t, { ...limit, ...changes })
@@ -156,17 +156,17 @@ t.test('forwarded headers count from the proxy only', async t => {
     return [await ask(1), await ask(2), await ask(3)][2]
   }
   const different = (nth: number) => `192.0.2.${nth}`
-  t.equal(await third({ TRUST_PROXY: undefined }, different), 429, 'nobody is trusted')
-  t.equal(await third({ TRUST_PROXY: '10.0.0.0/8' }, different), 429, 'another one is trusted')
+  t.equal(await third({ TRUST_PROXY: undefined }, different), 429, 'no proxy is trusted')
+  t.equal(await third({ TRUST_PROXY: '10.0.0.0/8' }, different), 429, 'another proxy is trusted')
   t.equal(await third({}, different), 200, 'the proxy is trusted')
   t.equal(await third({ TRUST_PROXY: 'uniquelocal, 203.0.113.7' }, different, '203.0.113.7'), 200, 'the proxy is one of several')
-  t.equal(await third({}, nth => `192.0.2.${nth}, 198.51.100.1`), 429, 'what the client itself wrote does not count')
+  t.equal(await third({}, nth => `192.0.2.${nth}, 198.51.100.1`), 429, 'an address that the client itself wrote does not count')
   t.equal(await third({ TRUST_PROXY: 'loopback,10.0.0.0/8' }, nth => `192.0.2.${nth}, 10.1.2.3`), 200, 'a chain of proxies')
-  t.equal(await third({}, nth => `2001:db8::${nth}`), 429, 'a network of IPv6 is one caller')
+  t.equal(await third({}, nth => `2001:db8::${nth}`), 429, 'an IPv6 network is one caller')
   t.equal(await third({}, nth => `2001:db8:0:${nth}::1`), 200)
 })
 
-t.test('who is gone before anybody asks for the address breaks nothing', async t => {
+t.test('a connection that is gone before its address is read causes no error', async t => {
   const { app } = await startLimited(t, { TRUST_PROXY: undefined })
   app.server.prependListener('request', ({ socket }) => Object.defineProperty(socket, 'remoteAddress', { value: undefined }))
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -174,7 +174,7 @@ t.test('who is gone before anybody asks for the address breaks nothing', async t
   t.equal(status, 200)
 })
 
-t.test('RATE_LIMITS=off lifts them all', async t => {
+t.test('RATE_LIMITS=off switches all of these limits off', async t => {
   const { anyone } = await startLimited(t, {
     RATE_LIMITS: 'off', RATE_LIMIT: 1, RATE_LIMIT_ENTRY: 1, RATE_LIMIT_LOGIN: 1, RATE_LIMIT_CHAT: 1, RATE_LIMIT_PHONE: 1
   })
@@ -187,7 +187,7 @@ t.test('RATE_LIMITS=off lifts them all', async t => {
   }
 })
 
-t.test('200 people who log in at once do not bring it down', async t => {
+t.test('200 people who log in at once do not bring the server down', async t => {
   const { app, anyone } = await startLimited(t, { BCRYPT_COST: 12, RATE_LIMIT: 100_000, RATE_LIMIT_CHAT: 100_000, RATE_LIMIT_PHONE: 100_000 })
   await anyone.post('/api/signup', ACCOUNT)
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -220,12 +220,12 @@ t.test('200 people who log in at once do not bring it down', async t => {
   const entered = answers.filter(({ status }) => status === 200)
   const refused = answers.filter(({ status }) => status === 429)
   const slowest = (some: typeof answers) => Math.max(...some.map(({ seconds }) => seconds))
-  t.equal(entered.length + refused.length, 200, 'all are answered, and nothing breaks')
-  t.ok(entered.length >= 34, `${entered.length} get in: two whose passwords are hashed, and 32 who wait`)
-  t.equal(most, 2, 'few hashes at once')
-  t.ok(refused.length > 100, `${refused.length} are too many`)
+  t.equal(entered.length + refused.length, 200, 'all are answered with 200 or 429')
+  t.ok(entered.length >= 34, `${entered.length} log in: at least two whose passwords are hashed at once, and 32 who wait`)
+  t.equal(most, 2, 'two hashes at once')
+  t.ok(refused.length > 100, `${refused.length} are refused`)
   t.ok(refused.every(({ body, headers }) => body.code === 'TOO_MANY_REQUESTS' && Number(headers.get('retry-after')) > 0))
-  t.ok(slowest(refused) < slowest(entered), 'who is too many is told so at once')
+  t.ok(slowest(refused) < slowest(entered), 'refusals come at once')
   t.ok(others.length > 20 && others.every(({ status }) => status === 200), `another route answers ${others.length} times meanwhile`)
 
   const megabytes = ({ rss, heapUsed }: NodeJS.MemoryUsage) => [rss, heapUsed].map(bytes => Math.round(bytes / 2 ** 20)).join(' MB, heap ')

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { tidy } from '../../src/http/openapi-document.ts'
 import { startApp } from '../support/helper.ts'
 
-// The description of the API at /openapi.json, as programs read it that generate clients from it.
+// The description of the API at /openapi.json, as generators of clients read it.
 
 interface Content { schema: { $ref?: string, type?: string, items?: { $ref?: string }, anyOf?: unknown[] }, example?: unknown }
 interface Response { $ref?: string, description: string, content?: Record<string, Content> }
@@ -94,7 +94,7 @@ const OPERATION_IDS: Record<string, string> = {
   'POST /api/admin/whatsapp/templates/{name}': 'sendWhatsAppTemplate'
 }
 
-t.test('the name of each operation stays', async t => {
+t.test('operation ids do not change', async t => {
   const { operations } = await describe(t)
   const found = Object.fromEntries(operations.map(({ name, operationId }) => [name, operationId]))
   t.strictSame(found, OPERATION_IDS)
@@ -103,7 +103,7 @@ t.test('the name of each operation stays', async t => {
   for (const name of names) t.match(name, /^[a-z]+([A-Z][a-z]+)*$/)
 })
 
-t.test('sections, schemas, servers, licence', async t => {
+t.test('the description has sections, named schemas, a server and a licence', async t => {
   const { description: { info, servers, tags, components, paths }, operations, length } = await describe(t)
   t.ok(length < 150_000, `${length} bytes`)
   t.match(info, { title: 'Parley', license: { identifier: 'MIT' } })
@@ -111,15 +111,15 @@ t.test('sections, schemas, servers, licence', async t => {
   t.equal(tags[0]!.name, 'accounts')
   for (const { name, description } of tags) t.match(description, /^[A-Z].+\.$/, name)
   for (const { name, tags: [tag, ...more], security } of operations) {
-    t.ok(tags.some(known => known.name === tag), `${name} is in a section that is described`)
+    t.ok(tags.some(known => known.name === tag), `${name} is in a section with a description`)
     t.same(more, [])
-    t.ok(Array.isArray(security), `${name} says whether one must be logged in`)
+    t.ok(Array.isArray(security), `${name} says whether it requires a login`)
   }
   for (const name of ['Message', 'Conversation', 'Error']) t.ok(components.schemas[name], name)
   t.same(Object.keys(paths['/metrics']!['get']!.responses['200']!.content!), ['text/plain'])
 })
 
-t.test('every body and every answer has a named schema and an example', async t => {
+t.test('every request body and response has a named schema and an example', async t => {
   const { description: { components }, operations } = await describe(t)
   for (const { name, requestBody, responses } of operations) {
     const answers = Object.entries(responses).map(([status, response]): [string, Response] =>
@@ -144,12 +144,12 @@ t.test('redocly lint finds nothing', async t => {
   t.notMatch(stdout + stderr, /warning|error/i)
 })
 
-t.test('the page for people bears our name', async t => {
+t.test('the title of /docs is Parley API', async t => {
   const { anyone } = await startApp(t)
   t.match((await anyone.get('/docs')).payload, '<title>Parley API</title>')
 })
 
-t.test('two schemas cannot have one name', async t => {
+t.test('two different schemas cannot have the same title', async t => {
   const answer = (title: string, type: string) => ({ description: 'Default Response', content: { 'application/json': { schema: { title, type: 'object', properties: { text: { type } } } } } })
   const operation = (operationId: string, title: string, type: string) => ({ operationId, responses: { 200: answer(title, type) } })
   const document = (second: string) => ({ paths: { '/a': { get: operation('a', 'Text', 'string'), post: operation('b', second, 'integer') } }, components: {} })

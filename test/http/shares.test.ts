@@ -14,14 +14,14 @@ import { until } from '../support/process.ts'
 import { exchange } from '../support/raw-http.ts'
 import { begin, documentedRoutes, rightRequest } from '../support/routes.ts'
 
-// What one user or one address may have, read and keep open, so that something is left for the others.
+// How much one user or one address may have, read and keep open, so that enough is left for the others.
 
 const MIB = 1024 * 1024
 
 const startLimited = async (t: Test, changes: Partial<Config> = {}) =>
   await startLive(t, { RATE_LIMITS: 'on', RATE_LIMIT: 100_000, RATE_LIMIT_ENTRY: 1_000, RATE_LIMIT_LOGIN: 1_000, TRUST_PROXY: '127.0.0.1', ...changes })
 
-/** Gives a user so many conversations, each with so many messages of this text, all at once. */
+/** Gives a user a number of conversations, each with a number of messages of this text, in one statement. */
 async function fill ({ query }: Pick<Server, 'query'>, username: string, conversations: number, messages: number, text: string) {
   await query(`
     WITH owner AS (SELECT id FROM users WHERE username = $1),
@@ -36,7 +36,7 @@ async function fill ({ query }: Pick<Server, 'query'>, username: string, convers
     SELECT made.id, m, m, 'user', owner_id, $4 FROM made, generate_series(1, $3::int) m`, [username, conversations, messages, text])
 }
 
-/** The addresses of all pages, one after the other, and what each holds. */
+/** Reads all pages, one after the other. Returns the size and the entries of each. */
 async function pagesOf (client: Client, first: string) {
   const pages: Array<{ bytes: number, entries: Array<{ id: number, messages?: unknown[] }> }> = []
   for (let url: string | undefined = first; url !== undefined;) {
@@ -48,10 +48,10 @@ async function pagesOf (client: Client, first: string) {
   return pages
 }
 
-/** A page that has one conversation only has the page's bytes of messages, and the conversation's own fields. */
+/** The largest page with a single conversation: a mebibyte of messages, and the conversation's own fields. */
 const ONE_CONVERSATION = MIB + 1_000
 
-t.test('every page ends at a mebibyte, whatever is on it, and nothing is left out or comes twice', async t => {
+t.test('no page is larger than a mebibyte, and no entry is left out or comes twice', async t => {
   const server = await startApp(t)
   const { db } = server
   let read = 0
@@ -73,7 +73,7 @@ t.test('every page ends at a mebibyte, whatever is on it, and nothing is left ou
     t.ok(conversations.every(({ entries }) => entries.length > 0 && entries.every(({ messages }) => messages!.length > 0)))
     if (username === 'short') {
       t.equal(conversations.length, 2)
-      t.ok(conversations.every(({ entries }) => entries.every(({ messages }) => messages!.length === 50)), 'of short messages all come along')
+      t.ok(conversations.every(({ entries }) => entries.every(({ messages }) => messages!.length === 50)), 'short messages all fit')
     }
     const [id] = ids
     const one = await client.get(`/api/conversations/${id}?messages=200`)
@@ -97,7 +97,7 @@ t.test('every page ends at a mebibyte, whatever is on it, and nothing is left ou
   const ann = await server.as('ann')
   await fill(server, 'ann', 2, 3, 'x'.repeat(3 * MIB))
   const large = await pagesOf(ann, '/api/conversations')
-  t.same(large.map(({ entries }) => entries.map(({ messages }) => messages!.length)), [[1], [1]], 'a first message that is larger by itself still comes')
+  t.same(large.map(({ entries }) => entries.map(({ messages }) => messages!.length)), [[1], [1]], 'a message that is larger than a page still comes, alone')
   const [{ id }] = large[0]!.entries as [{ id: number }]
   t.same((await pagesOf(ann, `/api/conversations/${id}/messages`)).map(({ entries }) => entries.map(({ id }) => id)), [[3], [2], [1]])
 
@@ -110,7 +110,7 @@ t.test('every page ends at a mebibyte, whatever is on it, and nothing is left ou
   }
 })
 
-t.test('one account that asks for all it can leaves room for twenty others', async t => {
+t.test('one account that requests as much as it can leaves room for twenty others', async t => {
   const server = await startLimited(t, { DATABASE_POOL: 10, MAX_EVENT_LOOP_DELAY: 0 })
   const greedy = await server.as('greedy')
   await fill(server, 'greedy', 50, 50, '😀'.repeat(8000))
@@ -125,7 +125,7 @@ t.test('one account that asks for all it can leaves room for twenty others', asy
       await answer.arrayBuffer()
       statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1)
       if (answer.status === 429) {
-        if (answer.headers.get('retry-after') !== '1') t.fail('it is not told when to come back')
+        if (answer.headers.get('retry-after') !== '1') t.fail('the refusal has no Retry-After of one second')
         await sleep(50)
       }
     }
@@ -143,13 +143,13 @@ t.test('one account that asks for all it can leaves room for twenty others', asy
   }))
   over.abort()
   await attack
-  t.ok(answers.flat().every(status => status === 200), 'none of theirs fails')
-  t.ok((statuses.get(200) ?? 0) > 0 && (statuses.get(429) ?? 0) > 0, 'it gets its pages, and is refused beyond its share')
+  t.ok(answers.flat().every(status => status === 200), 'no request of the others fails')
+  t.ok((statuses.get(200) ?? 0) > 0 && (statuses.get(429) ?? 0) > 0, 'the greedy account gets pages, and is refused beyond its share')
   t.same([...statuses.keys()].sort(), [200, 429])
-  t.comment(`their 99th of a hundred: ${times.sort((a, b) => a - b)[Math.floor(times.length * 0.99)]!.toFixed(0)} ms`)
+  t.comment(`99th percentile of the others: ${times.sort((a, b) => a - b)[Math.floor(times.length * 0.99)]!.toFixed(0)} ms`)
 })
 
-t.test('a page that asks for a dozen things at once gets them all, in turns', async t => {
+t.test('a front end that sends many requests at once gets all responses, in turn', async t => {
   const server = await startLimited(t, { REQUESTS_PER_USER: 2 })
   const ann = await server.as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
@@ -158,12 +158,12 @@ t.test('a page that asks for a dozen things at once gets them all, in turns', as
   const first = ann.get(`/api/conversations/${id}`)
   await asked
   const answers = await Promise.all(Array.from({ length: 17 }, () => ann.get('/api/me')))
-  t.ok(answers.every(({ statusCode }) => statusCode === 200), 'beside one that takes its time')
+  t.ok(answers.every(({ statusCode }) => statusCode === 200), 'while another request takes long')
   release()
   t.equal((await first).statusCode, 200)
 })
 
-t.test('who waits for a bot, or reads a stream, does not keep the user’s other requests waiting', async t => {
+t.test('waiting for a bot or reading a stream does not delay the user’s other requests', async t => {
   const server = await startLimited(t, { REQUESTS_PER_USER: 1, API_KEYS: API_KEY })
   server.bots.takeOver()
   const ann = await server.as('ann')
@@ -172,14 +172,14 @@ t.test('who waits for a bot, or reads a stream, does not keep the user’s other
   const post = (path: string, headers: Headers = {}) => fetch(`${server.url}${path}`, { method: 'POST', headers: { ...ann.headers, 'content-type': 'application/json', ...headers }, body: '{"text":"Hi"}' })
   const sent = post(`${url}/messages`)
   const call = await server.bots.call()
-  t.equal((await ann.get('/api/me')).statusCode, 200, 'beside a message that waits for its answer')
+  t.equal((await ann.get('/api/me')).statusCode, 200, 'while a message waits for its reply')
   call.end()
   await (await sent).text()
   const again = post(`${url}/messages/2/regenerate`)
   const second = await server.bots.call(2)
-  t.equal((await ann.get('/api/me')).statusCode, 200, 'beside one that is asked again')
+  t.equal((await ann.get('/api/me')).statusCode, 200, 'while a reply is regenerated')
   const stream = await listenTo(t, server, `${url}/events`, ann.headers)
-  t.equal((await ann.get('/api/me')).statusCode, 200, 'beside a stream')
+  t.equal((await ann.get('/api/me')).statusCode, 200, 'while a stream is open')
   second.end()
   await (await again).text()
   stream.leave()
@@ -194,10 +194,10 @@ t.test('who waits for a bot, or reads a stream, does not keep the user’s other
   const fourth = await server.bots.call(4)
   fourth.say('No')
   fourth.end()
-  t.same([(await asked).json(), (await busy).json()], [{ text: 'Yes' }, { text: 'No' }], 'and a guest’s second message does not wait for the first answer')
+  t.same([(await asked).json(), (await busy).json()], [{ text: 'Yes' }, { text: 'No' }], 'a guest’s second message does not wait for the first reply')
 })
 
-t.test('a client that goes away frees its places, also those of requests behind others on its connection', async t => {
+t.test('a client that disconnects frees its slots, also those of pipelined requests', async t => {
   const server = await startLimited(t, { REQUESTS_PER_USER: 2, STREAMS_PER_USER: 2 })
   const ann = await server.as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
@@ -212,24 +212,24 @@ t.test('a client that goes away frees its places, also those of requests behind 
   const all = await Promise.all(Array.from({ length: 18 }, () => ann.get('/api/me')))
   t.ok(all.every(({ statusCode }) => statusCode === 200))
   const streams = [await listenTo(t, server, `/api/conversations/${id}/events`, ann.headers), await listenTo(t, server, `/api/conversations/${id}/events`, ann.headers)]
-  t.same(streams.map(({ status }) => status), [200, 200], 'and its streams')
+  t.same(streams.map(({ status }) => status), [200, 200], 'the slots of its streams are free too')
 })
 
 /** Opens a stream on a connection of its own. */
 async function listenTo (t: Test, { url }: Pick<Server, 'url'>, path: string, headers: Headers) {
   const request = http.get(`${url}${path}`, { headers, agent: false })
   t.teardown(() => request.destroy())
-  request.on('error', () => { /* it has left */ })
+  request.on('error', () => { /* the request was aborted */ })
   const [answer] = await once(request, 'response') as [http.IncomingMessage]
   const isStream = answer.headers['content-type'] === 'text/event-stream'
   let body = ''
   answer.setEncoding('utf8').on('data', chunk => { body += chunk })
-  answer.on('error', () => { /* it has left */ })
+  answer.on('error', () => { /* the request was aborted */ })
   if (!isStream) await once(answer, 'end')
   return { status: answer.statusCode, headers: answer.headers, json: () => JSON.parse(body), answer, leave: () => request.destroy() }
 }
 
-t.test('so many streams by user and by address, on every route that streams', async t => {
+t.test('the number of streams is limited by user and by address, on every route that streams', async t => {
   const server = await startLimited(t, { STREAMS_PER_USER: 3, STREAMS_PER_ADDRESS: 5, REQUESTS_PER_USER: 100 })
   const [ann, bob] = [await server.as('ann'), await server.as('bob')]
   const chat = async (client: Client) => `/api/conversations/${(await client.post('/api/conversations', { name: 'Plans' })).json().id}/events`
@@ -238,11 +238,11 @@ t.test('so many streams by user and by address, on every route that streams', as
   const anns = await Promise.all(['2001:db8::1', '2001:db8::2', '2001:db8::3'].map(address => open(ann, address)))
   t.same(anns.map(({ status }) => status), [200, 200, 200])
   const refusal = await open(ann, '192.0.2.1')
-  t.match([refusal.status, refusal.json()], [429, { statusCode: 429, code: 'TOO_MANY_STREAMS' }], 'a user’s, wherever they come from')
+  t.match([refusal.status, refusal.json()], [429, { statusCode: 429, code: 'TOO_MANY_STREAMS' }], 'by user, from all addresses')
   t.match(refusal.headers, { 'retry-after': /^\d+$/, 'access-control-allow-origin': 'http://localhost:3000' })
   const bobs = await Promise.all(['2001:db8::4', '2001:db8::5'].map(address => open(bob, address)))
   t.same(bobs.map(({ status }) => status), [200, 200])
-  t.match((await open(bob, '2001:db8::6')).json(), { code: 'TOO_MANY_STREAMS' }, 'an address’s, whoever they are for; a network of IPv6 is one address')
+  t.match((await open(bob, '2001:db8::6')).json(), { code: 'TOO_MANY_STREAMS' }, 'by address, for all users; an IPv6 network is one address')
   const elsewhere = await open(bob, '2001:db8:0:1::1')
   t.equal(elsewhere.status, 200)
   elsewhere.leave()
@@ -253,7 +253,7 @@ t.test('so many streams by user and by address, on every route that streams', as
     return status === 200
   })
 
-  // Ann has her three again, so that every route that streams refuses hers, before it does anything.
+  // Ann has three streams open again, so every route that streams must refuse her before it does anything.
   let streaming = 0
   for (const route of await documentedRoutes(server)) {
     if (route.responses[200]?.content?.['text/event-stream'] === undefined) continue
@@ -265,7 +265,7 @@ t.test('so many streams by user and by address, on every route that streams', as
     const right = rightRequest(route)
     const answer = await server.app.inject({ method: route.method, url: url(), headers: { ...client.headers, ...right.headers, accept: 'text/event-stream' }, payload: right.payload })
     t.match([answer.statusCode, answer.json()], [429, { code: 'TOO_MANY_STREAMS' }], route.name)
-    t.match(route.responses[429]!.description, /TOO_MANY_STREAMS/, 'as its documentation says')
+    t.match(route.responses[429]!.description, /TOO_MANY_STREAMS/, 'the refusal is documented')
     t.same(await count(), before)
   }
   t.ok(streaming >= 3)
@@ -274,7 +274,7 @@ t.test('so many streams by user and by address, on every route that streams', as
   }
 })
 
-t.test('a request must arrive in time, its headers and its body; streams and sockets may last', async t => {
+t.test('the headers and the body of a request must arrive in time; streams and sockets have no limit', async t => {
   const server = await startLimited(t, { REQUEST_TIMEOUT: 0.5, SOCKET_LOGIN_TIMEOUT: 0.3 })
   t.same([(await startApp(t)).app.server.requestTimeout, server.app.server.requestTimeout], [60_000, 500])
   const ann = await server.as('ann')
@@ -287,7 +287,7 @@ t.test('a request must arrive in time, its headers and its body; streams and soc
     'POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n',
     'GET /api/test HTTP/1.1\r\nHost: x\r\n'
   ]
-  // A byte now and then, so that the connection is not idle.
+  // Sends a byte every 100 ms, so that the connection is not idle.
   const dribble = (sent: string) => (socket: TcpSocket) => {
     const timer = setInterval(() => { if (sent.includes('100\r\n')) socket.write('x') }, 100)
     socket.once('close', () => clearInterval(timer))
@@ -300,14 +300,14 @@ t.test('a request must arrive in time, its headers and its body; streams and soc
   t.match((await socket.emitWithAck('send_message', { chat_session_id: id, text: 'Still here' })).messages, [{}, {}])
 })
 
-t.test('so many sockets by user and by address, told by code', async t => {
+t.test('the number of sockets is limited by user and by address, and refused with a code', async t => {
   const server = await startLimited(t, { SOCKETS_PER_USER: 2, SOCKETS_PER_ADDRESS: 5 })
   const [ann, bob] = [await server.as('ann'), await server.as('bob')]
   const options = (client: Client, address: string, transport = 'websocket') =>
     ({ auth: { token: tokenOf(client) }, transports: [transport], extraHeaders: { 'x-forwarded-for': address } })
   const anns = [await connect(t, server.url, options(ann, '2001:db8::1')), await connect(t, server.url, options(ann, '192.0.2.9', 'polling'))]
   for (const transport of ['websocket', 'polling']) {
-    t.match(await refused(t, server.url, options(ann, '2001:db8::2', transport)), { data: { code: 'TOO_MANY_SOCKETS', error: /^Too many sockets/ } }, `a user’s, by ${transport}`)
+    t.match(await refused(t, server.url, options(ann, '2001:db8::2', transport)), { data: { code: 'TOO_MANY_SOCKETS', error: /^Too many sockets/ } }, `by user, over ${transport}`)
   }
   await until(async () => server.app.countSockets() === 2)
   const bobs = [await connect(t, server.url, options(bob, '2001:db8::3')), await connect(t, server.url, options(bob, '2001:db8::4'))]
@@ -319,7 +319,7 @@ t.test('so many sockets by user and by address, told by code', async t => {
     const outcome = await Promise.race([next(attempt, 'connect').then(() => true), next(attempt, 'connect_error').then(() => false)])
     return outcome
   })
-  t.match(await refused(t, server.url, options(dave, '2001:db8::7')), { data: { code: 'TOO_MANY_SOCKETS' } }, 'an address’s, whoever they are for')
+  t.match(await refused(t, server.url, options(dave, '2001:db8::7')), { data: { code: 'TOO_MANY_SOCKETS' } }, 'by address, for all users')
   await connect(t, server.url, options(dave, '2001:db8:1::1'))
   anns[0]!.close()
   bobs[0]!.close()
@@ -329,7 +329,7 @@ t.test('so many sockets by user and by address, told by code', async t => {
   })
 })
 
-t.test('sockets that show no token are closed, and take no more than an address’s share', async t => {
+t.test('sockets that send no token are closed, and count for the limit by address', async t => {
   const server = await startLimited(t, { SOCKETS_PER_ADDRESS: 5, SOCKET_LOGIN_TIMEOUT: 0.5 })
   const silent = async (address: string) => {
     const request = http.get(`${server.url}/socket.io/?EIO=4&transport=websocket`, {
@@ -345,7 +345,7 @@ t.test('sockets that show no token are closed, and take no more than an address�
   const poll = async (address: string) => await fetch(`${server.url}/socket.io/?EIO=4&transport=polling`, { headers: { 'x-forwarded-for': address, origin: 'http://localhost:3000' } })
   const open = []
   for (let n = 0; n < 6; n++) open.push(await silent('192.0.2.1'))
-  t.same(open.map(({ status }) => status), Array(6).fill(101), 'one more than may be, to be told so')
+  t.same(open.map(({ status }) => status), Array(6).fill(101), 'one more than the limit is opened, to be sent the reason')
   const refusal = await silent('192.0.2.1')
   t.match([refusal.status, refusal.body, refusal.headers], [429, { code: 'TOO_MANY_SOCKETS', statusCode: 429 }, { 'retry-after': '5', 'x-content-type-options': 'nosniff' }])
   const polled = await poll('192.0.2.1')
@@ -358,34 +358,34 @@ t.test('sockets that show no token are closed, and take no more than an address�
   const ann = await server.as('ann')
   const socket = await connect(t, server.url, { auth: { token: tokenOf(ann) }, extraHeaders: { 'x-forwarded-for': '192.0.2.3' } })
   const { engine } = socket.io
-  // Leaves the namespace, and keeps the connection.
+  // Leaves the namespace but keeps the connection.
   ;(socket.io as unknown as { _packet: (packet: object) => void })._packet({ type: 1, nsp: '/' })
   await new Promise(resolve => engine.once('close', resolve))
-  t.pass('nor does a connection stay whose socket has gone')
+  t.pass('a connection is closed after its socket has left the namespace')
 })
 
-t.test('so many handshakes a minute from one address', async t => {
+t.test('the number of handshakes a minute is limited by address', async t => {
   const server = await startLimited(t, { RATE_LIMIT_HANDSHAKE: 3, SOCKETS_PER_ADDRESS: 100 })
   const poll = async (address: string, query = '') => await fetch(`${server.url}/socket.io/?EIO=4&transport=polling${query}`, { headers: { 'x-forwarded-for': address } })
   for (let n = 0; n < 3; n++) t.equal((await poll(`2001:db8::${n}`)).status, 200)
   const refusal = await poll('2001:db8::9')
   t.match([refusal.status, await refusal.json()], [429, { code: 'TOO_MANY_REQUESTS' }])
   t.ok(refusal.headers.has('retry-after'))
-  t.equal((await poll('2001:db8::9', '&sid=unknown')).status, 400, 'what is no handshake is not counted')
+  t.equal((await poll('2001:db8::9', '&sid=unknown')).status, 400, 'other requests are not counted')
   const error = await refused(t, server.url, { transports: ['websocket'], extraHeaders: { 'x-forwarded-for': '2001:db8::9' } })
   t.match(error.message, /websocket error/)
   t.equal((await poll('2001:db8:0:1::1')).status, 200)
 })
 
-t.test('a socket that goes on flooding is disconnected, whatever it sends', async t => {
+t.test('a socket that keeps flooding the server is disconnected, whatever it sends', async t => {
   const logged: string[] = []
   const log = Object.assign(Object.create(null), { fatal () {}, error () {}, info () {}, debug () {}, trace () {}, silent () {}, level: 'warn', warn (_what: object, text: string) { logged.push(text) }, child: () => log })
   const server = await startLive(t, { RATE_LIMITS: 'on', RATE_LIMIT: 100_000, RATE_LIMIT_ENTRY: 100 }, undefined, log as never)
   const ann = await server.as('ann')
   const open = async (transport: string): Promise<Socket> => await connect(t, server.url, { auth: { token: tokenOf(ann) }, transports: [transport] })
   const floods: Record<string, (socket: Socket) => void> = {
-    'an event that we know': socket => { socket.emit('join_chat', { chat_session_id: 1 }) },
-    'one that we do not': socket => { socket.emit('nonsense', 1) }
+    'a known event': socket => { socket.emit('join_chat', { chat_session_id: 1 }) },
+    'an unknown event': socket => { socket.emit('nonsense', 1) }
   }
   for (const transport of ['websocket', 'polling']) {
     for (const [what, send] of Object.entries(floods)) {
@@ -398,19 +398,19 @@ t.test('a socket that goes on flooding is disconnected, whatever it sends', asyn
       t.ok(codes.includes('TOO_MANY_REQUESTS'), `${what}, by ${transport}`)
     }
   }
-  t.equal(logged.filter(text => text.includes('too many packets')).length, 4, 'and the log says so, once for each')
+  t.equal(logged.filter(text => text.includes('too many packets')).length, 4, 'the log says so, once for each socket')
 
   const bare = await open('websocket')
   const closed = new Promise(resolve => bare.io.engine.once('close', resolve))
   for (let n = 0; n < 3_000; n++) bare.io.engine.write('0/nowhere,')
   await closed
-  t.pass('and one that asks to be let in again and again')
+  t.pass('a socket that keeps asking to join a namespace is disconnected too')
 
   const deaf = new WebSocketless(server.port)
-  t.equal(await deaf.flood(), 'closed', 'and one that does not listen')
+  t.equal(await deaf.flood(), 'closed', 'a client that does not answer the close is disconnected too')
 })
 
-t.test('a socket beyond what may be told is closed, and one that sends as much as it may goes on', t => {
+t.test('a socket too many is closed, and one that sends as much as allowed stays open', t => {
   const now = Date.now
   let ahead = 0
   t.capture(Date, 'now', () => now() + ahead)
@@ -426,7 +426,7 @@ t.test('a socket beyond what may be told is closed, and one that sends as much a
     guard.watch(connection as never)
     return connection
   }
-  // Both were admitted before the others were counted.
+  // Three connections that were admitted at the same moment, before any of them was counted.
   const [first, , third] = [open(), open(), open()]
   t.same(closed, [third])
   const send = (packets: number) => { for (let n = 0; n < packets; n++) first.emit('packet') }
@@ -439,7 +439,7 @@ t.test('a socket beyond what may be told is closed, and one that sends as much a
   t.end()
 })
 
-/** A WebSocket by hand, whose end nobody answers. */
+/** A WebSocket client without a library, which never answers a close frame. */
 class WebSocketless {
   readonly port: number
   constructor (port: number) { this.port = port }
@@ -460,7 +460,7 @@ class WebSocketless {
   }
 }
 
-t.test('RATE_LIMITS=off lifts these, too', async t => {
+t.test('RATE_LIMITS=off switches these limits off too', async t => {
   const server = await startLive(t, {
     REQUESTS_PER_USER: 1, STREAMS_PER_USER: 1, STREAMS_PER_ADDRESS: 1, SOCKETS_PER_USER: 1, SOCKETS_PER_ADDRESS: 1, RATE_LIMIT_HANDSHAKE: 1, RATE_LIMIT_SIGNATURE: 1
   })
@@ -484,7 +484,7 @@ t.test('docs/limits.md lists every limit: each setting with its default, and eac
     t.equal(number, String(properties[setting]?.default), `${setting}: ${standard}`)
   }
 
-  // Every setting that is a number limits something, but these.
+  // Every numeric setting is a limit, except these.
   const NO_LIMITS = ['PORT', 'BCRYPT_COST']
   const numbers = Object.entries(properties).filter(([, { type }]) => type === 'integer' || type === 'number').map(([name]) => name)
   t.same(numbers.filter(name => !listed.has(name) && !NO_LIMITS.includes(name)), [], 'no setting is missing')

@@ -3,10 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createOpenCount } from '../../src/http/open-count.ts'
 import { createSlots } from '../../src/http/slots.ts'
 
-// Slots for requests, and counts of what is open.
+// Slots for requests, and counts of open streams and sockets.
 
-t.test('slots: as many as there are, then a queue, then a refusal', async t => {
-  const slots = createSlots(2, () => 0) // no request takes any time, or a slot would rest after it
+t.test('slots: requests get a free slot, then wait in a queue, then are refused', async t => {
+  const slots = createSlots(2, () => 0) // the clock stands still, because a slot rests after a long request
   const taken = [slots.enter(1), slots.enter(1)]
   await Promise.all(taken.map(({ ready }) => ready))
   const begun: number[] = []
@@ -23,7 +23,7 @@ t.test('slots: as many as there are, then a queue, then a refusal', async t => {
   taken[0]!.leave()
   taken[0]!.leave()
   await sleep(1)
-  t.same(begun, [-3, 0], 'one that went away does not get a place, and leaving twice frees one place')
+  t.same(begun, [-3, 0], 'a request that left gets no slot, and leaving twice frees one slot')
   taken[1]!.leave()
   for (const slot of waiting) {
     await slot.ready.catch(() => {})
@@ -31,10 +31,10 @@ t.test('slots: as many as there are, then a queue, then a refusal', async t => {
   }
   await patient.ready
   patient.leave()
-  t.same(begun, [-3, 0, 1, 2, ...Array.from({ length: 12 }, (_, n) => n + 4)], 'in the order in which they came')
+  t.same(begun, [-3, 0, 1, 2, ...Array.from({ length: 12 }, (_, n) => n + 4)], 'in the order of their arrival')
 })
 
-t.test('slots: a user who never stops asking for what is expensive is slowed down', async t => {
+t.test('slots: a user who keeps sending expensive requests is slowed down', async t => {
   let now = 0
   const slots = createSlots(1, () => now)
   const isReady = async ({ ready }: { ready: Promise<void> }) => await Promise.race([ready.then(() => true), sleep(1).then(() => false)])
@@ -42,27 +42,27 @@ t.test('slots: a user who never stops asking for what is expensive is slowed dow
   const [patient, last] = [slots.enter(1, { isPatient: true }), slots.enter(1)]
   now += 240
   first.leave()
-  t.ok(await isReady(second), 'not for a burst')
+  t.ok(await isReady(second), 'no rest after a short burst')
   now += 25
   const began = performance.now()
   second.leave()
   t.notOk(await isReady(third))
   await third.ready
-  t.ok(performance.now() - began > 50, 'but for what was more than that')
+  t.ok(performance.now() - began > 50, 'the slot rests for the time beyond that')
   now += 60_000
   third.leave()
   await fourth.ready
-  t.ok(performance.now() - began > 1_000, 'for a second at most')
+  t.ok(performance.now() - began > 1_000, 'the slot rests for a second at most')
   now += 60_000
   fourth.leave()
-  t.ok(await isReady(patient), 'what is patient does not wait for it')
+  t.ok(await isReady(patient), 'a patient request does not wait for the rest')
   patient.leave()
   await last.ready
   last.leave()
-  t.ok(await isReady(slots.enter(1)), 'and where nobody waits, nothing rests')
+  t.ok(await isReady(slots.enter(1)), 'a slot does not rest if no request waits')
 })
 
-t.test('what is open is counted for each, and taken back once', t => {
+t.test('an open count is kept by key, and each entry can be removed only once', t => {
   const open = createOpenCount(2)
   const [first, second] = [open.add('a')!, open.add('a')!]
   t.equal(open.add('a'), undefined)

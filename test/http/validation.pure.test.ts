@@ -3,28 +3,28 @@ import t from 'tap'
 import { Ajv } from 'ajv'
 import { faultsIn } from '../../src/http/faults.ts'
 
-// What a value is narrowed to, and how faults are told.
+// Which fields of a value a schema keeps, and the messages for faults.
 
-t.test('what a value is narrowed to', async t => {
+t.test('a value keeps only what its schema names', async t => {
   const compile = createValidation()
   const text = { type: 'string', maxLength: 5 }
   const object = (properties: object, more: object = {}) => ({ type: 'object', properties, ...more })
   const rows: Array<[title: string, schema: object, given: unknown, value: unknown]> = [
-    ['fields in fields and in lists', object({ a: object({ b: text }), c: { type: 'array', maxItems: 5, items: object({ d: text }) } }),
+    ['nested fields, and fields in lists', object({ a: object({ b: text }), c: { type: 'array', maxItems: 5, items: object({ d: text }) } }),
       { a: { b: 'x', z: 1 }, c: [{ d: 'y', z: 1 }, { z: 1 }], z: {} }, { a: { b: 'x' }, c: [{ d: 'y' }, {}] }],
-    ['all of several schemas add up', object({ a: object({ b: text }) }, { allOf: [object({ c: text, a: object({ d: text }) })] }),
+    ['the fields of all schemas in allOf', object({ a: object({ b: text }) }, { allOf: [object({ c: text, a: object({ d: text }) })] }),
       { a: { b: 'x', d: 'y', z: 1 }, c: 'v', z: 1 }, { a: { b: 'x', d: 'y' }, c: 'v' }],
     ['the branch of a condition that holds', { type: 'object', if: { required: ['a'] }, then: object({ a: text }), else: object({ b: text }) }, { a: 'x', b: 'y' }, { a: 'x' }],
-    ['and the other one', { type: 'object', if: { required: ['a'] }, then: object({ a: text }), else: object({ b: text }) }, { c: 'x', b: 'y' }, { b: 'y' }],
+    ['the other branch of the condition', { type: 'object', if: { required: ['a'] }, then: object({ a: text }), else: object({ b: text }) }, { c: 'x', b: 'y' }, { b: 'y' }],
     ['a condition with one branch', { type: 'object', properties: { b: text }, if: { required: ['a'] }, then: object({ a: text }) }, { c: 'x', b: 'y' }, { b: 'y' }],
     ['the branch of a union that fits', { anyOf: [object({ a: text }, { required: ['a'] }), object({ b: text, c: text }, { required: ['b'] })] }, { b: 'x', c: 'y', z: 1 }, { b: 'x', c: 'y' }],
-    ['of either kind of union', { oneOf: [object({ a: text }, { required: ['a'] }), object({ b: text }, { required: ['b'] })] }, { a: 'x', b: 1 }, { a: 'x' }],
+    ['the branch of a union by oneOf', { oneOf: [object({ a: text }, { required: ['a'] }), object({ b: text }, { required: ['b'] })] }, { a: 'x', b: 1 }, { a: 'x' }],
     ['any fields, where the schema names none', { type: 'object' }, { a: { b: [1] } }, { a: { b: [1] } }],
-    ['no fields, where the schema names none but says so', object({}), { a: 1 }, {}],
+    ['no fields, where the schema has empty properties', object({}), { a: 1 }, {}],
     ['fields by a pattern', { type: 'object', patternProperties: { '^a': text } }, { ab: 'x', b: 'y' }, { ab: 'x' }],
     ['fields of any name with one schema', { type: 'object', additionalProperties: object({ a: text }) }, { x: { a: 'y', z: 1 } }, { x: { a: 'y' } }],
     ['fields of any name', object({ a: text }, { additionalProperties: true }), { a: 'x', z: [1] }, { a: 'x', z: [1] }],
-    ['what objects inherit is no field', object({ constructor: text, toString: text }), {}, {}],
+    ['inherited properties are not fields', object({ constructor: text, toString: text }), {}, {}],
     ['lists of anything', { type: 'array', maxItems: 3 }, [[[]], { a: 1 }], [[[]], { a: 1 }]],
     ['trimmed text', { type: ['string', 'null'], maxLength: 5, 'x-trimmed': true }, '  12345  ', '12345'],
     ['defaults', object({ a: { type: 'integer', default: 5 } }), { b: 1 }, { a: 5 }]
@@ -43,13 +43,13 @@ t.test('what a value is narrowed to', async t => {
   t.same(Object.getPrototypeOf((compile({ type: 'object' })(JSON.parse('{"a": 1}'), 'body') as { value: object }).value), Object.prototype)
 })
 
-t.test('of a hundred faults twenty are told', async t => {
+t.test('at most twenty of a hundred faults are reported', async t => {
   const ajv = new Ajv({ allErrors: true, verbose: true })
   ajv.validate({ type: 'array', items: { type: 'string' } }, Array(100).fill(7))
   t.equal(faultsIn(ajv.errors!).length, 20)
 })
 
-t.test('words for the rules that schemas may have', async t => {
+t.test('each rule of a schema has its message', async t => {
   const ajv = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true, keywords: ['x-rule'] })
   const rows: Array<[schema: object, value: unknown, message: string]> = [
     [{ type: 'integer', minimum: 3 }, 2, 'must be a whole number of at least 3'],

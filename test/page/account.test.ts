@@ -7,7 +7,7 @@ import { createServer, type InlineConfig } from 'vite'
 import { barriers, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
 import { freePort, openPlace, until } from '../support/process.ts'
 
-// The page in a real browser: accounts, the links in mails, other origins, and a server that goes and comes back.
+// The page in a real browser: accounts, links in emails, other origins, and a server that restarts.
 
 t.setTimeout(900_000)
 
@@ -24,7 +24,7 @@ async function logIn (page: Page, username: string, password: string) {
 
 const isLoggedIn = async (page: Page) => { await page.getByRole('navigation', { name: 'Conversations' }).waitFor({ state: 'attached' }) }
 
-t.test('an address is confirmed, and a forgotten password replaced, by the links in mails', { skip: noBrowser }, async t => {
+t.test('links in emails confirm an address and reset a forgotten password', { skip: noBrowser }, async t => {
   const DATA_DIR = t.testdir({})
   const { url, work } = await serveToBrowsers(t, { DATA_DIR })
   await work()
@@ -75,7 +75,7 @@ t.test('an address is confirmed, and a forgotten password replaced, by the links
   await page.getByText('Your session has ended').waitFor({ state: 'attached' }).catch(() => isOnFirstScreen(page))
 })
 
-t.test('signing up is offered where it is allowed, and by the link of an invitation', { skip: noBrowser }, async t => {
+t.test('the page offers to sign up only if the server allows it, or with an invitation link', { skip: noBrowser }, async t => {
   const closed = await serveToBrowsers(t, { SIGNUP: 'closed' })
   const { url, app, query, clientOf } = await serveToBrowsers(t, { SIGNUP: 'invite' })
   const { person } = await openBrowser(t)
@@ -109,7 +109,7 @@ t.test('signing up is offered where it is allowed, and by the link of an invitat
   t.same(await query('SELECT username FROM users ORDER BY id'), [{ username: 'ada' }, { username: 'ann' }])
 })
 
-t.test('a profile, a new password, other devices, all one’s data, and the end', { skip: noBrowser }, async t => {
+t.test('a user edits the profile, signs out another device, changes the password, downloads the data and deletes the account', { skip: noBrowser }, async t => {
   const { url, as, query } = await serveToBrowsers(t)
   const { person } = await openBrowser(t)
   const { page } = await person()
@@ -175,7 +175,7 @@ t.test('a profile, a new password, other devices, all one’s data, and the end'
   t.same(await query("SELECT FROM users WHERE username = 'anna'"), [])
 })
 
-t.test('many conversations come as one scrolls, and logging out leaves nothing on the screen', { skip: noBrowser }, async t => {
+t.test('the list loads more conversations while the user scrolls, and signing out clears the screen', { skip: noBrowser }, async t => {
   const { url, as } = await serveToBrowsers(t)
   const ann = await as('ann')
   for (let at = 1; at <= 70; at++) await ann.post('/api/conversations', { name: `Plan ${at}` })
@@ -194,7 +194,7 @@ t.test('many conversations come as one scrolls, and logging out leaves nothing o
   t.equal((await page.context().cookies()).length, 0)
 })
 
-t.test('the server is killed under an open page, and comes back', { skip: noBrowser }, async t => {
+t.test('an open page survives a server that is killed and restarted', { skip: noBrowser }, async t => {
   const place = await openPlace(t)
   const settings = { PORT: String(await freePort()) }
   const server = await place.serve(settings)
@@ -214,7 +214,7 @@ t.test('the server is killed under an open page, and comes back', { skip: noBrow
   await say('Two')
   await page.getByText('Not sent yet').waitFor()
   t.same(await barriers(page), [])
-  t.equal(await page.getByText('You said: One').first().isVisible(), true, 'what was said is still there to read')
+  t.equal(await page.getByText('You said: One').first().isVisible(), true, 'earlier messages stay readable')
 
   const again = await place.serve(settings)
   await page.locator('.bot').getByText('You said: Two').waitFor()
@@ -225,11 +225,11 @@ t.test('the server is killed under an open page, and comes back', { skip: noBrow
   await again.post(`/api/conversations/${id}/messages`, { text: 'Three' }, cookie)
   await page.locator('.mine').getByText('Three').waitFor()
   const { body } = await again.get(`/api/conversations/${id}/messages`, undefined, cookie)
-  t.same(body.map(({ text }: { text: string }) => text), ['One', 'You said: One', 'Two', 'You said: Two', 'Three', 'You said: Three'], 'each of it once')
+  t.same(body.map(({ text }: { text: string }) => text), ['One', 'You said: One', 'Two', 'You said: Two', 'Three', 'You said: Three'], 'each message once')
   t.same(await page.locator('.mine .plain').allTextContents(), ['One', 'Two', 'Three'])
 })
 
-/** Serves what Vite serves to developers, at an origin of its own, against an API that lists it. */
+/** Starts Vite's development server at its own origin, and an API server whose CORS_ORIGINS lists that origin. */
 async function fromAnotherOrigin (t: Test, config: (api: string) => InlineConfig) {
   const origin = `http://localhost:${await freePort()}`
   const server = await serveToBrowsers(t, { CORS_ORIGINS: origin })
@@ -239,7 +239,7 @@ async function fromAnotherOrigin (t: Test, config: (api: string) => InlineConfig
   return { ...server, origin, ...await openBrowser(t) }
 }
 
-t.test('npm run dev:web, at another origin than the API, with cookies', { skip: noBrowser }, async t => {
+t.test('the page of npm run dev:web works at a different origin from the API, with cookies', { skip: noBrowser }, async t => {
   const { origin, person } = await fromAnotherOrigin(t, api => ({ configFile: 'web/vite.config.ts', root: 'web', define: { 'import.meta.env.VITE_API_URL': JSON.stringify(api) } }))
   const { page } = await person()
   await signUp(page, origin, 'ann')
@@ -250,11 +250,11 @@ t.test('npm run dev:web, at another origin than the API, with cookies', { skip: 
   await page.locator('.bot').getByText('You said: From elsewhere').waitFor()
 })
 
-t.test('the front end of docs/frontend.md', { skip: noBrowser }, async t => {
+t.test('the front end in docs/frontend.md works', { skip: noBrowser }, async t => {
   const example = readFileSync('docs/frontend/app.tsx', 'utf8')
   const [, documented] = /```tsx\n(.*?)```/s.exec(readFileSync('docs/frontend.md', 'utf8'))!
-  t.equal(documented, example, 'it is the one that runs here')
-  t.ok(example.split('\n').every(line => line.length <= 110), 'no wide lines')
+  t.equal(documented, example, 'the document shows the file that this test runs')
+  t.ok(example.split('\n').every(line => line.length <= 110), 'no line is longer than 110 characters')
 
   const root = t.testdir({
     'index.html': '<div id="root"></div><script type="module" src="/main.tsx"></script>',
@@ -296,13 +296,13 @@ t.test('the front end of docs/frontend.md', { skip: noBrowser }, async t => {
   await sent
 })
 
-/** The link in a mail that is kept as a file. */
+/** Waits for the file of an email, and returns the link in it. */
 async function linkIn (file: string) {
   await until(() => existsSync(file))
   return await until(() => /^http:\S+$/m.exec(readFileSync(file, 'utf8'))?.[0])
 }
 
-t.test('a phone chat has an address: Back leaves it, forward and a reload bring it back', { skip: noBrowser }, async t => {
+t.test('a phone chat has its own URL: Back leaves it, Forward and a reload show it again', { skip: noBrowser }, async t => {
   const { url } = await serveToBrowsers(t)
   const { person } = await openBrowser(t)
   const { page } = await person({ viewport: { width: 390, height: 800 } })
@@ -326,7 +326,7 @@ t.test('a phone chat has an address: Back leaves it, forward and a reload bring 
   await isOnFirstScreen(page)
 })
 
-t.test('signing up mentions the mail to confirm, and says what is wrong at the field that it is about', { skip: noBrowser }, async t => {
+t.test('the sign-up form mentions the confirmation email, and shows each error below its field', { skip: noBrowser }, async t => {
   const { url, as, query, work } = await serveToBrowsers(t, { DATA_DIR: t.testdir({}) })
   await work()
   await as('bob')
@@ -338,7 +338,7 @@ t.test('signing up mentions the mail to confirm, and says what is wrong at the f
   const [unselected, selected] = await Promise.all(['false', 'true'].map(async pressed =>
     await page.evaluate(`getComputedStyle(document.querySelector('.switch [aria-pressed=${pressed}]')).backgroundColor`)))
   t.not(unselected, selected)
-  /** What stands below a field. */
+  /** The error below a field. */
   const below = (label: string) => page.locator('.field', { has: page.getByLabel(label, { exact: true }) }).locator('.problem')
   await page.getByLabel('Username').fill('bob')
   await page.getByLabel('New password').fill('password123')
@@ -370,7 +370,7 @@ t.test('signing up mentions the mail to confirm, and says what is wrong at the f
   t.equal(await page.getByText('open the link that we sent').count(), 0)
 })
 
-t.test('while the page loads, it says so', { skip: noBrowser }, async t => {
+t.test('the page shows Loading… until its script runs', { skip: noBrowser }, async t => {
   const { url } = await serveToBrowsers(t)
   const { person } = await openBrowser(t)
   const { page } = await person({ javaScriptEnabled: false })

@@ -13,7 +13,7 @@ async function say (page: Page, text: string) {
   await page.keyboard.press('Enter')
 }
 
-/** Ann, logged in, in a conversation with a bot that says what the test makes it say. */
+/** Logs Ann in. She has a conversation with a bot whose replies the test writes; `enter` opens it in a browser. */
 async function annAndSlow (t: Test) {
   const server = await serveToBrowsers(t)
   server.bots.takeOver()
@@ -29,7 +29,7 @@ async function annAndSlow (t: Test) {
   return { ...server, ...browser, ann, id, enter }
 }
 
-t.test('a phone chat, from the first screen to the song', { skip: noBrowser }, async t => {
+t.test('a visitor chats by phone number, from the first screen to the song', { skip: noBrowser }, async t => {
   const { url, query } = await serveToBrowsers(t)
   const { person } = await openBrowser(t)
   const { page } = await person()
@@ -38,7 +38,7 @@ t.test('a phone chat, from the first screen to the song', { skip: noBrowser }, a
   await phone.fill('12')
   await page.getByRole('button', { name: 'Start chatting' }).click()
   await page.getByText('Enter a phone number with 3 to 15 digits').waitFor()
-  t.ok(await hasFocus(phone), 'what is wrong is said where it is')
+  t.ok(await hasFocus(phone), 'the field with the error has the focus')
   await phone.fill('+49 170 1234567')
   await page.keyboard.press('Enter')
   const talk = [['hi', 'Invalid initial input, please say hello.'], ['hello', 'What is your name?'], ['John', 'Hello John, what is your favorite song?']] as const
@@ -47,7 +47,7 @@ t.test('a phone chat, from the first screen to the song', { skip: noBrowser }, a
     await page.locator('.bot').getByText(answer).waitFor()
   }
 
-  // The server gets it, and the answer is lost.
+  // The server receives the message, but its response is lost.
   await page.route('**/chat', async route => {
     await route.fetch()
     await route.abort()
@@ -57,10 +57,10 @@ t.test('a phone chat, from the first screen to the song', { skip: noBrowser }, a
   await page.unroute('**/chat')
   await page.getByRole('button', { name: 'Try again' }).click()
   await page.locator('.bot').getByText('Playing Bohemian Rhapsody').waitFor()
-  t.equal((await query("SELECT FROM messages WHERE text = 'Bohemian Rhapsody'")).length, 1, 'sent twice, it was said once')
+  t.equal((await query("SELECT FROM messages WHERE text = 'Bohemian Rhapsody'")).length, 1, 'the message was sent twice and stored once')
 })
 
-t.test('from signing up to a streamed reply, and a reload in the middle of it', { skip: noBrowser }, async t => {
+t.test('a new user signs up and reads a streamed reply, which goes on after a reload', { skip: noBrowser }, async t => {
   const { url, bots, slowChat, clientOf } = await serveToBrowsers(t)
   bots.takeOver()
   const { person } = await openBrowser(t)
@@ -76,7 +76,7 @@ t.test('from signing up to a streamed reply, and a reload in the middle of it', 
   const call = await bots.call()
   call.say('Once upon ')
   await page.locator('.bot').getByText('Once upon').waitFor()
-  await page.getByRole('heading', { level: 1, name: 'Tell me a story' }).waitFor() // it is named by its first message
+  await page.getByRole('heading', { level: 1, name: 'Tell me a story' }).waitFor() // the conversation is named after its first message
   call.say('a **time**')
   await page.locator('strong', { hasText: 'time' }).waitFor()
   await page.reload()
@@ -90,7 +90,7 @@ t.test('from signing up to a streamed reply, and a reload in the middle of it', 
   t.equal(await page.locator('.mine').count(), 1)
 })
 
-t.test('stop a reply, ask again, edit the question', { skip: noBrowser }, async t => {
+t.test('a user stops a reply, regenerates it, and edits the question', { skip: noBrowser }, async t => {
   const { bots, enter } = await annAndSlow(t)
   const page = await enter()
   await say(page, 'How are you?')
@@ -116,10 +116,10 @@ t.test('stop a reply, ask again, edit the question', { skip: noBrowser }, async 
   third.fail(new Error('it broke'))
   await page.locator('.bot').getByText('The bot could not reply.').waitFor()
   t.equal(await page.locator('.mine').textContent().then(text => text?.includes('How old are you?')), true)
-  t.equal(await page.locator('.message').count(), 2, 'all of it in the same places')
+  t.equal(await page.locator('.message').count(), 2, 'no message was added')
 })
 
-t.test('two browsers in one conversation', { skip: noBrowser }, async t => {
+t.test('two people in three browsers share one conversation', { skip: noBrowser }, async t => {
   const { bots, as, enter, query } = await annAndSlow(t)
   const [atAnns, bob] = [await enter(), await as('bob')]
   await atAnns.getByRole('button', { name: 'Conversation details' }).click()
@@ -152,7 +152,7 @@ t.test('two browsers in one conversation', { skip: noBrowser }, async t => {
   for (const page of [atAnns, atBobs, alsoAtAnns]) {
     await page.locator('.bot').getByText('I heard you.').waitFor()
     await page.locator('.bot').getByText('Writing…').waitFor({ state: 'hidden' })
-    t.same(await page.locator('.message .plain').allTextContents(), ['Hi Bob', 'Hi Ann'], 'each of it once, in order')
+    t.same(await page.locator('.message .plain').allTextContents(), ['Hi Bob', 'Hi Ann'], 'each message once, in order')
   }
 
   await atBobs.getByRole('button', { name: 'Conversation details' }).click()
@@ -177,7 +177,7 @@ const EVIL = [
   '[fine](https://fine.example/)', '<https://auto.example/>', '[rel](//elsewhere.example)', '`<script>window.evil=7</script>`', '&lt;script&gt; &#60;b&#62; &nope;'
 ]
 
-t.test('what a bot says can never run, nor load anything', { skip: noBrowser }, async t => {
+t.test('a reply can neither run scripts nor load anything', { skip: noBrowser }, async t => {
   const { bots, enter } = await annAndSlow(t)
   const page = await enter()
   const asked: string[] = []
@@ -195,7 +195,7 @@ t.test('what a bot says can never run, nor load anything', { skip: noBrowser }, 
   t.same(links, ['https://spy.example/pixel.png', 'https://fine.example/', 'https://auto.example/'].map(href => [href, 'noopener noreferrer', '_blank']))
   await page.locator('.markdown').getByText('<script>window.evil = 1</script>').waitFor()
   await page.locator('.markdown').getByText('<script> <b> &nope;').waitFor()
-  t.notOk(asked.includes('spy.example'), 'nobody is told that it was read')
+  t.notOk(asked.includes('spy.example'), 'the image was not requested, so its host does not learn that the reply was read')
 
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
   await page.getByRole('button', { name: 'Copy code' }).click()
@@ -204,7 +204,7 @@ t.test('what a bot says can never run, nor load anything', { skip: noBrowser }, 
   t.same(await barriers(page), [])
 })
 
-t.test('an answer of 100,000 characters, and others that are hard to read', { skip: noBrowser }, async t => {
+t.test('the page stays usable after replies of 100,000 characters and Markdown that is slow to parse', { skip: noBrowser }, async t => {
   const { bots, enter } = await annAndSlow(t)
   const page = await enter()
   const paragraph = 'A *paragraph* with `code`, [a link](https://example.com) and **bold** text.\n\n- one\n- two\n\n'
@@ -223,11 +223,11 @@ t.test('an answer of 100,000 characters, and others that are hard to read', { sk
   await composerOf(page).pressSequentially('Still here')
   await page.keyboard.press('Enter')
   await page.locator('.mine').getByText('Still here').waitFor()
-  t.ok(Date.now() - began < 10_000, 'one can still write')
+  t.ok(Date.now() - began < 10_000, 'the user can still type and send')
   t.equal(await isTooWide(page), false)
 })
 
-t.test('who reads what was said before stays there, and a button leads to the newest', { skip: noBrowser }, async t => {
+t.test('new messages do not move a user who reads older ones, and a button jumps to the latest', { skip: noBrowser }, async t => {
   const { bots, ann, enter, id, query } = await annAndSlow(t)
   await query(`INSERT INTO messages (conversation_id, id, rev, sender, user_id, text, status, created_at)
     SELECT ${id}, n, n, 'user', (SELECT id FROM users WHERE username = 'ann'), 'Message ' || n, 'complete', now() - (200 - n) * interval '1 hour' FROM generate_series(1, 160) n`)
@@ -235,7 +235,7 @@ t.test('who reads what was said before stays there, and a button leads to the ne
   const page = await enter()
   const saying = (text: string) => page.locator('.message').getByText(text, { exact: true })
   await saying('Message 160').waitFor()
-  t.ok(await page.locator('.day').count() >= 2, 'each day is named')
+  t.ok(await page.locator('.day').count() >= 2, 'the list has a heading for each day')
   const atEnd = page.getByRole('button', { name: 'Jump to latest' })
   await atEnd.waitFor({ state: 'hidden' })
 
@@ -249,28 +249,28 @@ t.test('who reads what was said before stays there, and a button leads to the ne
   const call = await bots.call()
   call.say('word\n\n'.repeat(200))
   await page.locator('.bot').waitFor({ state: 'attached' })
-  t.same(await place(), before, 'nothing moves under the eyes')
+  t.same(await place(), before, 'the message in view has not moved')
   await atEnd.click()
   await page.locator('.mine').getByText('From elsewhere').waitFor()
   call.say('The last word.')
   await page.locator('.bot').getByText('The last word.').waitFor()
   const { y, height } = (await page.locator('.bot').getByText('The last word.').boundingBox())!
-  t.ok(y + height < 800, 'at the end one stays at the end')
+  t.ok(y + height < 800, 'the list follows the reply to its end')
   call.end()
   await sent
 })
 
-t.test('at 320 pixels, by keyboard alone, in light and dark, without motion', { skip: noBrowser }, async t => {
+t.test('everything works at 320 pixels, by keyboard only, in light and dark, with reduced motion', { skip: noBrowser }, async t => {
   const { url, bots } = await serveToBrowsers(t)
   bots.takeOver()
   const { person } = await openBrowser(t)
   for (const colorScheme of ['light', 'dark'] as const) {
     const { page } = await person({ viewport: { width: 320, height: 640 }, colorScheme, reducedMotion: 'reduce' })
     const isUsable = async (where: string) => {
-      t.same(await barriers(page), [], `${where}, ${colorScheme}: nothing serious for axe`)
-      t.equal(await isTooWide(page), false, `${where}: nobody scrolls sideways`)
+      t.same(await barriers(page), [], `${where}, ${colorScheme}: axe finds nothing serious`)
+      t.equal(await isTooWide(page), false, `${where}: no horizontal scrolling`)
     }
-    /** Goes on by Tab until this has the focus. */
+    /** Presses Tab until this element has the focus. */
     const tabTo = async (name: string | RegExp, role: 'button' | 'link' | 'textbox' | 'radio' = 'button') => {
       const target = page.getByRole(role, { name }).first()
       await target.waitFor()
@@ -306,12 +306,12 @@ t.test('at 320 pixels, by keyboard alone, in light and dark, without motion', { 
     await page.keyboard.press('Enter')
     await page.locator('.bot').getByText('You said: A first line').waitFor()
     await page.getByRole('button', { name: 'Edit' }).waitFor()
-    t.equal(await page.getByRole('button', { name: 'Regenerate' }).count(), 0, 'who answers at once would say the same')
+    t.equal(await page.getByRole('button', { name: 'Regenerate' }).count(), 0, 'no Regenerate for a bot that always gives the same reply')
     await isUsable('a conversation')
     await tabTo('Conversation details')
     await page.keyboard.press('Enter')
     await page.getByRole('dialog').getByText('simulated').waitFor()
-    await isUsable('its people and bots')
+    await isUsable('the details of the conversation')
     await page.keyboard.press('Escape')
     await tabTo('Back', 'link')
     await page.keyboard.press('Enter')

@@ -2,21 +2,21 @@ import t from 'tap'
 import type { Locator } from 'playwright-core'
 import { barriers, hasFocus, isTooWide, lostFocus, noBrowser, openBrowser, serveToBrowsers } from '../support/browser.ts'
 
-// The whole page by keyboard alone. At each step axe finds nothing, nobody scrolls sideways, and one sees where the focus is.
+// The whole page, used by keyboard only. At each step axe finds nothing, nothing scrolls horizontally, and the focus is visible.
 
 t.setTimeout(900_000)
 
 const ASIDE = [
   { where: '1280 px', viewport: { width: 1280, height: 800 }, colorScheme: 'light' },
   { where: '390 px', viewport: { width: 390, height: 800 }, colorScheme: 'light' },
-  { where: 'the dark', viewport: { width: 1280, height: 800 }, colorScheme: 'dark' }
+  { where: 'dark', viewport: { width: 1280, height: 800 }, colorScheme: 'dark' }
 ] as const
 
-t.test('by keyboard, from signing up to signing out', { skip: noBrowser }, async t => {
+t.test('a user can do everything by keyboard, from signing up to signing out', { skip: noBrowser }, async t => {
   const { url, bots, as, clientOf, slowChat } = await serveToBrowsers(t)
   bots.takeOver()
   await as('bob')
-  await slowChat(await as('carol')) // now there is the bot Slow
+  await slowChat(await as('carol')) // creates the bot Slow
   const { person } = await openBrowser(t)
   let calls = 0
   for (const [at, { where, ...options }] of ASIDE.entries()) {
@@ -27,7 +27,7 @@ t.test('by keyboard, from signing up to signing out', { skip: noBrowser }, async
     const button = (name: string) => page.getByRole('button', { name, exact: true })
     const composer = page.getByRole('textbox', { name: 'Message', exact: true })
 
-    /** Waits for a state, and checks what holds in every one. */
+    /** Waits until an element is shown, then checks what must hold at every step. */
     const settled = async (step: string, state: Locator) => {
       await state.first().waitFor()
       const says = `${step}, ${where}`
@@ -36,18 +36,18 @@ t.test('by keyboard, from signing up to signing out', { skip: noBrowser }, async
         await page.waitForTimeout(50)
         lost = await lostFocus(page)
       }
-      t.equal(lost, undefined, `${says}: the focus is seen`)
+      t.equal(lost, undefined, `${says}: the focus is visible`)
       t.same(await barriers(page), [], `${says}: axe finds nothing`)
-      t.equal(await isTooWide(page), false, `${says}: nobody scrolls sideways`)
+      t.equal(await isTooWide(page), false, `${says}: no horizontal scrolling`)
     }
-    /** Goes on by Tab until this has the focus, and sees it at each stop. */
+    /** Presses Tab until this element has the focus. The focus must be visible at each stop. */
     const tabTo = async (target: Locator) => {
       await target.first().waitFor()
       for (let presses = 0; presses < 60; presses++) {
         if (await hasFocus(target.first())) return
         await press('Tab')
         const lost = await lostFocus(page)
-        if (lost !== undefined && lost !== 'the body has the focus') t.fail(`${where}: ${lost}`) // the body is where Tab leaves the page and comes back
+        if (lost !== undefined && lost !== 'the body has the focus') t.fail(`${where}: ${lost}`) // after the last element, Tab leaves the page and enters it again at the body
       }
       t.fail(`${where}: ${target} cannot be reached by Tab`)
     }
@@ -55,11 +55,11 @@ t.test('by keyboard, from signing up to signing out', { skip: noBrowser }, async
       await tabTo(target)
       await press('Enter')
     }
-    /** The focus is here, without a further key. */
+    /** Checks that this element gets the focus without another key. */
     const focusIs = async (what: string, target: Locator) => {
       for (let tries = 0; tries < 100 && !await hasFocus(target); tries++) await page.waitForTimeout(50)
       t.ok(await hasFocus(target), `${where}: the focus is ${what}, not at ${await page.evaluate('document.activeElement.outerHTML.slice(0, 120)') as string}`)
-      t.equal(await lostFocus(page), undefined, `${where}: and is seen there`)
+      t.equal(await lostFocus(page), undefined, `${where}: the focus is visible there`)
     }
     const newLink = page.getByRole('link', { name: 'New conversation' })
     const isNarrow = options.viewport.width < 700
@@ -73,7 +73,7 @@ t.test('by keyboard, from signing up to signing out', { skip: noBrowser }, async
     await type('correct horse')
     await press('Enter')
     await page.getByText('No conversations yet').waitFor()
-    await focusIs('where one goes on', isNarrow ? newLink : composer)
+    await focusIs('at the next step', isNarrow ? newLink : composer)
     await settled('the empty list', page.getByText('No conversations yet'))
 
     await enter(newLink)
@@ -124,7 +124,7 @@ t.test('by keyboard, from signing up to signing out', { skip: noBrowser }, async
     await button('Remove bob').waitFor()
     await focusIs('in the field of the person', page.getByLabel('Add a person'))
     await tabTo(page.getByLabel('Add a bot'))
-    await press('f') // a list is chosen from by the first letter, too
+    await press('f') // typing the first letter chooses an option
     await enter(page.getByRole('dialog').getByRole('button', { name: 'Add' }).last())
     await button('Remove Favorite song').waitFor()
     await settled('the details of a group', button('Remove Favorite song'))

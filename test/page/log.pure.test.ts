@@ -1,13 +1,13 @@
 import t from 'tap'
 import { EMPTY, withChanges, withDelta, withOlder, type Log } from '../../web/src/chat/log.ts'
 
-// How the page knows what was said.
+// How the page keeps the messages of a conversation up to date.
 
 type Message = Log['messages'][number]
 const said = (id: number, rev: number, text: string, status: Message['status'] = 'complete'): Message =>
   ({ id, rev, text, status, sender: 'bot', username: 'slow', created_at: '2026-11-21T10:00:00.000Z' })
 
-t.test('changes may come late, twice and in any order, and the page shows the same', async t => {
+t.test('changes may arrive late, twice and in any order: the page shows the same messages', async t => {
   const history = [said(1, 1, 'a'), said(2, 2, 'b'), said(3, 3, 'c'), said(2, 4, 'b, edited'), said(1, 5, '', 'deleted'), said(4, 6, 'd', 'streaming'), said(4, 7, 'd.')]
   const shown = ({ messages }: Log) => messages.map(({ id, text, status }) => `${id} ${text} ${status}`)
   const expected = ['1  deleted', '2 b, edited complete', '3 c complete', '4 d. complete']
@@ -17,7 +17,7 @@ t.test('changes may come late, twice and in any order, and the page shows the sa
   }
 })
 
-t.test('of what is before the page that was read, nothing is taken in until that is read', async t => {
+t.test('changes of messages older than those loaded are ignored until the older ones are loaded', async t => {
   const newest: Log = { messages: [said(51, 51, 'x')], rev: 51, hasOlder: true }
   const changed = withChanges(newest, [said(3, 52, 'edited'), said(52, 53, 'y')])
   t.same(changed.messages.map(({ id }) => id), [51, 52])
@@ -26,13 +26,13 @@ t.test('of what is before the page that was read, nothing is taken in until that
   t.same(withChanges({ ...EMPTY, hasOlder: true }, [said(1, 1, 'a')]).messages.length, 1)
 })
 
-t.test('a reply grows where it is, and says when something of it is missing', async t => {
+t.test('a delta extends its reply, and is refused when earlier text is missing', async t => {
   const log = withChanges(EMPTY, [said(1, 1, 'One', 'streaming')])
   const textAfter = (delta: { id: number, offset: number, text: string }) => withDelta(log, delta)?.messages[0]!.text
   t.equal(textAfter({ id: 1, offset: 3, text: ', two' }), 'One, two')
-  t.equal(textAfter({ id: 1, offset: 2, text: 'e, two' }), 'One, two', 'some of it was there')
-  t.equal(textAfter({ id: 1, offset: 0, text: 'On' }), 'One', 'all of it was there')
+  t.equal(textAfter({ id: 1, offset: 2, text: 'e, two' }), 'One, two', 'a part of the delta was there already')
+  t.equal(textAfter({ id: 1, offset: 0, text: 'On' }), 'One', 'all of the delta was there already')
   t.equal(textAfter({ id: 1, offset: 4, text: 'two' }), undefined)
   t.equal(textAfter({ id: 2, offset: 0, text: 'Two' }), undefined)
-  t.equal(withChanges(log, [said(1, 1, 'On', 'streaming')]).messages[0]!.text, 'One', 'of the same rev the longest')
+  t.equal(withChanges(log, [said(1, 1, 'On', 'streaming')]).messages[0]!.text, 'One', 'of two texts with the same rev, the longer one stays')
 })

@@ -4,7 +4,7 @@ import { failure } from '../../src/bots/bot.ts'
 import { barriers, hasFocus, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers } from '../support/browser.ts'
 import { until } from '../support/process.ts'
 
-// The page in a real browser: what one does with messages and bots, by keyboard, and where the focus is afterwards.
+// The page in a real browser: actions on messages and bots by keyboard, and where the focus is afterwards.
 
 t.setTimeout(900_000)
 
@@ -17,7 +17,7 @@ async function say (page: Page, text: string) {
   await page.keyboard.press('Enter')
 }
 
-/** Ann in a conversation with a bot that says what the test makes it say. */
+/** Opens the page as Ann, in a conversation with a bot whose replies the test writes. */
 async function annAndSlow (t: Test, options = {}) {
   const server = await serveToBrowsers(t)
   server.bots.takeOver()
@@ -30,7 +30,7 @@ async function annAndSlow (t: Test, options = {}) {
   return { ...server, ...browser, ann, id, page }
 }
 
-t.test('Enter saves an edit, Escape cancels it and stops a reply, and the focus stays where one works', { skip: noBrowser }, async t => {
+t.test('Enter saves an edit, Escape cancels it or stops a reply, and the focus stays where the user works', { skip: noBrowser }, async t => {
   const { page, bots, query } = await annAndSlow(t)
   await say(page, 'One')
   const first = await bots.call()
@@ -57,7 +57,7 @@ t.test('Enter saves an edit, Escape cancels it and stops a reply, and the focus 
   await page.getByLabel('Edit message').fill('Two')
   await page.keyboard.press('Escape')
   await page.locator('.mine').getByText('One').waitFor()
-  t.ok(await hasFocus(button(page, 'Edit')), 'Escape leads back to the button')
+  t.ok(await hasFocus(button(page, 'Edit')), 'Escape moves the focus back to the button')
   await page.keyboard.press('Enter')
   await page.getByLabel('Edit message').fill('Two')
   await page.keyboard.press('Shift+Enter')
@@ -70,7 +70,7 @@ t.test('Enter saves an edit, Escape cancels it and stops a reply, and the focus 
   (await bots.call(3)).end()
 })
 
-t.test('a message is copied, and deleted after a question', { skip: noBrowser }, async t => {
+t.test('a message can be copied, and deleted after a confirmation', { skip: noBrowser }, async t => {
   const { page, bots, as, query, id, ann, person, url } = await annAndSlow(t)
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
   await say(page, 'Give me **bold**')
@@ -80,7 +80,7 @@ t.test('a message is copied, and deleted after a question', { skip: noBrowser },
   const reply = page.locator('.bot')
   await reply.getByRole('button', { name: 'Copy' }).click()
   await reply.getByRole('button', { name: 'Copied' }).waitFor()
-  t.equal(await page.evaluate('navigator.clipboard.readText()'), 'Here: **bold**', 'as it was written')
+  t.equal(await page.evaluate('navigator.clipboard.readText()'), 'Here: **bold**', 'the Markdown as the bot wrote it')
 
   await reply.getByRole('button', { name: 'Delete' }).focus()
   await page.keyboard.press('Enter')
@@ -101,10 +101,10 @@ t.test('a message is copied, and deleted after a question', { skip: noBrowser },
   const atBobs = (await person()).page
   await openAt(atBobs, url, bob.headers['cookie']!, `#/c/${id}`)
   await atBobs.locator('.theirs').getByRole('button', { name: 'Copy' }).waitFor()
-  t.equal(await atBobs.getByRole('button', { name: 'Delete' }).count(), 0, 'others’ messages are the owner’s to delete')
+  t.equal(await atBobs.getByRole('button', { name: 'Delete' }).count(), 0, 'only the owner can delete messages of others')
 })
 
-t.test('of two bots, the one that is mentioned replies: a hint says so, and @ completes', { skip: noBrowser }, async t => {
+t.test('with two bots, only the mentioned one replies: a hint says so, and @ completes their names', { skip: noBrowser }, async t => {
   const { page, bots, ann, id } = await annAndSlow(t)
   await button(page, 'Conversation details').focus()
   await page.keyboard.press('Enter')
@@ -119,7 +119,7 @@ t.test('of two bots, the one that is mentioned replies: a hint says so, and @ co
   t.same(await barriers(page), [])
   await page.keyboard.press('Escape')
   await page.getByRole('dialog').waitFor({ state: 'hidden' })
-  t.ok(await hasFocus(button(page, 'Conversation details')), 'a closed dialog leads back to where it was opened')
+  t.ok(await hasFocus(button(page, 'Conversation details')), 'closing the dialog moves the focus back to the button that opened it')
 
   await page.getByText('Mention a bot to get a reply:').waitFor()
   await composerOf(page).focus()
@@ -146,10 +146,10 @@ t.test('of two bots, the one that is mentioned replies: a hint says so, and @ co
   await button(page, '@favorite-song').click()
   await until(async () => await composerOf(page).inputValue() === '@favorite-song ')
   await page.keyboard.type('mail me at ann@slow')
-  t.equal(await options.count(), 0, 'an email address is no mention')
+  t.equal(await options.count(), 0, 'an email address is not a mention')
 })
 
-t.test('why a bot could not reply, in words', { skip: noBrowser }, async t => {
+t.test('a failed reply says in words why the bot could not reply', { skip: noBrowser }, async t => {
   const { page, bots } = await annAndSlow(t)
   await say(page, 'One')
   const first = await bots.call()
@@ -163,7 +163,7 @@ t.test('why a bot could not reply, in words', { skip: noBrowser }, async t => {
   await until(async () => await entry.textContent() === 'The bot could not reply.')
 })
 
-t.test('code has colors, \\( keeps its backslash, and the list shows words, also while a reply grows', { skip: noBrowser }, async t => {
+t.test('code is highlighted, \\( keeps its backslash, and the list shows a reply without Markdown', { skip: noBrowser }, async t => {
   const { page, bots, query } = await annAndSlow(t)
   const entry = page.locator('.entry-text')
   await say(page, 'Explain **it**')
@@ -185,7 +185,7 @@ t.test('code has colors, \\( keeps its backslash, and the list shows words, also
   t.equal((await query("SELECT FROM messages WHERE text LIKE '%**%'")).length, 2)
 })
 
-t.test('the question before a conversation is deleted is in view, at every size, and the focus goes to what comes next', { skip: noBrowser }, async t => {
+t.test('the confirmation before a conversation is deleted is in view at every size, and the focus then moves to the next step', { skip: noBrowser }, async t => {
   const sizes = [{ width: 1280, height: 600 }, { width: 390, height: 500 }]
   for (const viewport of sizes) {
     const { page, ann, id, as } = await annAndSlow(t, { viewport })
@@ -203,7 +203,7 @@ t.test('the question before a conversation is deleted is in view, at every size,
     await page.keyboard.press('Enter')
     const confirm = page.getByRole('alertdialog').getByRole('button', { name: 'Delete' })
     const box = (await confirm.boundingBox())!
-    t.ok(box.y > 0 && box.y + box.height < viewport.height, 'nobody has to scroll to it')
+    t.ok(box.y > 0 && box.y + box.height < viewport.height, 'the button is in view without scrolling')
     t.notOk(await isTooWide(page))
     t.same(await barriers(page), [])
     await confirm.focus()
@@ -213,7 +213,7 @@ t.test('the question before a conversation is deleted is in view, at every size,
   }
 })
 
-t.test('a new user on a phone sees what to press', { skip: noBrowser }, async t => {
+t.test('a new user on a phone sees how to start a conversation', { skip: noBrowser }, async t => {
   const { url, as } = await serveToBrowsers(t)
   const { person } = await openBrowser(t)
   const ann = await as('ann')
@@ -225,7 +225,7 @@ t.test('a new user on a phone sees what to press', { skip: noBrowser }, async t 
   t.same(await barriers(page), [])
 })
 
-t.test('times are written as people write them', { skip: noBrowser }, async t => {
+t.test('times have the format of the browser’s locale', { skip: noBrowser }, async t => {
   for (const [locale, pattern] of [['en-US', /^\d?\d:\d\d [AP]M$/u], ['de-DE', /^\d\d:\d\d$/u]] as const) {
     const { page } = await annAndSlow(t, { locale })
     await say(page, 'When?')

@@ -6,20 +6,20 @@ import Fastify from 'fastify'
 import { page } from '../../src/http/page.ts'
 import { startApp } from '../support/helper.ts'
 
-// The page as the server gives it out, and what of it needs no browser.
+// The page as the server delivers it: what can be tested without a browser.
 
 const folder = 'dist/web'
 const notBuilt = existsSync(path.join(folder, 'index.html')) ? false : 'skipped: the page is not built (npm run build)'
 const HTML = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
 const SAID = { message: 'Server is running' }
 
-t.test('a browser gets the page at /, everyone else hears that the server runs', { skip: notBuilt }, async t => {
+t.test('a browser gets the page at /, other clients get the message that the server is running', { skip: notBuilt }, async t => {
   const { anyone } = await startApp(t)
   const answer = await anyone.get('/', HTML)
   t.equal(answer.statusCode, 200)
   t.match(answer.headers, { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-cache', vary: /Accept/, etag: String })
   t.match(answer.body, /<div id="root"><main class="loading"[^>]*>.*Loading…/)
-  t.equal((await anyone.get('/', { ...HTML, 'if-none-match': String(answer.headers.etag) })).statusCode, 304, 'it is sent again only when it is another one')
+  t.equal((await anyone.get('/', { ...HTML, 'if-none-match': String(answer.headers.etag) })).statusCode, 304, 'an unchanged page is not sent again')
   for (const accept of ['*/*', 'application/json, text/plain, */*', 'text/plain']) t.same((await anyone.get('/', { accept })).json(), SAID, accept)
   t.same((await anyone.get('/')).json(), SAID)
   for (const wrong of ['/chats', '/account', '/api/nothing', '/assets/', '/assets/nothing.js', '/assets/../index.html', '/assets/%2e%2e/index.html', '/index.html']) {
@@ -28,24 +28,24 @@ t.test('a browser gets the page at /, everyone else hears that the server runs',
   }
 })
 
-t.test('where the page was not built, / says that the server runs', async t => {
+t.test('if the page was not built, / answers that the server is running', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(page, { folder: t.testdir({}) })
   t.same((await app.inject({ url: '/', headers: HTML })).json(), SAID)
 })
 
-t.test('nothing in the page can run that did not come in its files', { skip: notBuilt }, async t => {
+t.test('the content security policy allows only the page’s own scripts and styles', { skip: notBuilt }, async t => {
   const { anyone } = await startApp(t)
   const policy = String((await anyone.get('/', HTML)).headers['content-security-policy'])
   t.match(policy, /default-src 'none'; script-src 'self'; style-src 'self';/)
   t.match(policy, /frame-ancestors 'none'/)
   t.notMatch(policy, /unsafe|data:|\*/)
   const html = readFileSync(path.join(folder, 'index.html'), 'utf8')
-  t.notMatch(html, /<style|style=|<script(?![^>]*\bsrc=)|\son\w+=/, 'nor does it need to')
+  t.notMatch(html, /<style|style=|<script(?![^>]*\bsrc=)|\son\w+=/, 'the page has no inline scripts or styles')
 })
 
-t.test('what the page loads is kept for good, and comes compressed', { skip: notBuilt }, async t => {
+t.test('the page’s files are compressed, and may be cached for good', { skip: notBuilt }, async t => {
   const { anyone } = await startApp(t)
   for (const file of firstScreen().filter(file => file !== 'index.html')) {
     const plain = await anyone.get(`/${file}`)
@@ -60,13 +60,13 @@ t.test('what the page loads is kept for good, and comes compressed', { skip: not
   }
 })
 
-t.test('the first screen is at most 150 kB, as gzip', { skip: notBuilt }, async t => {
+t.test('the first screen is at most 150 kB with gzip', { skip: notBuilt }, async t => {
   const sizes = firstScreen().map(file => [file, gzipSync(readFileSync(path.join(folder, file))).length] as const)
   const sum = sizes.reduce((sum, [, size]) => sum + size, 0)
   t.ok(sum <= 150_000, `${(sum / 1000).toFixed(1)} kB: ${sizes.map(([file, size]) => `${file} ${size}`).join(', ')}`)
 })
 
-/** What a browser loads before anybody does anything: the document, what it names, and what that imports. */
+/** The files that a browser loads for the first screen: the document, the files that it names, and those that they import. */
 function firstScreen () {
   const files = new Set(['index.html'])
   for (const file of files) {

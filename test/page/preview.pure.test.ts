@@ -2,7 +2,7 @@ import t from 'tap'
 import { botTitle } from '../../web/src/chat/bot-title.ts'
 import { previewOf } from '../../web/src/chat/preview.ts'
 
-t.test('the list shows the words of a reply without its Markdown', async t => {
+t.test('the list of conversations shows a reply without its Markdown', async t => {
   const previews: Array<[string, string]> = [
     ['How about **Bohemian Rhapsody**? *Six* minutes.', 'How about Bohemian Rhapsody? Six minutes.'],
     ['## Ideas\n\n1. One\n- [x] two\n* three\n> four', 'Ideas 1. One two three four'],
@@ -18,7 +18,7 @@ t.test('the list shows the words of a reply without its Markdown', async t => {
   t.ok(previewOf('*_'.repeat(50_000)).length <= 500)
 })
 
-t.test('bots are called by names that people read', async t => {
+t.test('bots have readable titles', async t => {
   const titles = { 'favorite-song': 'Favorite song', simulated: 'Simulated', help_desk: 'Help desk', HelpDesk: 'HelpDesk', 'gpt-4o': 'gpt-4o', 'Dr. No': 'Dr. No' }
   for (const [name, title] of Object.entries(titles)) t.equal(botTitle(name), title)
 })

@@ -2,13 +2,13 @@ import t, { type Test } from 'tap'
 import type { Page } from 'playwright-core'
 import { barriers, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
 
-// The page in a real browser: input methods, directions of writing, drafts.
+// The page in a real browser: input methods, right-to-left text, drafts.
 
 t.setTimeout(900_000)
 
 const composerOf = (page: Page) => page.getByRole('textbox', { name: 'Message' })
 
-/** Ann, logged in, in a conversation of this name, which a bot that repeats what it hears is in. */
+/** Opens the page as Ann, in a conversation of this name with a bot that repeats each message. */
 async function enter (t: Test, name: string, options = {}) {
   const server = await serveToBrowsers(t)
   const browser = await openBrowser(t)
@@ -24,7 +24,7 @@ async function enter (t: Test, name: string, options = {}) {
   return { ...server, ...browser, ann, id, open, ...await open() }
 }
 
-/** Types as an input method does: the text is under construction, and Enter takes it over. */
+/** Types as an input method does: Enter accepts the text of the composition. */
 async function compose (page: Page, text: string) {
   const devtools = await page.context().newCDPSession(page)
   await devtools.send('Input.imeSetComposition', { text, selectionStart: text.length, selectionEnd: text.length })
@@ -33,7 +33,7 @@ async function compose (page: Page, text: string) {
   await devtools.detach()
 }
 
-/** The same Enter as Safari tells of it: after the composition has ended, with nothing but the key code to know it by. */
+/** The key as Safari reports it: after the composition has ended, so that only the key code 229 tells that it belongs to it. */
 async function pressAsSafari (page: Page, key: 'Enter' | 'Escape') {
   return await page.evaluate(`!document.activeElement.dispatchEvent(
     new KeyboardEvent('keydown', { key: '${key}', keyCode: 229, isComposing: false, bubbles: true, cancelable: true }))`)
@@ -44,14 +44,14 @@ async function alignment (page: Page, selector: string) {
   return await page.evaluate(`${style}.direction + ' ' + ${style}.textAlign`) as string
 }
 
-t.test('Enter that ends a composition does not send', { skip: noBrowser }, async t => {
+t.test('Enter that ends an input method’s composition does not send the message', { skip: noBrowser }, async t => {
   const { page, query } = await enter(t, '会話')
   const mine = page.locator('.mine')
   await composerOf(page).focus()
   await compose(page, 'こんにちは')
   t.equal(await composerOf(page).inputValue(), 'こんにちは')
   t.equal(await mine.count(), 0)
-  t.notOk(await pressAsSafari(page, 'Enter'), 'the key stays the input method’s')
+  t.notOk(await pressAsSafari(page, 'Enter'), 'the page leaves the key to the input method')
   t.equal(await composerOf(page).inputValue(), 'こんにちは')
   t.equal(await mine.count(), 0)
   await page.keyboard.press('Enter')
@@ -61,14 +61,14 @@ t.test('Enter that ends a composition does not send', { skip: noBrowser }, async
   await page.getByRole('button', { name: 'Edit' }).click()
   await page.getByLabel('Edit message').fill('さようなら')
   await pressAsSafari(page, 'Escape')
-  t.equal(await page.getByLabel('Edit message').inputValue(), 'さようなら', 'Escape gives up the composition, not the change')
+  t.equal(await page.getByLabel('Edit message').inputValue(), 'さようなら', 'Escape cancels the composition, not the edit')
   await page.keyboard.press('Escape')
   await page.getByLabel('Edit message').waitFor({ state: 'hidden' })
 
   await page.getByRole('button', { name: 'Conversation details' }).click()
   const name = page.getByRole('textbox', { name: 'Name' })
   await name.fill('新しい会話')
-  t.ok(await pressAsSafari(page, 'Enter'), 'nor does it send a form')
+  t.ok(await pressAsSafari(page, 'Enter'), 'the key does not submit a form either')
   t.match(await query('SELECT name FROM conversations'), [{ name: '会話' }])
   await name.press('Enter')
   await page.getByText('Saved.').waitFor()
@@ -83,7 +83,7 @@ const conversations = [
 ]
 
 for (const { language, direction, name, question, answer, mixed } of conversations) {
-  t.test(`a conversation in ${language} has its own direction, and the page around it stays`, { skip: noBrowser }, async t => {
+  t.test(`a conversation in ${language} has its own text direction, and the page around it does not change`, { skip: noBrowser }, async t => {
     const { page, bots } = await enter(t, name)
     bots.takeOver()
     await composerOf(page).fill(question)
@@ -104,16 +104,16 @@ for (const { language, direction, name, question, answer, mixed } of conversatio
     second.say(`${mixed}\n\nAnd this is in English.`)
     second.end()
     await page.locator('.bot').getByText('And this is in English.').waitFor()
-    t.equal(await alignment(page, ':nth-child(4 of [data-message]) .markdown > p:last-child'), 'ltr start', 'each paragraph has its own')
+    t.equal(await alignment(page, ':nth-child(4 of [data-message]) .markdown > p:last-child'), 'ltr start', 'each paragraph has its own direction')
     t.equal(await alignment(page, '.composer-row'), 'ltr start', 'the page is English')
     const boxes = await Promise.all(['.mine .bubble', '.bot .bubble'].map(selector => page.locator(selector).first().boundingBox()))
-    t.ok(boxes[0]!.x > boxes[1]!.x, 'what one says oneself stays on its side')
+    t.ok(boxes[0]!.x > boxes[1]!.x, 'the user’s own messages stay on the right')
     t.notOk(await isTooWide(page))
     t.same(await barriers(page), [])
   })
 }
 
-t.test('drafts outlive a reload, each in its conversation, and are nobody else’s', { skip: noBrowser }, async t => {
+t.test('each conversation keeps its draft after a reload, and no other user sees it', { skip: noBrowser }, async t => {
   const { page, ann, id, url, query } = await enter(t, 'First')
   const other = (await ann.post('/api/conversations', { name: 'Second', bots: [] })).json().id
   const first = 'שלום, היא אמרה\nand then'
@@ -136,7 +136,7 @@ t.test('drafts outlive a reload, each in its conversation, and are nobody else�
   await page.locator('.mine').getByText('In a new one').waitFor()
   t.equal(await composerOf(page).inputValue(), '')
   await page.getByRole('link', { name: 'New conversation' }).click()
-  t.equal(await composerOf(page).inputValue(), '', 'what was sent is no draft')
+  t.equal(await composerOf(page).inputValue(), '', 'a sent message is no longer a draft')
   await composerOf(page).fill('What is **bold** in `code`?\nNothing.')
   await page.keyboard.press('Enter')
   await page.getByRole('heading', { level: 1, name: 'What is bold in code?', exact: true }).waitFor()
@@ -150,7 +150,7 @@ t.test('drafts outlive a reload, each in its conversation, and are nobody else�
   await page.locator('.mine').getByText('and then').waitFor()
   t.equal(await composerOf(page).inputValue(), '')
 
-  // The session ends, and somebody else logs in here.
+  // The session ends, and another user signs up in the same browser tab.
   await composerOf(page).fill('A secret of Ann’s')
   await query('UPDATE sessions SET revoked_at = now()')
   await page.context().clearCookies()
@@ -160,10 +160,10 @@ t.test('drafts outlive a reload, each in its conversation, and are nobody else�
   await composerOf(page).fill('A secret of Bob’s')
   await page.getByRole('button', { name: 'Sign out' }).click()
   await page.getByRole('textbox', { name: 'Phone number' }).waitFor()
-  t.equal(await page.evaluate('JSON.stringify(sessionStorage)'), '{}', 'logging out forgets them')
+  t.equal(await page.evaluate('JSON.stringify(sessionStorage)'), '{}', 'signing out deletes the drafts')
 })
 
-t.test('a phone chat: the number as it was pasted, what is wrong with it, and the draft', { skip: noBrowser }, async t => {
+t.test('a phone chat accepts a pasted number, says what is wrong with it, and keeps the draft', { skip: noBrowser }, async t => {
   const { url, query } = await serveToBrowsers(t)
   const { person } = await openBrowser(t)
   const { page } = await person()

@@ -3,7 +3,7 @@ import type { Page } from 'playwright-core'
 import { isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers } from '../support/browser.ts'
 import { until } from '../support/process.ts'
 
-// The page in a real browser: what is in view while messages are added.
+// The page in a real browser: which messages are in view while others are added.
 
 t.setTimeout(900_000)
 
@@ -21,7 +21,7 @@ async function isAtEnd (page: Page) {
   await until(async () => await distanceToEnd(page) < 2)
 }
 
-/** Ann in a conversation with 40 messages and a bot that streams what the test says, or else repeats each message. */
+/** Opens the page as Ann, in a conversation with 40 messages. Its bot repeats each message, or streams what the test writes. */
 async function longConversation (t: Test, options = {}) {
   const server = await serveToBrowsers(t)
   const ann = await server.as('ann')
@@ -37,7 +37,7 @@ async function longConversation (t: Test, options = {}) {
   return { ...server, ann, id, page }
 }
 
-t.test('80 messages sent on a busy machine, and the end stays in view', { skip: noBrowser }, async t => {
+t.test('the end stays in view while 80 messages are sent on a busy machine', { skip: noBrowser }, async t => {
   const { page } = await longConversation(t)
   const devtools = await page.context().newCDPSession(page)
   await devtools.send('Emulation.setCPUThrottlingRate', { rate: 6 })
@@ -45,17 +45,17 @@ t.test('80 messages sent on a busy machine, and the end stays in view', { skip: 
     if (document.querySelector('.to-end') !== null) globalThis.losses = (globalThis.losses ?? 0) + 1
   }).observe(document.body, { childList: true, subtree: true })`)
   for (let at = 1; at <= 80; at++) {
-    // A second line, now and then: the composer grows, and gets smaller when the message is sent.
+    // Some messages have three lines: the composer grows, and shrinks when the message is sent.
     await composerOf(page).fill(at % 3 === 0 ? `Number ${at}\nwith two\nmore lines` : `Number ${at}`)
     await page.keyboard.press('Enter')
     if (at % 10 === 0) await page.locator('.bot').getByText(`Slowly: Number ${at}`, { exact: false }).waitFor()
   }
   await page.locator('.bot').getByText('Slowly: Number 80').waitFor()
-  t.equal(await page.evaluate('globalThis.losses ?? 0'), 0, 'it was never taken for scrolled up')
+  t.equal(await page.evaluate('globalThis.losses ?? 0'), 0, 'the page never took the user for having scrolled up')
   await isAtEnd(page)
 })
 
-t.test('sending scrolls to one’s own message, from wherever one reads', { skip: noBrowser }, async t => {
+t.test('sending a message scrolls to it, wherever the user was reading', { skip: noBrowser }, async t => {
   const { page } = await longConversation(t)
   await page.locator('.scroller-view').hover()
   await page.mouse.wheel(0, -1_500)
@@ -69,7 +69,7 @@ t.test('sending scrolls to one’s own message, from wherever one reads', { skip
   await toEnd(page).waitFor({ state: 'hidden' })
 })
 
-t.test('the wheel, a finger or a key leaves the end while a reply grows; scrolling back follows it again', { skip: noBrowser }, async t => {
+t.test('the wheel, a finger or a key scrolls away from a growing reply; scrolling back to the end follows it again', { skip: noBrowser }, async t => {
   const { page, bots } = await longConversation(t, { hasTouch: true })
   bots.takeOver()
   await composerOf(page).fill('Tell me')
@@ -104,13 +104,13 @@ t.test('the wheel, a finger or a key leaves the end while a reply grows; scrolli
     const known = words
     await until(() => words > known + 20)
     t.ok(await distanceToEnd(page) > 100, name)
-    t.ok(await top() <= before, `${name}: it stays where the user scrolled`)
+    t.ok(await top() <= before, `${name}: the list stays where the user scrolled`)
     await view.press('End')
     await toEnd(page).waitFor({ state: 'hidden' })
     await isAtEnd(page)
   }
 
-  // What changes its size without the user: the window, and the composer that grows with its text.
+  // A resized window or a growing composer does not count as scrolling.
   await page.setViewportSize({ width: 700, height: 500 })
   await isAtEnd(page)
   await composerOf(page).fill('line\n'.repeat(8))
@@ -127,7 +127,7 @@ const TABLE = `| Programming language | Year | Designed by | Paradigm | What peo
 | TypeScript | 2012 | Anders Hejlsberg and others at Microsoft | multi-paradigm, structural typing | web pages, servers, tools; nearly everything that JavaScript does |
 | Internationalization | 1.5 | https://example.com/a/very/long/address/without/a/place/to/break | object-oriented | enterprise |`
 
-/** An expression for the browser: the words of the table that are broken, but for links, which may be. */
+/** An expression for the browser: the words of the table that are broken over two lines. Links are left out: they may break. */
 const WORDS_IN_TWO_LINES = `(() => {
   const broken = []
   const texts = document.createTreeWalker(document.querySelector('.bot table'), NodeFilter.SHOW_TEXT)
@@ -144,7 +144,7 @@ const WORDS_IN_TWO_LINES = `(() => {
 })()`
 
 for (const width of [1280, 390]) {
-  t.test(`a table at ${width} pixels keeps its words whole`, { skip: noBrowser }, async t => {
+  t.test(`a table at ${width} pixels does not break words`, { skip: noBrowser }, async t => {
     const { page, bots } = await longConversation(t, { viewport: { width, height: 800 } })
     bots.takeOver()
     await composerOf(page).fill('Compare them')
@@ -156,7 +156,7 @@ for (const width of [1280, 390]) {
     const broken = await page.evaluate(WORDS_IN_TWO_LINES)
     t.same(broken, [])
     const tallest = await page.evaluate("Math.max(...Array.from(document.querySelectorAll('.bot td'), cell => cell.clientHeight))") as number
-    t.ok(tallest < 200, `no cell is a column of single words: ${tallest} pixels`)
+    t.ok(tallest < 200, `no cell is so narrow that its words stack up: ${tallest} pixels`)
     t.notOk(await isTooWide(page), 'the table scrolls, the page does not')
   })
 }

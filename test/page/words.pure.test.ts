@@ -3,7 +3,7 @@ import { words } from '../../web/src/words.ts'
 
 type Words = string | ((...values: Array<string & number>) => string) | { [name: string]: Words }
 
-t.test('every text of the page is there, with the values that it is given', async t => {
+t.test('every text of the page has words, and contains the values that it is given', async t => {
   let count = 0
   function check (value: Words, name: string) {
     if (typeof value === 'object') return Object.entries(value).forEach(([inner, text]) => check(text, `${name}.${inner}`))

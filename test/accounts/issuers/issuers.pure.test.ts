@@ -9,7 +9,7 @@ const seconds = () => Math.floor(Date.now() / 1000)
 const sign = async (sub: string, exp = seconds() + 600) =>
   await new SignJWT({ iss: 'my-app', aud: 'parley', sub, exp }).setProtectedHeader({ alg: 'HS256' }).sign(Buffer.from(secret))
 
-/** The real thing, but for the database: each subject's session has the number in its name. */
+/** Creates the real issuers with a fake store: the id of a session is the subject as a number. */
 function setUp (most?: number) {
   const entered: string[] = []
   const issuers = createIssuers({
@@ -28,14 +28,14 @@ function setUp (most?: number) {
   return { entered, sessionOf: async (token: string) => await issuers.sessionOf(token, use) }
 }
 
-t.test('what a token stands for is remembered, of so many tokens', async t => {
+t.test('the session of a token is cached, for a limited number of tokens', async t => {
   const { entered, sessionOf } = setUp(2)
   const [one, two, three] = [await sign('1'), await sign('2'), await sign('3')]
   for (const [token, id] of [[one, 1], [one, 1], [two, 2], [three, 3], [three, 3], [two, 2], [one, 1]] as const) t.equal(await sessionOf(token), id)
   t.same(entered, ['1', '2', '3', '1'])
 })
 
-t.test('and no longer than the token lasts', async t => {
+t.test('a session is not cached for longer than its token is valid', async t => {
   const { entered, sessionOf } = setUp()
   const token = await sign('1', seconds() - 58)
   t.equal(await sessionOf(token), 1)

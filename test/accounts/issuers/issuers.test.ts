@@ -8,11 +8,11 @@ import { connect, listen, next, refused, startLive, type Refusal } from '../../s
 import { bearer, startIssuer, trusting } from '../../support/issuer.ts'
 import { until } from '../../support/process.ts'
 
-// Users of other issuers of tokens, on every door.
+// Users who come with tokens of other issuers, over HTTP, sockets and streams.
 
 const seconds = () => Math.floor(Date.now() / 1000)
 
-t.test('the first call makes the user, however many come at once', async t => {
+t.test('the first request creates the user, even if many arrive at once', async t => {
   const issuer = await startIssuer(t)
   const one = await startApp(t, trusting(issuer.setting))
   const two = await startApp(t, trusting(issuer.setting), undefined, one.connection)
@@ -22,10 +22,10 @@ t.test('the first call makes the user, however many come at once', async t => {
   t.equal(new Set(answers.map(answer => answer.json().id)).size, 1)
   t.same(await one.query('SELECT count(*)::int FROM users'), [{ count: 1 }])
   t.match(answers[0]!.json(), { username: 'Ann', name: 'Ann A.', issuer: issuer.issuer, external_id: 'user_1', is_guest: false, role: 'user', email: null, picture: null })
-  t.same(issuer.asked.sort(), ['/.well-known/openid-configuration', '/.well-known/openid-configuration', '/jwks', '/jwks'], 'once for each instance')
+  t.same(issuer.asked.sort(), ['/.well-known/openid-configuration', '/.well-known/openid-configuration', '/jwks', '/jwks'], 'each instance fetched the keys once')
 })
 
-t.test('tokens shaped like those of Clerk, Auth0, Supabase, Keycloak, and one’s own', async t => {
+t.test('tokens like those of Clerk, Auth0, Supabase and Keycloak, and tokens of your own app, are accepted', async t => {
   const [clerk, auth0, supabase, keycloak] = [await startIssuer(t), await startIssuer(t), await startIssuer(t, { alg: 'ES256' }), await startIssuer(t, { alg: 'PS256' })]
   const secret = randomBytes(32).toString('base64url')
   const { anyone, query } = await startApp(t, {
@@ -47,7 +47,7 @@ t.test('tokens shaped like those of Clerk, Auth0, Supabase, Keycloak, and one’
   const admins = { preferred_username: 'clara', email: 'kit@example.com', email_verified: true, name: 'Kit', sub: 'kit' }
   const kit = await me(await keycloak.sign({ ...admins, realm_access: { roles: ['chat-admin'] } }, { typ: 'JWT' }))
   t.match(kit, { username: null, name: 'Kit', email: 'kit@example.com', is_email_verified: true, role: 'admin' }, 'the username was taken')
-  t.match(await me(await keycloak.sign({ ...admins, realm_access: { roles: [] } })), { id: kit.id, role: 'user' }, 'an admin no more')
+  t.match(await me(await keycloak.sign({ ...admins, realm_access: { roles: [] } })), { id: kit.id, role: 'user' }, 'without the claim the user is no longer an admin')
   t.match(await query('SELECT admin_name, action, user_id::int FROM admin_log ORDER BY id'), [
     { admin_name: `${auth0.issuer}/`, action: 'admin.create' },
     { admin_name: keycloak.issuer, action: 'admin.create', user_id: kit.id }, { admin_name: keycloak.issuer, action: 'admin.remove', user_id: kit.id }
@@ -58,14 +58,14 @@ t.test('tokens shaped like those of Clerk, Auth0, Supabase, Keycloak, and one’
     const token = await new SignJWT({ iss: 'my-app', aud: 'parley', sub: '43', iat, exp: 4e9, device: { id } }).setProtectedHeader({ alg: 'HS256' }).sign(Buffer.from(secret))
     await me(token)
   }
-  t.match(await query('SELECT count(*)::int FROM sessions JOIN external_users USING (user_id) WHERE subject = $1', ['43']), [{ count: 2 }], 'one for each device')
+  t.match(await query('SELECT count(*)::int FROM sessions JOIN external_users USING (user_id) WHERE subject = $1', ['43']), [{ count: 2 }], 'each device has its own session')
   t.match(await query("SELECT expires_at < now() + interval '367 days' AS bounded FROM sessions ORDER BY id DESC LIMIT 1"), [{ bounded: true }])
 })
 
-t.test('thirty forged tokens', async t => {
+t.test('forged, expired and malformed tokens are refused', async t => {
   const [issuer, other] = [await startIssuer(t), await startIssuer(t)]
   const { anyone, query } = await startApp(t, trusting(issuer.setting, { ...other.setting, audience: 'other' }, { issuer: 'shared', audience: 'parley', secret: 's'.repeat(32) }))
-  t.equal((await anyone.get('/api/me', bearer(await issuer.sign()))).statusCode, 200, 'one that is right')
+  t.equal((await anyone.get('/api/me', bearer(await issuer.sign()))).statusCode, 200, 'a valid token is accepted')
   const before = await query('SELECT count(*) FROM users')
   const publicPem = Buffer.from(await exportSPKI(await importJWK(issuer.jwk, 'RS256') as CryptoKey))
   const stranger = (await generateKeyPair('RS256')).privateKey
@@ -88,9 +88,9 @@ t.test('thirty forged tokens', async t => {
     'another issuer': await issuer.sign({ iss: 'https://evil.example' }),
     'no issuer': await issuer.sign({ iss: undefined }),
     'the issuer with a slash': await issuer.sign({ iss: `${issuer.issuer}/` }),
-    'an issuer that is no text': await issuer.sign({ iss: [issuer.issuer] as never }),
+    'an issuer that is not a string': await issuer.sign({ iss: [issuer.issuer] as never }),
     'another trusted issuer’s subject': await issuer.sign({ iss: other.issuer, aud: 'other' }),
-    'one’s own, for another trusted issuer’s audience': await other.sign({ aud: 'parley' }),
+    'a trusted issuer’s token for another issuer’s audience': await other.sign({ aud: 'parley' }),
     'a stranger’s key': await issuer.sign({}, {}, stranger),
     'a stranger’s key of another kind': await issuer.sign({}, { alg: 'ES256' }, strangersEc),
     'an unknown kid': await issuer.sign({}, { kid: 'unknown' }),
@@ -101,47 +101,47 @@ t.test('thirty forged tokens', async t => {
     'no alg': `${base64url({ kid })}.${body}.${signature}`,
     'HS256 with the public key as secret': hmac({ alg: 'HS256', kid, typ: 'JWT' }, claims, publicPem),
     'HS256 with an empty secret': hmac({ alg: 'HS256' }, claims, ''),
-    'RS256 where a secret is shared': await issuer.sign({ iss: 'shared' }),
+    'RS256 for an issuer with a shared secret': await issuer.sign({ iss: 'shared' }),
     'another secret': hmac({ alg: 'HS256' }, { ...claims, iss: 'shared' }, 't'.repeat(32)),
     expired: await issuer.sign({ exp: seconds() - 61 }),
-    'not yet': await issuer.sign({ nbf: seconds() + 70 }),
-    'no end': await issuer.sign({ exp: undefined }),
-    'an end that is no number': await issuer.sign({ exp: '4000000000' as never }),
+    'not valid yet': await issuer.sign({ nbf: seconds() + 70 }),
+    'no expiry': await issuer.sign({ exp: undefined }),
+    'an expiry that is not a number': await issuer.sign({ exp: '4000000000' as never }),
     crit: `${base64url({ alg: 'RS256', kid, crit: ['b64'], b64: false })}.${body}.${signature}`,
     'no sub': await issuer.sign({ sub: undefined }),
     'an empty sub': await issuer.sign({ sub: '' }),
-    'a sub that is no text': await issuer.sign({ sub: 7 as never }),
-    'a sub that nobody can store': await issuer.sign({ sub: 'user\0' }),
-    'a sub without an end': await issuer.sign({ sub: 'x'.repeat(256) }),
+    'a sub that is not a string': await issuer.sign({ sub: 7 as never }),
+    'a sub that cannot be stored': await issuer.sign({ sub: 'user\0' }),
+    'a sub that is too long': await issuer.sign({ sub: 'x'.repeat(256) }),
     'a logout token': await issuer.sign({}, { typ: 'logout+jwt' }),
     'another payload': `${head}.${base64url({ ...claims, sub: 'admin' })}.${signature}`,
     'no signature': `${head}.${body}.`,
-    'a payload that is no object': `${head}.${Buffer.from('[]').toString('base64url')}.${signature}`,
+    'a payload that is not an object': `${head}.${Buffer.from('[]').toString('base64url')}.${signature}`,
     'five parts': `${head}.${body}.${signature}..`,
-    'a token without an end, too long': await issuer.sign({ text: 'x'.repeat(8192) })
+    'a token that is too long': await issuer.sign({ text: 'x'.repeat(8192) })
   }
   t.ok(Object.keys(forged).length >= 30)
   for (const [name, token] of Object.entries(forged)) t.match((await anyone.get('/api/me', bearer(token))).json(), { statusCode: 401, code: 'UNAUTHORIZED' }, name)
   t.same(await query('SELECT count(*) FROM users'), before)
   const lenient = await issuer.sign({ exp: seconds() - 30, nbf: seconds() + 30, sub: 'late' })
-  t.equal((await anyone.get('/api/me', bearer(lenient))).statusCode, 200, 'a minute is for clocks')
+  t.equal((await anyone.get('/api/me', bearer(lenient))).statusCode, 200, 'clocks may differ by a minute')
 })
 
-t.test('an issuer that answers slowly, with rubbish, without an end or with a redirect holds nobody up', async t => {
+t.test('an issuer that answers slowly, with invalid data, with too much data or with a redirect delays no other users', async t => {
   const bad = await startIssuer(t)
   const good = await startIssuer(t)
   const inside = await startIssuer(t)
   const answers: Record<string, Parameters<typeof bad.answerWith>[0]> = {
     slow: () => {},
     'slow after the headers': (_request, response) => { response.write('{') },
-    rubbish: (_request, response) => { response.end('<html>') },
+    'invalid data': (_request, response) => { response.end('<html>') },
     null: (_request, response) => { response.end('null') },
     'another issuer’s configuration': (_request, response) => { response.end(JSON.stringify({ issuer: good.issuer, jwks_uri: `${good.issuer}/jwks` })) },
-    'no address': (_request, response) => { response.end(JSON.stringify({ issuer: bad.issuer })) },
-    'a redirect inside': (_request, response) => { response.writeHead(302, { location: `${inside.issuer}/jwks` }).end() },
-    'keys inside': (_request, response) => { response.end(JSON.stringify({ issuer: bad.issuer, jwks_uri: `${inside.issuer.replace('127.0.0.1', '127.0.0.2')}/jwks` })) },
+    'no address of its keys': (_request, response) => { response.end(JSON.stringify({ issuer: bad.issuer })) },
+    'a redirect into the internal network': (_request, response) => { response.writeHead(302, { location: `${inside.issuer}/jwks` }).end() },
+    'keys in the internal network': (_request, response) => { response.end(JSON.stringify({ issuer: bad.issuer, jwks_uri: `${inside.issuer.replace('127.0.0.1', '127.0.0.2')}/jwks` })) },
     'an error': (_request, response) => { response.writeHead(500).end('{}') },
-    'too much': (_request, response) => { response.end(' '.repeat(300 * 1024)) }
+    'too much data': (_request, response) => { response.end(' '.repeat(300 * 1024)) }
   }
   for (const [name, answer] of Object.entries(answers)) {
     const { anyone } = await startApp(t, trusting(bad.setting, good.setting))
@@ -149,18 +149,18 @@ t.test('an issuer that answers slowly, with rubbish, without an end or with a re
     const began = Date.now()
     const waiting = anyone.get('/api/me', bearer(await bad.sign()))
     const [other] = await Promise.all([anyone.get('/api/me', bearer(await good.sign()))])
-    t.equal(other.statusCode, 200, `${name}: others notice nothing`)
+    t.equal(other.statusCode, 200, `${name}: users of other issuers are not affected`)
     const refused = await waiting
     t.match(refused.json(), { statusCode: 503, code: 'UNAVAILABLE' }, name)
     t.ok(Date.now() - began < 3_500, `${name}: ${Date.now() - began} ms`)
     const again = Date.now()
     t.equal((await anyone.get('/api/me', bearer(await bad.sign()))).statusCode, 503)
-    t.ok(Date.now() - again < 1_000, `${name}: and then nobody waits at all`)
+    t.ok(Date.now() - again < 1_000, `${name}: the next request is refused at once`)
   }
-  t.same(inside.asked, [], 'nobody inside was asked')
+  t.same(inside.asked, [], 'nothing in the internal network was requested')
 })
 
-t.test('name, picture and a verified address are kept up, and nothing is joined by them', async t => {
+t.test('name, picture and verified address are updated from tokens, and users are never merged because of them', async t => {
   const issuer = await startIssuer(t)
   const { anyone, as, query, clientOf, work } = await startApp(t, trusting(issuer.setting))
   await as('bob')
@@ -168,16 +168,16 @@ t.test('name, picture and a verified address are kept up, and nothing is joined 
   const me = async (claims: object) => (await anyone.get('/api/me', bearer(await issuer.sign({ jti: randomBytes(8).toString('hex'), ...claims })))).json()
 
   const first = await me({ preferred_username: 'bob', name: 'Bob', email: 'bob@example.com', email_verified: true })
-  t.match(first, { username: null, name: 'Bob', email: null }, 'neither by username nor by address')
+  t.match(first, { username: null, name: 'Bob', email: null }, 'the user is not merged with another one of the same username and address')
   t.match(await me({ name: 'Robert', picture: 'https://example.com/r.png', email: 'Rob@EXAMPLE.com', email_verified: true }),
     { id: first.id, name: 'Robert', picture: 'https://example.com/r.png', email: 'Rob@example.com', is_email_verified: true })
-  t.match(await me({}), { id: first.id, name: 'Robert', picture: 'https://example.com/r.png', email: 'Rob@example.com' }, 'a token that says nothing changes nothing')
+  t.match(await me({}), { id: first.id, name: 'Robert', picture: 'https://example.com/r.png', email: 'Rob@example.com' }, 'a token without these claims changes nothing')
   t.match(await me({ sub: 'user_2', preferred_username: 'a', name: 'Al' }), { username: null, name: 'Al' }, 'a username that is too short')
-  t.match(await me({ sub: 'user_3', preferred_username: 'a\u200bdmin' }), { username: null, name: null }, 'one with characters that nobody sees')
+  t.match(await me({ sub: 'user_3', preferred_username: 'a\u200bdmin' }), { username: null, name: null }, 'a username with invisible characters')
 
   const token = await issuer.sign()
   const client = clientOf(bearer(token))
-  await t.test('shows the name where a username is missing', async t => {
+  await t.test('a user without a username is shown by name', async t => {
     const { id } = (await client.post('/api/conversations', { name: 'Plans', bots: ['simulated'] })).json()
     const [said] = (await client.post(`/api/conversations/${id}/messages`, { text: 'Hi' })).json()
     t.equal(said.username, 'Robert')
@@ -189,20 +189,20 @@ t.test('name, picture and a verified address are kept up, and nothing is joined 
     t.equal(exported.conversations[0].messages[0].username, 'Robert')
   })
 
-  await t.test('has no password, and gets none', async t => {
+  await t.test('the user has no password and cannot set one', async t => {
     t.match((await client.patch('/api/me', { password: 'correct horse' })).json(), { code: 'PASSWORD_REQUIRED' })
     t.match((await client.patch('/api/me', { password: 'correct horse', current_password: '' })).json(), { code: 'WRONG_PASSWORD' })
     await anyone.post('/api/password/forgot', { email: 'rob@example.com' })
     await work()
     await until(async () => (await query("SELECT FROM graphile_worker.jobs WHERE task_identifier = 'forgot'")).length === 0)
-    t.same(await query('SELECT FROM one_time_tokens'), [], 'no mail about a password')
-    t.equal((await client.delete('/api/me')).statusCode, 204, 'and can leave without one')
+    t.same(await query('SELECT FROM one_time_tokens'), [], 'no mail to reset a password was made')
+    t.equal((await client.delete('/api/me')).statusCode, 204, 'the account can be deleted without a password')
     t.equal((await client.get('/api/me')).statusCode, 401)
-    t.not((await me({})).id, first.id, 'who signs in anew there begins anew here')
+    t.not((await me({})).id, first.id, 'the next sign-in creates a new user')
   })
 })
 
-t.test('two who take one username at the same moment', async t => {
+t.test('a user whose username is taken at the same moment is created without a username', async t => {
   const issuer = await startIssuer(t)
   const { anyone, connection, query } = await startApp(t, trusting(issuer.setting))
   const rival = new pg.Client(connection)
@@ -215,7 +215,7 @@ t.test('two who take one username at the same moment', async t => {
   t.match((await asking).json(), { username: null, name: 'Ann' })
 })
 
-t.test('sessions of an issuer: listed, prolonged by the next token, ended for all tokens', async t => {
+t.test('sessions of an issuer are listed, extended by newer tokens, and ended for all of their tokens', async t => {
   const issuer = await startIssuer(t)
   const { query, as, clientOf } = await startApp(t, trusting(issuer.setting))
   const signed = async (claims: JWTPayload) => clientOf({ ...bearer(await issuer.sign(claims)), 'user-agent': 'a browser' })
@@ -228,14 +228,14 @@ t.test('sessions of an issuer: listed, prolonged by the next token, ended for al
   await long.get('/api/me')
   t.ok((await expiry()).getTime() > ends.getTime() + 400_000)
   await (await signed({ sid: 'one', exp: seconds() + 50 })).get('/api/me')
-  t.ok((await expiry()).getTime() > ends.getTime() + 400_000, 'never shortened')
+  t.ok((await expiry()).getTime() > ends.getTime() + 400_000, 'a token with an earlier expiry does not shorten the session')
   const sessions = (await phone.get('/api/me/sessions')).json()
   t.match(sessions, [{ kind: 'issuer', is_current: true }, { kind: 'issuer', is_current: false, user_agent: 'a browser', ip: '127.0.0.1' }])
   t.equal(sessions.length, 2)
 
   t.equal((await phone.delete(`/api/me/sessions/${sessions[1].id}`)).statusCode, 204)
-  for (const client of [short, long, await signed({ sid: 'one', iat: 1 })]) t.equal((await client.get('/api/me')).statusCode, 401, 'none of its tokens lets in')
-  t.equal((await (await signed({ sid: 'one', sub: 'user_2' })).get('/api/me')).statusCode, 200, 'another subject’s session of the same name is another one')
+  for (const client of [short, long, await signed({ sid: 'one', iat: 1 })]) t.equal((await client.get('/api/me')).statusCode, 401, 'no token of the ended session is accepted')
+  t.equal((await (await signed({ sid: 'one', sub: 'user_2' })).get('/api/me')).statusCode, 200, 'a session of another subject with the same id is not affected')
   t.equal((await phone.get('/api/me')).statusCode, 200)
 
   await phone.post('/api/logout')
@@ -250,7 +250,7 @@ t.test('sessions of an issuer: listed, prolonged by the next token, ended for al
   t.match((await admin.get('/api/admin/log')).json(), [{ action: 'user.lock' }])
 })
 
-t.test('sockets and streams: in by token, renewed by auth_refresh, and cut when the subject is revoked', async t => {
+t.test('sockets and streams accept the tokens, auth_refresh renews them, and they close when the session ends', async t => {
   const issuer = await startIssuer(t)
   const server = await startLive(t, trusting(issuer.setting))
   const { url, clientOf, as, query } = server
@@ -263,20 +263,20 @@ t.test('sockets and streams: in by token, renewed by auth_refresh, and cut when 
   await socket.emitWithAck('join_chat', { chat_session_id: id })
   t.match(await refused(t, url, { auth: { token: await issuer.sign({ aud: 'another' }) } }), { data: { code: 'INVALID_TOKEN' } })
 
-  await t.test('auth_refresh', async t => {
+  await t.test('auth_refresh replaces the token by a newer one of the same user', async t => {
     const first = await issuer.sign({ sid: 'two' })
     const renewed = await connect(t, url, { auth: { token: first } })
     t.same(await renewed.emitWithAck('auth_refresh', { token: await issuer.sign({ sid: 'three' }) }), { user_id: user })
     await clientOf(bearer(first)).post('/api/logout')
     await sleep(1_200)
-    t.ok(renewed.connected, 'the session before is of no importance any more')
+    t.ok(renewed.connected, 'the end of the previous session does not close the socket')
     t.match(await renewed.emitWithAck('start_chat'), { chat_session_id: Number })
     const closed = next(renewed, 'disconnect')
     t.match(await renewed.emitWithAck('auth_refresh', { token: await issuer.sign({ sub: 'another user' }) }) as Refusal, { code: 'INVALID_TOKEN' })
     await closed
   })
 
-  await t.test('a socket that closes while its token is renewed is not watched any more', async t => {
+  await t.test('a socket that closes while its token is being renewed is no longer counted', async t => {
     const leaving = await connect(t, url, { auth: { token } })
     const lock = server.hold('sessions', 2)
     leaving.emit('auth_refresh', { token: await issuer.sign({ sid: 'one', iat: 5 }) })
@@ -298,7 +298,7 @@ t.test('sockets and streams: in by token, renewed by auth_refresh, and cut when 
   t.match(await refused(t, url, { auth: { token } }), { data: { code: 'INVALID_TOKEN' } })
 })
 
-t.test('a check costs no more than a session of ours', async t => {
+t.test('checking a known token takes as many queries as checking a session of Parley', async t => {
   const issuer = await startIssuer(t)
   const server = await startLive(t, trusting(issuer.setting))
   const headers = bearer(await issuer.sign())
@@ -307,5 +307,5 @@ t.test('a check costs no more than a session of ours', async t => {
   const names = server.watchQueries()
   t.equal(await ask(), 200)
   t.equal(names.filter(name => name === 'sessions').length, 1)
-  t.equal(names.length, 2, 'the session, and what is asked for')
+  t.equal(names.length, 2, 'one query for the session, one for the response')
 })

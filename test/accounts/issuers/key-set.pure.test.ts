@@ -9,7 +9,7 @@ const header = (kid: string) => ({ alg: 'ES256', kid })
 const { publicKey } = await generateKeyPair('ES256')
 const jwk = async (kid: string): Promise<JWK> => ({ ...await exportJWK(publicKey), kid, alg: 'ES256' })
 
-/** A key set with a clock of its own, and an issuer that has these keys. */
+/** A key set with a fake clock, and an issuer that has these keys. */
 async function setUp (...kids: string[]) {
   let time = 0
   let keys: JSONWebKeySet | Error = { keys: await Promise.all(kids.map(jwk)) }
@@ -30,21 +30,21 @@ async function setUp (...kids: string[]) {
   }
 }
 
-t.test('keys are fetched once, by the first of many who need them', async t => {
+t.test('keys are fetched once, even if many requests need them', async t => {
   const { find, asked } = await setUp('a')
   await Promise.all(Array.from({ length: 100 }, () => find('a')))
   t.equal(asked(), 1)
 })
 
-t.test('an unknown key id asks once a minute, and not more often', async t => {
+t.test('an unknown key id causes at most one fetch a minute', async t => {
   const { find, wait, have, asked } = await setUp('a')
   await find('a')
   await t.rejects(find('b'), { code: 'ERR_JWKS_NO_MATCHING_KEY' })
-  t.equal(asked(), 1, 'the keys are new')
+  t.equal(asked(), 1, 'the keys were fetched just before')
   wait(MINUTE)
   await have('a', 'b')
   await Promise.all([find('b'), find('b'), find('a')])
-  t.equal(asked(), 2, 'the rotation is followed, and all who wait for it get the key')
+  t.equal(asked(), 2, 'the new key is fetched once, and all requests that wait for it get it')
   for (let n = 0; n < 10; n++) await t.rejects(find('c'))
   t.equal(asked(), 2)
   wait(MINUTE)
@@ -53,7 +53,7 @@ t.test('an unknown key id asks once a minute, and not more often', async t => {
   t.equal(asked(), 3)
 })
 
-t.test('a key that the issuer has taken back is worth nothing after some minutes', async t => {
+t.test('a key that the issuer has removed is refused after some minutes', async t => {
   const { find, wait, have } = await setUp('a', 'b')
   await find('a')
   await have('b')
@@ -64,7 +64,7 @@ t.test('a key that the issuer has taken back is worth nothing after some minutes
   await find('b')
 })
 
-t.test('an issuer that is away keeps its keys for a day', async t => {
+t.test('the keys of an issuer that cannot be reached stay valid for a day', async t => {
   const { find, wait, answer, have, asked, failures } = await setUp('a')
   await find('a')
   await answer(new Error('away'))
@@ -82,7 +82,7 @@ t.test('an issuer that is away keeps its keys for a day', async t => {
   await find('a')
 })
 
-t.test('without keys, and with rubbish, nobody waits for the next attempt', async t => {
+t.test('without valid keys, requests are refused at once until the next attempt', async t => {
   const { find, wait, answer, asked, failures } = await setUp('a')
   for (const rubbish of [null, [], 'text', {}, { keys: 'none' }, { keys: [null] }]) {
     await answer(rubbish)

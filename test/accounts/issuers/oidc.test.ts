@@ -8,7 +8,7 @@ import Provider from 'oidc-provider'
 import { bearer, trusting } from '../../support/issuer.ts'
 import { startApp } from '../../support/helper.ts'
 
-// A real OpenID provider: discovery, its key set, and the tokens that it gives a browser.
+// A real OpenID provider: discovery, its key set, and the tokens that a browser gets from it.
 
 const RETURN_TO = 'http://127.0.0.1:9/back'
 const RESOURCE = 'https://parley.example'
@@ -41,7 +41,7 @@ async function startProvider (t: Test) {
   return issuer
 }
 
-/** Signs in as a browser does, with PKCE, and gives the access token. */
+/** Signs in as a browser does, with PKCE. Returns the access token. */
 async function signIn (issuer: string, login: string): Promise<string> {
   const verifier = randomBytes(32).toString('base64url')
   const cookies = new Map<string, string>()
@@ -76,13 +76,13 @@ async function signIn (issuer: string, login: string): Promise<string> {
   return ((await answer.json()) as { access_token: string }).access_token
 }
 
-t.test('whoever signs in at an OpenID provider is in here', async t => {
+t.test('a user who signed in at an OpenID provider can use its access token', async t => {
   const issuer = await startProvider(t)
   const { anyone, query } = await startApp(t, trusting({ issuer, audience: RESOURCE }))
   const me = async (token: string) => (await anyone.get('/api/me', bearer(token))).json()
   const first = await me(await signIn(issuer, 'ann'))
   t.match(first, { issuer, external_id: 'ann', name: 'Ann of the provider' })
-  t.match(await me(await signIn(issuer, 'ann')), { id: first.id }, 'again')
+  t.match(await me(await signIn(issuer, 'ann')), { id: first.id }, 'the same user after another sign-in')
   t.not((await me(await signIn(issuer, 'bob'))).id, first.id)
   t.match(await query('SELECT kind FROM sessions'), [{ kind: 'issuer' }, { kind: 'issuer' }, { kind: 'issuer' }])
 })
