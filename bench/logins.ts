@@ -28,7 +28,7 @@ export const measure: Measure = async function measure ({ isQuick }) {
       return true
     }
     const list = async (n: number) => await ask(url, 'GET', '/api/conversations', tokenOf(1 + n % 20)) === 200
-    await offer(seconds, [{ rate: OTHERS, work: list }]) // warm
+    await offer(seconds, [{ rate: OTHERS, work: list }]) // warms up the server
     const rounds: Array<[alone: number, beside: number]> = []
     for (let round = 0; round < (isQuick ? 1 : 3); round++) {
       const [alone] = await offer(seconds, [{ rate: OTHERS, work: list }])

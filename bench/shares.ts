@@ -26,7 +26,7 @@ export const measure: Measure = async function measure ({ isQuick }) {
     const { url } = filled
 
     const everybody = async (milliseconds: number) => (await Promise.all(Array.from({ length: USERS }, (_, n) => ordinary(url, tokenOf(1 + n), milliseconds)))).flat()
-    await everybody(1_000) // warm
+    await everybody(1_000) // warms up the server
     const rounds: Array<[alone: number, beside: number]> = []
     for (let round = 0; round < (isQuick ? 1 : 3); round++) {
       const alone = await everybody(seconds * 1_000)

@@ -7,7 +7,7 @@ import { begin, documentedRoutes, everythingIn, rightRequest, send, type Route, 
 // Who may call which route. The tests walk over all documented routes, so a new route is included automatically.
 
 /** Headers that authenticate nobody, by name: without a token, or with a token that must be refused. */
-async function worthless ({ app, as, anyone, query }: Server): Promise<Record<string, Record<string, string>>> {
+async function invalidCredentials ({ app, as, anyone, query }: Server): Promise<Record<string, Record<string, string>>> {
   const eve = await as('eve')
   const token = tokenOf(eve)
   const { sid, kind } = app.jwt.decode<{ sid: number, kind: 'cookie' }>(token)!
@@ -74,7 +74,7 @@ t.test('every route refuses callers that it is not for, and reveals nothing to t
     t.equal(owners.statusCode, success, `${route.name}: the owner may call it`)
 
     const { ann, url } = await begin(server, route)
-    const nobodies = await worthless(server)
+    const nobodies = await invalidCredentials(server)
     const before = await everythingIn(server)
     for (const [who, headers] of Object.entries(nobodies)) {
       if (!isForUsers) await begin(server, route)

@@ -204,7 +204,7 @@ t.test('a login with the old password that is under way while it changes creates
 // --- the export ---
 
 /** Adds a user to a conversation, at a given time. */
-const ENTER = 'INSERT INTO conversation_users (conversation_id, user_id, joined_at) SELECT $1, id, $3 FROM users WHERE username = $2'
+const ADD_MEMBER = 'INSERT INTO conversation_users (conversation_id, user_id, joined_at) SELECT $1, id, $3 FROM users WHERE username = $2'
 
 t.test('the export has everything about the user, and nothing about others', async t => {
   const { app, as, anyone, query } = await startApp(t)
@@ -226,7 +226,7 @@ t.test('the export has everything about the user, and nothing about others', asy
   const left = await begin(bob, 'Left', [])
   const strange = await begin(bob, 'Strange')
   for (const conversation of [shared, left]) {
-    await query(ENTER, [conversation, 'ann', new Date()])
+    await query(ADD_MEMBER, [conversation, 'ann', new Date()])
     await say(ann, conversation, `Ann in ${conversation}`)
     await say(bob, conversation, `Bob’s secret in ${conversation}`)
   }
@@ -355,9 +355,9 @@ t.test('a deleted account is deleted with everything that is not shared with oth
   const names = ['Alone', 'Ann’s', 'Bob’s']
   const [alone, anns, bobs] = await Promise.all(names.map(async (name, n) => (await [ann, ann, bob][n]!.post('/api/conversations', { name })).json().id as number)) as [number, number, number]
   await as('cleo')
-  await query(ENTER, [anns, 'cleo', new Date('2026-01-02')])
-  await query(ENTER, [anns, 'bob', new Date('2026-01-01')])
-  await query(ENTER, [bobs, 'ann', new Date()])
+  await query(ADD_MEMBER, [anns, 'cleo', new Date('2026-01-02')])
+  await query(ADD_MEMBER, [anns, 'bob', new Date('2026-01-01')])
+  await query(ADD_MEMBER, [bobs, 'ann', new Date()])
   for (const conversation of [alone, anns, bobs]) await ann.post(`/api/conversations/${conversation}/messages`, { text: 'Hi', client_id: String(conversation) })
   await bob.post(`/api/conversations/${anns}/messages`, { text: 'Hi Ann' })
   await query("INSERT INTO identities (channel, address, user_id) VALUES ('whatsapp', '1', $1)", [id])
@@ -402,7 +402,7 @@ t.test('when members delete their accounts at the same moment, every conversatio
     const ids = await Promise.all(users.map(async (user, n) => {
       const { id } = (await user.post('/api/conversations', { name: names[n], bots: [] })).json()
       // The members join in a ring, so each conversation passes to the next users first. The last user is not deleted.
-      for (let next = 1; next < names.length; next++) await here.query(ENTER, [id, names[(n + next) % names.length], new Date(Date.now() + next * 1000)])
+      for (let next = 1; next < names.length; next++) await here.query(ADD_MEMBER, [id, names[(n + next) % names.length], new Date(Date.now() + next * 1000)])
       await user.post(`/api/conversations/${id}/messages`, { text: 'Hi' })
       return id as number
     }))

@@ -20,7 +20,7 @@ t.jobs = 4 // for tests that are `buffered`
 const PASSWORD = 'correct horse'
 const SAME_FOR_ALL = { message: 'If an account has this address, a mail with a link is on its way' }
 
-t.test('a user confirms the email address, forgets the password and resets it', async t => {
+t.test('a user confirms their email address and resets a forgotten password', async t => {
   const mailServer = await startMailServer(t)
   const { anyone, as, query, work } = await startApp(t, { SMTP_URL: mailServer.url, PUBLIC_URL: 'http://chat.example.com/' })
   await work()
@@ -109,7 +109,7 @@ t.test('links that are used, expired or forged are refused', async t => {
     t.same((await answers).map(({ code }) => code).sort(), ['INVALID_LINK', undefined])
   })
 
-  await t.test('of several links to reset a password, one works, once', async () => {
+  await t.test('only one of several links to reset a password works, and only once', async () => {
     const forgot = async (n: number) => {
       await anyone.post('/api/password/forgot', { email: 'ann@example.com' })
       return tokenIn((await filesOf(t, n)).at(-1)!)

@@ -507,7 +507,7 @@ t.test('the cookie’s name and attributes follow PUBLIC_URL and COOKIE_SAMESITE
 // --- health checks, failures, and the headers of every response ---
 
 /** Headers that keep browsers from guessing content types, showing the page in frames, and sending referrers. */
-const CAREFUL = {
+const SECURITY_HEADERS = {
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
   'content-security-policy': /default-src '(none|self)';.*frame-ancestors 'none'/,
@@ -537,7 +537,7 @@ t.test('without its database the server is live but not ready, and asks clients 
     const { statusCode, headers } = answer
     t.equal(statusCode, 503)
     t.match(answer.json(), { statusCode: 503, code: 'UNAVAILABLE', error: SENTENCE })
-    t.match(headers, { ...CAREFUL, 'retry-after': /^[1-9]\d*$/, 'access-control-allow-origin': LISTED })
+    t.match(headers, { ...SECURITY_HEADERS, 'retry-after': /^[1-9]\d*$/, 'access-control-allow-origin': LISTED })
     t.notMatch(answer.payload, /ECONN|127\.0\.0\.1|select/i)
   }
   t.match((await asked[3]!).json(), { user_phone: '12345', bot_message: SENTENCE }, 'with the fields of the guided chat too')
@@ -592,7 +592,7 @@ t.test('every response has the security headers', async t => {
   for (const [status, ask] of asked) {
     const { statusCode, headers, request } = await answerOf(ask)
     t.equal(statusCode, status, request)
-    t.match(headers, CAREFUL, `${status} ${request}`)
+    t.match(headers, SECURITY_HEADERS, `${status} ${request}`)
     t.notOk(headers['x-powered-by'] ?? headers['server'])
   }
 })

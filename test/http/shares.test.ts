@@ -406,11 +406,11 @@ t.test('a socket that keeps flooding the server is disconnected, whatever it sen
   await closed
   t.pass('a socket that keeps asking to join a namespace is disconnected too')
 
-  const deaf = new WebSocketless(server.port)
-  t.equal(await deaf.flood(), 'closed', 'a client that does not answer the close is disconnected too')
+  const silent = new BareWebSocket(server.port)
+  t.equal(await silent.flood(), 'closed', 'a client that does not answer the close is disconnected too')
 })
 
-t.test('a socket too many is closed, and one that sends as much as allowed stays open', t => {
+t.test('a connection beyond the limit is closed, and one that sends as much as allowed stays open', t => {
   const now = Date.now
   let ahead = 0
   t.capture(Date, 'now', () => now() + ahead)
@@ -440,7 +440,7 @@ t.test('a socket too many is closed, and one that sends as much as allowed stays
 })
 
 /** A WebSocket client without a library, which never answers a close frame. */
-class WebSocketless {
+class BareWebSocket {
   readonly port: number
   constructor (port: number) { this.port = port }
 

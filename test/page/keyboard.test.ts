@@ -6,7 +6,7 @@ import { barriers, hasFocus, isTooWide, lostFocus, noBrowser, openBrowser, serve
 
 t.setTimeout(900_000)
 
-const ASIDE = [
+const VIEWS = [
   { where: '1280 px', viewport: { width: 1280, height: 800 }, colorScheme: 'light' },
   { where: '390 px', viewport: { width: 390, height: 800 }, colorScheme: 'light' },
   { where: 'dark', viewport: { width: 1280, height: 800 }, colorScheme: 'dark' }
@@ -19,7 +19,7 @@ t.test('a user can do everything by keyboard, from signing up to signing out', {
   await slowChat(await as('carol')) // creates the bot Slow
   const { person } = await openBrowser(t)
   let calls = 0
-  for (const [at, { where, ...options }] of ASIDE.entries()) {
+  for (const [at, { where, ...options }] of VIEWS.entries()) {
     const { page } = await person({ ...options, reducedMotion: 'reduce' })
     const username = `ann-${at}`
     const press = async (...keys: string[]) => { for (const key of keys) await page.keyboard.press(key) }

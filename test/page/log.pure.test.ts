@@ -17,7 +17,7 @@ t.test('changes may arrive late, twice and in any order: the page shows the same
   }
 })
 
-t.test('changes of messages older than those loaded are ignored until the older ones are loaded', async t => {
+t.test('changes to messages older than the loaded ones are ignored until the older messages are loaded', async t => {
   const newest: Log = { messages: [said(51, 51, 'x')], rev: 51, hasOlder: true }
   const changed = withChanges(newest, [said(3, 52, 'edited'), said(52, 53, 'y')])
   t.same(changed.messages.map(({ id }) => id), [51, 52])

@@ -51,7 +51,7 @@ t.test('the end stays in view while 80 messages are sent on a busy machine', { s
     if (at % 10 === 0) await page.locator('.bot').getByText(`Slowly: Number ${at}`, { exact: false }).waitFor()
   }
   await page.locator('.bot').getByText('Slowly: Number 80').waitFor()
-  t.equal(await page.evaluate('globalThis.losses ?? 0'), 0, 'the page never took the user for having scrolled up')
+  t.equal(await page.evaluate('globalThis.losses ?? 0'), 0, 'the page never assumed that the user had scrolled up')
   await isAtEnd(page)
 })
 
