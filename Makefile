@@ -12,7 +12,7 @@ INSTALLED = node_modules/.package-lock.json
 BUILT = dist/server.js
 
 # Folders count too: theirs is the time that changes when a file goes.
-SOURCES = $(shell find src web scripts/api-types.ts -type d -o -type f)
+SOURCES = $(shell find src web scripts -type d -o -type f)
 
 # Parley runs on Node.js 22.18 or newer. Where the machine's own is older, one comes from npm into .node, and every
 # recipe here finds it first: npm's packages of Node.js are plain binaries for one operating system and processor each.
@@ -131,8 +131,8 @@ ifdef OWN_NODE
 	@ln -sf '../../$(OWN_NODE)' node_modules/.bin/node # npm puts this folder first in PATH, so that `npm run` and `npx` use this Node.js too
 endif
 
-$(BUILT): $(SOURCES) tsconfig.json tsconfig.build.json $(INSTALLED)
-	@echo 'Building Parley. This takes about half a minute, and only after changes.'
+$(BUILT): $(SOURCES) tsconfig.json $(INSTALLED)
+	@echo 'Building Parley. This takes a few seconds, and only after changes.'
 	@npm run --silent build
 
 ifdef OWN_NODE
