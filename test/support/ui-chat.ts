@@ -25,10 +25,15 @@ export interface UiChat {
   stop: () => Promise<void>
 }
 
-export interface UiChatInit { url: string, headers: Headers, id?: string, messages?: UiMessage[], path?: string }
+export interface UiChatInit { url: string, headers: Headers, id?: string, messages?: UiMessage[], path?: string, sendsLastOnly?: boolean }
 
 /** With nothing set but the host and who asks. */
-const transportOf = ({ url, headers, path = '/api/chat' }: UiChatInit) => ({ api: `${url}${path}`, headers })
+const transportOf = ({ url, headers, path = '/api/chat', sendsLastOnly = false }: UiChatInit) => ({
+  api: `${url}${path}`,
+  headers,
+  // As in the AI SDK's own example of streams that can be resumed.
+  ...sendsLastOnly && { prepareSendMessagesRequest: ({ id, messages }: { id: string, messages: unknown[] }) => ({ body: { id, message: messages.at(-1) } }) }
+})
 
 class FiveState implements five.ChatState<five.UIMessage> {
   status: five.ChatStatus = 'ready'

@@ -79,6 +79,27 @@ for (const [version, create] of VERSIONS) {
     t.same(shownIn(late), ['user: Hello', 'assistant: One two three'])
   })
 
+  t.test(`${version}: the AI SDK's own example of streams that can be resumed, with this server in the place of its own`, async t => {
+    const server = await start(t)
+    const { front, bots, history } = server
+    const chat = create({ ...front, sendsLastOnly: true })
+    const sent = chat.sendMessage({ text: 'Hello' })
+    const { say, end } = await bots.call(1)
+    say('One')
+    await shows(chat, 'assistant: One')
+    await isStored(server, 2, 'One')
+    await chat.stop() // as a page that is closed
+    await sent
+    const reloaded = create({ ...front, sendsLastOnly: true, messages: await history() })
+    const resumed = reloaded.resumeStream()
+    await until(() => reloaded.status === 'streaming')
+    say(' two')
+    end()
+    await resumed
+    t.same(shownIn(reloaded), ['user: Hello', 'assistant: One two'])
+    t.equal(reloaded.status, 'ready')
+  })
+
   t.test(`${version}: stopped by the server's own stop, which the client's is not`, async t => {
     const server = await start(t)
     const { front, bots, ann } = server
