@@ -24,6 +24,7 @@ import { countRequests } from './http/metrics.ts'
 import { openapi } from './http/openapi.ts'
 import { pressure } from './http/pressure.ts'
 import { security } from './http/security.ts'
+import { closeUnusedConnections } from './http/unused-connections.ts'
 import { ignoreUpgrades } from './http/upgrades.ts'
 import { serializeAlike } from './http/serializer.ts'
 import { shares } from './http/shares.ts'
@@ -105,6 +106,7 @@ export async function buildApp (deps: Deps) {
     await generation.close()
     streams.close() // by now the readers have seen how the replies ended
   })
+  closeUnusedConnections(app)
   app.addHook('onClose', async () => {
     await events.settle()
     for (const { close } of Object.values(engines)) await close?.()

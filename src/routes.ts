@@ -12,6 +12,9 @@ import { createProfileStore } from './accounts/profile-store.ts'
 import { originOf } from './accounts/recovery.ts'
 import { recoveryRoutes } from './accounts/recovery-routes.ts'
 import { accountRoutes } from './accounts/routes.ts'
+import { createUiChats } from './channels/ai-sdk/chat.ts'
+import { createExchangeStore } from './channels/ai-sdk/exchange-store.ts'
+import { uiChatRoutes } from './channels/ai-sdk/routes.ts'
 import { chatRoutes } from './channels/chat/routes.ts'
 import { deliveryRoutes } from './channels/whatsapp/delivery-routes.ts'
 import { createInboxStore } from './channels/whatsapp/inbox-store.ts'
@@ -44,8 +47,10 @@ export async function registerRoutes (app: FastifyInstance, { config, db, isWork
   await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`), details: async () => describeHold(await createHoldStore(db).current()) })
   await app.register(metricsRoutes, { config, metrics })
   const identities = createIdentityStore(db, 'phone')
+  const mustFitBots = async (id: number, text: string) => mustFit(directory, await bots.of(id), text)
+  const chats = createUiChats({ conversations, messages, exchanges: createExchangeStore(db, events.changed), converse, generation, streams, mustFitBots, isStreaming: app.isStreaming })
   for (const prefix of ['', '/api']) {
-    await app.register(chatRoutes, { prefix, config, accounts, identities, conversations, converse, streams, handleErrors })
+    await app.register(chatRoutes, { prefix, config, accounts, identities, conversations, converse, streams, chats, handleErrors })
     await app.register(whatsappRoutes, { prefix, config, inbox: createInboxStore(db), handleErrors })
   }
   await app.register(passcodeRoutes, { signIn, handleErrors })
@@ -54,8 +59,9 @@ export async function registerRoutes (app: FastifyInstance, { config, db, isWork
   await app.register(async function authenticated (users) {
     users.addHook('onRequest', users.authenticate)
     await users.register(conversationRoutes, { prefix: '/api/conversations', conversations })
-    await users.register(messageRoutes, { prefix: '/api/conversations/:id/messages', messages, feeds, converse, generation, streams, mustFitBots: async (id, text) => mustFit(directory, await bots.of(id), text) })
+    await users.register(messageRoutes, { prefix: '/api/conversations/:id/messages', messages, feeds, converse, generation, streams, mustFitBots })
     await users.register(streamRoutes, { prefix: '/api/conversations/:id', streams, generation, messages })
+    for (const prefix of ['', '/api']) await users.register(uiChatRoutes, { prefix, chats, messages, generation, handleErrors })
     const profiles = createProfileStore(db, sessions)
     await users.register(removalRoute, { prefix: '/api/me', profiles, passwords })
     await users.register(async function signedUp (members) {

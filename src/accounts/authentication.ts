@@ -20,6 +20,8 @@ declare module 'fastify' {
     refuseGuests: (request: FastifyRequest) => Promise<void>
     /** An `onRequest` hook that follows `authenticate` in scopes that are for admins only. */
     refuseNonAdmins: (request: FastifyRequest) => Promise<void>
+    /** The user of a request, by its Bearer token or its cookie; undefined if nobody is logged in. @throws as `userOf` */
+    identify: (request: FastifyRequest) => Promise<SessionUser | undefined>
     /**
      * Whose token this is, ours or another issuer's; undefined for one that is worth nothing. `use` is who shows it, for the
      * list of sessions.
@@ -76,8 +78,10 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
     return user?.kind === claims.kind ? user : undefined
   })
 
+  app.decorate('identify', async request => await app.userOf(request.bearer ?? request.cookies[cookie.name], request))
+
   app.decorate('authenticate', async request => {
-    const user = await app.userOf(request.bearer ?? request.cookies[cookie.name], request)
+    const user = await app.identify(request)
     if (user === undefined) throw new UNAUTHORIZED()
     request.user = user
   })

@@ -13,6 +13,11 @@ declare module 'fastify' {
      * what the schema names. @throws INVALID_REQUEST, INVALID_TEXT, INVALID_JSON
      */
     checkOf: <T extends TSchema>(schema: T) => (value: unknown) => Static<T>
+    /**
+     * Creates a parser of JSON bodies for one scope. `pick` gets the parsed body and its size in bytes. It returns the body to
+     * use, which may be a part of it so that nothing has to read through the rest, or an error.
+     */
+    createJsonParser: (pick?: (body: unknown, bytes: number) => unknown) => (request: FastifyRequest, bytes: Buffer, done: (error: Error | null, body?: unknown) => void) => void
   }
 }
 
@@ -25,15 +30,23 @@ export function acceptBodies (app: FastifyInstance) {
   const parseJson = app.getDefaultJsonParser('error', 'error')
   const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
-    if (body.length === 0) return done(null, undefined)
+  app.decorate('createJsonParser', (pick = body => body) => function parse (request, bytes, done) {
+    if (bytes.length === 0) return done(null, undefined)
+    let text: string
     try {
-      parseJson(request, utf8.decode(body), done)
+      text = utf8.decode(bytes)
     } catch {
-      done(new INVALID_JSON())
+      return done(new INVALID_JSON())
     }
+    parseJson(request, text, (error, body) => {
+      const picked = error ?? pick(body, bytes.length)
+      if (picked instanceof Error) done(picked)
+      else done(null, picked)
+    })
   })
+
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, app.createJsonParser())
   app.addContentTypeParser('*', async ({ headers }: FastifyRequest, payload: IncomingMessage) => {
     if (headers['content-length'] !== undefined || !await isEmpty(payload)) throw new UNSUPPORTED_MEDIA_TYPE()
   })

@@ -21,6 +21,10 @@ export const answerBriefly = fp(async function answerBriefly (app) {
       payload.destroy() // Fastify would read the body to its end, and an event stream has none
       return nothing()
     }
+    if (method === 'HEAD' && reply.statusCode === 204) {
+      reply.removeHeader('content-type') // Fastify removes it, and the length of `null`, for `GET` only
+      return nothing()
+    }
     if (typeof payload !== 'string' || payload.length < MIN_COMPRESSED_BYTES) return payload
     vary(reply, 'Accept-Encoding')
     if (reply.getHeader('cache-control') === 'no-store') {

@@ -7,8 +7,8 @@ import type { Fault } from './faults.ts'
 import { answerRaw, RETRY_AFTER_SECONDS } from './raw-answer.ts'
 import type { ErrorBody } from './schema.ts'
 
-/** Adds fields to an error's body, or rewords it, for clients that expect another format. */
-export type Dialect = (body: ErrorBody, request: FastifyRequest) => ErrorBody
+/** Adds fields to an error's body, or rewords it, for clients that expect another format. A string is sent as plain text. */
+export type Dialect = (body: ErrorBody, request: FastifyRequest) => ErrorBody | string
 
 /** An error that may carry `Retry-After`, in seconds, and the faults of the request. */
 type HttpError = FastifyError & { retryAfter?: number, details?: Fault[] }
@@ -20,7 +20,9 @@ export function createErrorHandler (isUnavailable: (error: unknown) => boolean, 
     const body = describeError(isTooLarge ? new (tooLarge(request.routeOptions.bodyLimit))() : error, isUnavailable, request.log)
     const { statusCode } = body
     if (statusCode === 429 || statusCode === 503) reply.header('retry-after', String(error.retryAfter ?? RETRY_AFTER_SECONDS))
-    return reply.code(statusCode).send(dialect(body, request))
+    const said = dialect(body, request)
+    if (typeof said === 'string') reply.type('text/plain; charset=utf-8')
+    return reply.code(statusCode).send(said)
   }
 }
 

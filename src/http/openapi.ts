@@ -29,7 +29,7 @@ const TAGS = [
   { name: 'members', description: 'Who takes part in a conversation: people and bots.' },
   { name: 'bots', description: 'The bots that there are, and, for admins, how they are set up.' },
   { name: 'profile', description: 'Your own account: its data, its sessions and what it has cost.' },
-  { name: 'chat', description: 'Chats without an account: by phone number, or as a guest of a front end that has an API key.' },
+  { name: 'chat', description: 'Chats without an account: by phone number, or as a guest of a front end that has an API key. And the routes of the AI SDK\'s `useChat`, for users.' },
   { name: 'whatsapp', description: 'The webhook that Meta calls.' },
   { name: 'admin', description: 'For admins: users, invitations, deliveries, costs and the log of what admins did.' },
   { name: 'operation', description: 'For those who run the server: whether it works, and its metrics.' }

@@ -20,6 +20,8 @@ declare module 'fastify' {
   interface FastifyReply {
     /** Waits for a place among what is worked on for a user; the place is free again when the request is over. @throws TOO_MANY_AT_ONCE */
     takeSlot: (userId: number) => Promise<void>
+    /** Counts the response as an open event stream of the user. @throws TOO_MANY_STREAMS */
+    takeStream: (userId: number) => void
     /** Frees that place, before the request waits for a bot or becomes a stream: neither holds a database connection. */
     leaveSlot: () => void
   }
@@ -44,15 +46,18 @@ export const shares = fp<{ config: Config }>(async function shares (app, { confi
     await ready
   })
 
+  app.decorateReply('takeStream', function takeStream (this: FastifyReply, userId: number) {
+    if (!hasLimits) return
+    count(streamsOfUser, String(userId), this)
+    count(streamsOfAddress, addressOf(this.request), this)
+  })
+
   if (!hasLimits) return
   app.addHook('preParsing', async (request, reply) => {
     // Nobody has logged in, or the route, such as /docs, was registered before anybody could.
     if (!(request.user as unknown)) return
     const { stream } = request.routeOptions.config
-    if (stream === 'always' || (stream === 'asked' && wantsStream(request.headers))) {
-      count(streamsOfUser, String(request.user.id), reply)
-      count(streamsOfAddress, addressOf(request), reply)
-    }
+    if (stream === 'always' || (stream === 'asked' && wantsStream(request.headers))) reply.takeStream(request.user.id)
     await reply.takeSlot(request.user.id)
   })
 })

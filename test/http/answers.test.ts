@@ -148,7 +148,7 @@ t.test('HEAD answers like GET but without a body, on every route, and changes no
     const head = await server.app.inject({ method: 'HEAD' as Method, url: url(), headers })
     t.same([head.statusCode, head.payload], [route.example?.status ?? 200, ''], route.name)
     t.same(await counts(), before, 'nothing was created')
-    if (route.responses[200]?.content?.['text/event-stream'] !== undefined) {
+    if (head.statusCode === 200 && route.responses[200]?.content?.['text/event-stream'] !== undefined) {
       t.equal(head.headers['content-type'], 'text/event-stream')
       continue
     }
@@ -169,7 +169,9 @@ t.test('a method that a path does not have is answered with 405, the allowed met
     const other = ['DELETE', 'PATCH', 'PUT', 'POST', 'GET'].find(method => !methods.has(method)) as Method
     const url = path.replace(/\{\w+\}/g, '1')
     const answer = await server.app.inject({ method: other, url, headers: { origin: FRONT_END, 'content-type': 'text/plain' }, payload: other === 'GET' ? undefined : 'x' })
-    t.match([answer.statusCode, answer.json()], [405, { statusCode: 405, code: 'METHOD_NOT_ALLOWED' }], `${other} ${url}`)
+    // The AI SDK shows the body of a refusal as it is.
+    const said = url.endsWith('/chat/1/stream') ? { error: answer.payload } : answer.json()
+    t.match([answer.statusCode, said], [405, { error: 'This address does not take this method' }], `${other} ${url}`)
     t.same(String(answer.headers['allow']).split(', '), [...methods].sort(), url)
     t.equal(answer.headers['access-control-allow-origin'], FRONT_END)
   }

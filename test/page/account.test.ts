@@ -1,10 +1,9 @@
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Locator, Page } from 'playwright-core'
 import react from '@vitejs/plugin-react'
-import { createServer, type InlineConfig } from 'vite'
-import { barriers, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
+import { barriers, fromAnotherOrigin, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
 import { freePort, openPlace, until } from '../support/process.ts'
 
 // The page in a real browser: accounts, links in emails, other origins, and a server that restarts.
@@ -228,16 +227,6 @@ t.test('an open page survives a server that is killed and restarted', { skip: no
   t.same(body.map(({ text }: { text: string }) => text), ['One', 'You said: One', 'Two', 'You said: Two', 'Three', 'You said: Three'], 'each message once')
   t.same(await page.locator('.mine .plain').allTextContents(), ['One', 'Two', 'Three'])
 })
-
-/** Starts Vite's development server at its own origin, and an API server whose CORS_ORIGINS lists that origin. */
-async function fromAnotherOrigin (t: Test, config: (api: string) => InlineConfig) {
-  const origin = `http://localhost:${await freePort()}`
-  const server = await serveToBrowsers(t, { CORS_ORIGINS: origin })
-  const vite = await createServer({ logLevel: 'error', ...config(server.url), server: { port: Number(new URL(origin).port), strictPort: true } })
-  t.teardown(() => vite.close())
-  await vite.listen()
-  return { ...server, origin, ...await openBrowser(t) }
-}
 
 t.test('the page of npm run dev:web works at a different origin from the API, with cookies', { skip: noBrowser }, async t => {
   const { origin, person } = await fromAnotherOrigin(t, api => ({ configFile: 'web/vite.config.ts', root: 'web', define: { 'import.meta.env.VITE_API_URL': JSON.stringify(api) } }))

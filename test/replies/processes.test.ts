@@ -4,6 +4,7 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { listen, type Told } from '../support/live.ts'
 import { clientOf, openPlace, until, type Answer } from '../support/process.ts'
+import { shownIn, shows, VERSIONS, type UiMessage } from '../support/ui-chat.ts'
 
 // Replies of a language model when the server that writes them is killed or gets SIGTERM.
 
@@ -38,6 +39,42 @@ function textOf (events: Array<{ event: string, data: unknown }>) {
     else if (told.sender === 'bot') text = told.text
   }
   return text
+}
+
+for (const [version, create] of VERSIONS) {
+  t.test(`${version}: a server is killed during a reply, which useChat says and finds again at the other server`, async t => {
+    const provider = await startProvider(t)
+    const place = await openPlace(t)
+    const [one, two] = await Promise.all([place.serve(provider.settings), place.serve(provider.settings)])
+    const { cookie } = await one.join('ann')
+    const frontAt = ({ url }: { url: string }) => ({ url, headers: { cookie }, id: 'chat' })
+    const history = async () => (await clientOf(two.url, { cookie }).get('/api/chat/chat')).body as UiMessage[]
+    const chat = create(frontAt(one))
+    const sent = chat.sendMessage({ text: 'Tell me all' })
+    const call = await provider.call(1)
+    call.say('All of it ')
+    call.say('and more')
+    await shows(chat, 'assistant: All of it and more')
+    await until(async () => (await history())[1]?.parts[0]?.text === 'All of it and more')
+
+    one.kill('SIGKILL')
+    await sent
+    t.equal(chat.status, 'error', 'a reply that is cut off does not look complete')
+    t.same(shownIn(chat), ['user: Tell me all', 'assistant: All of it and more'])
+    const there = create({ ...frontAt(two), messages: await history() })
+    await there.resumeStream()
+    t.equal(there.status, 'ready')
+    t.match(there.messages, [{ id: 'm1' }, { id: 'm2', metadata: { status: 'interrupted' } }])
+    t.same(shownIn(there), shownIn(chat))
+
+    const again = there.regenerate()
+    const second = await provider.call(2)
+    second.say('Better')
+    second.end()
+    await again
+    t.match(there.messages, [{ id: 'm1' }, { id: 'm2', metadata: { status: 'complete' } }])
+    t.same(shownIn(there), ['user: Tell me all', 'assistant: Better'])
+  })
 }
 
 t.test('a server is killed during a reply: the reader reconnects to the other server, and no stored text is lost', async t => {

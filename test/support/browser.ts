@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import axe from 'axe-core'
 import { chromium, type BrowserContextOptions, type Locator, type Page } from 'playwright-core'
 import type { Config } from '../../src/config.ts'
+import { createServer, type InlineConfig } from 'vite'
 import { startApp } from './helper.ts'
 import { freePort } from './process.ts'
 
@@ -83,6 +84,16 @@ export async function serveToBrowsers (t: Test, changes: Partial<Config> = {}) {
   await server.app.listen({ host: '127.0.0.1', port })
   t.teardown(() => { server.app.server.keepAliveTimeout = 1 })
   return { ...server, port, url: `http://localhost:${port}` }
+}
+
+/** Serves what Vite serves to developers, at an origin of its own, against an API that lists it. */
+export async function fromAnotherOrigin (t: Test, config: (api: string) => InlineConfig) {
+  const origin = `http://localhost:${await freePort()}`
+  const server = await serveToBrowsers(t, { CORS_ORIGINS: origin })
+  const vite = await createServer({ logLevel: 'error', ...config(server.url), server: { port: Number(new URL(origin).port), strictPort: true } })
+  t.teardown(() => vite.close())
+  await vite.listen()
+  return { ...server, origin, ...await openBrowser(t) }
 }
 
 /** Makes an account on the first screen. */

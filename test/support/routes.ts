@@ -30,12 +30,22 @@ const MAILED = 'a token'
 const VERIFICATION = `hub.mode=subscribe&hub.verify_token=${encodeURIComponent(VERIFY_TOKEN)}&hub.challenge=1158201444`
 const WEBHOOK = from('16505551234', 'Hi')
 
+const USE_CHAT = { id: 'a-chat', messages: [{ id: 'a-message', role: 'user', parts: [{ type: 'text', text: 'Hi' }] }], trigger: 'submit-message' }
+
 /** For each call that takes something: a body that is right, and the status that it gets. */
 const examples: Record<string, Example> = {
   'POST /chat': { status: 200, body: { user_phone: '+49 170 1234567', user_message: 'hello' } },
   'POST /api/chat': { status: 200, body: { user_phone: '+49 170 1234567', user_message: 'hello' } },
   'POST /chat as a guest': { status: 200, body: { content: 'Hi' } },
   'POST /api/chat as a guest': { status: 200, body: { content: 'Hi' } },
+  'POST /chat with the AI SDK': { status: 200, body: USE_CHAT },
+  'POST /api/chat with the AI SDK': { status: 200, body: USE_CHAT },
+  'GET /chat/{id}': { status: 200 },
+  'GET /api/chat/{id}': { status: 200 },
+  'GET /chat/{id}/stream': { status: 204 },
+  'GET /api/chat/{id}/stream': { status: 204 },
+  'POST /chat/{id}/stop': { status: 204 },
+  'POST /api/chat/{id}/stop': { status: 204 },
   'GET /chat/initial': { status: 200, headers: { 'x-api-key': API_KEY } },
   'GET /api/chat/initial': { status: 200, headers: { 'x-api-key': API_KEY } },
   'GET /chat/whatsapp': { status: 200, query: VERIFICATION },
@@ -133,16 +143,23 @@ export async function readDescription ({ anyone }: Pick<Server, 'anyone'>) {
   }
 }
 
-/** Every operation of the documentation, with its example; one that takes two kinds of bodies twice. */
+/** The kinds of bodies that an operation takes, by what its example is called. */
+function kindsOf (schema: Schema | undefined, kinds = [' with the AI SDK', ' as a guest']): Array<[string, Schema | undefined]> {
+  if (schema?.then === undefined) return [['', schema]]
+  return [...kindsOf(schema.else, kinds.slice(1)), [kinds[0]!, schema.then]]
+}
+
+/** Every operation of the documentation, with its example; one that takes several kinds of bodies once for each. */
 export async function documentedRoutes (server: Pick<Server, 'anyone'>): Promise<Route[]> {
   const { paths } = await readDescription(server) as { paths: Record<string, Record<string, Operation>> }
   return Object.entries(paths).flatMap(([path, operations]) => Object.entries(operations).flatMap(([key, { security = [], ...operation }]) => {
     const method = key.toUpperCase() as Method
     const schema = operation.requestBody?.content!['application/json'].schema
-    const kinds: Array<[string, Schema | undefined]> = schema?.then === undefined ? [['', schema]] : [['', schema.else], [' as a guest', schema.then]]
-    return kinds.map(([kind, body]) => {
+    return kindsOf(schema).map(([kind, body]) => {
       const name = `${method} ${path}${kind}`
-      return { ...operation, ...security.length > 0 && { security }, name, method, path, body, example: examples[name]! }
+      const isOptional = security.some(scheme => Object.keys(scheme as object).length === 0)
+      const isForUsers = security.length > 0 && (!isOptional || kind === ' with the AI SDK')
+      return { ...operation, ...isForUsers && { security }, name, method, path, body, example: examples[name]! }
     })
   }))
 }

@@ -22,6 +22,7 @@ export const GuestMessageSchema = Type.Object({
 export type GuestMessage = Static<typeof GuestMessageSchema>
 
 export const GuestAnswerSchema = Type.Object({ text: Type.String() }, { title: 'GuestAnswer' })
+export type GuestAnswer = Static<typeof GuestAnswerSchema>
 
 /** Longer API keys are refused without comparing them. Node itself refuses headers of more than 16 KiB. */
 const MAX_KEY_LENGTH = 4096

@@ -36,6 +36,18 @@ export interface Listening {
   after?: number | undefined
   /** Messages to begin with; the stream ends when their replies have ended. Left out: it stays open. */
   until?: Message[]
+  /** Writes the stream in another protocol. Left out: as `createStreams` describes. */
+  wire?: Wire
+}
+
+/** Writes events in another protocol over server-sent events. An empty text sends nothing. */
+export interface Wire {
+  /** Additional headers of the response. */
+  headers: Record<string, string>
+  message: (message: Message) => string
+  delta: (delta: Delta) => string
+  /** Sent before the server closes a stream whose replies have not ended. */
+  broken: string
 }
 
 /**
@@ -50,7 +62,7 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
 
   return {
     /** @throws CONVERSATION_NOT_FOUND, before anything is sent */
-    async send (reply: FastifyReply, { user, conversation, after, until }: Listening, log: FastifyBaseLogger) {
+    async send (reply: FastifyReply, { user, conversation, after, until, wire }: Listening, log: FastifyBaseLogger) {
       const from = after ?? Number.MAX_SAFE_INTEGER
       const first = newsIn(conversation, until) ?? await feeds.newsFor(user.id, conversation, from)
       if (isClosing) throw new UNAVAILABLE()
@@ -72,7 +84,7 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
       })
       // A kept-alive connection would delay the closing of the server.
       reply.raw.once('finish', () => { if (isClosing) reply.request.raw.socket.end() })
-      return reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no').send(stream)
+      return reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no').headers(wire?.headers ?? {}).send(stream)
 
       /** Sends what the reader has missed, as fast as it reads, and then what happens live. */
       async function catchUp (news: News) {
@@ -102,20 +114,24 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
       function hear ({ author, clientId, ...message }: Change) {
         const isNews = message.rev > lastId
         if (isNews) lastId = message.rev
-        write('message', message, isNews)
+        tell(wire?.message(message) ?? block('message', message, isNews))
         if (!isUnderWay(message) && awaited.delete(message.id) && awaited.size === 0) stream.end()
       }
 
       function grow (delta: Delta) {
-        write('delta', delta, false)
+        tell(wire?.delta(delta) ?? block('delta', delta, false))
       }
 
       /** The first event says when to reconnect and, if the reader named no rev, from which rev. */
-      function write (event: 'message' | 'delta', data: object, isNews: boolean) {
+      function block (event: 'message' | 'delta', data: object, isNews: boolean) {
         const retry = canResume && isFirst ? `retry: ${RECONNECT_AFTER_MS}\n` : ''
         const id = canResume && (isNews || (isFirst && after === undefined)) ? `id: ${lastId}\n` : ''
         isFirst = false
-        say(`${retry}${id}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
+        return `${retry}${id}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`
+      }
+
+      function tell (text: string) {
+        say(text)
         if (stream.writableLength + stream.readableLength > MAX_BACKLOG_BYTES) stream.destroy()
       }
 
@@ -129,6 +145,7 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
 
       /** Ends the stream; destroys it if the reader does not take the rest in time. */
       function close () {
+        if (wire !== undefined) say(wire.broken)
         end()
         stream.end()
         setTimeout(() => stream.destroy(), CLOSE_TIMEOUT_MS).unref()

@@ -41,6 +41,7 @@ export function createJudge (routes: Route[]) {
     if (status === 405 && headers['allow'] === undefined) return { kind: 'no Allow', detail: 'status 405' }
     if (request.method === 'HEAD') return undefined // Node itself takes the body away
     const route = routeOf(request)
+    if (isSentence(request, answer)) return undefined
     if (route === undefined) return status < 400 ? undefined : faultOfError(answer)
     return faultOfDocumented(route, request, answer)
   }
@@ -77,6 +78,15 @@ export function createJudge (routes: Route[]) {
   }
 }
 
+/**
+ * Whether an answer is an error as the AI SDK gets it, which shows its body as it is: a sentence. The descriptions of its
+ * routes say so, and list the codes that the same errors have elsewhere.
+ */
+function isSentence ({ url }: HttpRequest, { status, headers, body }: HttpAnswer) {
+  const isTheirs = /^(\/api)?\/chat(\/[^/]*\/stream)?$/.test(sentPath(url))
+  return isTheirs && status >= 400 && headers['content-type'] === 'text/plain; charset=utf-8' && /^[a-z][^{}]* [^{}]*$/i.test(body.toString())
+}
+
 /** Every refusal has the same three fields, whatever was asked for. */
 function faultOfError (answer: HttpAnswer): Fault | undefined {
   const body = parsed(answer.body) as { statusCode?: unknown, code?: unknown, error?: unknown } | undefined
@@ -85,14 +95,14 @@ function faultOfError (answer: HttpAnswer): Fault | undefined {
   return CODES.has(String(body.code)) ? undefined : { kind: `the code ${String(body.code)} is in no catalogue`, detail }
 }
 
-/** A block of a stream has a name and JSON data. Comments keep the connection open. */
+/** A block of a stream has JSON data; `[DONE]` ends a stream of the AI SDK. Comments keep the connection open. */
 function faultOfEvents (text: string, isComplete: boolean): Fault | undefined {
   const blocks = text.split('\n\n')
   const rest = blocks.pop()!
   if (isComplete && rest !== '') return { kind: 'a stream that ends within a block', detail: rest.slice(0, 500) }
   for (const block of blocks) {
     const data = block.split('\n').filter(line => line.startsWith('data:')).map(line => line.slice(5)).join('\n')
-    if (data !== '' && parsed(Buffer.from(data)) === undefined) return { kind: 'a block whose data is not JSON', detail: block.slice(0, 500) }
+    if (data !== '' && data !== ' [DONE]' && parsed(Buffer.from(data)) === undefined) return { kind: 'a block whose data is not JSON', detail: block.slice(0, 500) }
   }
 }
 

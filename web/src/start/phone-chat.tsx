@@ -34,9 +34,9 @@ export function PhoneChat ({ phone }: { phone: string }) {
     change({ problem: undefined })
     try {
       const body = { user_phone: phone, user_message: text, client_id: clientId }
-      // The route accepts two kinds of bodies, and the generated types cannot tell them apart.
+      // The route accepts several kinds of bodies and has as many answers, one of them a stream. The generated types cannot tell them apart.
       const answer = await ask(api.POST('/chat', { body: body as never }))
-      if ('bot_message' in answer) change({ answer: { text: answer.bot_message, at: new Date().toISOString() } })
+      if (typeof answer === 'object' && 'bot_message' in answer) change({ answer: { text: answer.bot_message, at: new Date().toISOString() } })
     } catch (error) {
       change({ problem: (error as Error).message })
     }

@@ -1,0 +1,79 @@
+import { and, eq, sql } from 'drizzle-orm'
+import type { Db } from '../../db/client.ts'
+import { conversations, messages } from '../../db/tables.ts'
+import { NOT_THE_OWNER } from '../../errors.ts'
+import { FROM_MESSAGES, MESSAGE, shown, type Message, type MessageRow } from '../../log/message.ts'
+import { IS_MEMBER } from '../../log/membership.ts'
+
+export type ExchangeStore = ReturnType<typeof createExchangeStore>
+
+/** A message in the log, with its author's user id. */
+export type Authored = Message & { author: number | null }
+
+/** A user's message and the replies to it. */
+export interface Exchange { question: Authored, replies: Authored[] }
+
+/** Names a message by its author's client id or by its id in the conversation. If both are null, it is the newest reply. */
+export interface Named { clientId: string | null, id: number | null }
+
+/** Finds conversations and exchanges by their ids in the AI SDK. `changed` is called with the conversation after each commit. */
+export function createExchangeStore (db: Db, changed: (conversation: number) => void) {
+  return {
+    /** The conversation that the user created with this client id, or that has this number and the user as a member. */
+    async conversation (user: number, clientId: string, id: number | null): Promise<number | undefined> {
+      const { rows: [row] } = await db.$client.query<{ id: number }>({ name: 'ui_conversation', text: CONVERSATION, values: [user, clientId, id] })
+      return row?.id
+    },
+
+    /** The replies that are streaming or queued, the streaming one first. The caller has checked that the user may read them. */
+    async underWay (conversation: number): Promise<Message[]> {
+      const { rows } = await db.$client.query<MessageRow>({ name: 'ui_under_way', text: UNDER_WAY, values: [conversation] })
+      return rows.map(shown)
+    },
+
+    /** The exchange that has this message, if any. The caller has checked that the user may read it. */
+    async exchange (user: number, conversation: number, { clientId, id }: Named): Promise<Exchange | undefined> {
+      const { rows } = await db.$client.query<MessageRow & { author: number | null }>({ name: 'ui_exchange', text: EXCHANGE, values: [conversation, user, clientId, id] })
+      const [question, ...replies] = rows.map(shown)
+      return question && { question, replies }
+    },
+
+    /**
+     * Deletes the messages after an exchange, in one transaction.
+     * @throws NOT_THE_OWNER when one of them is not the user's, and the user does not own the conversation
+     */
+    async cutAfter (user: number, conversation: number, question: number) {
+      await db.transaction(async tx => {
+        await tx.select({ id: conversations.id }).from(conversations).where(eq(conversations.id, conversation)).for('no key update')
+        const after = sql`${messages.conversationId} = ${conversation} AND ${messages.id} > ${question}
+          AND ${messages.replyTo} IS DISTINCT FROM ${question} AND ${messages.status} <> 'deleted'`
+        const [foreign] = await tx.select({ id: messages.id }).from(messages).innerJoin(conversations, eq(conversations.id, messages.conversationId))
+          .where(and(after, sql`${conversations.ownerId} <> ${user}`, sql`${messages.userId} IS DISTINCT FROM ${user}`)).limit(1)
+        if (foreign !== undefined) throw new NOT_THE_OWNER()
+        await tx.update(messages).set({ text: '', status: 'deleted', rev: sql`next_rev(${conversation})` }).where(after)
+      })
+      changed(conversation)
+    }
+  }
+}
+
+const CONVERSATION = `
+  SELECT c.id FROM conversations c
+  WHERE (c.owner_id = $1 AND c.client_id = $2 OR c.id = $3) AND ${IS_MEMBER('c.id', '$1')}
+  ORDER BY c.client_id IS NOT DISTINCT FROM $2 AND c.owner_id = $1 DESC LIMIT 1`
+
+const UNDER_WAY = `
+  SELECT ${MESSAGE} ${FROM_MESSAGES}
+  WHERE m.conversation_id = $1 AND m.status IN ('streaming', 'queued')
+  ORDER BY m.status = 'streaming' DESC, m.id`
+
+const EXCHANGE = `
+  WITH named AS (
+    SELECT CASE m.sender WHEN 'user' THEN m.id ELSE m.reply_to END AS question FROM messages m
+    WHERE m.conversation_id = $1 AND m.status <> 'deleted'
+      AND CASE WHEN $3::text IS NULL AND $4::bigint IS NULL THEN m.reply_to IS NOT NULL ELSE m.user_id = $2 AND m.client_id = $3 OR m.id = $4 END
+    ORDER BY m.user_id = $2 AND m.client_id IS NOT DISTINCT FROM $3 DESC NULLS LAST, m.id DESC LIMIT 1
+  )
+  SELECT ${MESSAGE}, m.user_id AS author ${FROM_MESSAGES}
+  WHERE m.conversation_id = $1 AND (m.id = (SELECT question FROM named) OR m.reply_to = (SELECT question FROM named) AND m.status <> 'deleted')
+  ORDER BY m.id`

@@ -1,0 +1,80 @@
+import { Type, type Static } from 'typebox'
+import { invalidRequest } from '../../http/faults.ts'
+import { ClientId, Id, Rev, Timestamp } from '../../http/schema.ts'
+import { MessageSchema, type Message } from '../../log/message.ts'
+import { trimmed } from '../../text/text.ts'
+
+// What the AI SDK's `useChat` sends and reads, in its versions 5 and later.
+
+/** Not checked any further. Only the last message of a history is read, and of that only the parts of type `text`. */
+const Anything = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
+
+const SentMessageSchema = Type.Object({
+  id: Type.Optional(ClientId),
+  role: Type.Optional(Type.Enum(['user', 'assistant', 'system'])),
+  parts: Type.Array(Anything, { maxItems: 1000 })
+}, { title: 'SentUiMessage' })
+export type SentMessage = Static<typeof SentMessageSchema>
+
+export const UiChatSchema = Type.Object({
+  id: ClientId,
+  messages: Type.Optional(Type.Array(Anything, { minItems: 1, maxItems: 100_000 })),
+  message: Type.Optional(SentMessageSchema),
+  trigger: Type.Optional(Type.Enum(['submit-message', 'regenerate-message'])),
+  messageId: Type.Optional(ClientId)
+}, { title: 'UiChat' })
+/** `withoutHistory` has put the last message into `message`. */
+export type UiChat = Static<typeof UiChatSchema> & { message: SentMessage }
+
+export const UiChatParams = Type.Object({ id: ClientId })
+
+/** Whether a body is the AI SDK's: it has `id`, it has `messages` or `message`, and no field of the other chats at `/chat`. `IS_UI_CHAT` states the same rule as a schema. */
+export function isUiChat (body: unknown): body is UiChat {
+  const sent = Object.keys(body ?? {})
+  return sent.includes('id') && (sent.includes('messages') || sent.includes('message')) && !OTHERS.some(name => sent.includes(name))
+}
+
+const OTHERS = ['user_phone', 'user_message', 'content', 'token']
+const has = (name: string) => ({ required: [name], properties: { [name]: {} } })
+
+export const IS_UI_CHAT = { allOf: [has('id'), { anyOf: [has('messages'), has('message')] }, { not: { anyOf: OTHERS.map(has) } }] }
+
+/** Replaces the history, which comes with each request and is not needed, by `message`, or else by its last message. A body without messages stays, and the schema refuses it. */
+export function withoutHistory (body: UiChat): UiChat {
+  const { messages, ...rest } = body
+  if (Object.hasOwn(body, 'message')) return rest
+  const last = Array.isArray(messages) ? messages.at(-1) : undefined
+  return last === undefined ? body : { ...rest, message: last as SentMessage }
+}
+
+/** The text of a user's message: its text parts, joined by newlines. @throws INVALID_REQUEST */
+export function textOf ({ role, parts }: SentMessage): string {
+  const refuse = (path: string, message: string) => invalidRequest([{ path: `message.${path}`, message }])
+  if (role !== 'user') throw refuse('role', 'must be user')
+  if (parts.some(({ type }) => type === 'file')) throw refuse('parts', 'has a file, and files cannot be sent yet')
+  const text = trimmed(parts.flatMap(({ type, text }) => type === 'text' && typeof text === 'string' ? [text] : []).join('\n'))
+  if (text === '') throw refuse('parts', 'has no text')
+  return text
+}
+
+const { username, status, failure } = MessageSchema.properties
+
+export const UiMessageSchema = Type.Object({
+  id: Type.String(),
+  role: Type.Enum(['user', 'assistant']),
+  parts: Type.Array(Type.Object({ type: Type.Enum(['text']), text: Type.String() }, { title: 'UiTextPart' })),
+  metadata: Type.Object({ id: Id, rev: Rev, username, created_at: Timestamp, status, failure }, { title: 'UiMessageMetadata' })
+}, { title: 'UiMessage' })
+export type UiMessage = Static<typeof UiMessageSchema>
+
+/** The id of a message for the AI SDK: the same in the history, in a stream and in one that is resumed. */
+export const uiId = (id: number) => `m${id}`
+
+export function toUiMessage ({ id, rev, sender, username, text, status, created_at, failure }: Message): UiMessage {
+  return {
+    id: uiId(id),
+    role: sender === 'user' ? 'user' : 'assistant',
+    parts: text === '' ? [] : [{ type: 'text', text }],
+    metadata: { id, rev, username, created_at, status, ...failure !== undefined && { failure } }
+  }
+}

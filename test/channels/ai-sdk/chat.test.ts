@@ -1,0 +1,92 @@
+import t from 'tap'
+import { startApp } from '../../support/helper.ts'
+
+// What the AI SDK's clients rarely or never send, and who may do what.
+
+const said = (text: string, id = 'one') => ({ id, role: 'user', parts: [{ type: 'text', text }] })
+
+/** The chunks of a UI message stream. */
+const chunksOf = (body: string) => body.split('\n\n').filter(block => block.startsWith('data: {')).map(block => JSON.parse(block.slice(6)))
+const textIn = (body: string) => chunksOf(body).flatMap(({ delta }) => delta ?? []).join('')
+
+t.test('ten first messages at once begin one chat, and the same message is stored once', async t => {
+  const { as, query } = await startApp(t)
+  const ann = await as('ann')
+  const answers = await Promise.all(Array.from({ length: 10 }, () => ann.post('/api/chat', { id: 'new', messages: [said('Hello')] })))
+  for (const { statusCode, headers, body } of answers) {
+    t.equal(statusCode, 200)
+    t.match(headers, { 'content-type': 'text/event-stream', 'x-vercel-ai-ui-message-stream': 'v1' })
+    t.equal(textIn(body), 'You said: Hello')
+    t.ok(body.endsWith('data: [DONE]\n\n'))
+  }
+  t.same(await query('SELECT client_id FROM conversations'), [{ client_id: 'new' }])
+  t.equal((await query('SELECT FROM messages')).length, 2)
+  t.match((await ann.post('/chat', { id: 'new', message: said('Not hello') })), { statusCode: 409, body: 'This client id was used for another message' })
+  await ann.post('/api/chat', { id: 'other', message: { ...said('Hello'), parts: [{ type: 'data-place', text: 'Not this' }, { type: 'text', text: 'Hello' }] } })
+  t.equal((await query('SELECT FROM messages')).length, 4, 'the same id in another chat is another message')
+})
+
+t.test('what is refused, in a sentence', async t => {
+  const { as, anyone } = await startApp(t)
+  const ann = await as('ann')
+  const refusals: Array<[body: object, status: number, sentence: string]> = [
+    [{ id: 'c', messages: [] }, 400, 'messages needs at least 1 entry'],
+    [{ id: 'c', messages: 'Hello' }, 400, 'messages must be a list'],
+    [{ id: 'c', messages: [{ ...said('Hello'), role: 'assistant' }] }, 400, 'message.role must be user'],
+    [{ id: 'c', message: said(' \n ') }, 400, 'message.parts has no text'],
+    [{ id: 'c', message: { role: 'user', parts: [{ type: 'file', url: 'data:,x' }] } }, 400, 'message.parts has a file, and files cannot be sent yet'],
+    [{ id: '12', message: said('Hello') }, 404, 'Conversation not found']
+  ]
+  for (const [body, statusCode, sentence] of refusals) {
+    const answer = await ann.post('/api/chat', body)
+    t.match(answer, { statusCode, body: sentence, headers: { 'content-type': /^text\/plain/ } })
+  }
+  t.match(await anyone.post('/api/chat', { id: 'c', message: said('Hello') }), { statusCode: 401, body: 'Please log in' })
+  t.match((await ann.get('/api/chat/12/stream')).body, 'Conversation not found')
+  t.match((await ann.get('/api/chat/12')).json(), { code: 'CONVERSATION_NOT_FOUND' })
+  t.same((await ann.get('/api/chat/c')).json(), [], 'a chat that has not begun has no messages')
+  t.equal((await ann.get('/api/chat/c/stream')).statusCode, 204)
+  t.equal((await ann.post('/api/chat/c/stop')).statusCode, 204)
+})
+
+t.test('bodies of more than 1.5 MiB are for users with a history', async t => {
+  const { as, anyone } = await startApp(t)
+  const ann = await as('ann')
+  const history = [...Array.from({ length: 30 }, () => said('x'.repeat(100_000))), said('Hello')]
+  t.equal(textIn((await ann.post('/api/chat', { id: 'long', messages: history })).body), 'You said: Hello')
+  t.match((await anyone.post('/api/chat', { id: 'long', messages: history })).json(), { code: 'BODY_TOO_LARGE' })
+  const phone = { user_phone: '1111111111', user_message: 'x'.repeat(2_000_000) }
+  t.match((await ann.post('/api/chat', phone)).json(), { statusCode: 413, error: 'The body is larger than 1.5 MiB' })
+  t.match((await ann.post('/api/chat', { id: 'long', messages: [...history, ...history] })).json(), { statusCode: 413, error: 'The body is larger than 4 MiB' })
+})
+
+t.test('bots that answer at once, several bots, and none', async t => {
+  const { as } = await startApp(t)
+  const ann = await as('ann')
+  await ann.post('/api/conversations', { name: 'Two', bots: ['simulated', 'favorite-song'], client_id: 'two' })
+  t.equal((await ann.post('/api/chat', { id: 'two', message: said('Hello') })).body, 'data: [DONE]\n\n', 'nobody is named')
+  t.same(chunksOf((await ann.post('/api/chat', { id: 'two', message: said('@simulated @favorite-song hello', 'two') })).body)[0].messageId, 'm3', 'the first one')
+  t.equal((await ann.get('/api/chat/two')).json().length, 4, 'the other is in the history')
+  t.match((await ann.get('/api/chat/two?limit=1')).headers, { link: /before=4/ })
+
+  await ann.post('/api/chat', { id: 'one', message: said('Hello', 'a') })
+  t.match(await ann.post('/api/chat', { id: 'one', message: said('Hello', 'a'), trigger: 'regenerate-message' }), { statusCode: 409, body: /Only the last reply/ })
+  t.equal(textIn((await ann.post('/api/chat', { id: 'one', message: said('Goodbye', 'a'), messageId: 'a' })).body), 'You said: Hello', 'its reply stays')
+  t.match((await ann.get('/api/chat/one')).json()[0].parts, [{ text: 'Goodbye' }])
+  t.match((await ann.post('/api/chat', { id: 'one', messageId: 'a', message: said('x', 'a') })).statusCode, 200)
+})
+
+t.test('in a group, each edits their own, and only the owner cuts what others said', async t => {
+  const { as, slowChat } = await startApp(t)
+  const ann = await as('ann')
+  const bob = await as('bob')
+  const number = String(await slowChat(ann))
+  await ann.post(`/api/conversations/${number}/users`, { username: 'bob' })
+  await bob.post('/api/chat', { id: number, message: said('From Bob') })
+  t.match(await ann.post('/api/chat', { id: number, message: said('Not hers', 'm1'), messageId: 'm1' }), { statusCode: 403, body: /Only its author/ })
+  await ann.post('/api/chat', { id: number, message: said('From Ann') })
+  t.match(await bob.post('/api/chat', { id: number, message: said('Changed'), messageId: 'one' }), { statusCode: 403, body: /Only the owner/ })
+  t.equal(textIn((await ann.post('/api/chat', { id: number, message: { role: 'user', parts: [] }, trigger: 'regenerate-message' })).body), 'Slowly: From Ann', 'the newest reply')
+  t.equal(textIn((await ann.post('/api/chat', { id: number, message: said('From Bob', 'm1'), messageId: 'm2', trigger: 'regenerate-message' })).body), 'Slowly: From Bob')
+  t.equal((await ann.get(`/api/chat/${number}`)).json().length, 2)
+})

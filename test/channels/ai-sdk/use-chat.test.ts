@@ -1,0 +1,230 @@
+import t, { type Test } from 'tap'
+import { startLive } from '../../support/live.ts'
+import { until } from '../../support/process.ts'
+import { isStored } from '../../support/slow-replies.ts'
+import { shownIn, shows, VERSIONS, type UiMessage } from '../../support/ui-chat.ts'
+
+// The AI SDK's own clients at our door, with nothing set but the host.
+
+/** Ann, and a chat of hers with a bot that says what the test makes it say. */
+async function start (t: Test) {
+  const server = await startLive(t)
+  server.bots.takeOver()
+  const ann = await server.as('ann')
+  const number = await server.slowChat(ann)
+  await server.query("UPDATE conversations SET client_id = 'chat'")
+  const { url, bots } = server
+  return {
+    ...server,
+    ann,
+    number,
+    front: { url, headers: ann.headers, id: 'chat' },
+    history: async (chat: string | number = 'chat'): Promise<UiMessage[]> => (await ann.get(`/api/chat/${chat}`)).json(),
+    /** The bot's next reply, said at once. */
+    async reply (times: number, text: string) {
+      const { say, end } = await bots.call(times)
+      say(text)
+      end()
+    }
+  }
+}
+
+for (const [version, create] of VERSIONS) {
+  t.test(`${version}: a new chat, with an id that the client made up`, async t => {
+    const { url, ann, query, history } = await start(t)
+    const chat = create({ url, headers: ann.headers })
+    await chat.sendMessage({ text: 'Hello there' })
+    t.equal(chat.status, 'ready')
+    t.same(shownIn(chat), ['user: Hello there', 'assistant: You said: Hello there'])
+    t.match(chat.messages[1], { id: 'm2', metadata: { id: 2, rev: 2, username: 'simulated', status: 'complete' } })
+    t.same(await query('SELECT name, client_id FROM conversations ORDER BY id DESC LIMIT 1'), [{ name: 'Hello there', client_id: chat.id }])
+    await chat.sendMessage({ text: 'Again' })
+    t.equal(chat.messages.length, 4)
+    const stored = await history(chat.id)
+    t.same(stored.map(({ id, role, parts }) => [id, role, parts]), [
+      ['m1', 'user', [{ type: 'text', text: 'Hello there' }]], ['m2', 'assistant', [{ type: 'text', text: 'You said: Hello there' }]],
+      ['m3', 'user', [{ type: 'text', text: 'Again' }]], ['m4', 'assistant', [{ type: 'text', text: 'You said: Again' }]]
+    ])
+  })
+
+  t.test(`${version}: a reply that grows, and another tab that resumes it in the middle`, async t => {
+    const server = await start(t)
+    const { front, bots, history } = server
+    const chat = create(front)
+    const sent = chat.sendMessage({ text: 'Hello' })
+    const { say, end } = await bots.call(1)
+    say('One')
+    await shows(chat, 'assistant: One')
+    t.equal(chat.status, 'streaming')
+    await isStored(server, 2, 'One')
+
+    const loaded = await history()
+    t.match(loaded, [{ id: 'm1' }, { id: 'm2', parts: [{ text: 'One' }], metadata: { status: 'streaming' } }])
+    const tab = create({ ...front, messages: loaded })
+    const resumed = tab.resumeStream()
+    await until(() => tab.status === 'streaming')
+    say(' two')
+    await shows(tab, 'assistant: One two')
+    say(' three')
+    end()
+    await Promise.all([sent, resumed])
+    for (const each of [chat, tab]) {
+      t.equal(each.status, 'ready')
+      t.same(shownIn(each), ['user: Hello', 'assistant: One two three'], 'without a duplicate')
+      t.match(each.messages[1], { id: 'm2', metadata: { username: 'slow', status: 'complete' } })
+    }
+    const late = create({ ...front, messages: await history() })
+    await late.resumeStream()
+    t.equal(late.status, 'ready', 'nothing is under way')
+    t.same(shownIn(late), ['user: Hello', 'assistant: One two three'])
+  })
+
+  t.test(`${version}: the AI SDK's own example of streams that can be resumed, with this server in the place of its own`, async t => {
+    const server = await start(t)
+    const { front, bots, history } = server
+    const chat = create({ ...front, sendsLastOnly: true })
+    const sent = chat.sendMessage({ text: 'Hello' })
+    const { say, end } = await bots.call(1)
+    say('One')
+    await shows(chat, 'assistant: One')
+    await isStored(server, 2, 'One')
+    await chat.stop() // as a page that is closed
+    await sent
+    const reloaded = create({ ...front, sendsLastOnly: true, messages: await history() })
+    const resumed = reloaded.resumeStream()
+    await until(() => reloaded.status === 'streaming')
+    say(' two')
+    end()
+    await resumed
+    t.same(shownIn(reloaded), ['user: Hello', 'assistant: One two'])
+    t.equal(reloaded.status, 'ready')
+  })
+
+  t.test(`${version}: stopped by the server's own stop, which the client's is not`, async t => {
+    const server = await start(t)
+    const { front, bots, ann } = server
+    const chat = create(front)
+    const sent = chat.sendMessage({ text: 'Hello' })
+    const { say, signal } = await bots.call(1)
+    say('One')
+    await shows(chat, 'assistant: One')
+    await chat.stop()
+    await sent
+    t.equal(signal.aborted, false, 'a reader who leaves stops nothing')
+    const tab = create({ ...front, messages: chat.messages })
+    const resumed = tab.resumeStream()
+    await until(() => tab.status === 'streaming')
+    t.equal((await ann.post('/api/chat/chat/stop')).statusCode, 204)
+    await resumed
+    t.equal(tab.status, 'ready')
+    t.match(tab.messages[1], { id: 'm2', parts: [{ type: 'step-start' }, { text: 'One' }], metadata: { status: 'stopped' } })
+    t.equal((await ann.get('/api/chat/chat/stream')).statusCode, 204)
+  })
+
+  t.test(`${version}: asked again, in the same place, and behind it the log is cut as the client's history is`, async t => {
+    const { front, reply, history } = await start(t)
+    const chat = create(front)
+    await Promise.all([chat.sendMessage({ text: 'A' }), reply(1, 'One')])
+    await Promise.all([chat.regenerate(), reply(2, 'Two')])
+    t.same(shownIn(chat), ['user: A', 'assistant: Two'])
+    t.equal(chat.messages[1]!.id, 'm2')
+    await Promise.all([chat.sendMessage({ text: 'B' }), reply(3, 'Three')])
+    await Promise.all([chat.regenerate({ messageId: 'm2' }), reply(4, 'Four')])
+    t.same(shownIn(chat), ['user: A', 'assistant: Four'])
+    t.same((await history()).map(({ id }) => id), ['m1', 'm2'])
+    await Promise.all([chat.regenerate({ messageId: chat.messages[0]!.id }), reply(5, 'Five')])
+    t.same(shownIn(chat), ['user: A', 'assistant: Five'], 'named by the question')
+    t.equal(chat.status, 'ready')
+  })
+
+  t.test(`${version}: an edited message is answered again, and what followed is gone`, async t => {
+    const { front, bots, reply, history } = await start(t)
+    const chat = create(front)
+    await Promise.all([chat.sendMessage({ text: 'A' }), reply(1, 'One')])
+    const sent = chat.sendMessage({ text: 'B' })
+    await bots.call(2)
+    await until(() => chat.messages.length === 4)
+    t.same((await history()).at(-1)!.parts, [], 'nothing was said yet')
+    await chat.stop()
+    await sent
+    const edited = chat.sendMessage({ text: 'C', messageId: chat.messages[0]!.id })
+    const { turns } = await bots.call(3)
+    t.match(turns, [{ text: 'C' }])
+    t.equal(turns.length, 1)
+    await reply(3, 'Two')
+    await edited
+    t.same(shownIn(chat), ['user: C', 'assistant: Two'])
+    t.match(await history(), [{ id: 'm1', parts: [{ text: 'C' }] }, { id: 'm2', parts: [{ text: 'Two' }] }])
+
+    const reloaded = create({ ...front, messages: await history() })
+    await Promise.all([reloaded.sendMessage({ text: 'D', messageId: 'm1' }), reply(4, 'Three')])
+    t.same(shownIn(reloaded), ['user: D', 'assistant: Three'], 'by the id that the history gave')
+    t.equal(chat.status, 'ready')
+  })
+
+  t.test(`${version}: a reply that fails, a request that is refused, and one that is tried again`, async t => {
+    const server = await start(t)
+    const { front, bots, number, reply, history } = server
+    const chat = create(front)
+    const sent = chat.sendMessage({ text: 'Hello' })
+    const { say, fail } = await bots.call(1)
+    say('One')
+    await shows(chat, 'assistant: One')
+    fail(new Error('gone'))
+    await sent
+    t.equal(chat.status, 'error')
+    t.equal(chat.error!.message, 'The reply broke off before it was complete.')
+    t.same(shownIn(chat), ['user: Hello', 'assistant: One'], 'what it had said stays')
+
+    for (const [init, sentence] of [[{ headers: {} }, 'Please log in'], [{ id: '999999' }, 'Conversation not found']] as const) {
+      const stranger = create({ ...front, ...init })
+      await stranger.sendMessage({ text: 'Hello' })
+      t.equal(stranger.error!.message, sentence)
+      await stranger.resumeStream()
+      t.match([stranger.status, stranger.error!.message], ['error', sentence])
+    }
+    const tooLong = create({ ...front, id: String(number) })
+    await tooLong.sendMessage({ text: 'x'.repeat(8_001) })
+    t.equal(tooLong.error!.message, 'message.parts may have at most 8,000 characters')
+    t.equal((await history()).length, 2)
+    tooLong.messages = tooLong.messages.map(message => ({ ...message, parts: [{ type: 'text', text: 'Short' }] }))
+    await Promise.all([tooLong.regenerate(), reply(2, 'Well')])
+    t.same(shownIn(tooLong), ['user: Short', 'assistant: Well'], 'a message that was never stored is stored when its reply is asked for')
+    t.equal((await history(number)).length, 4)
+  })
+
+  t.test(`${version}: a session that ends while a reply is being written`, async t => {
+    const { front, bots, ann } = await start(t)
+    const chat = create(front)
+    const sent = chat.sendMessage({ text: 'Hello' })
+    const { say, end } = await bots.call(1)
+    say('One')
+    await shows(chat, 'assistant: One')
+    await ann.post('/api/logout')
+    await sent
+    t.equal(chat.error!.message, 'The connection was closed before the reply had ended, please load the chat again')
+    t.same(shownIn(chat), ['user: Hello', 'assistant: One'])
+    end()
+  })
+
+  t.test(`${version}: the same message sent twice is stored and answered once`, async t => {
+    const { front, bots, reply, history } = await start(t)
+    const message = { id: 'made-up', parts: [{ type: 'text' as const, text: 'Hello' }] }
+    const [chat, again] = [create(front), create(front)]
+    await Promise.all([chat.sendMessage(message), again.sendMessage(message), reply(1, 'One')])
+    for (const each of [chat, again]) t.match([each.status, each.messages], ['ready', [{ id: 'made-up' }, { id: 'm2' }]])
+    t.same(shownIn(again), ['user: Hello', 'assistant: One'])
+    t.equal((await history()).length, 2)
+    t.equal(bots.calls.length, 1)
+  })
+
+  t.test(`${version}: a history of 200 kB comes with each message, and is not read`, async t => {
+    const { front, ann, url } = await start(t)
+    const messages = Array.from({ length: 200 }, (_, n): UiMessage => ({ id: `old-${n}`, role: n % 2 === 0 ? 'user' : 'assistant', parts: [{ type: 'text', text: 'x'.repeat(1_000) }] }))
+    const chat = create({ url, headers: ann.headers, messages, path: '/chat' })
+    await chat.sendMessage({ text: 'Hello' })
+    t.equal(chat.error, undefined)
+    t.equal(chat.messages.at(-1)!.id, 'm2')
+    t.ok(front)
+  })
+}
