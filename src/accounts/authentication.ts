@@ -1,12 +1,14 @@
 import fp from 'fastify-plugin'
 import jwt from '@fastify/jwt'
 import '@fastify/cookie'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import { NOT_AN_ADMIN, NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.ts'
 import type { sessionCookie } from './cookie.ts'
 import type { Issuers } from './issuers/issuers.ts'
+import { isServerKey, type KeyStore, type ServerKey } from './keys/key-store.ts'
+import type { KeyScope } from './keys/schema.ts'
 import { MAX_TOKEN_LENGTH } from './schema.ts'
-import { SESSION_LIFETIME_SECONDS, type SessionKind, type SessionUser, type Sessions } from './sessions.ts'
+import { SESSION_LIFETIME_SECONDS, type SessionKind, type SessionOptions, type SessionUser, type Sessions } from './sessions.ts'
 
 declare module '@fastify/jwt' {
   interface FastifyJWT { payload: Claims, user: SessionUser }
@@ -14,10 +16,12 @@ declare module '@fastify/jwt' {
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** An `onRequest` hook for scopes that are for users, guests too: `request.user`, or UNAUTHORIZED. */
+    /** An `onRequest` hook for scopes that are for users, guests too: sets `request.user`. @throws UNAUTHORIZED, and what `callerOf` throws */
     authenticate: (request: FastifyRequest) => Promise<void>
     /** An `onRequest` hook that follows `authenticate` in scopes that are not for guests. */
     refuseGuests: (request: FastifyRequest) => Promise<void>
+    /** Makes an `onRequest` hook for routes of servers: sets `request.serverKey`, which has one of these scopes. @throws UNAUTHORIZED, MISSING_SCOPE */
+    needsKey: (...scopes: KeyScope[]) => (request: FastifyRequest) => Promise<void>
     /** An `onRequest` hook that follows `authenticate` in scopes that are for admins only. */
     refuseNonAdmins: (request: FastifyRequest) => Promise<void>
     /**
@@ -26,10 +30,19 @@ declare module 'fastify' {
      * @throws UNAVAILABLE while the keys of its issuer cannot be fetched
      */
     userOf: (token: string | undefined, use: TokenUse) => Promise<SessionUser | undefined>
+    /**
+     * Like `userOf`, and also takes a server key: then it is the user whom the header `X-Act-As` names.
+     * @throws MISSING_SCOPE, USER_NOT_FOUND, ACCOUNT_LOCKED for a server
+     */
+    callerOf: (token: string | undefined, use: TokenUse & { method: string, route: string }) => Promise<SessionUser | undefined>
+  }
+  interface FastifyRequest {
+    /** The key of the server that asks, behind `needsKey`. */
+    serverKey: ServerKey
   }
   interface FastifyReply {
-    /** Begins a session of this kind, and gives its token; `provedHash` as `Sessions.open` takes it. */
-    openSession: (userId: number, kind: SessionKind, provedHash?: string) => Promise<string>
+    /** Begins a session of this kind, and gives its token. */
+    openSession: (userId: number, kind: SessionKind, options?: SessionOptions) => Promise<string>
     /** Begins a session, sends its token as cookie, and ends the session that the request's cookie held. */
     logIn: (userId: number, provedHash: string) => Promise<void>
     /** Ends the sessions of this request, that of its cookie and that of its Bearer token, and clears the cookie. */
@@ -46,11 +59,12 @@ const AUDIENCE = 'session'
 const VERIFY = { algorithms: ['HS256'] as ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['exp', 'iss', 'aud', 'sid', 'kind'] }
 
 /** Who shows a token: a request, or what is like one. */
-interface TokenUse { headers: { 'user-agent'?: string | undefined }, ip: string }
+interface TokenUse { headers: { 'user-agent'?: string | undefined, 'x-act-as'?: string | string[] | undefined }, ip: string }
 
 export interface AuthenticationOptions {
   sessions: Sessions
   issuers: Issuers
+  keys: KeyStore
   secret: string
   /** Signed the tokens that are still about, where the secret was changed; new ones it does not sign. */
   formerSecret: string | undefined
@@ -58,7 +72,7 @@ export interface AuthenticationOptions {
 }
 
 /** A token names a row in `sessions`, which decides. It comes as Bearer, or in the cookie. */
-export const authentication = fp<AuthenticationOptions>(async function authentication (app, { sessions, issuers, secret, formerSecret, cookie }) {
+export const authentication = fp<AuthenticationOptions>(async function authentication (app, { sessions, issuers, keys, secret, formerSecret, cookie }) {
   await app.register(jwt, {
     secret,
     sign: { algorithm: 'HS256', iss: ISSUER, aud: AUDIENCE },
@@ -76,10 +90,21 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
     return user?.kind === claims.kind ? user : undefined
   })
 
+  app.decorate('callerOf', async (token, use) => {
+    if (!isServerKey(token)) return await app.userOf(token, use)
+    return await sessions.userOf(await keys.actFor(token, { ...use, externalId: use.headers['x-act-as'] }))
+  })
+
   app.decorate('authenticate', async request => {
-    const user = await app.userOf(request.bearer ?? request.cookies[cookie.name], request)
+    const { bearer, cookies, headers, ip, method, routeOptions } = request
+    const user = await app.callerOf(bearer ?? cookies[cookie.name], { headers, ip, method, route: routeOptions.url! })
     if (user === undefined) throw new UNAUTHORIZED()
     request.user = user
+  })
+
+  app.decorate('needsKey', (...scopes) => async request => {
+    if (!isServerKey(request.bearer)) throw new UNAUTHORIZED()
+    request.serverKey = await keys.use(request.bearer, ...scopes)
   })
 
   app.decorate('refuseGuests', async ({ user }) => {
@@ -90,15 +115,15 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
     if (user.role !== 'admin') throw new NOT_AN_ADMIN()
   })
 
-  app.decorateReply('openSession', async function openSession (this: FastifyReply, userId: number, kind: SessionKind, provedHash?: string) {
+  app.decorateReply('openSession', async function openSession (this: FastifyReply, userId: number, kind: SessionKind, options: SessionOptions = {}) {
     const { headers, ip } = this.request
     this.header('cache-control', 'no-store')
-    const sid = await sessions.open({ userId, kind, userAgent: headers['user-agent'], ip, provedHash })
-    return app.jwt.sign({ sid, kind }, { expiresIn: SESSION_LIFETIME_SECONDS[kind] })
+    const sid = await sessions.open({ userId, kind, userAgent: headers['user-agent'], ip, ...options })
+    return app.jwt.sign({ sid, kind }, { expiresIn: options.seconds ?? SESSION_LIFETIME_SECONDS[kind] })
   })
 
   app.decorateReply('logIn', async function logIn (this: FastifyReply, userId: number, provedHash: string) {
-    this.setCookie(cookie.name, await this.openSession(userId, 'cookie', provedHash), { ...cookie.options, maxAge: SESSION_LIFETIME_SECONDS.cookie })
+    this.setCookie(cookie.name, await this.openSession(userId, 'cookie', { provedHash }), { ...cookie.options, maxAge: SESSION_LIFETIME_SECONDS.cookie })
     // The browser forgets the old token with this answer: its session would stay open with nobody left to end it.
     await endSessionOf(this.request.cookies[cookie.name], this.request)
   })

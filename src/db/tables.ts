@@ -19,7 +19,9 @@ export const origin = pgEnum('origin', ['web', 'api', 'phone', 'whatsapp'])
 export const contactOrigins = ['phone', 'whatsapp'] as const satisfies Array<typeof origin.enumValues[number]>
 export type ContactOrigin = typeof contactOrigins[number]
 export const role = pgEnum('role', ['user', 'admin'])
-export const sessionKind = pgEnum('session_kind', ['cookie', 'access_token', 'guest', 'issuer'])
+export const sessionKind = pgEnum('session_kind', ['cookie', 'access_token', 'guest', 'issuer', 'server_key'])
+/** What a server key may do. */
+type KeyScope = 'users' | 'act' | 'read' | 'guests' | 'v1'
 export const engine = pgEnum('engine', ['simulated', 'guided', 'openai', 'webhook'])
 export const whenBusy = pgEnum('when_busy', ['queue', 'interrupt', 'reject'])
 export const sender = pgEnum('sender', ['user', 'bot'])
@@ -79,7 +81,10 @@ export const identities = pgTable('identities', {
   index('identities_user').on(table.userId)
 ])
 
-/** Users whom another issuer of tokens vouches for: its `iss` and `sub`. Nothing else, such as an e-mail address, makes two of them one. */
+/**
+ * Users whom another issuer of tokens vouches for: its `iss` and `sub`. Users of server keys have an empty issuer. Nothing else,
+ * such as an e-mail address, makes two of them one.
+ */
 export const externalUsers = pgTable('external_users', {
   issuer: text().notNull(),
   subject: text().notNull(),
@@ -89,6 +94,20 @@ export const externalUsers = pgTable('external_users', {
   uniqueIndex('external_users_user').on(table.userId)
 ])
 
+/** Keys with which the operator's own servers call us. `keyHash` is the SHA-256 of the key, in hexadecimal. */
+export const serverKeys = pgTable('server_keys', {
+  id: id(),
+  name: text().notNull(),
+  keyHash: text().notNull().unique('server_keys_key_hash'),
+  scopes: text().array().$type<KeyScope[]>().notNull(),
+  createdBy: reference().references(() => users.id, { onDelete: 'set null' }),
+  createdAt: createdAt(),
+  expiresAt: time(),
+  lastUsedAt: time(),
+  revokedAt: time()
+})
+
+/** `serverKeyId` is the server key that the session was begun with. The session ends with the key. */
 export const sessions = pgTable('sessions', {
   id: id(),
   userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' }),
@@ -98,8 +117,12 @@ export const sessions = pgTable('sessions', {
   expiresAt: time().notNull(),
   revokedAt: time(),
   userAgent: text('user_agent'),
-  ip: text()
-}, table => [index('sessions_user').on(table.userId)])
+  ip: text(),
+  serverKeyId: reference().references(() => serverKeys.id, { onDelete: 'cascade' })
+}, table => [
+  index('sessions_user').on(table.userId),
+  index('sessions_server_key').on(table.serverKeyId).where(sql`${table.serverKeyId} IS NOT NULL`)
+])
 
 /**
  * Which session the tokens of another issuer stand for. `key` is the SHA-256, in hexadecimal, of the issuer and of what names the
