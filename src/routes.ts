@@ -8,6 +8,8 @@ import { exportRoute } from './accounts/export-route.ts'
 import { createIdentityStore } from './accounts/identity-store.ts'
 import { keyRoutes } from './accounts/keys/routes.ts'
 import { keyUserRoutes } from './accounts/keys/user-routes.ts'
+import { createPersonalKeyStore } from './accounts/keys/personal-key-store.ts'
+import { personalKeyRoutes } from './accounts/keys/personal-routes.ts'
 import { createKeyUserStore } from './accounts/keys/user-store.ts'
 import { passcodeRoutes } from './accounts/passcode-routes.ts'
 import { profileRoutes, removalRoute } from './accounts/profile-routes.ts'
@@ -66,6 +68,7 @@ export async function registerRoutes (app: FastifyInstance, { config, db, isWork
     await users.register(async function signedUp (members) {
       members.addHook('onRequest', members.refuseGuests)
       await members.register(profileRoutes, { prefix: '/api/me', profiles, sessions, passwords })
+      await members.register(personalKeyRoutes, { prefix: '/api/me/keys', keys: createPersonalKeyStore(db, sessions) })
       await members.register(usageRoutes, { prefix: '/api/me', usage })
       await members.register(exportRoute, { prefix: '/api/me', exported: createExportStore(db) })
       await members.register(memberRoutes, { prefix: '/api/conversations/:id', members: createMemberStore(db, messages, events.changed, titleOf) })

@@ -2,9 +2,10 @@ import fp from 'fastify-plugin'
 import jwt from '@fastify/jwt'
 import '@fastify/cookie'
 import type { FastifyReply } from 'fastify'
-import { NOT_AN_ADMIN, NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.ts'
+import { MISSING_SCOPE, NOT_AN_ADMIN, NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.ts'
 import type { sessionCookie } from './cookie.ts'
 import type { Issuers } from './issuers/issuers.ts'
+import { hashOf } from './keys/key.ts'
 import { isServerKey, type KeyStore, type ServerKey } from './keys/key-store.ts'
 import type { KeyScope } from './keys/schema.ts'
 import { MAX_TOKEN_LENGTH } from './schema.ts'
@@ -22,10 +23,12 @@ declare module 'fastify' {
     refuseGuests: (request: FastifyRequest) => Promise<void>
     /** Makes an `onRequest` hook for routes of servers: sets `request.serverKey`, which has one of these scopes. @throws UNAUTHORIZED, MISSING_SCOPE */
     needsKey: (...scopes: KeyScope[]) => (request: FastifyRequest) => Promise<void>
+    /** An `onRequest` hook that follows `authenticate` for routes that create keys: a key that leaks must not create others, which would outlast it. */
+    refuseKeys: (request: FastifyRequest) => Promise<void>
     /** An `onRequest` hook that follows `authenticate` in scopes that are for admins only. */
     refuseNonAdmins: (request: FastifyRequest) => Promise<void>
     /**
-     * Whose token this is, ours or another issuer's; undefined for one that is worth nothing. `use` is who shows it, for the
+     * Whose token this is, ours, a personal key or another issuer's; undefined for one that is worth nothing. `use` is who shows it, for the
      * list of sessions.
      * @throws UNAVAILABLE while the keys of its issuer cannot be fetched
      */
@@ -81,6 +84,7 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
 
   app.decorate('userOf', async (token, { headers, ip }) => {
     if (token === undefined || token.length > MAX_TOKEN_LENGTH) return undefined
+    if (token.startsWith('uk_')) return await sessions.userOfKey(hashOf(token))
     const claims = claimsOf(token)
     if (claims === undefined) {
       const sessionId = await issuers.sessionOf(token, { userAgent: headers['user-agent'], ip })
@@ -109,6 +113,10 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
 
   app.decorate('refuseGuests', async ({ user }) => {
     if (user.isGuest) throw new NOT_FOR_GUESTS()
+  })
+
+  app.decorate('refuseKeys', async ({ user }) => {
+    if (user.kind === 'server_key' || user.kind === 'personal_key') throw new MISSING_SCOPE()
   })
 
   app.decorate('refuseNonAdmins', async ({ user }) => {

@@ -94,8 +94,8 @@ export type Profile = Static<typeof ProfileSchema>
 
 export const SessionSchema = Type.Object({
   id: Id,
-  kind: Type.Enum(['cookie', 'access_token', 'guest', 'issuer', 'server_key'], { description: '`issuer`: by tokens of another issuer; `server_key`: a server acts for the user' }),
-  user_agent: Nullable(Type.String({ description: 'The User-Agent header of the login; for `server_key`, the name of the key' })),
+  kind: Type.Enum(['cookie', 'access_token', 'guest', 'issuer', 'server_key', 'personal_key'], { description: '`issuer`: by tokens of another issuer; `server_key`: a server acts for the user; `personal_key`: a key for scripts' }),
+  user_agent: Nullable(Type.String({ description: 'The User-Agent header of the login; for `server_key` and `personal_key`, the name of the key' })),
   ip: Nullable(Type.String()),
   created_at: Timestamp,
   last_used_at: Timestamp,

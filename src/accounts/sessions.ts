@@ -10,7 +10,13 @@ import { createWatch } from './session-watch.ts'
 
 const HOUR_SECONDS = 60 * 60
 /** How long a session lasts at most, in seconds. One in a cookie also ends 30 minutes after its last use. */
-export const SESSION_LIFETIME_SECONDS = { cookie: 7 * 24 * HOUR_SECONDS, access_token: 24 * HOUR_SECONDS, guest: 24 * HOUR_SECONDS, server_key: 24 * HOUR_SECONDS }
+export const SESSION_LIFETIME_SECONDS = {
+  cookie: 7 * 24 * HOUR_SECONDS,
+  access_token: 24 * HOUR_SECONDS,
+  guest: 24 * HOUR_SECONDS,
+  server_key: 24 * HOUR_SECONDS,
+  personal_key: 365 * 24 * HOUR_SECONDS
+}
 
 /** The kinds that we begin ourselves. How long the sessions of other issuers last, their tokens say. */
 export type SessionKind = keyof typeof SESSION_LIFETIME_SECONDS
@@ -68,6 +74,7 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
   }).from(sessions).innerJoin(users, eq(users.id, sessions.userId))
     .where(and(isOneOf, isAlive))
     .prepare('sessions')
+  const findByKey = db.select({ id: sessions.id }).from(sessions).where(eq(sessions.keyHash, sql.placeholder('keyHash'))).prepare('session_of_key')
   const findAlive = db.select({ id: sessions.id }).from(sessions).where(and(isOneOf, isAlive)).prepare('sessions_alive')
 
   /** Requests that come while one question is under way ask together. Nothing is remembered. */
@@ -103,6 +110,12 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
     /** Whose session this is; undefined when there is none, or none any more. */
     userOf: (sessionId: number) => findUser(sessionId),
 
+    /** Whose personal key has this hash; undefined when there is none, or none any more. */
+    async userOfKey (keyHash: string) {
+      const [row] = await findByKey.execute({ keyHash })
+      return row && await findUser(row.id)
+    },
+
     /** A page of the user's sessions that are alive, newest first. */
     async list (userId: number, { limit, before = Number.MAX_SAFE_INTEGER }: { limit: number, before: number | undefined }) {
       const rows = await db.select({
@@ -117,9 +130,9 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
       return cutPage(rows, limit)
     },
 
-    /** Ends one of the user's sessions; false for one that is not, or has ended. */
-    async end (userId: number, sessionId: number): Promise<boolean> {
-      const ended = await endWhere(and(eq(sessions.userId, userId), eq(sessions.id, sessionId)), db)
+    /** Ends one of the user's sessions; false for one that is not, or has ended, or is not such a one. */
+    async end (userId: number, sessionId: number, which?: SQL): Promise<boolean> {
+      const ended = await endWhere(and(eq(sessions.userId, userId), eq(sessions.id, sessionId), which), db)
       await watch.announce(ended)
       return ended.length > 0
     }

@@ -19,7 +19,7 @@ export const origin = pgEnum('origin', ['web', 'api', 'phone', 'whatsapp'])
 export const contactOrigins = ['phone', 'whatsapp'] as const satisfies Array<typeof origin.enumValues[number]>
 export type ContactOrigin = typeof contactOrigins[number]
 export const role = pgEnum('role', ['user', 'admin'])
-export const sessionKind = pgEnum('session_kind', ['cookie', 'access_token', 'guest', 'issuer', 'server_key'])
+export const sessionKind = pgEnum('session_kind', ['cookie', 'access_token', 'guest', 'issuer', 'server_key', 'personal_key'])
 /** What a server key may do. */
 type KeyScope = 'users' | 'act' | 'read' | 'guests' | 'v1'
 export const engine = pgEnum('engine', ['simulated', 'guided', 'openai', 'webhook'])
@@ -107,7 +107,10 @@ export const serverKeys = pgTable('server_keys', {
   revokedAt: time()
 })
 
-/** `serverKeyId` is the server key that the session was begun with. The session ends with the key. */
+/**
+ * `serverKeyId` is the server key that the session was begun with. The session ends with the key. `keyHash` is the SHA-256 of a
+ * personal key, in hexadecimal. Such a session has the key's name in `userAgent`.
+ */
 export const sessions = pgTable('sessions', {
   id: id(),
   userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' }),
@@ -118,10 +121,12 @@ export const sessions = pgTable('sessions', {
   revokedAt: time(),
   userAgent: text('user_agent'),
   ip: text(),
-  serverKeyId: reference().references(() => serverKeys.id, { onDelete: 'cascade' })
+  serverKeyId: reference().references(() => serverKeys.id, { onDelete: 'cascade' }),
+  keyHash: text()
 }, table => [
   index('sessions_user').on(table.userId),
-  index('sessions_server_key').on(table.serverKeyId).where(sql`${table.serverKeyId} IS NOT NULL`)
+  index('sessions_server_key').on(table.serverKeyId).where(sql`${table.serverKeyId} IS NOT NULL`),
+  uniqueIndex('sessions_key_hash').on(table.keyHash).where(sql`${table.keyHash} IS NOT NULL`)
 ])
 
 /**

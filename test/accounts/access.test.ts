@@ -24,6 +24,8 @@ async function worthless ({ app, as, anyone, query, db }: Server): Promise<Recor
     'no token': {},
     'an ended session': bearer(token),
     'an expired session': bearer(app.jwt.sign({ sid: id, kind: 'cookie' }, { expiresIn: 60 })),
+    'a personal key that never was': bearer('uk_nonsense'),
+    'a revoked personal key': bearer(await revokedPersonalKey()),
     'an expired token of a session that is alive': bearer(signed('HS256', 'sha256', { ...claims, exp: 1e9 })),
     'a token without an end': bearer(app.jwt.sign({ sid: anns, kind: 'cookie' })),
     'a token of another kind': bearer(app.jwt.sign({ sid: anns, kind: 'guest' }, { expiresIn: 60 })),
@@ -39,6 +41,13 @@ async function worthless ({ app, as, anyone, query, db }: Server): Promise<Recor
     'a foreign user for another audience': bearer(foreign('my-app', 'eve', { aud: 'another' })),
     'no JWT at all': bearer('nonsense'),
     'another kind of credentials': { authorization: 'Basic YW5uOmNvcnJlY3QgaG9yc2U=' }
+  }
+
+  async function revokedPersonalKey () {
+    const ann = await as('ann')
+    const { id, key } = (await ann.post('/api/me/keys', { name: 'a script' })).json()
+    await ann.delete(`/api/me/keys/${id}`)
+    return key as string
   }
 
   async function revokedKey () {
@@ -155,5 +164,6 @@ function expectedOf ({ name, method, path, security, responses }: Route, who: st
   if (name === 'DELETE /api/me' && (who === 'a guest' || who === 'a foreign user' || isServer)) return [204]
   if (['PATCH /api/me', 'DELETE /api/me'].includes(name)) return [403]
   if (name === 'POST /api/email/resend') return [409]
+  if (name === 'POST /api/me/keys' && isServer) return [403]
   return [success]
 }

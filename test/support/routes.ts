@@ -64,6 +64,9 @@ const examples: Record<string, Example> = {
   'DELETE /api/me': { status: 204, body: { password: 'correct horse' } },
   'GET /api/me/export': { status: 200 },
   'GET /api/me/usage': { status: 200 },
+  'GET /api/me/keys': { status: 200 },
+  'POST /api/me/keys': { status: 201, body: { name: 'a script', expires_at: '2099-01-01T00:00:00.000Z' } },
+  'DELETE /api/me/keys/{id}': { status: 204 },
   'GET /api/me/sessions': { status: 200 },
   'DELETE /api/me/sessions/{id}': { status: 204 },
   'GET /api/conversations': { status: 200 },
@@ -119,7 +122,7 @@ interface Begun { conversation: number, session: number, user: number, bot: numb
 export function placesOf (path: string, begun: Begun = { conversation: 1, session: 1, user: 1, bot: 1, delivery: 1, invitation: 1, key: 1 }): Record<string, number> {
   const { conversation, session, user, bot, delivery, invitation, key } = begun
   if (path.startsWith('/api/users/')) return { external_id: 7 }
-  if (path.includes('/admin/keys/')) return { id: key }
+  if (path.includes('/keys/')) return { id: key }
   if (path.includes('/admin/users/')) return { id: user }
   if (path.includes('/admin/invitations/')) return { id: invitation }
   if (path.includes('/sessions/')) return { id: session }
@@ -167,7 +170,7 @@ export async function begin ({ as, anyone, clientOf, slowChat, db }: Server, { n
   const conversation = path.includes('/regenerate') ? await slowChat(ann) : (await ann.post('/api/conversations', { name: 'Secret plans of Ann' })).json().id
   await ann.post(`/api/conversations/${conversation}/messages`, { text: 'First secret of Ann' })
   const session = (await (await as('ann')).get('/api/me/sessions')).json()[0].id
-  const key = path.includes('/keys/') ? (await ann.post('/api/admin/keys', { name: 'shop', scopes: ['read'] })).json().id : 1
+  const key = await makeKey()
   const user = path.includes('/users') && !isServers ? await invite('carol') : 1
   const bot = path.includes('/admin/') ? await makeBot() : 1
   const delivery = path.includes('/deliveries/') ? await failToDeliver() : 1
@@ -176,6 +179,11 @@ export async function begin ({ as, anyone, clientOf, slowChat, db }: Server, { n
   const url = (changes: Record<string, string> = {}, query = example?.query) =>
     path.replace(/\{(\w+)\}/g, (_whole, name: string) => changes[name] ?? String(places[name])) + (query === undefined ? '' : `?${query}`)
   return { ann: isServers ? await serverOf(7) : ann, url }
+
+  async function makeKey (): Promise<number> {
+    if (path.includes('/admin/keys/')) return (await makeServerKey(db, ['read'])).id
+    return path.includes('/me/keys/') ? (await ann.post('/api/me/keys', { name: 'a script' })).json().id : 1
+  }
 
   /** A server with a key, and a user of its own. */
   async function serverOf (externalId: number): Promise<Client> {
@@ -211,9 +219,12 @@ export async function begin ({ as, anyone, clientOf, slowChat, db }: Server, { n
 
 /** The header of a server with a new key. */
 export async function keyWith (db: Server['db'], scopes: KeyScope[]): Promise<{ authorization: string }> {
+  return { authorization: `Bearer ${(await makeServerKey(db, scopes)).key}` }
+}
+
+async function makeServerKey (db: Server['db'], scopes: KeyScope[]) {
   const [anybody] = await db.select({ id: users.id, username: users.username }).from(users).limit(1)
-  const { key } = await createKeyStore(db, { announce: async () => {}, open: async () => 0 }).create(anybody!, { name: 'shop', scopes })
-  return { authorization: `Bearer ${key}` }
+  return await createKeyStore(db, { announce: async () => {}, open: async () => 0 }).create(anybody!, { name: 'shop', scopes })
 }
 
 /** Gives Ann an address, verified when its link is for a new password, and the example the token of a mail to it. */

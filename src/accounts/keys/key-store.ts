@@ -1,4 +1,3 @@
-import { createHash, randomBytes } from 'node:crypto'
 import { and, desc, eq, isNull, lt, sql } from 'drizzle-orm'
 import type { Db } from '../../db/client.ts'
 import { externalUsers, serverKeys, sessions, users } from '../../db/tables.ts'
@@ -6,6 +5,7 @@ import { ACCOUNT_LOCKED, KEY_NOT_FOUND, MISSING_SCOPE, UNAUTHORIZED, USER_NOT_FO
 import { cutPage } from '../../http/paging.ts'
 import { logAction, type Admin, type AdminAction } from '../admin-log-store.ts'
 import { isAlive, isUsable, type Sessions } from '../sessions.ts'
+import { hashOf, makeKey } from './key.ts'
 import type { KeyScope, NewKey } from './schema.ts'
 
 export type KeyStore = ReturnType<typeof createKeyStore>
@@ -18,13 +18,12 @@ export interface Acting { externalId: unknown, method: string, route: string, ip
 /** What stands for the issuer of users of server keys, who have none. */
 export const NO_ISSUER = ''
 
-const PREFIX = 'pk_'
-export const isServerKey = (token: string | undefined): token is string => token?.startsWith(PREFIX) ?? false
+export const isServerKey = (token: string | undefined): token is string => token?.startsWith('pk_') ?? false
 
 /** The key as the log of admin actions names it. */
 export const asAdmin = ({ id, name }: Pick<ServerKey, 'id' | 'name'>): Admin => ({ id: 0, username: name, key: id })
 
-/** Keys of servers. Only a hash is stored, so that read access to the database is not enough to use one. */
+/** Keys of servers. */
 export function createKeyStore (db: Db, { announce, open }: Pick<Sessions, 'announce' | 'open'>) {
   const shown = {
     id: serverKeys.id,
@@ -67,11 +66,11 @@ export function createKeyStore (db: Db, { announce, open }: Pick<Sessions, 'anno
 
   return {
     /** Creates a key. The returned key is stored nowhere. */
-    async create (admin: Admin, { name, scopes, expires_at: expiresAt }: NewKey) {
-      const key = `${PREFIX}${randomBytes(32).toString('base64url')}`
+    async create (admin: Admin, { name, scopes, expiresAt }: Pick<NewKey, 'name' | 'scopes'> & { expiresAt?: Date | undefined }) {
+      const { key, hash: keyHash } = makeKey('pk_')
       return await db.transaction(async tx => {
         const [row] = await tx.insert(serverKeys)
-          .values({ name, scopes, keyHash: hashOf(key), createdBy: admin.id, expiresAt: expiresAt === undefined ? null : new Date(expiresAt) }).returning(shown)
+          .values({ name, scopes, keyHash, createdBy: admin.id, expiresAt }).returning(shown)
         await logAction(tx, admin, 'key.create', { details: { key: row!.id, scopes } })
         return { ...row!, key }
       })
@@ -126,8 +125,4 @@ export function createKeyStore (db: Db, { announce, open }: Pick<Sessions, 'anno
       await logAction(db, asAdmin(key), action, { userId, ...details && { details } })
     }
   }
-}
-
-function hashOf (key: string) {
-  return createHash('sha256').update(key).digest('hex')
 }

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { KEY_NOT_FOUND, NOT_AN_ADMIN, NOT_FOR_GUESTS, UNAUTHORIZED } from '../../errors.ts'
-import { invalidRequest } from '../../http/faults.ts'
+import { KEY_NOT_FOUND, MISSING_SCOPE, NOT_AN_ADMIN, NOT_FOR_GUESTS, UNAUTHORIZED } from '../../errors.ts'
 import { linkNext } from '../../http/paging.ts'
 import { answers, Id, LOGGED_IN } from '../../http/schema.ts'
+import { readExpiry } from './expiry.ts'
 import type { KeyStore } from './key-store.ts'
 import { KeySchema, KeysQuery, MadeKeySchema, NewKeySchema } from './schema.ts'
 
@@ -16,10 +16,9 @@ export const keyRoutes: FastifyPluginAsyncTypebox<{ keys: KeyStore }> =
       return page
     })
 
-    app.post('/', Create, async ({ user, body }, reply) => {
-      if (body.expires_at !== undefined && Number.isNaN(Date.parse(body.expires_at))) throw invalidRequest([{ path: 'expires_at', message: 'is not a date of the calendar' }])
+    app.post('/', { onRequest: app.refuseKeys, ...Create }, async ({ user, body }, reply) => {
       reply.header('cache-control', 'no-store')
-      return reply.code(201).send(await keys.create(user, body))
+      return reply.code(201).send(await keys.create(user, { ...body, expiresAt: readExpiry(body.expires_at) }))
     })
 
     app.delete('/:id', Revoke, async ({ user, params }, reply) => {
@@ -41,7 +40,7 @@ const Create = {
     operationId: 'createKey',
     summary: 'Creates a key with which a server manages users and acts for them',
     body: NewKeySchema,
-    response: answers({ 201: MadeKeySchema }, NOT_YOU)
+    response: answers({ 201: MadeKeySchema }, [...NOT_YOU, MISSING_SCOPE])
   }
 }
 

@@ -13,17 +13,15 @@ const Scopes = Type.Array(Type.Enum([...SCOPES]), {
     '`guests`: let guests in, as `X-API-KEY`. `v1`: reserved'
 })
 
-export const NewKeySchema = Type.Object({
-  name: Text(100),
-  scopes: Scopes,
-  expires_at: Type.Optional(Type.String({
-    maxLength: 40,
-    format: 'date-time',
-    pattern: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.source,
-    'x-rule': 'must be a time in UTC, such as 2027-01-01T00:00:00Z',
-    description: 'When the key expires. Left out: never'
-  }))
-}, { title: 'NewKey' })
+const expiresAt = (otherwise: string) => Type.Optional(Type.String({
+  maxLength: 40,
+  format: 'date-time',
+  pattern: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.source,
+  'x-rule': 'must be a time in UTC, such as 2027-01-01T00:00:00Z',
+  description: `When the key expires. Left out: ${otherwise}`
+}))
+
+export const NewKeySchema = Type.Object({ name: Text(100), scopes: Scopes, expires_at: expiresAt('never') }, { title: 'NewKey' })
 export type NewKey = Static<typeof NewKeySchema>
 
 const NullableTime = Type.Unsafe<Date | null>({ type: ['string', 'null'], format: 'date-time' })
@@ -40,6 +38,18 @@ export const KeySchema = Type.Object({
 }, { title: 'Key' })
 
 export const MadeKeySchema = Type.Object({ ...KeySchema.properties, key: Type.String({ description: 'For `Authorization: Bearer`. It is shown only here' }) }, { title: 'MadeKey' })
+
+export const NewPersonalKeySchema = Type.Object({ name: Text(100), expires_at: expiresAt('after a year') }, { title: 'NewPersonalKey' })
+
+export const PersonalKeySchema = Type.Object({
+  id: Id,
+  name: Nullable(Type.String()),
+  created_at: Timestamp,
+  last_used_at: Timestamp,
+  expires_at: Timestamp
+}, { title: 'PersonalKey' })
+
+export const MadePersonalKeySchema = Type.Object({ ...PersonalKeySchema.properties, key: MadeKeySchema.properties.key }, { title: 'MadePersonalKey' })
 
 export const KeysQuery = Type.Object({
   limit: PageQuery.properties.limit,
