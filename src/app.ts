@@ -72,7 +72,7 @@ export async function buildApp (deps: Deps) {
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   const parts = createParts(deps, { sockets: () => app.countSockets(), isUnderPressure: () => app.isUnderPressure(), log: app.log })
-  const { listener, sessions, issuers, feeds, events, engines, metrics, conversations, generation, converse, streams, cookie } = parts
+  const { listener, sessions, issuers, keys, feeds, events, engines, metrics, conversations, generation, converse, streams, cookie } = parts
   decorate(app, config, parts)
 
   app.setErrorHandler(handleErrors())
@@ -91,7 +91,7 @@ export async function buildApp (deps: Deps) {
   app.addHook('onRequest', refuse)
   await app.register(answerBriefly)
   await app.register(openapi, { cookieName: cookie.name })
-  await app.register(authentication, { sessions, issuers, secret, formerSecret: config.JWT_SECRET_PREVIOUS, cookie })
+  await app.register(authentication, { sessions, issuers, keys, secret, formerSecret: config.JWT_SECRET_PREVIOUS, cookie })
 
   const describe = (error: FastifyError) => describeError(error, isUnavailable, app.log)
   await app.register(socketio, { config, cookieName: cookie.name, sessions, conversations, feeds, events, converse, describe })

@@ -11,8 +11,12 @@ export type ContactOrigin = typeof CONTACT_ORIGINS[number]
 
 export const ROLES = ['user', 'admin'] as const
 
-/** How a session was begun; `issuer`: by a token of another issuer. */
-export const SESSION_KINDS = ['cookie', 'access_token', 'guest', 'issuer'] as const
+/** How a session was begun; `issuer`: by a token of another issuer; `server_key`: by a server that acts for the user. */
+export const SESSION_KINDS = ['cookie', 'access_token', 'guest', 'issuer', 'server_key', 'personal_key'] as const
+
+/** What a server key may do. `v1` is reserved. */
+export const KEY_SCOPES = ['users', 'act', 'read', 'guests', 'v1'] as const
+export type KeyScope = typeof KEY_SCOPES[number]
 
 /** What makes the replies of a bot. */
 export const ENGINES = ['simulated', 'guided', 'openai', 'webhook'] as const

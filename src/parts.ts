@@ -4,6 +4,7 @@ import { sessionCookie } from './accounts/cookie.ts'
 import { createIssuers } from './accounts/issuers/issuers.ts'
 import { createIssuerStore } from './accounts/issuers/store.ts'
 import { createInvitationStore } from './accounts/invitation-store.ts'
+import { createKeyStore } from './accounts/keys/key-store.ts'
 import { createPasswords } from './accounts/passwords.ts'
 import { createProviderUser } from './accounts/provider-user.ts'
 import { createRecovery, createTokens } from './accounts/recovery.ts'
@@ -64,6 +65,7 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
     createConnector: createFencedConnector,
     log: logger
   })
+  const keys = createKeyStore(db, sessions)
   const accounts = createAccountStore(db, sessions)
   const passwords = createPasswords(config.BCRYPT_COST)
   const invitations = createInvitationStore(db)
@@ -101,7 +103,7 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
   const converse = createConverse(log, directory, events, generation, budgets)
   const streams = createStreams(sessions, events, feeds)
   const cookie = sessionCookie(config)
-  const people = { sessions, issuers, accounts, passwords, invitations, signIn, budgets, recoveries, recovery, cookie }
+  const people = { sessions, issuers, keys, accounts, passwords, invitations, signIn, budgets, recoveries, recovery, cookie }
   const talk = { feeds, events, messages, usage, conversations, generation, log, converse, streams }
   return { ...people, ...talk, listener, bots, engines, metrics, directory, titleOf }
 }

@@ -6,6 +6,11 @@ import { createAdminUserStore } from './accounts/admin-user-store.ts'
 import { createExportStore } from './accounts/export-store.ts'
 import { exportRoute } from './accounts/export-route.ts'
 import { createIdentityStore } from './accounts/identity-store.ts'
+import { keyRoutes } from './accounts/keys/routes.ts'
+import { keyUserRoutes } from './accounts/keys/user-routes.ts'
+import { createPersonalKeyStore } from './accounts/keys/personal-key-store.ts'
+import { personalKeyRoutes } from './accounts/keys/personal-routes.ts'
+import { createKeyUserStore } from './accounts/keys/user-store.ts'
 import { passcodeRoutes } from './accounts/passcode-routes.ts'
 import { profileRoutes, removalRoute } from './accounts/profile-routes.ts'
 import { createProfileStore } from './accounts/profile-store.ts'
@@ -42,7 +47,7 @@ export type ErrorHandlers = (dialect?: Dialect) => ReturnType<typeof createError
 
 /** Registers every route inside the scope whose checks it needs. */
 export async function registerRoutes (app: FastifyInstance, { config, db, isWorking }: Deps, parts: Parts, handleErrors: ErrorHandlers): Promise<void> {
-  const { sessions, accounts, passwords, invitations, signIn, recoveries, recovery, feeds, events, messages, bots, usage, engines, metrics, directory, titleOf, conversations, generation, converse, streams } = parts
+  const { sessions, keys, accounts, passwords, invitations, signIn, recoveries, recovery, feeds, events, messages, bots, usage, engines, metrics, directory, titleOf, conversations, generation, converse, streams } = parts
   await app.register(page)
   await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`), details: async () => describeHold(await createHoldStore(db).current()) })
   await app.register(metricsRoutes, { config, metrics })
@@ -50,12 +55,14 @@ export async function registerRoutes (app: FastifyInstance, { config, db, isWork
   const mustFitBots = async (id: number, text: string) => mustFit(directory, await bots.of(id), text)
   const chats = createUiChats({ conversations, messages, exchanges: createExchangeStore(db, events.changed), converse, generation, streams, mustFitBots, isStreaming: app.isStreaming })
   for (const prefix of ['', '/api']) {
-    await app.register(chatRoutes, { prefix, config, accounts, identities, conversations, converse, streams, chats, handleErrors })
+    await app.register(chatRoutes, { prefix, config, accounts, identities, serverKeys: keys, conversations, converse, streams, chats, handleErrors })
     await app.register(whatsappRoutes, { prefix, config, inbox: createInboxStore(db), handleErrors })
   }
   await app.register(passcodeRoutes, { signIn, handleErrors })
   await app.register(accountRoutes, { prefix: '/api', signIn })
   await app.register(recoveryRoutes, { prefix: '/api', recovery, recoveries })
+  const adminUsers = createAdminUserStore(db, sessions)
+  await app.register(keyUserRoutes, { prefix: '/api/users', users: createKeyUserStore(db, adminUsers), keys })
   await app.register(async function authenticated (users) {
     users.addHook('onRequest', users.authenticate)
     await users.register(conversationRoutes, { prefix: '/api/conversations', conversations })
@@ -67,6 +74,7 @@ export async function registerRoutes (app: FastifyInstance, { config, db, isWork
     await users.register(async function signedUp (members) {
       members.addHook('onRequest', members.refuseGuests)
       await members.register(profileRoutes, { prefix: '/api/me', profiles, sessions, passwords })
+      await members.register(personalKeyRoutes, { prefix: '/api/me/keys', keys: createPersonalKeyStore(db, sessions) })
       await members.register(usageRoutes, { prefix: '/api/me', usage })
       await members.register(exportRoute, { prefix: '/api/me', exported: createExportStore(db) })
       await members.register(memberRoutes, { prefix: '/api/conversations/:id', members: createMemberStore(db, messages, events.changed, titleOf) })
@@ -74,8 +82,9 @@ export async function registerRoutes (app: FastifyInstance, { config, db, isWork
       await members.register(async function administered (admins) {
         admins.addHook('onRequest', admins.refuseNonAdmins)
         await admins.register(adminRoutes, {
-          prefix: '/api/admin', users: createAdminUserStore(db, sessions), invitations, log: createAdminLogStore(db), signIn, origin: originOf(config), locked: generation.stopFor
+          prefix: '/api/admin', users: adminUsers, invitations, log: createAdminLogStore(db), signIn, origin: originOf(config), locked: generation.stopFor
         })
+        await admins.register(keyRoutes, { prefix: '/api/admin/keys', keys })
         await admins.register(adminUsageRoutes, { prefix: '/api/admin', usage })
         await admins.register(adminBotRoutes, { prefix: '/api/admin/bots', bots, engines })
         await admins.register(deliveryRoutes, { prefix: '/api/admin/deliveries', ledger: createLedgerStore(db) })

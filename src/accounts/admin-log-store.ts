@@ -5,12 +5,12 @@ import { cutPage } from '../http/paging.ts'
 
 export type AdminLogStore = ReturnType<typeof createAdminLogStore>
 
-/** The admin who does something. */
-export interface Admin { id: number, username: string | null, name?: string | null }
+/** The admin who does something; 0 for what is not a user. `key` is the id of the server key that does it. */
+export interface Admin { id: number, username: string | null, name?: string | null, key?: number }
 
 export const ADMIN_ACTIONS = [
-  'admin.create', 'admin.remove', 'bot.create', 'bot.change', 'bot.delete', 'delivery.retry', 'invitation.create', 'invitation.revoke', 'template.send',
-  'user.create', 'user.lock', 'user.unlock', 'user.budget', 'user.end_sessions', 'user.delete'
+  'admin.create', 'admin.remove', 'bot.create', 'bot.change', 'bot.delete', 'delivery.retry', 'invitation.create', 'invitation.revoke', 'key.act', 'key.create', 'key.revoke', 'template.send',
+  'user.change', 'user.create', 'user.lock', 'user.unlock', 'user.budget', 'user.end_sessions', 'user.delete', 'user.token'
 ] as const
 export type AdminAction = typeof ADMIN_ACTIONS[number]
 
@@ -19,7 +19,8 @@ interface About { userId?: number, details?: Record<string, unknown> }
 
 /** Records what an admin did, in the same transaction, so that both are stored or neither is. The entry can never be changed. */
 export async function logAction (tx: Pick<Db, 'insert'>, admin: Admin, action: AdminAction, { userId, details }: About = {}): Promise<void> {
-  await tx.insert(adminLog).values({ adminId: admin.id, adminName: [admin.username, admin.name].find(name => typeof name === 'string'), action, userId, details })
+  const adminName = [admin.username, admin.name].find(name => typeof name === 'string')
+  await tx.insert(adminLog).values({ adminId: admin.id, adminName, action, userId, details: admin.key === undefined ? details : { ...details, key: admin.key } })
 }
 
 interface Filter { limit: number, before?: number, admin?: number, user?: number, action?: AdminAction }

@@ -92,7 +92,7 @@ export const AdminLogQuery = Type.Object({
 export const AdminLogSchema = Type.Array(Type.Object({
   id: Id,
   created_at: Timestamp,
-  admin_id: Type.Integer({ minimum: 0, description: '0 for a command on the server itself, or for an issuer of tokens, whose name is `admin_name`' }),
+  admin_id: Type.Integer({ minimum: 0, description: '0 for a command on the server itself, an issuer of tokens or a server key. `admin_name` is the name of the issuer or key, and `details.key` the id of the key' }),
   admin_name: Nullable(Type.String({ description: 'The admin’s username at that time' })),
   action: Type.String(),
   user_id: Nullable(Type.Integer({ ...Id, description: 'The user who was affected' })),

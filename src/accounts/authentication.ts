@@ -1,12 +1,15 @@
 import fp from 'fastify-plugin'
 import jwt from '@fastify/jwt'
 import '@fastify/cookie'
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import { NOT_AN_ADMIN, NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.ts'
+import type { FastifyReply } from 'fastify'
+import { MISSING_SCOPE, NOT_AN_ADMIN, NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.ts'
 import type { sessionCookie } from './cookie.ts'
 import type { Issuers } from './issuers/issuers.ts'
+import { hashOf } from './keys/key.ts'
+import { isServerKey, type KeyStore, type ServerKey } from './keys/key-store.ts'
+import type { KeyScope } from '../enums.ts'
 import { MAX_TOKEN_LENGTH } from './schema.ts'
-import { SESSION_LIFETIME_SECONDS, type SessionKind, type SessionUser, type Sessions } from './sessions.ts'
+import { SESSION_LIFETIME_SECONDS, type SessionKind, type SessionOptions, type SessionUser, type Sessions } from './sessions.ts'
 
 declare module '@fastify/jwt' {
   interface FastifyJWT { payload: Claims, user: SessionUser }
@@ -14,24 +17,37 @@ declare module '@fastify/jwt' {
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** An `onRequest` hook for scopes that are for users, guests too: `request.user`, or UNAUTHORIZED. */
+    /** An `onRequest` hook for scopes that are for users, guests too: sets `request.user`. @throws UNAUTHORIZED, and what `callerOf` throws */
     authenticate: (request: FastifyRequest) => Promise<void>
     /** An `onRequest` hook that follows `authenticate` in scopes that are not for guests. */
     refuseGuests: (request: FastifyRequest) => Promise<void>
+    /** Makes an `onRequest` hook for routes of servers: sets `request.serverKey`, which has one of these scopes. @throws UNAUTHORIZED, MISSING_SCOPE */
+    needsKey: (...scopes: KeyScope[]) => (request: FastifyRequest) => Promise<void>
+    /** An `onRequest` hook that follows `authenticate` for routes that create keys: a key that leaks must not create others, which would outlast it. */
+    refuseKeys: (request: FastifyRequest) => Promise<void>
     /** An `onRequest` hook that follows `authenticate` in scopes that are for admins only. */
     refuseNonAdmins: (request: FastifyRequest) => Promise<void>
-    /** The user of a request, by its Bearer token or its cookie; undefined if nobody is logged in. @throws as `userOf` */
+    /** The user of a request, by its Bearer token, its cookie, or the server key that acts for them; undefined if nobody is logged in. @throws as `callerOf` */
     identify: (request: FastifyRequest) => Promise<SessionUser | undefined>
     /**
-     * Whose token this is, ours or another issuer's; undefined for one that is worth nothing. `use` is who shows it, for the
+     * Whose token this is, ours, a personal key or another issuer's; undefined for one that is worth nothing. `use` is who shows it, for the
      * list of sessions.
      * @throws UNAVAILABLE while the keys of its issuer cannot be fetched
      */
     userOf: (token: string | undefined, use: TokenUse) => Promise<SessionUser | undefined>
+    /**
+     * Like `userOf`, and also takes a server key: then it is the user whom the header `X-Act-As` names.
+     * @throws MISSING_SCOPE, USER_NOT_FOUND, ACCOUNT_LOCKED for a server
+     */
+    callerOf: (token: string | undefined, use: TokenUse & { method: string, route: string }) => Promise<SessionUser | undefined>
+  }
+  interface FastifyRequest {
+    /** The key of the server that asks, behind `needsKey`. */
+    serverKey: ServerKey
   }
   interface FastifyReply {
-    /** Begins a session of this kind, and gives its token; `provedHash` as `Sessions.open` takes it. */
-    openSession: (userId: number, kind: SessionKind, provedHash?: string) => Promise<string>
+    /** Begins a session of this kind, and gives its token. */
+    openSession: (userId: number, kind: SessionKind, options?: SessionOptions) => Promise<string>
     /** Begins a session, sends its token as cookie, and ends the session that the request's cookie held. */
     logIn: (userId: number, provedHash: string) => Promise<void>
     /** Ends the sessions of this request, that of its cookie and that of its Bearer token, and clears the cookie. */
@@ -48,11 +64,12 @@ const AUDIENCE = 'session'
 const VERIFY = { algorithms: ['HS256'] as ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['exp', 'iss', 'aud', 'sid', 'kind'] }
 
 /** Who shows a token: a request, or what is like one. */
-interface TokenUse { headers: { 'user-agent'?: string | undefined }, ip: string }
+interface TokenUse { headers: { 'user-agent'?: string | undefined, 'x-act-as'?: string | string[] | undefined }, ip: string }
 
 export interface AuthenticationOptions {
   sessions: Sessions
   issuers: Issuers
+  keys: KeyStore
   secret: string
   /** Signed the tokens that are still about, where the secret was changed; new ones it does not sign. */
   formerSecret: string | undefined
@@ -60,7 +77,7 @@ export interface AuthenticationOptions {
 }
 
 /** A token names a row in `sessions`, which decides. It comes as Bearer, or in the cookie. */
-export const authentication = fp<AuthenticationOptions>(async function authentication (app, { sessions, issuers, secret, formerSecret, cookie }) {
+export const authentication = fp<AuthenticationOptions>(async function authentication (app, { sessions, issuers, keys, secret, formerSecret, cookie }) {
   await app.register(jwt, {
     secret,
     sign: { algorithm: 'HS256', iss: ISSUER, aud: AUDIENCE },
@@ -69,6 +86,7 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
 
   app.decorate('userOf', async (token, { headers, ip }) => {
     if (token === undefined || token.length > MAX_TOKEN_LENGTH) return undefined
+    if (token.startsWith('uk_')) return await sessions.userOfKey(hashOf(token))
     const claims = claimsOf(token)
     if (claims === undefined) {
       const sessionId = await issuers.sessionOf(token, { userAgent: headers['user-agent'], ip })
@@ -78,7 +96,13 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
     return user?.kind === claims.kind ? user : undefined
   })
 
-  app.decorate('identify', async request => await app.userOf(request.bearer ?? request.cookies[cookie.name], request))
+  app.decorate('callerOf', async (token, use) => {
+    if (!isServerKey(token)) return await app.userOf(token, use)
+    return await sessions.userOf(await keys.actFor(token, { ...use, externalId: use.headers['x-act-as'] }))
+  })
+
+  app.decorate('identify', async ({ bearer, cookies, headers, ip, method, routeOptions }) =>
+    await app.callerOf(bearer ?? cookies[cookie.name], { headers, ip, method, route: routeOptions.url! }))
 
   app.decorate('authenticate', async request => {
     const user = await app.identify(request)
@@ -86,23 +110,32 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
     request.user = user
   })
 
+  app.decorate('needsKey', (...scopes) => async request => {
+    if (!isServerKey(request.bearer)) throw new UNAUTHORIZED()
+    request.serverKey = await keys.use(request.bearer, ...scopes)
+  })
+
   app.decorate('refuseGuests', async ({ user }) => {
     if (user.isGuest) throw new NOT_FOR_GUESTS()
+  })
+
+  app.decorate('refuseKeys', async ({ user }) => {
+    if (user.kind === 'server_key' || user.kind === 'personal_key') throw new MISSING_SCOPE()
   })
 
   app.decorate('refuseNonAdmins', async ({ user }) => {
     if (user.role !== 'admin') throw new NOT_AN_ADMIN()
   })
 
-  app.decorateReply('openSession', async function openSession (this: FastifyReply, userId: number, kind: SessionKind, provedHash?: string) {
+  app.decorateReply('openSession', async function openSession (this: FastifyReply, userId: number, kind: SessionKind, options: SessionOptions = {}) {
     const { headers, ip } = this.request
     this.header('cache-control', 'no-store')
-    const sid = await sessions.open({ userId, kind, userAgent: headers['user-agent'], ip, provedHash })
-    return app.jwt.sign({ sid, kind }, { expiresIn: SESSION_LIFETIME_SECONDS[kind] })
+    const sid = await sessions.open({ userId, kind, userAgent: headers['user-agent'], ip, ...options })
+    return app.jwt.sign({ sid, kind }, { expiresIn: options.seconds ?? SESSION_LIFETIME_SECONDS[kind] })
   })
 
   app.decorateReply('logIn', async function logIn (this: FastifyReply, userId: number, provedHash: string) {
-    this.setCookie(cookie.name, await this.openSession(userId, 'cookie', provedHash), { ...cookie.options, maxAge: SESSION_LIFETIME_SECONDS.cookie })
+    this.setCookie(cookie.name, await this.openSession(userId, 'cookie', { provedHash }), { ...cookie.options, maxAge: SESSION_LIFETIME_SECONDS.cookie })
     // The browser forgets the old token with this answer: its session would stay open with nobody left to end it.
     await endSessionOf(this.request.cookies[cookie.name], this.request)
   })

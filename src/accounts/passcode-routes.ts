@@ -32,7 +32,7 @@ export const passcodeRoutes: FastifyPluginAsyncTypebox<PasscodeRoutesOptions> =
       const { body } = request
       await request.limitBy('account', keyOf(body.id))
       const { user, provedHash } = await signIn.logIn(body.id, body.passcode)
-      return { access_token: await reply.openSession(user.id, 'access_token', provedHash) }
+      return { access_token: await reply.openSession(user.id, 'access_token', { provedHash }) }
     })
   }
 

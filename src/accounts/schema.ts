@@ -30,7 +30,7 @@ export const Email = Type.String({
 })
 
 /** A name without control characters, line breaks and marks that reverse the text after them. Joiners, as in emoji and some scripts, are allowed. */
-const Name = Type.String({
+export const Name = Type.String({
   ...Text(100),
   pattern: /^[^\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]*$/u.source,
   'x-rule': 'may not contain control characters, line breaks or marks that reorder text'
@@ -82,8 +82,8 @@ export const ProfileSchema = Type.Object({
   username: Nullable(Type.String()),
   name: Nullable(Type.String()),
   picture: Nullable(Type.String({ description: 'The address of an image' })),
-  issuer: Nullable(Type.String({ description: 'Who vouches for the user, where that is another issuer of tokens' })),
-  external_id: Nullable(Type.String({ description: 'The user’s id there: the `sub` of the tokens' })),
+  issuer: Nullable(Type.String({ description: 'Who vouches for the user, where that is another issuer of tokens; empty for a user of a server key' })),
+  external_id: Nullable(Type.String({ description: 'The user’s id there: the `sub` of the tokens, or the id that a server key gave' })),
   email: Nullable(Type.String()),
   is_email_verified: Type.Boolean(),
   phone_number: Nullable(Type.String()),
@@ -95,8 +95,8 @@ export type Profile = Static<typeof ProfileSchema>
 
 export const SessionSchema = Type.Object({
   id: Id,
-  kind: Type.Enum(SESSION_KINDS, { description: '`issuer`: by tokens of another issuer' }),
-  user_agent: Nullable(Type.String({ description: 'The User-Agent header of the login' })),
+  kind: Type.Enum(SESSION_KINDS, { description: '`issuer`: by tokens of another issuer; `server_key`: a server acts for the user; `personal_key`: a key for scripts' }),
+  user_agent: Nullable(Type.String({ description: 'The User-Agent header of the login; for `server_key` and `personal_key`, the name of the key' })),
   ip: Nullable(Type.String()),
   created_at: Timestamp,
   last_used_at: Timestamp,

@@ -3,18 +3,27 @@ import type { Db, Transaction } from '../db/client.ts'
 import { createCoalescer } from '../db/batch.ts'
 import type { Listener } from '../db/listener.ts'
 import { prepareQuery, value } from '../db/prepared.ts'
-import { sessions, users } from '../db/tables.ts'
+import { serverKeys, sessions, users } from '../db/tables.ts'
 import { INVALID_CREDENTIALS } from '../errors.ts'
 import { cutPage } from '../http/paging.ts'
 import { createWatch } from './session-watch.ts'
 
 const HOUR_SECONDS = 60 * 60
 /** How long a session lasts at most, in seconds. One in a cookie also ends 30 minutes after its last use. */
-export const SESSION_LIFETIME_SECONDS = { cookie: 7 * 24 * HOUR_SECONDS, access_token: 24 * HOUR_SECONDS, guest: 24 * HOUR_SECONDS }
+export const SESSION_LIFETIME_SECONDS = {
+  cookie: 7 * 24 * HOUR_SECONDS,
+  access_token: 24 * HOUR_SECONDS,
+  guest: 24 * HOUR_SECONDS,
+  server_key: 24 * HOUR_SECONDS,
+  personal_key: 365 * 24 * HOUR_SECONDS
+}
 
-/** Those that we begin ourselves; how long others last is their issuer's to say. */
+/** The kinds that we begin ourselves. How long the sessions of other issuers last, their tokens say. */
 export type SessionKind = keyof typeof SESSION_LIFETIME_SECONDS
-export interface NewSession { userId: number, kind: SessionKind, userAgent: string | undefined, ip: string, provedHash?: string | undefined }
+export interface NewSession extends SessionOptions { userId: number, kind: SessionKind, userAgent: string | undefined, ip: string }
+
+/** `provedHash`: the hash that the password was proved against. `seconds`: the lifetime, if not the usual one. `serverKeyId`: the server key that begins it. */
+export interface SessionOptions { provedHash?: string | undefined, seconds?: number, serverKeyId?: number }
 export type Sessions = ReturnType<typeof createSessions>
 export type SessionUser = NonNullable<Awaited<ReturnType<Sessions['userOf']>>>
 
@@ -24,12 +33,17 @@ const IDLE_MINUTES = 30
 /** How often at most the use of a session is noted: so much longer than `IDLE_MINUTES` a session may last. */
 const NOTED_EVERY_MINUTES = 1
 
+/** Whether a server key may be used. */
+export const isUsable = and(isNull(serverKeys.revokedAt), sql`(${serverKeys.expiresAt} IS NULL OR ${serverKeys.expiresAt} > now())`)
+
 const minutesAgo = (minutes: number) => sql.raw(`now() - interval '${minutes} minutes'`)
 
+/** Of the session of a server key, the key must be usable too: revoking a key ends everything that was begun with it, whenever that was. */
 export const isAlive = and(
   isNull(sessions.revokedAt),
   sql`${sessions.expiresAt} > now()`,
-  sql`(${sessions.kind} <> 'cookie' OR ${sessions.lastUsedAt} > ${minutesAgo(IDLE_MINUTES + NOTED_EVERY_MINUTES)})`
+  sql`(${sessions.kind} <> 'cookie' OR ${sessions.lastUsedAt} > ${minutesAgo(IDLE_MINUTES + NOTED_EVERY_MINUTES)})`,
+  sql`(${sessions.serverKeyId} IS NULL OR EXISTS (SELECT FROM ${serverKeys} WHERE ${serverKeys.id} = ${sessions.serverKeyId} AND ${isUsable}))`
 )
 
 async function endWhere (which: SQL | undefined, db: Db | Transaction): Promise<number[]> {
@@ -54,11 +68,13 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
     name: users.name,
     hasPassword: sql<boolean>`${users.passwordHash} IS NOT NULL`,
     isGuest: users.isGuest,
-    role: users.role,
+    // No server acts as an admin, not even for an admin.
+    role: sql<'user' | 'admin'>`CASE WHEN ${sessions.serverKeyId} IS NULL THEN ${users.role} ELSE 'user' END`,
     wasQuiet: sql<boolean>`${sessions.lastUsedAt} < ${minutesAgo(NOTED_EVERY_MINUTES)}`
   }).from(sessions).innerJoin(users, eq(users.id, sessions.userId))
     .where(and(isOneOf, isAlive))
     .prepare('sessions')
+  const findByKey = db.select({ id: sessions.id }).from(sessions).where(eq(sessions.keyHash, sql.placeholder('keyHash'))).prepare('session_of_key')
   const findAlive = db.select({ id: sessions.id }).from(sessions).where(and(isOneOf, isAlive)).prepare('sessions_alive')
 
   /** Requests that come while one question is under way ask together. Nothing is remembered. */
@@ -85,14 +101,20 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
      * Begins a session. Who came by a password gives the hash that it was proved against.
      * @throws INVALID_CREDENTIALS when the password was changed meanwhile, or the account is locked or gone
      */
-    async open ({ userId, kind, userAgent, ip, provedHash }: NewSession): Promise<number> {
-      const { rows: [row] } = await db.$client.query<{ id: number }>(OPEN({ userId, provedHash, kind, userAgent: userAgent?.slice(0, 500), ip, seconds: SESSION_LIFETIME_SECONDS[kind] }))
+    async open ({ userId, kind, userAgent, ip, provedHash, serverKeyId, seconds = SESSION_LIFETIME_SECONDS[kind] }: NewSession): Promise<number> {
+      const { rows: [row] } = await db.$client.query<{ id: number }>(OPEN({ userId, provedHash, kind, userAgent: userAgent?.slice(0, 500), ip, seconds, serverKeyId }))
       if (row === undefined) throw new INVALID_CREDENTIALS()
       return row.id
     },
 
     /** Whose session this is; undefined when there is none, or none any more. */
     userOf: (sessionId: number) => findUser(sessionId),
+
+    /** Whose personal key has this hash; undefined when there is none, or none any more. */
+    async userOfKey (keyHash: string) {
+      const [row] = await findByKey.execute({ keyHash })
+      return row && await findUser(row.id)
+    },
 
     /** A page of the user's sessions that are alive, newest first. */
     async list (userId: number, { limit, before = Number.MAX_SAFE_INTEGER }: { limit: number, before: number | undefined }) {
@@ -108,9 +130,9 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
       return cutPage(rows, limit)
     },
 
-    /** Ends one of the user's sessions; false for one that is not, or has ended. */
-    async end (userId: number, sessionId: number): Promise<boolean> {
-      const ended = await endWhere(and(eq(sessions.userId, userId), eq(sessions.id, sessionId)), db)
+    /** Ends one of the user's sessions; false for one that is not, or has ended, or is not such a one. */
+    async end (userId: number, sessionId: number, which?: SQL): Promise<boolean> {
+      const ended = await endWhere(and(eq(sessions.userId, userId), eq(sessions.id, sessionId), which), db)
       await watch.announce(ended)
       return ended.length > 0
     }
@@ -124,6 +146,6 @@ const OPEN = prepareQuery('open_session', sql`
     WHERE ${users.id} = ${value('userId')} AND (${value('provedHash')}::text IS NULL OR ${users.passwordHash} = ${value('provedHash')}) AND ${users.lockedAt} IS NULL
     RETURNING ${users.id}
   )
-  INSERT INTO sessions (user_id, kind, user_agent, ip, expires_at)
-  SELECT id, ${value('kind')}::session_kind, ${value('userAgent')}, ${value('ip')}, now() + make_interval(secs => ${value('seconds')}) FROM entered
+  INSERT INTO sessions (user_id, kind, user_agent, ip, expires_at, server_key_id)
+  SELECT id, ${value('kind')}::session_kind, ${value('userAgent')}, ${value('ip')}, now() + make_interval(secs => ${value('seconds')}), ${value('serverKeyId')}::bigint FROM entered
   RETURNING id`)

@@ -3,7 +3,7 @@ import {
   bigint, boolean, check, customType, foreignKey, index, integer, json, jsonb, pgEnum, pgTable, pgView, primaryKey, smallint,
   text, timestamp, unique, uniqueIndex, type AnyPgColumn
 } from 'drizzle-orm/pg-core'
-import { DELIVERY_STATES, ENGINES, MESSAGE_STATUSES, ORIGINS, ROLES, SENDERS, SESSION_KINDS, WHEN_BUSY } from '../enums.ts'
+import { DELIVERY_STATES, ENGINES, MESSAGE_STATUSES, ORIGINS, ROLES, SENDERS, SESSION_KINDS, WHEN_BUSY, type KeyScope } from '../enums.ts'
 
 // All tables. Times have a precision of milliseconds, as in JSON. With microseconds, a cursor made from a time would lose
 // some digits and not find its row again.
@@ -75,7 +75,10 @@ export const identities = pgTable('identities', {
   index('identities_user').on(table.userId)
 ])
 
-/** Users whom another issuer of tokens vouches for: its `iss` and `sub`. Nothing else, such as an e-mail address, makes two of them one. */
+/**
+ * Users whom another issuer of tokens vouches for: its `iss` and `sub`. Users of server keys have an empty issuer. Nothing else,
+ * such as an e-mail address, makes two of them one.
+ */
 export const externalUsers = pgTable('external_users', {
   issuer: text().notNull(),
   subject: text().notNull(),
@@ -85,6 +88,23 @@ export const externalUsers = pgTable('external_users', {
   uniqueIndex('external_users_user').on(table.userId)
 ])
 
+/** Keys with which the operator's own servers call us. `keyHash` is the SHA-256 of the key, in hexadecimal. */
+export const serverKeys = pgTable('server_keys', {
+  id: id(),
+  name: text().notNull(),
+  keyHash: text().notNull().unique('server_keys_key_hash'),
+  scopes: text().array().$type<KeyScope[]>().notNull(),
+  createdBy: reference().references(() => users.id, { onDelete: 'set null' }),
+  createdAt: createdAt(),
+  expiresAt: time(),
+  lastUsedAt: time(),
+  revokedAt: time()
+})
+
+/**
+ * `serverKeyId` is the server key that the session was begun with. The session ends with the key. `keyHash` is the SHA-256 of a
+ * personal key, in hexadecimal. Such a session has the key's name in `userAgent`.
+ */
 export const sessions = pgTable('sessions', {
   id: id(),
   userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' }),
@@ -94,8 +114,14 @@ export const sessions = pgTable('sessions', {
   expiresAt: time().notNull(),
   revokedAt: time(),
   userAgent: text('user_agent'),
-  ip: text()
-}, table => [index('sessions_user').on(table.userId)])
+  ip: text(),
+  serverKeyId: reference().references(() => serverKeys.id, { onDelete: 'cascade' }),
+  keyHash: text()
+}, table => [
+  index('sessions_user').on(table.userId),
+  index('sessions_server_key').on(table.serverKeyId).where(sql`${table.serverKeyId} IS NOT NULL`),
+  uniqueIndex('sessions_key_hash').on(table.keyHash).where(sql`${table.keyHash} IS NOT NULL`)
+])
 
 /**
  * Which session the tokens of another issuer stand for. `key` is the SHA-256, in hexadecimal, of the issuer and of what names the

@@ -3,13 +3,16 @@ import type { FastifySchema } from 'fastify'
 import swagger, { type SwaggerTransform } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import { Type, type TObject } from 'typebox'
-import { CROSS_SITE, INVALID_JSON, INVALID_TEXT, TOO_MANY_AT_ONCE, TOO_MANY_STREAMS, UNSUPPORTED_MEDIA_TYPE } from '../errors.ts'
+import { ACCOUNT_LOCKED, CROSS_SITE, INVALID_JSON, INVALID_TEXT, MISSING_SCOPE, TOO_MANY_AT_ONCE, TOO_MANY_STREAMS, UNSUPPORTED_MEDIA_TYPE, USER_NOT_FOUND } from '../errors.ts'
 import { tooLarge } from './body-limits.ts'
 import { tidy, type Document } from './openapi-document.ts'
-import { refuse, type Responses } from './schema.ts'
+import { LOGGED_IN, refuse, type Responses } from './schema.ts'
 
 /** What any write may be refused for, for its body or for the site it comes from, before its route is asked. */
 const WRITE_ERRORS = [INVALID_JSON, INVALID_TEXT, UNSUPPORTED_MEDIA_TYPE, CROSS_SITE]
+
+/** Why a server key may not act for a user. */
+const ACTING_ERRORS = [MISSING_SCOPE, USER_NOT_FOUND, ACCOUNT_LOCKED]
 
 /** See answerBriefly: longer answers have an ETag. */
 const UNCHANGED = Type.Null({ description: 'Nothing has changed since the ETag in If-None-Match' })
@@ -31,6 +34,7 @@ const TAGS = [
   { name: 'profile', description: 'Your own account: its data, its sessions and what it has cost.' },
   { name: 'chat', description: 'Chats without an account: by phone number, or as a guest of a front end that has an API key. And the routes of the AI SDK\'s `useChat`, for users.' },
   { name: 'whatsapp', description: 'The webhook that Meta calls.' },
+  { name: 'servers', description: 'For servers with a key: their users, and tokens for these users.' },
   { name: 'admin', description: 'For admins: users, invitations, deliveries, costs and the log of what admins did.' },
   { name: 'operation', description: 'For those who run the server: whether it works, and its metrics.' }
 ]
@@ -46,7 +50,8 @@ export const openapi = fp<{ cookieName: string }>(async function openapi (app, {
       components: {
         securitySchemes: {
           cookie: { type: 'apiKey', in: 'cookie', name: cookieName },
-          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' }
+          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+          key: { type: 'http', scheme: 'bearer', description: 'A server key, which begins with pk_' }
         }
       }
     },
@@ -71,7 +76,7 @@ const asClientsSeeIt: SwaggerTransform<FastifySchema> = function asClientsSeeIt 
       querystring: querystring && withoutDefaults(querystring),
       response: response && refuse(canBeCached ? { ...response, 304: UNCHANGED } : response, [
         ...isWrite ? [...WRITE_ERRORS, tooLarge(route.bodyLimit)] : [],
-        ...security ? [TOO_MANY_AT_ONCE] : [],
+        ...security === LOGGED_IN ? [TOO_MANY_AT_ONCE, ...ACTING_ERRORS] : [],
         ...route.config?.stream ? [TOO_MANY_STREAMS] : []
       ], response[400])
     }

@@ -1,5 +1,7 @@
 import type { InjectOptions } from 'fastify'
 import { eq } from 'drizzle-orm'
+import { createKeyStore } from '../../src/accounts/keys/key-store.ts'
+import type { KeyScope } from '../../src/enums.ts'
 import { createTokens } from '../../src/accounts/recovery.ts'
 import { oneTimeTokens, users, whatsappDeliveries } from '../../src/db/tables.ts'
 import { API_KEY, SECRET, type startApp, type Client, type Headers } from './helper.ts'
@@ -72,6 +74,9 @@ const examples: Record<string, Example> = {
   'DELETE /api/me': { status: 204, body: { password: 'correct horse' } },
   'GET /api/me/export': { status: 200 },
   'GET /api/me/usage': { status: 200 },
+  'GET /api/me/keys': { status: 200 },
+  'POST /api/me/keys': { status: 201, body: { name: 'a script', expires_at: '2099-01-01T00:00:00.000Z' } },
+  'DELETE /api/me/keys/{id}': { status: 204 },
   'GET /api/me/sessions': { status: 200 },
   'DELETE /api/me/sessions/{id}': { status: 204 },
   'GET /api/conversations': { status: 200 },
@@ -102,6 +107,13 @@ const examples: Record<string, Example> = {
   'POST /api/admin/invitations': { status: 201, body: { expires_in: 3600 } },
   'DELETE /api/admin/invitations/{id}': { status: 204 },
   'GET /api/admin/log': { status: 200 },
+  'GET /api/admin/keys': { status: 200 },
+  'POST /api/admin/keys': { status: 201, body: { name: 'shop', scopes: ['users', 'act'], expires_at: '2099-01-01T00:00:00.000Z' } },
+  'DELETE /api/admin/keys/{id}': { status: 204 },
+  'GET /api/users/{external_id}': { status: 200 },
+  'PUT /api/users/{external_id}': { status: 200, body: { name: 'Zoe', email: 'zoe@example.com', picture: 'https://example.com/zoe.png' } },
+  'DELETE /api/users/{external_id}': { status: 204 },
+  'POST /api/users/{external_id}/tokens': { status: 201, body: { expires_in: 600 } },
   'POST /api/conversations/{id}/stop': { status: 204 },
   'POST /api/conversations/{id}/messages/{message}/regenerate': { status: 200 },
   'GET /api/conversations/{id}/messages': { status: 200 },
@@ -111,14 +123,16 @@ const examples: Record<string, Example> = {
   'DELETE /api/conversations/{id}/messages/{message}': { status: 204 }
 }
 
-interface Begun { conversation: number, session: number, user: number, bot: number, delivery: number, invitation: number }
+interface Begun { conversation: number, session: number, user: number, bot: number, delivery: number, invitation: number, key: number }
 
 /**
  * What stands for a parameter of a path: a conversation that Ann has just begun, its first message, another user and a bot
  * in it, a session of hers, a reply on WhatsApp that failed, an invitation.
  */
-export function placesOf (path: string, begun: Begun = { conversation: 1, session: 1, user: 1, bot: 1, delivery: 1, invitation: 1 }): Record<string, number> {
-  const { conversation, session, user, bot, delivery, invitation } = begun
+export function placesOf (path: string, begun: Begun = { conversation: 1, session: 1, user: 1, bot: 1, delivery: 1, invitation: 1, key: 1 }): Record<string, number> {
+  const { conversation, session, user, bot, delivery, invitation, key } = begun
+  if (path.startsWith('/api/users/')) return { external_id: 7 }
+  if (path.includes('/keys/')) return { id: key }
   if (path.includes('/admin/users/')) return { id: user }
   if (path.includes('/admin/invitations/')) return { id: invitation }
   if (path.includes('/sessions/')) return { id: session }
@@ -167,19 +181,33 @@ export async function documentedRoutes (server: Pick<Server, 'anyone'>): Promise
 /** What a route needs to be asked: Ann, logged in anew, an admin where one is asked for, or a guest, and a conversation of theirs with messages. */
 export async function begin ({ as, anyone, clientOf, slowChat, db }: Server, { name, path, example }: Route) {
   await db.$client.query("DELETE FROM users WHERE username = 'somebody'; DELETE FROM messages WHERE client_id = 'mine'; DELETE FROM chatbots WHERE name IN ('parrot', 'cockatoo'); DELETE FROM one_time_tokens")
+  const isServers = path.startsWith('/api/users/')
   const ann = name.endsWith('as a guest') ? await enterAsGuest() : await as('ann')
   await mailAToken(db, path, example)
   const conversation = path.includes('/regenerate') ? await slowChat(ann) : (await ann.post('/api/conversations', { name: 'Secret plans of Ann' })).json().id
   await ann.post(`/api/conversations/${conversation}/messages`, { text: 'First secret of Ann' })
   const session = (await (await as('ann')).get('/api/me/sessions')).json()[0].id
-  const user = path.includes('/users') ? await invite('carol') : 1
+  const key = await makeKey()
+  const user = path.includes('/users') && !isServers ? await invite('carol') : 1
   const bot = path.includes('/admin/') ? await makeBot() : 1
   const delivery = path.includes('/deliveries/') ? await failToDeliver() : 1
   const invitation = path.includes('/invitations/') ? (await ann.post('/api/admin/invitations', {})).json().id : 1
-  const places = placesOf(path, { conversation, session, user, bot, delivery, invitation })
+  const places = placesOf(path, { conversation, session, user, bot, delivery, invitation, key })
   const url = (changes: Record<string, string> = {}, query = example?.query) =>
     path.replace(/\{(\w+)\}/g, (_whole, name: string) => changes[name] ?? String(places[name])) + (query === undefined ? '' : `?${query}`)
-  return { ann, url }
+  return { ann: isServers ? await serverOf(7) : ann, url }
+
+  async function makeKey (): Promise<number> {
+    if (path.includes('/admin/keys/')) return (await makeServerKey(db, ['read'])).id
+    return path.includes('/me/keys/') ? (await ann.post('/api/me/keys', { name: 'a script' })).json().id : 1
+  }
+
+  /** A server with a key, and a user of its own. */
+  async function serverOf (externalId: number): Promise<Client> {
+    const server = clientOf(await keyWith(db, ['users', 'act', 'read', 'guests', 'v1']))
+    await server.put(`/api/users/${externalId}`, { name: 'Secret Zoe' })
+    return server
+  }
 
   async function invite (username: string): Promise<number> {
     await as(username)
@@ -204,6 +232,16 @@ export async function begin ({ as, anyone, clientOf, slowChat, db }: Server, { n
     await guest.post('/chat', { content: 'First secret of Ann' })
     return guest
   }
+}
+
+/** The header of a server with a new key. */
+export async function keyWith (db: Server['db'], scopes: KeyScope[]): Promise<{ authorization: string }> {
+  return { authorization: `Bearer ${(await makeServerKey(db, scopes)).key}` }
+}
+
+async function makeServerKey (db: Server['db'], scopes: KeyScope[]) {
+  const [anybody] = await db.select({ id: users.id, username: users.username }).from(users).limit(1)
+  return await createKeyStore(db, { announce: async () => {}, open: async () => 0 }).create(anybody!, { name: 'shop', scopes })
 }
 
 /** Gives Ann an address, verified when its link is for a new password, and the example the token of a mail to it. */

@@ -23,5 +23,5 @@ t.test('whatever is sent, the answer is one that is documented, and nothing brea
   t.equal(sent(), count, 'all of them were different')
   t.ok(share >= 0.2, 'a fifth succeed')
   const missing = [...targets].filter(name => Object.values(asked.get(name) ?? { none: 0 }).includes(0))
-  t.same(missing.filter(name => name !== 'raw bytes'), [], 'everything was asked as nobody, user, guest and admin')
+  t.same(missing.filter(name => name !== 'raw bytes'), [], 'everything was asked as nobody, user, guest, admin and server')
 })

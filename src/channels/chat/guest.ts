@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import { Type, type Static } from 'typebox'
 import type { FastifyReply } from 'fastify'
+import { logAction } from '../../accounts/admin-log-store.ts'
+import { asAdmin, isServerKey, type KeyStore, type ServerKey } from '../../accounts/keys/key-store.ts'
 import { MAX_TOKEN_LENGTH } from '../../accounts/schema.ts'
 import type { AccountStore } from '../../accounts/store.ts'
 import type { SessionUser } from '../../accounts/sessions.ts'
@@ -30,30 +32,39 @@ const MAX_KEY_LENGTH = 4096
 export interface GuestChatOptions {
   config: Pick<Config, 'API_KEYS' | 'GUEST_BOT'>
   accounts: AccountStore
+  /** The server keys. One with the scope `guests` lets guests in as a key of the settings does. */
+  serverKeys: KeyStore
   conversations: ConversationStore
   converse: Converse
   streams: Pick<Streams, 'ended'>
 }
 
+/** The key that lets a guest in. `hash` is its SHA-256, in hexadecimal. */
+interface GuestKey { hash: string, serverKey?: ServerKey }
+
 /** Guest chat: a front end with an API key lets guests chat with one bot. A guest is identified by a token that lasts 24 hours. */
-export function createGuestChat ({ config, accounts, conversations, converse, streams }: GuestChatOptions) {
+export function createGuestChat ({ config, accounts, serverKeys, conversations, converse, streams }: GuestChatOptions) {
   const keys = config.API_KEYS?.split(',').map(key => key.trim()) ?? []
 
   return {
-    /** Gives the SHA-256 of the key, in hexadecimal. @throws MISSING_API_KEY, INVALID_API_KEY */
-    mustHaveKey (key: string | undefined): string {
+    /** Checks an API key of the settings or a server key. @throws MISSING_API_KEY, INVALID_API_KEY */
+    async mustHaveKey (key: string | undefined): Promise<GuestKey> {
       if (key === undefined || key === '') throw new MISSING_API_KEY()
       if (key.length > MAX_KEY_LENGTH) throw new INVALID_API_KEY()
       // Compare all keys, so that the response time does not reveal which one matched.
       const isKnown = keys.map(known => isSameSecret(key, known)).includes(true)
-      if (!isKnown) throw new INVALID_API_KEY()
-      return createHash('sha256').update(key).digest('hex')
+      if (isKnown) return { hash: createHash('sha256').update(key).digest('hex') }
+      const serverKey = isServerKey(key) ? await serverKeys.find(key) : undefined
+      if (!serverKey?.scopes.includes('guests')) throw new INVALID_API_KEY()
+      return { hash: serverKey.hash, serverKey }
     },
 
     /** Creates a guest, and a conversation that begins with the bot's greeting. @throws BOT_NOT_FOUND */
-    async begin (apiKeyHash: string): Promise<{ guestId: number, text: string }> {
-      return await accounts.createGuest(apiKeyHash, async (guestId, tx) =>
-        ({ guestId, text: await conversations.createGreeted(guestId, config.GUEST_BOT, tx) }))
+    async begin ({ hash, serverKey }: GuestKey): Promise<{ guestId: number, text: string }> {
+      return await accounts.createGuest(hash, async (guestId, tx) => {
+        if (serverKey !== undefined) await logAction(tx, asAdmin(serverKey), 'user.create', { userId: guestId })
+        return { guestId, text: await conversations.createGreeted(guestId, config.GUEST_BOT, tx) }
+      })
     },
 
     /** @throws INVALID_TOKEN, CONVERSATION_NOT_FOUND, BOT_NOT_FOUND, and what `Converse` throws */

@@ -66,11 +66,11 @@ export const chatRoutes: FastifyPluginAsyncTypebox<ChatRoutesOptions> =
     }
 
     app.get('/chat/initial', { ...Initial, errorHandler: handleErrors(withStatus) }, async ({ headers, method }, reply) => {
-      const key = guests.mustHaveKey(headers['x-api-key'])
+      const key = await guests.mustHaveKey(headers['x-api-key'])
       // HEAD must not create a guest: the response has no body, so nobody would get the token.
       if (method === 'HEAD') return reply.type('application/json; charset=utf-8').send(nothing())
       const { guestId, text } = await guests.begin(key)
-      return { token: await reply.openSession(guestId, 'guest'), text }
+      return { token: await reply.openSession(guestId, 'guest', key.serverKey && { serverKeyId: key.serverKey.id }), text }
     })
   }
 

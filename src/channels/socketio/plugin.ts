@@ -72,7 +72,7 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { conf
 
   io.use(async (socket, next) => {
     try {
-      const user = await app.userOf(tokenOf(socket), useOf(socket))
+      const user = await app.callerOf(tokenOf(socket), { ...useOf(socket), method: 'CONNECT', route: PATH })
       if (user === undefined) throw new INVALID_TOKEN()
       guard.enter(socket.conn, user.id)
       socket.data.user = user

@@ -81,6 +81,7 @@ export function createAttempts (world: World) {
     const isOne = collection.endsWith('/{}')
     const list = isOne ? collection.slice(0, -'/{}'.length) : collection
     if (status === 401 && !('authorization' in headers || 'cookie' in headers)) caller.isGone ||= caller.role !== 'nobody' && asksToLogIn(body)
+    if (caller.role === 'server' && status === 204 && collection === '/api/me') caller.isGone = true // it acts for nobody from now on
     const [, cursor] = /[?&]cursor=([\w-]+)/.exec(link) ?? []
     if (cursor !== undefined) learned.learnValue('cursors', 'cursor', cursor)
     if (status === 404 || (status === 204 && method === 'DELETE')) learned.forget(list, ids, caller.name)

@@ -21,7 +21,7 @@ export interface Options {
 export interface Found extends Fault { target: string, number: number, times: number, smallest: string }
 
 /** Each target is asked by these roles in turn. */
-const ROLES: readonly Role[] = ['user', 'admin', 'guest', 'user', 'admin', 'nobody', 'user', 'guest', 'admin', 'user']
+const ROLES: readonly Role[] = ['user', 'admin', 'guest', 'user', 'admin', 'nobody', 'user', 'guest', 'admin', 'server']
 
 const MAINTAIN_EVERY = 25
 const MOST_TO_SHRINK = 10

@@ -66,9 +66,9 @@ async function overNetwork ({ server }: World, request: HttpRequest, caller: Cal
   return { status: answer.statusCode!, headers: answer.headers, body: isComplete ? decompressed(received, answer.headers['content-encoding']) : received, isComplete }
 }
 
-function withCredentials ({ headers, credentials }: HttpRequest, { token }: Caller): Headers {
+function withCredentials ({ headers, credentials }: HttpRequest, { token, headers: own = {}, role }: Caller): Headers {
   if (token === undefined) return headers
-  return credentials === 'bearer' ? { authorization: `Bearer ${token}`, ...headers } : { cookie: `session=${token}`, ...headers }
+  return credentials === 'bearer' || role === 'server' ? { authorization: `Bearer ${token}`, ...own, ...headers } : { cookie: `session=${token}`, ...headers }
 }
 
 export async function within<T> (milliseconds: number, work: () => Promise<T>): Promise<T> {

@@ -78,7 +78,7 @@ export function createSockets (world: World) {
     const known = open.get(caller.name)
     if (known?.connected) return known
     known?.close()
-    const socket = io(world.server.url, { forceNew: true, reconnection: false, transports: ['websocket'], auth: { token: caller.token, stream: true } })
+    const socket = io(world.server.url, { forceNew: true, reconnection: false, transports: ['websocket'], auth: { token: caller.token, stream: true }, extraHeaders: caller.headers ?? {} })
     const heard: unknown[] = []
     refusals.set(socket, heard)
     socket.on('error', refusal => { heard.push(refusal) })

@@ -9,7 +9,7 @@ export function createTally () {
 
   return {
     add (target: string, role: Role, isGood: boolean) {
-      const roles = asked.get(target) ?? { nobody: 0, user: 0, guest: 0, admin: 0 }
+      const roles = asked.get(target) ?? { nobody: 0, user: 0, guest: 0, admin: 0, server: 0 }
       roles[role]++
       asked.set(target, roles)
       succeeded.set(target, (succeeded.get(target) ?? 0) + Number(isGood))

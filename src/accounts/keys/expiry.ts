@@ -1,0 +1,9 @@
+import { invalidRequest } from '../../http/faults.ts'
+
+/** Reads when a key is to expire. @throws INVALID_REQUEST if that is no date of the calendar, or not in the future */
+export function readExpiry (text: string | undefined): Date | undefined {
+  if (text === undefined) return undefined
+  const expiresAt = new Date(text)
+  if (!(expiresAt.getTime() > Date.now())) throw invalidRequest([{ path: 'expires_at', message: 'must be a time in the future' }])
+  return expiresAt
+}
