@@ -3,8 +3,10 @@ import { exampleOf, TEXTS } from './openapi-examples.ts'
 type Json = Record<string, unknown>
 interface Content { schema: Json, example?: unknown }
 interface Response { description: string, content?: Record<string, Content> }
+interface Parameter { name: string, required?: boolean }
 interface Operation {
   operationId: string
+  parameters?: Array<Parameter | { $ref: string }>
   requestBody?: { content: Record<string, Content> }
   responses: Record<string, Response | { $ref: string }>
 }
@@ -14,7 +16,7 @@ const SUCCESS: Record<string, string> = { 200: 'Success', 201: 'Created', 204: '
 
 /**
  * Makes the description of the API short and easy to generate clients from. Schemas with a `title` become components of that
- * name, other bodies are named after their operation. Responses that several operations share become components, too. Every body
+ * name, other bodies are named after their operation. Responses and parameters that several operations share become components, too. Every body
  * and answer gets an example. An operation at a second path has the `operationId` of the first one with `UnderApi` behind it.
  */
 export function tidy (document: Document): Document {
@@ -39,7 +41,8 @@ export function tidy (document: Document): Document {
     }
   }
   const responses = shareResponses(operations)
-  return { ...document, components: { ...document.components, schemas, responses } }
+  const parameters = shareParameters(operations)
+  return { ...document, components: { ...document.components, schemas, responses, parameters } }
 
   function describe (content: Content, name: string, error?: Json) {
     content.schema = named(content.schema, name) as Json
@@ -76,10 +79,36 @@ function withError (example: Json, { details, ...error }: Json): Json {
   return { ...rest, ...same, ...error, ...details !== undefined && { details } }
 }
 
+/** Moves the parameters that several operations have into components, named after themselves. */
+function shareParameters (operations: Operation[]) {
+  const all = operations.flatMap(({ parameters = [] }) => parameters as Parameter[])
+  for (const parameter of all) if (parameter.required === false) delete parameter.required // the default
+  const counts = countEach(all)
+  const shared = new Map<string, string>()
+  const components: Json = {}
+  for (const operation of operations) {
+    operation.parameters = (operation.parameters as Parameter[] | undefined)?.map(parameter => {
+      const text = JSON.stringify(parameter)
+      if (counts.get(text) === 1) return parameter
+      const name = shared.get(text) ?? freeName(parameter.name, components)
+      shared.set(text, name)
+      components[name] = parameter
+      return { $ref: `#/components/parameters/${name}` }
+    })
+  }
+  return components
+}
+
+/** How often each of these values is there, by its JSON. */
+function countEach (values: unknown[]): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const value of values) counts.set(JSON.stringify(value), (counts.get(JSON.stringify(value)) ?? 0) + 1)
+  return counts
+}
+
 /** Moves the responses that several operations have into components, named after their first error. */
 function shareResponses (operations: Operation[]) {
-  const counts = new Map<string, number>()
-  for (const { responses } of operations) for (const response of Object.values(responses)) counts.set(JSON.stringify(response), (counts.get(JSON.stringify(response)) ?? 0) + 1)
+  const counts = countEach(operations.flatMap(({ responses }) => Object.values(responses)))
   const shared = new Map<string, string>()
   const components: Json = {}
   for (const { responses } of operations) {
@@ -98,7 +127,10 @@ function shareResponses (operations: Operation[]) {
 /** The first error's code in PascalCase, with a number where another response has that name. */
 function nameOf ({ description }: Response, taken: Json) {
   const [, code = 'NOT_MODIFIED'] = /^([A-Z_]+): /.exec(description) ?? []
-  const name = code.toLowerCase().replace(/(?:^|_)(.)/g, (_whole, letter: string) => letter.toUpperCase())
+  return freeName(code.toLowerCase().replace(/(?:^|_)(.)/g, (_whole, letter: string) => letter.toUpperCase()), taken)
+}
+
+function freeName (name: string, taken: Json) {
   let free = name
   for (let n = 2; free in taken; n++) free = `${name}${n}`
   return free

@@ -57,7 +57,7 @@ async function markAll (query: Query, user: number) {
 /** Columns about a user that the export leaves out. */
 const NOT_EXPORTED = [
   // Hashes, what is derived from the username, and what a growing reply has cost so far.
-  'messages.client_text_hash', 'messages.cost_so_far', 'users.api_key_hash', 'users.password_hash', 'users.username_key',
+  'messages.client_text_hash', 'messages.cost_so_far', 'sessions.key_hash', 'users.api_key_hash', 'users.password_hash', 'users.username_key',
   // A table of WhatsApp contacts: they have no account that could export, and `user_id` there is Meta's.
   'whatsapp_contacts.contact', 'whatsapp_contacts.phone', 'whatsapp_contacts.user_id'
 ]

@@ -305,7 +305,7 @@ t.test('the OpenAPI description lists every route with its responses, errors and
     }
     t.same(Object.keys(responses).filter(status => ['400', '429', '500', '503'].includes(status)).length, 4, `${name} lists 400, 429, 500 and 503`)
     t.same(parameters.filter(({ in: place }) => place === 'path').map(({ name }) => name).sort(), [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).sort())
-    t.ok(parameters.every(({ in: place, required }) => required === (place === 'path')), `${name}: only path parameters are required`)
+    t.ok(parameters.every(({ in: place, required = false }) => required === (place === 'path')), `${name}: only path parameters are required`)
     t.ok(security.every(scheme => Object.keys(scheme as object).every(name => name in components.securitySchemes)))
     // One of the three kinds of requests at this path requires a login.
     if (!/^POST (\/api)?\/chat( |$)/.test(name)) t.equal(security.length > 0, /\bUNAUTHORIZED:/.test(responses[401]?.description ?? ''), `${name} lists UNAUTHORIZED exactly if it requires a login`)

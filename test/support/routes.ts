@@ -12,7 +12,7 @@ import { from, signed, VERIFY_TOKEN } from './meta.ts'
 export type Server = Awaited<ReturnType<typeof startApp>>
 export type Schema = { then?: Schema, anyOf?: Schema[], else?: Schema, type?: string | string[], properties?: Record<string, Schema>, required?: string[], items?: Schema, minimum?: number, maximum?: number }
 type Content = { content?: { 'application/json': { schema: Schema }, 'text/event-stream'?: unknown } }
-export interface Parameter { in: 'path' | 'query' | 'header', name: string, required: boolean, schema: Schema }
+export interface Parameter { in: 'path' | 'query' | 'header', name: string, required?: boolean, schema: Schema }
 interface Operation {
   summary?: string
   /** Left out where one need not be logged in. */
