@@ -431,11 +431,11 @@ t.test('a trace spans request, database and provider, and contains no message te
   const { body } = await ann.post(`/api/conversations/${id}/messages?token=s3cret`, { text: 's3cret question' }, { traceparent: `00-${traceId}-${parent}-01` })
   t.match(body, [{ text: 's3cret question' }, { text: 'A s3cret answer' }])
 
-  const door = await until(() => collector.spans.find(({ parentSpanId }) => parentSpanId === parent))
+  const serverSpan = await until(() => collector.spans.find(({ parentSpanId }) => parentSpanId === parent))
   const attributesOf = ({ attributes }: Span) => Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]))
-  t.match(door, { traceId, name: 'POST /api/conversations/:id/messages', kind: 2, service: 'chat' }, 'the trace of the caller is continued')
-  t.match(attributesOf(door), { 'http.route': '/api/conversations/:id/messages', 'http.response.status_code': 201 })
-  t.notOk('url.query' in attributesOf(door))
+  t.match(serverSpan, { traceId, name: 'POST /api/conversations/:id/messages', kind: 2, service: 'chat' }, 'the trace of the caller is continued')
+  t.match(attributesOf(serverSpan), { 'http.route': '/api/conversations/:id/messages', 'http.response.status_code': 201 })
+  t.notOk('url.query' in attributesOf(serverSpan))
 
   const inside = collector.spans.filter(span => span.traceId === traceId)
   const plans = inside.map(span => attributesOf(span)['db.postgresql.plan'])
