@@ -9,9 +9,9 @@ import { startApp } from '../support/helper.ts'
 import { chunk, END, event, json, KEY, say, serve, stream, user, whole, type Answer } from '../support/model.ts'
 import { isInOrder } from '../support/providers.ts'
 
-// The shapes in which providers of language models answer, and the history that they get.
+// The response formats of language model providers, and the history that providers get.
 
-t.test('an answer is read in every known shape', async t => {
+t.test('a response is read in every known format', async t => {
   let write: Answer = () => {}
   const { ask } = await serve(t, (response, body) => write(response, body))
   const text = (...texts: string[]) => texts.map(content => event(chunk({ content }))).join('')
@@ -62,7 +62,7 @@ t.test('an answer is read in every known shape', async t => {
   }
 })
 
-t.test('the reply ends with the answer, even if the connection stays open or breaks', async t => {
+t.test('the reply ends with the response, even if the connection stays open or breaks', async t => {
   let write: Answer = () => {}
   const { ask } = await serve(t, (response, body) => write(response, body))
   const well = event(chunk({ content: 'well' }))
@@ -80,12 +80,12 @@ t.test('the reply ends with the answer, even if the connection stays open or bre
     write = answer
     const heard = await ask()
     t.match(heard, { failure: undefined, ...expected }, what)
-    t.ok(heard.took >= least && heard.took < most, `${what}: after ${heard.took} ms`)
+    t.ok(heard.took >= least && heard.took < most, `${what}: ended after ${heard.took} ms`)
   }
   write = response => say(response, 'well')
   const ports = new Set<unknown>()
   for (let n = 0; n < 8; n++) ports.add((await ask()).port)
-  t.ok(ports.size <= 3, `a connection that is good is used again: ${ports.size} for 8 replies`)
+  t.ok(ports.size <= 3, `intact connections are reused: ${ports.size} connections for 8 replies`)
 })
 
 const THOUGHTS = ['<think>', '<thinking>', '<thought>', '<THINK>', '[THINK]', '◁think▷', '<|begin_of_thought|>', '<seed:think>']
@@ -105,18 +105,18 @@ t.test('reasoning in the text is not part of the reply, however the text is cut 
       for (text of [`${open}So, a < b.${close}Well, a<b [1].`, `\n${open}\nSo\n${close}\n\nWell, a<b [1].`, `${open}${close}Well, a<b [1].`, `${open}one${close}\n${open}two${close} Well, a<b [1].`, `${close}\nWell, a<b [1].`]) {
         const heard = await ask({ model: `${open}${size}` })
         t.match(heard, { text: 'Well, a<b [1].', failure: undefined }, `${JSON.stringify(text)} in pieces of ${size}`)
-        t.notOk(heard.pieces.some(piece => 'text' in piece && piece.replaces), 'nothing of it was ever shown')
+        t.notOk(heard.pieces.some(piece => 'text' in piece && piece.replaces), 'no reasoning was ever shown')
       }
     }
     for (text of ['<b>Well</b>', '<thinker> is a tag', '  <', 'Write `</think>` there', 'It says "</think>" there', 'So:\n```\na</think>b\n```\n', '[think tank](x)', 'a </thin', '<']) {
-      t.match(await ask({ model: 'plain' }), { text, failure: undefined }, `${JSON.stringify(text)} is no thought`)
+      t.match(await ask({ model: 'plain' }), { text, failure: undefined }, `${JSON.stringify(text)} is not reasoning`)
     }
   }
   text = '<think>on and on'
-  for (finish of ['stop', 'length']) t.match(await ask(), { text: '', pieces: [], failure: 'BOT_NONSENSE' }, 'a thought without an end')
+  for (finish of ['stop', 'length']) t.match(await ask(), { text: '', pieces: [], failure: 'BOT_NONSENSE' }, 'reasoning without an end')
 })
 
-t.test('an answer that begins inside reasoning shows none of it, not even the first answer of a model', async t => {
+t.test('no reasoning is shown if a response begins inside of it, not even in the first response of a model', async t => {
   let text = 'The user greets.\n</think>\n\nWell.'
   let finish = 'stop'
   const { ask } = await serve(t, response => {
@@ -125,68 +125,68 @@ t.test('an answer that begins inside reasoning shows none of it, not even the fi
   for (const model of ['a', 'a', 'b', 'qwq-32b', 'deepseek/deepseek-r1', 'gpt-oss-r1']) {
     const heard = await ask({ model })
     t.equal(heard.text, 'Well.', model)
-    t.notMatch(JSON.stringify(heard.pieces), /user|greets|replaces/, `${model}: nothing of it was ever shown`)
+    t.notMatch(JSON.stringify(heard.pieces), /user|greets|replaces/, `${model}: no reasoning was ever shown`)
   }
   const corrected = await ask({ model: 'gpt-4.1-mini' })
-  t.match([corrected.text, corrected.pieces[0]], ['Well.', { text: /^The/ }], 'a model that is known never to do that is shown at once')
-  t.match(corrected.pieces.find(piece => 'text' in piece && piece.replaces), { text: '', replaces: true }, 'and corrected')
-  t.notMatch(JSON.stringify((await ask({ model: 'gpt-4.1-mini' })).pieces), /user/, 'once')
+  t.match([corrected.text, corrected.pieces[0]], ['Well.', { text: /^The/ }], 'the text of a model that is known not to begin with reasoning is shown immediately')
+  t.match(corrected.pieces.find(piece => 'text' in piece && piece.replaces), { text: '', replaces: true }, 'reasoning that was shown nevertheless is removed')
+  t.notMatch(JSON.stringify((await ask({ model: 'gpt-4.1-mini' })).pieces), /user/, 'the next response of this model shows no reasoning')
 
   finish = 'length'
   text = 'The user greets, and'
-  t.match(await ask({ model: 'a' }), { text: '', failure: 'BOT_NONSENSE' }, 'a thought that is cut is none of the answer')
-  t.match(await ask({ model: 'new-thinking' }), { text }, 'where nothing is known, it may be the answer')
+  t.match(await ask({ model: 'a' }), { text: '', failure: 'BOT_NONSENSE' }, 'reasoning that is cut off is not part of the reply')
+  t.match(await ask({ model: 'new-thinking' }), { text }, 'the text of an unknown model may be the reply')
   finish = 'content_filter'
-  t.match(await ask({ model: 'a' }), { text: '', failure: 'MESSAGE_REFUSED' }, 'a filter cuts, too')
+  t.match(await ask({ model: 'a' }), { text: '', failure: 'MESSAGE_REFUSED' }, 'reasoning that is cut off by a content filter')
   finish = 'stop'
   text = 'Well, without a thought.'
   t.match(await ask({ model: 'a' }), { text, failure: undefined })
   text = 'The user greets.\n</think>\n\nWell.'
-  t.notMatch(JSON.stringify((await ask({ model: 'a' })).pieces), /user/, 'one answer without a thought changes nothing')
+  t.notMatch(JSON.stringify((await ask({ model: 'a' })).pieces), /user/, 'one response without reasoning changes nothing')
   text = 'Well, without a thought.'
   for (let n = 0; n < 20; n++) await ask({ model: 'a' })
   text = 'The user greets. </think> Well.'
-  t.match((await ask({ model: 'a' })).pieces[0], { text: /^The/ }, 'twenty do')
+  t.match((await ask({ model: 'a' })).pieces[0], { text: /^The/ }, 'after twenty responses without reasoning, text is shown immediately')
   text = 'The user greets. </think> Well, thought. And </think> thought again.'
   t.match(await ask({ model: 'c' }), { text: 'thought again.' })
   for (const [n, thought] of ['They say "hi".', 'Is it "hi"', 'They write ```js\nx', 'Look at `x', 'About `</think>` and "</think>", or ```\n</think>\n```.'].entries()) {
     text = `${thought}</think>"Hi", I say.`
     const heard = await ask({ model: `quoting-${n}` })
-    t.match(heard.text, /^"Hi", I say\.$/, `quotes and code in a thought: ${thought}`)
+    t.match(heard.text, /^"Hi", I say\.$/, `quotes and code in reasoning: ${thought}`)
     t.notOk(heard.pieces.some(piece => 'text' in piece && piece.replaces))
   }
   text = 'They said: "</think>Hi.'
-  t.match(await ask({ model: 'quoting' }), { text: 'Hi.' }, 'a quotation that is not closed after the tag')
+  t.match(await ask({ model: 'quoting' }), { text: 'Hi.' }, 'an unclosed quotation mark after the tag')
   const lone = await serve(t, response => stream(response, event(chunk({ content: 'So</think>' })), event(chunk({}, 'stop'))).end())
   t.match(await lone.ask(), { text: '', failure: 'BOT_NONSENSE' })
   const done = await serve(t, response => stream(response, event(chunk({ content: 'a <' })), event('[DONE]')).end())
-  t.match(await done.ask(), { text: 'a <' }, 'without a reason the end gives what was held back')
+  t.match(await done.ask(), { text: 'a <' }, 'text that was held back is sent at the end, also without a finish_reason')
 })
 
-t.test('the first answer of an unknown model is held back only where it may be reasoning', async t => {
+t.test('the first response of an unknown model is held back only if it may be reasoning', async t => {
   let deltas: object[] = []
   let last: Answer = response => stream(response, END).end()
   const shown = async (model: string) => (await ask({ model })).pieces.map(piece => 'text' in piece ? piece.text : '')
   const { ask } = await serve(t, (response, body) => { stream(response, ...deltas.map(delta => event(chunk(delta)))); last(response, body) })
   const words = ['One ', 'two ', 'three.'].map(content => ({ content }))
   deltas = words
-  t.same(await shown('a'), ['One ', 'two ', 'three.'], 'what was held back is sent as it came')
+  t.same(await shown('a'), ['One ', 'two ', 'three.'], 'text that was held back is sent in its original pieces')
   const pending = createThoughtFilter('b', createMemory())
   pending.sendsApart()
-  t.same(pending.take('One '), [{ text: 'One ' }], 'where thoughts come apart nothing is held back')
+  t.same(pending.take('One '), [{ text: 'One ' }], 'nothing is held back if reasoning arrives in a separate field')
   const late = createThoughtFilter('b', createMemory())
   late.take('One ')
   late.sendsApart()
-  t.same(late.take('two '), [{ text: 'One two ' }], 'nor from then on')
+  t.same(late.take('two '), [{ text: 'One two ' }], 'nothing is held back after that either')
   const memory = createMemory()
   const [one, two] = [createThoughtFilter('c', memory), createThoughtFilter('c', memory)]
   t.notMatch(JSON.stringify([one.take('One '), two.take('One ')]), /text/)
   t.match([one.holdsText(), createThoughtFilter('c', memory).holdsText()], [true, false])
   t.same(one.end(false).at(-1), { text: 'One ' })
-  t.same(two.take('two '), [{ text: 'One two ' }], 'the end of another answer tells')
+  t.same(two.take('two '), [{ text: 'One two ' }], 'the end of another response shows how the model behaves')
   const open = createThoughtFilter('d', createMemory())
   open.take('<think>So</think>')
-  t.same(open.take('One '), [{ text: 'One ' }], 'a thought that was opened has come')
+  t.same(open.take('One '), [{ text: 'One ' }], 'text after the reasoning is sent immediately')
 
   deltas = words
   for (const [what, answer, failure] of [
@@ -196,12 +196,12 @@ t.test('the first answer of an unknown model is held back only where it may be r
     ['nonsense', response => stream(response, event('garbage')).end(), 'BOT_NONSENSE']
   ] as Array<[string, Answer, string]>) {
     last = answer
-    t.match(await ask({ model: what }), { text: 'One two three.', failure, asked: 1 }, `${what}: what came is kept`)
+    t.match(await ask({ model: what }), { text: 'One two three.', failure, asked: 1 }, `${what}: the received text is kept`)
   }
 })
 
 t.test('reasoning in a field of its own keeps a reply from timing out, and is never shown', async t => {
-  // The name of the model tells what it thinks. In all it thinks twice as long as it may be silent.
+  // The model's name says how it sends its reasoning, which takes twice as long as BOT_TIMEOUT_SILENCE in total.
   const { ask } = await serve(t, async (response, { model }) => {
     for (const delta of JSON.parse(model) as object[]) {
       stream(response, event(chunk(delta)))
@@ -220,7 +220,7 @@ t.test('reasoning in a field of its own keeps a reply from timing out, and is ne
   }))
 })
 
-t.test('reasoning that was shown by mistake disappears for readers', async t => {
+t.test('reasoning that was shown by mistake is removed for readers', async t => {
   const { url } = await serve(t, response => stream(response, event(chunk({ content: 'The user greets.' })), event(chunk({ content: '</think>' })), event(chunk({ content: 'Well 🙂.' })), END).end())
   const { as } = await startApp(t, { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })
   const ann = await as('ann')
@@ -282,7 +282,7 @@ t.test('the history alternates, begins and ends with the user, and has no blank 
   for (let round = 0; round < 400; round++) {
     const people = pick([['ann'], ['ann', 'bob'], ['ann', null]])
     const bots = pick([['assistant'], ['assistant', 'other'], ['other'], ['assistant', null]])
-    // Every status leaves its text, part of it or none: stopped, failed, interrupted and deleted ones may have none.
+    // Messages of every status: stopped, failed, interrupted and deleted ones may have a part of their text or none.
     const turns = Array.from({ length: Math.floor(random() * 20) }, (_, n): Turn => {
       const sender = pick<'user' | 'bot'>(['user', 'user', 'bot', 'bot', 'bot'])
       return { sender, name: pick<string | null>(sender === 'user' ? people : bots), text: pick([`word${n}`, `word${n} `.repeat(Math.ceil(random() * 30)), '', ' \n', '\u200b']) }
@@ -303,8 +303,8 @@ t.test('the history alternates, begins and ends with the user, and has no blank 
   t.same(linesOf([user('one'), user('two'), { sender: 'bot', name: 'assistant', text: 'three' }, { sender: 'bot', name: null, text: 'four' }, user('five', 'bob')], 'assistant'),
     [{ role: 'user', content: 'ann: one\n\nann: two' }, { role: 'assistant', content: 'three\n\nfour' }, { role: 'user', content: 'bob: five' }])
   const nobody = await serve(t, response => say(response, 'well'))
-  t.match(await nobody.ask({}, [{ sender: 'bot', name: 'assistant', text: 'Hello!' }]), { failure: 'BOT_NONSENSE', asked: 0 }, 'where nobody asked anything')
-  t.match(await nobody.ask({}, [{ sender: 'bot', name: 'other', text: 'Hello!' }]), { text: 'well' }, 'another bot can be answered')
+  t.match(await nobody.ask({}, [{ sender: 'bot', name: 'assistant', text: 'Hello!' }]), { failure: 'BOT_NONSENSE', asked: 0 }, 'a history without a question')
+  t.match(await nobody.ask({}, [{ sender: 'bot', name: 'other', text: 'Hello!' }]), { text: 'well' }, 'a bot can answer another bot')
 })
 
 t.test('a reply can be stopped at any time, which closes the connection to the provider', async t => {

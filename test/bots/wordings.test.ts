@@ -3,10 +3,10 @@ import { gzipSync, zstdCompressSync } from 'node:zlib'
 import type { Body } from '../support/providers.ts'
 import { bot, chunk, END, event, HELLO, json, say, serve, stream, user, whole, type Answer } from '../support/model.ts'
 
-// Further shapes of answers and wordings of refusals, one line for each. When you meet a new one, add it here.
+// Further response formats and wordings of errors, one line for each. When you find a new one, add it here.
 
 const well = event(chunk({ content: 'well' }))
-/** How an answer comes, and what is read. */
+/** The response of a provider, and the expected reply. */
 const SHAPES: Record<string, [Answer, object]> = {
   'CRLF in pretty JSON': [r => stream(r, 'data: {\r\ndata: "choices":[{"delta":{"content":"well"}}]\r\ndata: }\r\n\r\n', END).end(), { text: 'well' }],
   'pretty JSON with CRLF whole': [r => stream(r, JSON.stringify({ choices: [{ message: { content: 'well' } }] }, null, 2).replaceAll('\n', '\r\n')).end(), { text: 'well' }],
@@ -83,7 +83,7 @@ const SHAPES: Record<string, [Answer, object]> = {
   'lone long': [r => stream(r, event(chunk({ content: 'hm' })), event(chunk({ content: '</long' })), event(chunk({ content: '_thought>well' })), END).end(), { text: /well/ }]
 }
 
-t.test('an answer is read in these shapes', async t => {
+t.test('a response is read in these formats', async t => {
   let write: Answer = () => {}
   let n = 0
   const { ask } = await serve(t, (response, body) => write(response, body), { BOT_TIMEOUT_FIRST: 1, BOT_TIMEOUT_SILENCE: 1.5 })
@@ -96,7 +96,7 @@ t.test('an answer is read in these shapes', async t => {
   }
 })
 
-/** What is refused, with which status, in which words, and whose they are. */
+/** The refused option, the status, the error message, and the provider that sends it. */
 const REFUSALS: Array<[string, number, unknown, string]> = [
   ['stream_options', 400, { message: 'body/stream_options must NOT have additional properties', code: 'FST_ERR_VALIDATION' }, 'ajv'],
   ['stream_options', 400, { error: 'json: unknown field "stream_options"' }, 'go'],
@@ -188,7 +188,7 @@ const REFUSALS: Array<[string, number, unknown, string]> = [
   ['user', 400, { __type: 'ValidationException', message: '1 validation error detected: Value at \'user\' failed to satisfy constraint: unknown' }, 'more 54']
 ]
 
-t.test('an option that is refused in these words is left out, and no other', async t => {
+t.test('an option that is refused with these error messages is left out, and no other', async t => {
   for (const [option, status, words, what] of REFUSALS) {
     const isIn = (body: Body) => option === 'system' ? ['system', 'developer'].includes(body.messages[0]!.role) : option === 'max_tokens' ? body.max_tokens !== undefined : body[option as keyof Body] !== undefined
     const { ask, bodies } = await serve(t, (response, body) => isIn(body) ? typeof words === 'string' ? response.writeHead(status).end(words) : json(response, status, words) : body.stream ? say(response, 'well') : whole(response, { content: 'well' }), { BOT_TIMEOUT_FIRST: 3 })
@@ -200,7 +200,7 @@ t.test('an option that is refused in these words is left out, and no other', asy
     t.match(await ask({ prompt: 'Be kind', temperature: 0.5, max_tokens: 5 }, HELLO, 'u1'), { asked: 1 }, `${what} remembered`)
   }
 })
-/** A full window. */
+/** Error messages for a full context window. */
 const FULL: Array<[number, unknown]> = [
   [400, { error: { message: "Requested token count exceeds the model's maximum context length of 4096 tokens." } }],
   [400, { error: { message: 'the prompt is too long; ctx size 2048' } }],
@@ -261,7 +261,7 @@ const FULL: Array<[number, unknown]> = [
   [414, 'URI Too long']
 ]
 
-t.test('these words mean that the context window is full', async t => {
+t.test('these error messages mean that the context window is full', async t => {
   const turns = Array.from({ length: 41 }, (_, n) => n % 2 === 0 ? user(`question ${n} ${'word '.repeat(20)}`) : bot(`answer ${n} ${'word '.repeat(20)}`))
   for (const [status, words] of FULL) {
     const { ask } = await serve(t, (response, body) => JSON.stringify(body).length > 2000 ? json(response, status, words) : say(response, 'well'), { BOT_TIMEOUT_FIRST: 3 })
@@ -269,7 +269,7 @@ t.test('these words mean that the context window is full', async t => {
     t.match(heard, { text: 'well', failure: undefined }, `${JSON.stringify(words)} ${heard.failure} ${heard.asked}`)
   }
 })
-/** A content filter, or a file that cannot be read. */
+/** Error messages of a content filter, or for a file that cannot be read. */
 const FILTERED: Array<[number, unknown]> = [
   [400, { error: { code: 'content_filter', message: 'x', innererror: { code: 'ResponsibleAIPolicyViolation', content_filter_result: { hate: { filtered: true, severity: 'high' } } } } }],
   [400, { error: { message: 'Output blocked by content filtering policy' } }],
@@ -315,7 +315,7 @@ const FILTERED: Array<[number, unknown]> = [
   [400, { error: { message: 'The response was filtered due to the prompt triggering Azure OpenAI\'s content management policy.' } }]
 ]
 
-t.test('these words mean that a message was refused', async t => {
+t.test('these error messages mean that a message was refused', async t => {
   for (const [status, words] of FILTERED) {
     const { ask } = await serve(t, (response, body) => JSON.stringify(body).includes('bad') ? json(response, status, words) : say(response, 'well'), { BOT_TIMEOUT_FIRST: 3 })
     const heard = await ask({}, [user('bad')])
@@ -323,7 +323,7 @@ t.test('these words mean that a message was refused', async t => {
   }
 })
 
-t.test('a refusal that nobody understands does not end a conversation', async t => {
+t.test('an unknown error does not make a conversation unusable', async t => {
   const turns = Array.from({ length: 41 }, (_, n) => n % 2 === 0 ? user(`question ${n} ${'word '.repeat(20)}`) : bot(`answer ${n} ${'word '.repeat(20)}`))
   const WORDS: Array<[number, unknown]> = [
     [400, ''], [400, 'Bad request'], [400, { error: 'Kontextfenster überschritten' }], [422, { detail: 'nope' }], [424, {}], [431, 'x'], [446, { code: 17 }], [451, '???']
@@ -331,17 +331,17 @@ t.test('a refusal that nobody understands does not end a conversation', async t 
   for (const [status, words] of WORDS) {
     const refuse = (response: Parameters<Answer>[0]) => typeof words === 'string' ? response.writeHead(status).end(words) : json(response, status, words)
     const full = await serve(t, (response, body) => JSON.stringify(body).length > 4000 ? refuse(response) : say(response, 'well'))
-    t.match(await full.ask({}, turns), { text: 'well', asked: 2 }, `${status}: half of it`)
+    t.match(await full.ask({}, turns), { text: 'well', asked: 2 }, `${status}: half of the history is sent`)
     t.ok(full.bodies.at(-1)!.messages.length > 5)
-    t.match(await full.ask({}, turns), { text: 'well', asked: 1 }, 'which is remembered')
+    t.match(await full.ask({}, turns), { text: 'well', asked: 1 }, 'the length is remembered')
     const alone = await serve(t, (response, body) => body.messages.length > 1 ? refuse(response) : say(response, 'well'))
-    t.match(await alone.ask({}, turns), { text: 'well', asked: 3 }, `${status}: the question alone`)
+    t.match(await alone.ask({}, turns), { text: 'well', asked: 3 }, `${status}: the question is sent alone`)
     const never = await serve(t, refuse)
     t.match(await never.ask({}, turns), { failure: 'BOT_REFUSED', asked: 3 })
     t.match(await never.ask({}), { failure: 'BOT_REFUSED', asked: 1 })
   }
   for (const status of [401, 403, 404, 405, 409]) {
     const { ask } = await serve(t, response => json(response, status, { error: 'nope' }))
-    t.match(await ask({}, turns), { failure: 'BOT_REFUSED', asked: 1 }, `${status} is not about the messages`)
+    t.match(await ask({}, turns), { failure: 'BOT_REFUSED', asked: 1 }, `${status} is not caused by the messages`)
   }
 })
