@@ -18,24 +18,24 @@ t.test('a response is read in every known format', async t => {
   const encoded = (encoding: string, encode: (text: string) => Buffer): Answer => response => response.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': encoding }).end(encode(text('well') + END))
   const cases: Record<string, [Answer, object]> = {
     'whole JSON': [response => whole(response, { role: 'assistant', content: 'well' }), { text: 'well' }],
-    'whole JSON that calls itself a stream': [response => stream(response, `\ufeff \n${JSON.stringify({ choices: [{ message: { content: 'well' } }] }, null, 2)}`).end(), { text: 'well' }],
+    'whole JSON with the content type of a stream': [response => stream(response, `\ufeff \n${JSON.stringify({ choices: [{ message: { content: 'well' } }] }, null, 2)}`).end(), { text: 'well' }],
     'whole JSON after white space that keeps the connection alive': [response => stream(response, ' \n'.repeat(2000), JSON.stringify({ choices: [{ message: { content: 'well' } }] })).end(), { text: 'well' }],
     'whole JSON in many pieces': [response => stream(response, ...Array<string>(30).fill(' '), '{"a":{}', ...Array<string>(30).fill(',"b":{}'), ',"choices":[{"message":{"content":"well"}}]}').end(), { text: 'well' }],
-    'whole JSON that seems to have ended before': [response => { for (let n = 0; n < 30; n++) setTimeout(() => response.write(n === 0 ? '{"a":{}' : ',"b":{}'), n * 5); setTimeout(() => response.end(',"choices":[{"message":{"content":"well"}}]}'), 300) }, { text: 'well' }],
+    'whole JSON whose first pieces look complete': [response => { for (let n = 0; n < 30; n++) setTimeout(() => response.write(n === 0 ? '{"a":{}' : ',"b":{}'), n * 5); setTimeout(() => response.end(',"choices":[{"message":{"content":"well"}}]}'), 300) }, { text: 'well' }],
     'whole JSON on a connection that stays open': [response => stream(response, JSON.stringify({ choices: [{ message: { content: 'well' } }] })), { text: 'well' }],
-    'whole JSON with what it cost': [response => json(response, 200, { choices: [{ message: { content: 'well' } }], usage: { prompt_tokens: 1, completion_tokens: 2 } }), { pieces: [{ text: 'well' }, { usage: { promptTokens: 1, completionTokens: 2 } }] }],
-    'whole JSON that is cut': [response => response.end('{"choices":[{"message":{"content":"we'), { text: '', failure: 'BOT_NONSENSE' }],
+    'whole JSON with usage': [response => json(response, 200, { choices: [{ message: { content: 'well' } }], usage: { prompt_tokens: 1, completion_tokens: 2 } }), { pieces: [{ text: 'well' }, { usage: { promptTokens: 1, completionTokens: 2 } }] }],
+    'whole JSON that breaks off': [response => response.end('{"choices":[{"message":{"content":"we'), { text: '', failure: 'BOT_NONSENSE' }],
     'whole JSON without an end': [response => { for (let n = 0; n < 90; n++) response.write(`{"a":"${'x'.repeat(100_000)}`) }, { failure: 'BOT_NONSENSE' }],
     'content in parts': [response => stream(response, event(chunk({ content: [{ type: 'text', text: 'we' }, 'l', { type: 'output_text', text: { value: 'l' } }, { type: 'image_url', image_url: 'x' }, { text: '!' }, { type: 'text' }] })), END).end(), { text: 'well!' }],
     'content that is one part': [response => whole(response, { content: { type: 'text', text: 'well' } }), { text: 'well' }],
-    'message where delta is meant': [response => stream(response, event({ choices: [{ message: { content: 'we' } }] }), event({ choices: [{ message: { content: 'll' }, finish_reason: 'stop' }] })).end(), { text: 'well' }],
+    'message in place of delta': [response => stream(response, event({ choices: [{ message: { content: 'we' } }] }), event({ choices: [{ message: { content: 'll' }, finish_reason: 'stop' }] })).end(), { text: 'well' }],
     'both delta and the whole message': [response => stream(response, event({ choices: [{ delta: { content: 'we' }, message: { content: 'we' } }] }), event({ choices: [{ delta: { content: 'll' }, message: { content: 'well' } }] }), event({ choices: [{ delta: { content: '' }, message: { content: 'well' }, finish_reason: 'stop' }] })).end(), { text: 'well' }],
     'an empty delta beside a message': [response => stream(response, event({ choices: [{ delta: {}, message: { content: 'well' }, finish_reason: 'stop' }] })).end(), { text: 'well' }],
-    'text as of completions': [response => stream(response, event({ choices: [{ text: 'well', finish_reason: 'stop' }] })).end(), { text: 'well' }],
-    'an error that is empty': [response => stream(response, ...[{}, null, '', [], false, { message: '' }].map(error => event({ error, choices: [{ delta: { content: '.' } }] })), END).end(), { text: '......' }],
-    'data that is empty, anywhere': [response => stream(response, 'data:\n\n', 'data: \n\n', 'event: error\ndata:\n\n', text('we'), 'data\n\n', 'event: ping\ndata:   \n\n', 'id: 5\nretry: 3\n\n', text('ll'), END, 'data:\n\n').end(), { text: 'well' }],
-    'signs of life under names of their own': [response => stream(response, event('still here', 'ping'), event({ type: 'ping' }, 'ping'), event({ choices: [{ delta: { content: 'well' } }] }, 'message'), event('5', 'heartbeat'), END).end(), { text: 'well' }],
-    'nonsense under no name': [response => stream(response, text('well'), event('garbage', 'message')).end(), { text: 'well', failure: 'BOT_NONSENSE' }],
+    'text as in the completions API': [response => stream(response, event({ choices: [{ text: 'well', finish_reason: 'stop' }] })).end(), { text: 'well' }],
+    'an empty error': [response => stream(response, ...[{}, null, '', [], false, { message: '' }].map(error => event({ error, choices: [{ delta: { content: '.' } }] })), END).end(), { text: '......' }],
+    'empty data in several places': [response => stream(response, 'data:\n\n', 'data: \n\n', 'event: error\ndata:\n\n', text('we'), 'data\n\n', 'event: ping\ndata:   \n\n', 'id: 5\nretry: 3\n\n', text('ll'), END, 'data:\n\n').end(), { text: 'well' }],
+    'keep-alive events with their own names': [response => stream(response, event('still here', 'ping'), event({ type: 'ping' }, 'ping'), event({ choices: [{ delta: { content: 'well' } }] }, 'message'), event('5', 'heartbeat'), END).end(), { text: 'well' }],
+    'invalid data in a message event': [response => stream(response, text('well'), event('garbage', 'message')).end(), { text: 'well', failure: 'BOT_NONSENSE' }],
     'a refusal in a delta': [response => stream(response, event(chunk({ role: 'assistant', refusal: null })), event(chunk({ refusal: 'I cannot ' })), event(chunk({ refusal: 'say that.' })), END).end(), { text: 'I cannot say that.' }],
     'a refusal in a message': [response => whole(response, { content: null, refusal: 'I cannot say that.' }), { text: 'I cannot say that.' }],
     'a refusal as a part': [response => whole(response, { content: [{ type: 'refusal', refusal: 'No.' }] }), { text: 'No.' }],
@@ -47,14 +47,14 @@ t.test('a response is read in every known format', async t => {
     'raw deflate': [encoded('deflate', deflateRawSync), { text: 'well' }],
     'twice compressed': [encoded('deflate, gzip', text => gzipSync(deflateSync(text))), { text: 'well' }],
     identity: [encoded('identity', Buffer.from), { text: 'well' }],
-    'cut while compressed': [response => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(text('well') + END).subarray(0, -8)), { text: 'well' }],
-    'compressed nothing': [response => response.writeHead(200, { 'content-encoding': 'deflate' }).end(), { failure: 'BOT_NONSENSE' }],
-    'compressed, and nothing': [response => { response.writeHead(200, { 'content-encoding': 'deflate' }).flushHeaders(); setTimeout(() => response.destroy(), 50) }, { failure: /BOT_/ }],
+    'compressed data that breaks off': [response => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(text('well') + END).subarray(0, -8)), { text: 'well' }],
+    'an empty body that is declared as compressed': [response => response.writeHead(200, { 'content-encoding': 'deflate' }).end(), { failure: 'BOT_NONSENSE' }],
+    'compressed, without any data': [response => { response.writeHead(200, { 'content-encoding': 'deflate' }).flushHeaders(); setTimeout(() => response.destroy(), 50) }, { failure: /BOT_/ }],
     'not compressed at all': [response => response.writeHead(200, { 'content-encoding': 'gzip' }).end('well'), { failure: 'BOT_BROKE_OFF' }],
-    'an end that is no word': [response => stream(response, event({ choices: [{ delta: { content: 'we' }, finish_reason: '' }] }), event({ choices: [{ delta: { content: 'll' }, finish_reason: 'null' }] }), '\r\ndata:[DONE] \r\n\r\n').end(), { text: 'well' }],
+    'an empty finish_reason, and the text null': [response => stream(response, event({ choices: [{ delta: { content: 'we' }, finish_reason: '' }] }), event({ choices: [{ delta: { content: 'll' }, finish_reason: 'null' }] }), '\r\ndata:[DONE] \r\n\r\n').end(), { text: 'well' }],
     'an error in a choice': [response => stream(response, text('well'), event({ choices: [{ delta: { content: '' }, finish_reason: 'error', error: { code: 502, message: 'upstream gone' } }] })).end(), { text: 'well', failure: 'BOT_BROKE_OFF', log: /upstream gone/ }],
-    'an end with an error': [response => stream(response, text('well'), event(chunk({}, 'error'))).end(), { text: 'well', failure: 'BOT_BROKE_OFF' }],
-    'an answer that was too long': [response => stream(response, text('well'), event(chunk({}, 'length'))).end(), { text: 'well', failure: undefined }]
+    'finish_reason: error': [response => stream(response, text('well'), event(chunk({}, 'error'))).end(), { text: 'well', failure: 'BOT_BROKE_OFF' }],
+    'finish_reason: length': [response => stream(response, text('well'), event(chunk({}, 'length'))).end(), { text: 'well', failure: undefined }]
   }
   for (const [what, [answer, expected]] of Object.entries(cases)) {
     write = answer
@@ -68,13 +68,13 @@ t.test('the reply ends with the response, even if the connection stays open or b
   const well = event(chunk({ content: 'well' }))
   const usage = event({ choices: [], usage: { prompt_tokens: 1, completion_tokens: 2 } })
   const cases: Array<[string, Answer, object, number, number]> = [
-    ['[DONE], and nothing more', response => stream(response, well, END), { pieces: [{ text: 'well' }] }, 0, 1000],
-    ['[DONE] without a reason', response => stream(response, well, event('[DONE]')), { pieces: [{ text: 'well' }] }, 0, 1000],
-    ['[DONE], and rubbish for ever', response => { stream(response, well, END); const timer = setInterval(() => response.write('data: {"rubb\n\n'), 5); response.on('close', () => clearInterval(timer)) }, { pieces: [{ text: 'well' }] }, 0, 1000],
-    ['[DONE], and a cut', response => stream(response, well, END).write(' ', () => response.destroy()), { pieces: [{ text: 'well' }] }, 0, 1000],
-    ['a reason, and the cost later', response => { stream(response, event(chunk({ content: 'well' }, 'stop'))); setTimeout(() => stream(response, usage), 500) }, { pieces: [{ text: 'well' }, { usage: { promptTokens: 1, completionTokens: 2 } }] }, 1800, 3500],
-    ['a reason, and nothing more', response => stream(response, event(chunk({ content: 'well' }, 'stop'))), { pieces: [{ text: 'well' }] }, 1800, 3500],
-    ['a reason, and signs of life for ever', response => { stream(response, event(chunk({ content: 'well' }, 'stop'))); const timer = setInterval(() => response.write(':\n\n'), 5); response.on('close', () => clearInterval(timer)) }, { pieces: [{ text: 'well' }] }, 1800, 3500]
+    ['[DONE], and nothing after it', response => stream(response, well, END), { pieces: [{ text: 'well' }] }, 0, 1000],
+    ['[DONE] without a finish_reason', response => stream(response, well, event('[DONE]')), { pieces: [{ text: 'well' }] }, 0, 1000],
+    ['[DONE], then endless invalid data', response => { stream(response, well, END); const timer = setInterval(() => response.write('data: {"rubb\n\n'), 5); response.on('close', () => clearInterval(timer)) }, { pieces: [{ text: 'well' }] }, 0, 1000],
+    ['[DONE], then the connection breaks', response => stream(response, well, END).write(' ', () => response.destroy()), { pieces: [{ text: 'well' }] }, 0, 1000],
+    ['a finish_reason, and the usage later', response => { stream(response, event(chunk({ content: 'well' }, 'stop'))); setTimeout(() => stream(response, usage), 500) }, { pieces: [{ text: 'well' }, { usage: { promptTokens: 1, completionTokens: 2 } }] }, 1800, 3500],
+    ['a finish_reason, and nothing after it', response => stream(response, event(chunk({ content: 'well' }, 'stop'))), { pieces: [{ text: 'well' }] }, 1800, 3500],
+    ['a finish_reason, then endless keep-alives', response => { stream(response, event(chunk({ content: 'well' }, 'stop'))); const timer = setInterval(() => response.write(':\n\n'), 5); response.on('close', () => clearInterval(timer)) }, { pieces: [{ text: 'well' }] }, 1800, 3500]
   ]
   for (const [what, answer, expected, least, most] of cases) {
     write = answer

@@ -193,9 +193,9 @@ t.test('an invalid answer of a webhook is BOT_NONSENSE and changes nothing', asy
   const before = await stored()
   const wrong: Array<[string, unknown]> = [
     ['nothing', {}], ['null', null], ['a list', []], ['a number as text', { text: 7 }], ['only a state', { state: {} }], ['parts without text', { parts: [{ type: 'data' }] }],
-    ['parts that are none', { parts: 'x' }], ['an is_finished of words', { text: 'x', is_finished: 'yes' }], ['half a usage', { usage: { prompt_tokens: 1 } }],
+    ['parts that are not a list', { parts: 'x' }], ['is_finished as text', { text: 'x', is_finished: 'yes' }], ['an incomplete usage', { usage: { prompt_tokens: 1 } }],
     ['a large state', { text: 'x', state: 'x'.repeat(64 * 1024) }], ['a deep state', { text: 'x', state: nested(101) }],
-    ['a NUL character', { text: 'x', state: { a: 'b\0' } }], ['half a character', { text: 'x', state: { a: ['\ud800'] } }], ['a NUL in a name', { text: 'x', state: { 'a\0': 1 } }]
+    ['a NUL character', { text: 'x', state: { a: 'b\0' } }], ['half a surrogate pair', { text: 'x', state: { a: ['\ud800'] } }], ['a NUL in a key', { text: 'x', state: { 'a\0': 1 } }]
   ]
   for (const [what, answer] of wrong) {
     hook.answer = () => answer as object

@@ -215,17 +215,17 @@ t.test('an invalid answer is BOT_NONSENSE, and an answer that breaks off keeps i
   const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url, BOT_BREAKER_FAILURES: 100 })
   const cases: Array<[string, (response: ServerResponse) => unknown, object]> = [
     ['only a tool call', response => stream(response, chunk({ tool_calls: [{ function: { name: 'rm' } }] }), chunk({}, 'tool_calls'), 'data: [DONE]\n\n').end(), { text: '', failure: 'BOT_NONSENSE' }],
-    ['nothing at all', response => stream(response, DONE).end(), { text: '', failure: 'BOT_NONSENSE' }],
-    ['a page', response => response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Welcome!</h1>'), { text: '', failure: 'BOT_NONSENSE' }],
-    ['no JSON', response => stream(response, chunk({ content: 'well' }), 'data: garbage\n\n').end(), { text: 'well', failure: 'BOT_NONSENSE' }],
-    ['no end of a line', response => stream(response, 'x'.repeat(1024 * 1024 + 1)).end(), { text: '', failure: 'BOT_NONSENSE' }],
-    ['no end of an event', response => stream(response, ...Array<string>(1100).fill(`data: ${'x'.repeat(1000)}\n`)).end(), { text: '', failure: 'BOT_NONSENSE' }],
+    ['an empty reply', response => stream(response, DONE).end(), { text: '', failure: 'BOT_NONSENSE' }],
+    ['an HTML page', response => response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Welcome!</h1>'), { text: '', failure: 'BOT_NONSENSE' }],
+    ['invalid JSON', response => stream(response, chunk({ content: 'well' }), 'data: garbage\n\n').end(), { text: 'well', failure: 'BOT_NONSENSE' }],
+    ['an endless line', response => stream(response, 'x'.repeat(1024 * 1024 + 1)).end(), { text: '', failure: 'BOT_NONSENSE' }],
+    ['an endless event', response => stream(response, ...Array<string>(1100).fill(`data: ${'x'.repeat(1000)}\n`)).end(), { text: '', failure: 'BOT_NONSENSE' }],
     ['an empty answer', response => response.writeHead(204).end(), { text: '', failure: 'BOT_NONSENSE' }],
     ['an error in the middle', response => stream(response, chunk({ content: 'well' }), `data: {"error":{"message":"overloaded, ${KEY}"}}\n\n`).end(), { text: 'well', failure: 'BOT_BROKE_OFF', causes: /overloaded, …/ }],
-    ['no end', response => stream(response, chunk({ content: 'well' })).end(), { text: 'well', failure: 'BOT_BROKE_OFF' }],
-    ['a filter', response => stream(response, chunk({ content: 'well' }), chunk({}, 'content_filter')).end(), { text: 'well', failure: undefined }],
-    ['cut after the end', response => stream(response, chunk({ content: 'well' }, 'stop')).write('data: {"usa', () => response.destroy()), { text: 'well', failure: undefined }],
-    ['moved', response => response.writeHead(307, { location: '/elsewhere' }).end(), { text: '', failure: 'BOT_REFUSED' }]
+    ['a stream without an end', response => stream(response, chunk({ content: 'well' })).end(), { text: 'well', failure: 'BOT_BROKE_OFF' }],
+    ['a content filter', response => stream(response, chunk({ content: 'well' }), chunk({}, 'content_filter')).end(), { text: 'well', failure: undefined }],
+    ['a broken connection after the finish_reason', response => stream(response, chunk({ content: 'well' }, 'stop')).write('data: {"usa', () => response.destroy()), { text: 'well', failure: undefined }],
+    ['a redirect', response => response.writeHead(307, { location: '/elsewhere' }).end(), { text: '', failure: 'BOT_REFUSED' }]
   ]
   for (const [what, answer, expected] of cases) {
     write = answer
@@ -320,7 +320,7 @@ t.test('when a reply is stopped, the connection to the provider closes within a 
   for (const [when, answer, expected] of [
     ['before the first token', () => {}, ''],
     ['in the middle', (response: ServerResponse) => stream(response, chunk({ content: 'well' })), 'well'],
-    ['while it waits to ask again', (response: ServerResponse) => response.writeHead(429, { 'retry-after': '30' }).end('{}'), '']
+    ['while it waits for a retry', (response: ServerResponse) => response.writeHead(429, { 'retry-after': '30' }).end('{}'), '']
   ] as const) {
     write = answer
     const stop = new AbortController()
@@ -395,24 +395,24 @@ t.test('a webhook gets the turns, signed, and answers as JSON or as a stream', a
   const event = (text: string) => `data: ${JSON.stringify({ text })}\n\n`
   const cases: Array<[string, (response: ServerResponse) => unknown, object]> = [
     ['a stream', response => stream(response, event('one '), event('two')).end(), { texts: ['one ', 'two'], failure: undefined }],
-    ['a stream whose last event nothing ends', response => stream(response, event('one '), event('two').trimEnd()).end(), { texts: ['one ', 'two'], failure: undefined }],
-    ['a stream that says so', response => stream(response, event('one'), 'data: [DONE]\n\n').end(), { text: 'one', failure: undefined }],
-    ['a stream that is cut', response => stream(response, event('one')).write(event('two'), () => setTimeout(() => response.destroy(), 50)), { text: 'onetwo', failure: 'BOT_BROKE_OFF' }],
-    ['a stream of something else', response => stream(response, event('one'), 'data: {"word":"two"}\n\n').end(), { text: 'one', failure: 'BOT_NONSENSE' }],
-    ['JSON that is cut', response => response.writeHead(200, { 'content-length': 50 }).write('{"text', () => setTimeout(() => response.destroy(), 50)), { failure: 'BOT_BROKE_OFF' }],
+    ['a stream whose last event has no blank line', response => stream(response, event('one '), event('two').trimEnd()).end(), { texts: ['one ', 'two'], failure: undefined }],
+    ['a stream that ends with [DONE]', response => stream(response, event('one'), 'data: [DONE]\n\n').end(), { text: 'one', failure: undefined }],
+    ['a stream that breaks off', response => stream(response, event('one')).write(event('two'), () => setTimeout(() => response.destroy(), 50)), { text: 'onetwo', failure: 'BOT_BROKE_OFF' }],
+    ['a stream with other fields', response => stream(response, event('one'), 'data: {"word":"two"}\n\n').end(), { text: 'one', failure: 'BOT_NONSENSE' }],
+    ['JSON that breaks off', response => response.writeHead(200, { 'content-length': 50 }).write('{"text', () => setTimeout(() => response.destroy(), 50)), { failure: 'BOT_BROKE_OFF' }],
     ['JSON without text', response => json(response, { text: 5 }), { failure: 'BOT_NONSENSE' }],
     ['null', response => json(response, null), { failure: 'BOT_NONSENSE' }],
     ['an empty text', response => json(response, { text: '' }), { failure: 'BOT_NONSENSE' }],
     ['nothing', response => response.writeHead(204).end(), { failure: 'BOT_NONSENSE' }],
-    ['a page', response => response.end('<h1>'), { failure: 'BOT_NONSENSE' }],
+    ['an HTML page', response => response.end('<h1>'), { failure: 'BOT_NONSENSE' }],
     ['more than 1 MiB', response => json(response, { text: 'x'.repeat(1024 * 1024) }), { failure: 'BOT_NONSENSE', causes: /1 MiB/ }],
     ['a stream of more than 1 MiB', response => stream(response, event('one'), `: ${'x'.repeat(1024 * 1024)}\n\n`).end(), { text: 'one', failure: 'BOT_NONSENSE' }],
-    ['no', response => response.writeHead(403).end('no'), { failure: 'BOT_REFUSED', causes: /403/ }],
-    ['an error', response => response.writeHead(500).end(), { failure: 'BOT_UNREACHABLE', causes: /500/ }],
-    ['an error that goes on', response => response.writeHead(403).write('no'), { failure: 'BOT_REFUSED', causes: /403/ }],
+    ['status 403', response => response.writeHead(403).end('no'), { failure: 'BOT_REFUSED', causes: /403/ }],
+    ['status 500', response => response.writeHead(500).end(), { failure: 'BOT_UNREACHABLE', causes: /500/ }],
+    ['an error whose body does not end', response => response.writeHead(403).write('no'), { failure: 'BOT_REFUSED', causes: /403/ }],
     ['silence', () => {}, { failure: 'BOT_SILENT' }],
     ['silence in the middle', response => stream(response, event('one')), { text: 'one', failure: 'BOT_SILENT' }],
-    ['another address', response => response.writeHead(307, { location: url }).end(), { failure: 'BOT_REFUSED', causes: /307/ }]
+    ['a redirect', response => response.writeHead(307, { location: url }).end(), { failure: 'BOT_REFUSED', causes: /307/ }]
   ]
   for (const [what, answer, expected] of cases) {
     write = answer

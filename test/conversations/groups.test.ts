@@ -103,14 +103,14 @@ t.test('a member who left or was removed is a stranger', async t => {
     ['list users', (client, url) => client.get(`${url}/users`)],
     ['list users from some id', (client, url) => client.get(`${url}/users?after=1000000`)],
     ['invite', (client, url) => client.post(`${url}/users`, { username: 'bob' })],
-    ['take out', (client, url) => client.delete(`${url}/users/${carols}`)],
-    ['take out himself', (client, url) => client.delete(`${url}/users/${bobs}`)],
+    ['remove a member', (client, url) => client.delete(`${url}/users/${carols}`)],
+    ['remove oneself', (client, url) => client.delete(`${url}/users/${bobs}`)],
     ['list bots', (client, url) => client.get(`${url}/bots`)],
     ['add a bot', (client, url) => client.post(`${url}/bots`, { name: 'simulated' })],
-    ['take a bot out', (client, url) => client.delete(`${url}/bots/1`)]
+    ['remove a bot', (client, url) => client.delete(`${url}/bots/1`)]
   ]
   for (const [name, call] of calls) {
-    for (const [who, client] of [['a former member', bob!], ['one who left', dan!], ['a stranger', eve]] as const) {
+    for (const [who, client] of [['a former member', bob!], ['a member who left', dan!], ['a stranger', eve]] as const) {
       const strange = await call(client, url)
       t.match(strange.json(), GONE, `${who}: ${name}`)
       t.equal(strange.body, (await call(client, '/api/conversations/999999')).body, `${who}: ${name}, same response as for a conversation that does not exist`)

@@ -400,10 +400,10 @@ async function pretend (t: Test, commands: Record<string, string>) {
 }
 
 function mayNotMount () {
-  return spawnSync('unshare', ['--mount', 'true']).status !== 0 && 'this machine lets nobody mount'
+  return spawnSync('unshare', ['--mount', 'true']).status !== 0 && 'this machine does not allow mounts'
 }
 
 function mayNotVisit () {
   const { status } = spawnSync('test', ['-r', path.join(root, 'src/db/embedded.ts')], { uid: 65534, gid: 65534 })
-  return status !== 0 && 'an ordinary user cannot read the project here'
+  return status !== 0 && 'an ordinary user cannot read the folder of this project'
 }

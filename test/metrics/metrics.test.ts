@@ -445,7 +445,7 @@ t.test('a trace spans request, database and provider, and contains no message te
   t.equal(mock.getLastRequest()!.headers['traceparent'], `00-${traceId}-${provider.spanId}-01`, 'the trace is passed on to the provider')
 
   await server.get('/health/ready')
-  await server.get('/metrics').catch(() => { /* it is no JSON */ })
+  await server.get('/metrics').catch(() => { /* the response is not JSON */ })
   server.kill('SIGTERM')
   t.equal((await server.ended).code, 0)
 

@@ -11,7 +11,7 @@ t.test('stop, at any instance, keeps the text so far and aborts the request to t
   const ways: Array<[name: string, stop: () => Promise<unknown>]> = [
     ['here', async () => t.equal((await ann.post(`${url}/stop`)).statusCode, 204)],
     ['at the other instance', async () => t.equal((await annAtTwo.post(`${url}/stop`)).statusCode, 204)],
-    ['when no word of it comes', async () => await query('SELECT stop_conversation($1, 1)', [id])]
+    ['without a notification', async () => await query('SELECT stop_conversation($1, 1)', [id])]
   ]
   for (const [n, [name, stop]] of ways.entries()) {
     for (const said of ['I go on and', '']) {

@@ -131,7 +131,7 @@ export async function listen (t: Test, url: string, headers: Headers) {
   const [answer] = await once(request, 'response') as [http.IncomingMessage]
   const events: Array<{ id: number, event: string, data: Told }> = []
   const raw: string[] = []
-  const ended = read().catch(() => { /* cut, by us or by the server */ })
+  const ended = read().catch(() => { /* closed, by us or by the server */ })
 
   async function read () {
     let text = ''

@@ -52,6 +52,6 @@ export async function startPostgres (t: Test, bin?: string) {
 
 async function answers (connection: pg.ClientConfig) {
   const client = new pg.Client(connection)
-  client.on('error', () => { /* it is tried again */ })
+  client.on('error', () => { /* the caller tries again */ })
   return await client.connect().then(() => true, () => false).finally(() => client.end())
 }

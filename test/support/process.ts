@@ -33,7 +33,7 @@ function launch (file: string, args: string[], cwd: string, settings: Settings) 
       child.emit('said')
     })
   }
-  child.stdin.on('error', () => { /* it ended without reading what it was told */ })
+  child.stdin.on('error', () => { /* it ended without reading its input */ })
   const ended = once(child, 'close').then(([code]: Array<number | null>) => ({ code, ...said }))
 
   return {
@@ -142,7 +142,7 @@ export async function freePort () {
 
 export async function connect (t: Test, connection: pg.ClientConfig) {
   const client = new pg.Client(connection)
-  client.on('error', () => { /* Postgres may be stopped under it */ })
+  client.on('error', () => { /* Postgres may be stopped during the test */ })
   t.teardown(() => client.end())
   await client.connect()
   return client

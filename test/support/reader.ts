@@ -114,7 +114,7 @@ export async function openAnswer (t: Test, url: string, client: Who, { lastEvent
   const leave = () => { request.destroy() }
   t.teardown(leave)
   const [answer] = await once(request, 'response') as [http.IncomingMessage]
-  request.on('error', () => { /* it has left */ })
+  request.on('error', () => { /* the client has disconnected */ })
   return { answer, leave }
 }
 

@@ -136,7 +136,7 @@ t.test('two instances behind nginx, each restarted in turn under load', { skip: 
     const socket = io(url, { forceNew: true, agent, auth: { token: ann.cookie.split('=')[1] }, reconnectionDelay: 50, reconnectionDelayMax: 500, ...n % 2 === 0 && { transports: ['websocket'] } })
     t.teardown(() => socket.close())
     const room = follow(socket)
-    socket.on('connect', () => { room.join(ids.group, room.last()).catch(() => { /* it was cut again, and connects again */ }) })
+    socket.on('connect', () => { room.join(ids.group, room.last()).catch(() => { /* disconnected again; it reconnects */ }) })
     const talks = repeat(50, async m => {
       const text = `Socket ${n} ${m}`
       for (;;) {

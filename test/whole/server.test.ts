@@ -19,7 +19,7 @@ t.test('a request that never finishes does not keep the server from ending', { b
   await isWaiting(postgres)
   const half = net.connect(Number(new URL(server.url).port), '127.0.0.1')
   t.teardown(() => half.destroy())
-  half.on('error', () => { /* the server may cut it */ })
+  half.on('error', () => { /* the server may close it */ })
   half.write('POST /chat HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"user_phone":')
   await server.hasSaid(/"path":"\/chat"/)
 

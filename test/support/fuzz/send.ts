@@ -44,7 +44,7 @@ async function overNetwork ({ server }: World, request: HttpRequest, caller: Cal
   // Node.js omits Content-Length for some methods, and accepts no further headers after an `Expect`.
   const length = body === undefined ? {} : { 'content-length': body.length }
   const sent = http.request({ host: '127.0.0.1', port: server.port, method, path: url, headers: { ...Object.fromEntries(headers), ...length }, agent: false })
-  sent.on('error', () => { /* the reader of the answer is told */ })
+  sent.on('error', () => { /* the reader of the answer gets the error */ })
   sent.end(body)
   const [answer] = await once(sent, 'response') as [http.IncomingMessage]
   const isStream = answer.headers['content-type']?.startsWith('text/event-stream')
