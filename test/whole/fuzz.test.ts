@@ -13,10 +13,10 @@ t.test('every generated request gets a documented answer, and no request breaks 
   const { found, sent, successes, asked, succeeded, targets } = await run(await createWorld(t), { seed, count, at, say })
 
   const share = successes() / sent()
-  say(`seed ${seed}: ${sent()} different requests in ${((Date.now() - began) / 1000).toFixed(1)} s, ${(share * 100).toFixed(1)} % of them with success`)
-  say(`never with success: ${[...targets].filter(name => !succeeded.get(name)).join(', ') || 'none'}`)
+  say(`seed ${seed}: ${sent()} different requests in ${((Date.now() - began) / 1000).toFixed(1)} s, ${(share * 100).toFixed(1)} % of them successful`)
+  say(`never successful: ${[...targets].filter(name => !succeeded.get(name)).join(', ') || 'none'}`)
   for (const { target, kind, number, times, smallest, detail } of found) {
-    say(`FAULT at ${target}: ${kind}, ${times} times. Seed ${seed}, request ${number}, made smaller:\n${smallest.slice(0, 3000)}\n${detail}`)
+    say(`FAULT at ${target}: ${kind}, ${times} times. Seed ${seed}, request ${number}, shrunk:\n${smallest.slice(0, 3000)}\n${detail}`)
   }
 
   t.same(found.map(({ target, kind }) => `${target}: ${kind}`), [])

@@ -81,18 +81,18 @@ export function createJudge (routes: Route[]) {
 function faultOfError (answer: HttpAnswer): Fault | undefined {
   const body = parsed(answer.body) as { statusCode?: unknown, code?: unknown, error?: unknown } | undefined
   const detail = answer.body.toString().slice(0, 500)
-  if (body?.statusCode !== answer.status || typeof body.error !== 'string' || body.error === '') return { kind: `an error of another shape, ${answer.status}`, detail }
-  return CODES.has(String(body.code)) ? undefined : { kind: `the code ${String(body.code)} is in no catalogue`, detail }
+  if (body?.statusCode !== answer.status || typeof body.error !== 'string' || body.error === '') return { kind: `an error in another format, ${answer.status}`, detail }
+  return CODES.has(String(body.code)) ? undefined : { kind: `unknown error code ${String(body.code)}`, detail }
 }
 
 /** Every event of a stream has a name and JSON data. Comments are keep-alives. */
 function faultOfEvents (text: string, isComplete: boolean): Fault | undefined {
   const blocks = text.split('\n\n')
   const rest = blocks.pop()!
-  if (isComplete && rest !== '') return { kind: 'a stream that ends within a block', detail: rest.slice(0, 500) }
+  if (isComplete && rest !== '') return { kind: 'a stream that ends inside an event', detail: rest.slice(0, 500) }
   for (const block of blocks) {
     const data = block.split('\n').filter(line => line.startsWith('data:')).map(line => line.slice(5)).join('\n')
-    if (data !== '' && parsed(Buffer.from(data)) === undefined) return { kind: 'a block whose data is not JSON', detail: block.slice(0, 500) }
+    if (data !== '' && parsed(Buffer.from(data)) === undefined) return { kind: 'an event whose data is not JSON', detail: block.slice(0, 500) }
   }
 }
 

@@ -66,5 +66,5 @@ export function judgeRaw ({ bytes }: RawRequest, answer: Buffer): Fault | undefi
   if (status === undefined || status < 400 || sent.includes('/socket.io/') || /upgrade: websocket/i.test(sent) || /^\s*HEAD /.test(sent)) return undefined
   const [, body = ''] = /\r\n\r\n(\{.*?\})(HTTP\/1\.1 |$)/s.exec(text) ?? []
   const { statusCode, code } = (parsed(Buffer.from(body, 'latin1')) ?? {}) as { statusCode?: unknown, code?: unknown }
-  return statusCode === status && CODES.has(String(code)) ? undefined : { kind: `a refusal of another shape, ${status}`, detail }
+  return statusCode === status && CODES.has(String(code)) ? undefined : { kind: `an error in another format, ${status}`, detail }
 }

@@ -105,7 +105,7 @@ export async function run (world: World, { seed, count, at, say }: Options) {
     if (logged.length + thrown.length === 0) return fault
     const said = [...thrown, ...logged.map(({ msg, err }) => `${msg}: ${err?.type} ${err?.message}\n${err?.stack}`)].join('\n')
     const [origin] = /\bsrc\/(?!pg-core|node-postgres)[\w/-]+\.ts:\d+/.exec(said) ?? []
-    const kind = fault?.kind ?? (thrown.length > 0 ? 'an error that nobody caught' : `logged as an error: ${logged[0]!.msg}`)
+    const kind = fault?.kind ?? (thrown.length > 0 ? 'an uncaught error' : `logged as an error: ${logged[0]!.msg}`)
     return { kind, origin, detail: `${fault?.detail ?? ''}\n${said}` }
   }
 

@@ -98,10 +98,10 @@ export function judgeSocket ({ acknowledgement, refusals }: SocketAnswer): Fault
     if (said === undefined) continue
     const { code, error } = (said ?? {}) as { code?: unknown, error?: unknown }
     const detail = String(JSON.stringify(said)).slice(0, 500)
-    if (typeof said !== 'object' || said === null) return { kind: 'an acknowledgement that is no object', detail }
+    if (typeof said !== 'object' || said === null) return { kind: 'an acknowledgement that is not an object', detail }
     if (code === undefined && error === undefined) continue
     if (code === 'INTERNAL' || code === 'UNAVAILABLE') return { kind: `code ${code}`, detail }
-    if (!SOCKET_CODES.has(String(code)) || typeof error !== 'string') return { kind: `the code ${String(code)} is in no catalogue`, detail }
+    if (!SOCKET_CODES.has(String(code)) || typeof error !== 'string') return { kind: `unknown error code ${String(code)}`, detail }
   }
 }
 
