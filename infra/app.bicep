@@ -1,4 +1,4 @@
-// The app, several times, behind Azure's ingress; and the job that migrates before a deployment.
+// The app (several replicas behind Azure's ingress), and the job that migrates the database before a deployment.
 param name string
 param location string
 param image string
@@ -19,7 +19,7 @@ var settings = [
   { name: 'DATABASE_URL', secretRef: 'database-url' }
   { name: 'JWT_SECRET', secretRef: 'jwt-secret' }
   { name: 'PUBLIC_URL', value: empty(publicUrl) ? 'https://${name}.${environment.properties.defaultDomain}' : publicUrl }
-  // The ingress comes from the environment's own network, and says who is behind it.
+  // The ingress is a proxy in the environment's own network and sends the client's address in X-Forwarded-For.
   { name: 'TRUST_PROXY', value: 'uniquelocal, 100.64.0.0/10' }
 ]
 
@@ -54,7 +54,7 @@ resource app 'Microsoft.App/containerApps@2024-03-01' = {
         external: true
         targetPort: 5000
         transport: 'auto'
-        stickySessions: { affinity: 'sticky' } // Socket.IO's polling is of one instance
+        stickySessions: { affinity: 'sticky' } // Socket.IO's polling needs all requests of a session on one instance
       }
     }
     template: {

@@ -1,4 +1,4 @@
-// Who deploys: the workflow of one repository, in its environment `production`, by OpenID Connect.
+// The identity that deploys: the workflow of one GitHub repository in its environment `production` logs in with OpenID Connect.
 param name string
 param location string
 param githubRepository string
@@ -20,7 +20,7 @@ resource trust 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdenti
   }
 }
 
-// In this resource group and nowhere else; it may push images and deploy, and give nobody any rights.
+// Contributor of this resource group only: it can push images and deploy, but cannot grant rights to anybody.
 resource mayDeploy 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(resourceGroup().id, identity.id, contributor)
   properties: { roleDefinitionId: contributor, principalId: identity.properties.principalId, principalType: 'ServicePrincipal' }

@@ -1,13 +1,13 @@
-// What Parley needs in Azure; docs/deploy-azure.md leads through it.
+// All Azure resources of Parley. docs/deploy-azure.md explains the deployment step by step.
 
-@description('Begins the names of everything; letters and digits.')
+@description('Prefix of the names of all resources; letters and digits.')
 @minLength(3)
 @maxLength(12)
 param name string = 'parley'
 
 param location string = resourceGroup().location
 
-@description('The image of the app; empty, as long as the registry is not there yet to have one: no app.')
+@description('The image of the app. Leave it empty at the first deployment, when the registry does not exist yet: then no app is deployed.')
 param image string = ''
 
 @description('Signs the session tokens; at least 32 characters.')
@@ -15,21 +15,22 @@ param image string = ''
 @minLength(32)
 param jwtSecret string
 
-@description('Of the database; letters and digits, since it becomes part of a URL.')
+@description('Password of the database; letters and digits, since it becomes part of a URL.')
 @secure()
 @minLength(16)
 param databasePassword string
 
-@description('Where browsers reach it, as https://chat.example.com; empty: the address that Azure gives.')
+@description('The URL at which browsers reach the app, such as https://chat.example.com. Empty: the address that Azure assigns.')
 param publicUrl string = ''
 
-@description('Instances at least and at most.')
+@description('Minimum number of instances.')
 @minValue(1)
 param minReplicas int = 2
+@description('Maximum number of instances.')
 @minValue(1)
 param maxReplicas int = 5
 
-@description('The repository whose workflow deploys, as owner/name; empty: nobody\'s.')
+@description('The GitHub repository whose workflow deploys, as owner/name. Empty: no workflow can deploy.')
 param githubRepository string = ''
 
 var suffix = uniqueString(resourceGroup().id)

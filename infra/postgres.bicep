@@ -1,4 +1,4 @@
-// Postgres Flexible Server, with seven days of backups of its own. Burstable does for a start: docs/scaling.md.
+// Postgres Flexible Server. Azure keeps its backups for seven days. The Burstable tier is enough to begin with: docs/scaling.md.
 param name string
 param location string
 param user string
@@ -25,7 +25,8 @@ resource database 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2024-08-0
   properties: { charset: 'UTF8', collation: 'C.UTF-8' }
 }
 
-// 0.0.0.0 stands for whatever runs in Azure; TLS and the password guard it. A virtual network of one's own is the next step.
+// 0.0.0.0 allows connections from everything in Azure, also of other customers; TLS and the password protect the database.
+// For more protection, use a virtual network of your own.
 resource fromAzure 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2024-08-01' = {
   parent: server
   name: 'azure'

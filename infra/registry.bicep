@@ -1,4 +1,4 @@
-// The images, which only the app's identity may pull: there is no password.
+// The container registry. Only the app's identity can pull images; there is no admin user with a password.
 param name string
 param location string
 param pullerId string

@@ -1,4 +1,4 @@
-// The secrets, which only the app's identity may read.
+// The key vault with the secrets. Only the app's identity can read them.
 param name string
 param location string
 param readerId string
@@ -38,6 +38,6 @@ resource mayRead 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   properties: { roleDefinitionId: secretsUser, principalId: readerId, principalType: 'ServicePrincipal' }
 }
 
-// Without a version, so that a new one is taken up by itself.
+// URIs without a version, so that the app gets a new version of a secret automatically.
 output jwtSecretUri string = '${vault.properties.vaultUri}secrets/${jwt.name}'
 output databaseUrlUri string = '${vault.properties.vaultUri}secrets/${url.name}'

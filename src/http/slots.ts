@@ -1,40 +1,42 @@
 import { TOO_MANY_AT_ONCE } from '../errors.ts'
 
-/** How many requests may wait for each one that is worked on. */
+/** The maximum length of a user's queue is this times the number of the user's slots. */
 const WAITING_PER_SLOT = 8
 
 /**
- * How many milliseconds of work a user has free, and how many become free again in each millisecond. A page that loads
- * does not come near the first; the second is what somebody gets who never stops asking.
+ * A leaky bucket of work: FREE_MS is how many milliseconds of work a user may use in a burst, and FREED_PER_MS how many of
+ * them become free again per millisecond. A page that loads stays far below the first; the second is the share of time
+ * that a user gets who sends requests without a pause.
  */
 const FREE_MS = 250
 const FREED_PER_MS = 0.15
 
-/** No more is counted, so that no rest is longer than a second: a request may also have taken long because its client was slow. */
+/** Upper limit of `workedMs`, so that a slot pauses for a second at most: a request can also take long because its client was slow. */
 const MAX_WORKED_MS = FREE_MS + 1_000 * FREED_PER_MS
 
-/** A request's place: it may go on when `ready` resolves, and must call `leave` when it has ended, however it ended. */
+/** A request's place. The request may start when `ready` resolves, and must call `leave` when it ends, also if it failed. */
 export interface Slot { ready: Promise<void>, leave: () => void }
 
 interface QueueEntry { isPatient: boolean, begin: () => void, refuse: (error: Error) => void }
 
-/** `workedMs` is what the user's requests have taken together, less what has become free again until `at`. */
+/** `workedMs` is how long the user's requests have taken in total, less what has become free again until the time `at`. */
 interface User { working: number, waiting: QueueEntry[], workedMs: number, at: number }
 
 /**
- * Lets `most` requests of one user be worked on at once, so that one user cannot take all database connections. A page
- * that sends a dozen requests when it loads should not see errors: further ones wait, in the order in which they came.
+ * Processes at most `most` requests of one user at the same time, so that one user cannot use all database connections.
+ * Further requests wait in a queue, first in, first out: a page that sends a dozen requests when it loads should not see errors.
  *
- * A user who always has expensive requests waiting, such as for the largest pages there are, would still keep the event
- * loop and the database busy all the time, and everybody else would wait for them. So while requests wait, and their user
- * has used up what is free, a slot rests before it takes the next one.
+ * A user who always has expensive requests in the queue, such as for the largest pages, would still keep the event loop and
+ * the database busy, and all other users would wait. So when a user has used up the free work, a slot pauses before it takes
+ * the user's next request from the queue.
  */
 export function createSlots (most: number, now = () => performance.now()) {
   const users = new Map<number, User>()
 
   return {
     /**
-     * What is patient waits however many others do: the caller has another limit on those.
+     * Takes a slot or a place in the queue. A request with `isPatient` may wait even if the queue is full: its caller limits
+     * the number of such requests in another way.
      * @throws TOO_MANY_AT_ONCE when the queue is full
      */
     enter (userId: number, { isPatient = false } = {}): Slot {
@@ -58,7 +60,7 @@ export function createSlots (most: number, now = () => performance.now()) {
       user.waiting.push(place)
       return { ready, leave: once(leaveQueue) }
 
-      /** A caller that goes away while it waits gives up its place; its slot, if it had one already, goes to the next. */
+      /** Leaves the queue if the request still waits, for example because the client disconnected. If it has a slot by now, frees the slot. */
       function leaveQueue () {
         const nth = user.waiting.indexOf(place)
         if (nth === -1) return leaveSlot()

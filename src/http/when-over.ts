@@ -4,9 +4,9 @@ import type { FastifyReply } from 'fastify'
 const ends = new WeakMap<Socket, Set<() => void>>()
 
 /**
- * Calls `work` once, when a request has been answered or its client is gone. A response that waits behind another one on
- * the same connection (pipelining) has no socket yet and tells nobody when the connection closes, so the connection is
- * watched as well; by one listener, however many requests it carries.
+ * Calls `work` once, when a request has been answered or its client has disconnected. With pipelining, a response that waits
+ * behind another one on the same connection has no socket yet and emits no `close` when the connection closes. So this also
+ * listens to the connection, with one listener for all of its requests.
  */
 export function whenOver ({ raw, request: { raw: { socket } } }: FastifyReply, work: () => void) {
   if (raw.destroyed || socket.destroyed) return work()

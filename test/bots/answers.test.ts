@@ -9,33 +9,33 @@ import { startApp } from '../support/helper.ts'
 import { chunk, END, event, json, KEY, say, serve, stream, user, whole, type Answer } from '../support/model.ts'
 import { isInOrder } from '../support/providers.ts'
 
-// The shapes in which providers of language models answer, and the history that they get.
+// The response formats of language model providers, and the history that providers get.
 
-t.test('an answer is read in every known shape', async t => {
+t.test('a response is read in every known format', async t => {
   let write: Answer = () => {}
   const { ask } = await serve(t, (response, body) => write(response, body))
   const text = (...texts: string[]) => texts.map(content => event(chunk({ content }))).join('')
   const encoded = (encoding: string, encode: (text: string) => Buffer): Answer => response => response.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': encoding }).end(encode(text('well') + END))
   const cases: Record<string, [Answer, object]> = {
     'whole JSON': [response => whole(response, { role: 'assistant', content: 'well' }), { text: 'well' }],
-    'whole JSON that calls itself a stream': [response => stream(response, `\ufeff \n${JSON.stringify({ choices: [{ message: { content: 'well' } }] }, null, 2)}`).end(), { text: 'well' }],
+    'whole JSON with the content type of a stream': [response => stream(response, `\ufeff \n${JSON.stringify({ choices: [{ message: { content: 'well' } }] }, null, 2)}`).end(), { text: 'well' }],
     'whole JSON after white space that keeps the connection alive': [response => stream(response, ' \n'.repeat(2000), JSON.stringify({ choices: [{ message: { content: 'well' } }] })).end(), { text: 'well' }],
     'whole JSON in many pieces': [response => stream(response, ...Array<string>(30).fill(' '), '{"a":{}', ...Array<string>(30).fill(',"b":{}'), ',"choices":[{"message":{"content":"well"}}]}').end(), { text: 'well' }],
-    'whole JSON that seems to have ended before': [response => { for (let n = 0; n < 30; n++) setTimeout(() => response.write(n === 0 ? '{"a":{}' : ',"b":{}'), n * 5); setTimeout(() => response.end(',"choices":[{"message":{"content":"well"}}]}'), 300) }, { text: 'well' }],
+    'whole JSON whose first pieces look complete': [response => { for (let n = 0; n < 30; n++) setTimeout(() => response.write(n === 0 ? '{"a":{}' : ',"b":{}'), n * 5); setTimeout(() => response.end(',"choices":[{"message":{"content":"well"}}]}'), 300) }, { text: 'well' }],
     'whole JSON on a connection that stays open': [response => stream(response, JSON.stringify({ choices: [{ message: { content: 'well' } }] })), { text: 'well' }],
-    'whole JSON with what it cost': [response => json(response, 200, { choices: [{ message: { content: 'well' } }], usage: { prompt_tokens: 1, completion_tokens: 2 } }), { pieces: [{ text: 'well' }, { usage: { promptTokens: 1, completionTokens: 2 } }] }],
-    'whole JSON that is cut': [response => response.end('{"choices":[{"message":{"content":"we'), { text: '', failure: 'BOT_NONSENSE' }],
+    'whole JSON with usage': [response => json(response, 200, { choices: [{ message: { content: 'well' } }], usage: { prompt_tokens: 1, completion_tokens: 2 } }), { pieces: [{ text: 'well' }, { usage: { promptTokens: 1, completionTokens: 2 } }] }],
+    'whole JSON that breaks off': [response => response.end('{"choices":[{"message":{"content":"we'), { text: '', failure: 'BOT_NONSENSE' }],
     'whole JSON without an end': [response => { for (let n = 0; n < 90; n++) response.write(`{"a":"${'x'.repeat(100_000)}`) }, { failure: 'BOT_NONSENSE' }],
     'content in parts': [response => stream(response, event(chunk({ content: [{ type: 'text', text: 'we' }, 'l', { type: 'output_text', text: { value: 'l' } }, { type: 'image_url', image_url: 'x' }, { text: '!' }, { type: 'text' }] })), END).end(), { text: 'well!' }],
     'content that is one part': [response => whole(response, { content: { type: 'text', text: 'well' } }), { text: 'well' }],
-    'message where delta is meant': [response => stream(response, event({ choices: [{ message: { content: 'we' } }] }), event({ choices: [{ message: { content: 'll' }, finish_reason: 'stop' }] })).end(), { text: 'well' }],
+    'message in place of delta': [response => stream(response, event({ choices: [{ message: { content: 'we' } }] }), event({ choices: [{ message: { content: 'll' }, finish_reason: 'stop' }] })).end(), { text: 'well' }],
     'both delta and the whole message': [response => stream(response, event({ choices: [{ delta: { content: 'we' }, message: { content: 'we' } }] }), event({ choices: [{ delta: { content: 'll' }, message: { content: 'well' } }] }), event({ choices: [{ delta: { content: '' }, message: { content: 'well' }, finish_reason: 'stop' }] })).end(), { text: 'well' }],
     'an empty delta beside a message': [response => stream(response, event({ choices: [{ delta: {}, message: { content: 'well' }, finish_reason: 'stop' }] })).end(), { text: 'well' }],
-    'text as of completions': [response => stream(response, event({ choices: [{ text: 'well', finish_reason: 'stop' }] })).end(), { text: 'well' }],
-    'an error that is empty': [response => stream(response, ...[{}, null, '', [], false, { message: '' }].map(error => event({ error, choices: [{ delta: { content: '.' } }] })), END).end(), { text: '......' }],
-    'data that is empty, anywhere': [response => stream(response, 'data:\n\n', 'data: \n\n', 'event: error\ndata:\n\n', text('we'), 'data\n\n', 'event: ping\ndata:   \n\n', 'id: 5\nretry: 3\n\n', text('ll'), END, 'data:\n\n').end(), { text: 'well' }],
-    'signs of life under names of their own': [response => stream(response, event('still here', 'ping'), event({ type: 'ping' }, 'ping'), event({ choices: [{ delta: { content: 'well' } }] }, 'message'), event('5', 'heartbeat'), END).end(), { text: 'well' }],
-    'nonsense under no name': [response => stream(response, text('well'), event('garbage', 'message')).end(), { text: 'well', failure: 'BOT_NONSENSE' }],
+    'text as in the completions API': [response => stream(response, event({ choices: [{ text: 'well', finish_reason: 'stop' }] })).end(), { text: 'well' }],
+    'an empty error': [response => stream(response, ...[{}, null, '', [], false, { message: '' }].map(error => event({ error, choices: [{ delta: { content: '.' } }] })), END).end(), { text: '......' }],
+    'empty data in several places': [response => stream(response, 'data:\n\n', 'data: \n\n', 'event: error\ndata:\n\n', text('we'), 'data\n\n', 'event: ping\ndata:   \n\n', 'id: 5\nretry: 3\n\n', text('ll'), END, 'data:\n\n').end(), { text: 'well' }],
+    'keep-alive events with their own names': [response => stream(response, event('still here', 'ping'), event({ type: 'ping' }, 'ping'), event({ choices: [{ delta: { content: 'well' } }] }, 'message'), event('5', 'heartbeat'), END).end(), { text: 'well' }],
+    'invalid data in a message event': [response => stream(response, text('well'), event('garbage', 'message')).end(), { text: 'well', failure: 'BOT_NONSENSE' }],
     'a refusal in a delta': [response => stream(response, event(chunk({ role: 'assistant', refusal: null })), event(chunk({ refusal: 'I cannot ' })), event(chunk({ refusal: 'say that.' })), END).end(), { text: 'I cannot say that.' }],
     'a refusal in a message': [response => whole(response, { content: null, refusal: 'I cannot say that.' }), { text: 'I cannot say that.' }],
     'a refusal as a part': [response => whole(response, { content: [{ type: 'refusal', refusal: 'No.' }] }), { text: 'No.' }],
@@ -47,14 +47,14 @@ t.test('an answer is read in every known shape', async t => {
     'raw deflate': [encoded('deflate', deflateRawSync), { text: 'well' }],
     'twice compressed': [encoded('deflate, gzip', text => gzipSync(deflateSync(text))), { text: 'well' }],
     identity: [encoded('identity', Buffer.from), { text: 'well' }],
-    'cut while compressed': [response => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(text('well') + END).subarray(0, -8)), { text: 'well' }],
-    'compressed nothing': [response => response.writeHead(200, { 'content-encoding': 'deflate' }).end(), { failure: 'BOT_NONSENSE' }],
-    'compressed, and nothing': [response => { response.writeHead(200, { 'content-encoding': 'deflate' }).flushHeaders(); setTimeout(() => response.destroy(), 50) }, { failure: /BOT_/ }],
+    'compressed data that breaks off': [response => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(text('well') + END).subarray(0, -8)), { text: 'well' }],
+    'an empty body that is declared as compressed': [response => response.writeHead(200, { 'content-encoding': 'deflate' }).end(), { failure: 'BOT_NONSENSE' }],
+    'compressed, without any data': [response => { response.writeHead(200, { 'content-encoding': 'deflate' }).flushHeaders(); setTimeout(() => response.destroy(), 50) }, { failure: /BOT_/ }],
     'not compressed at all': [response => response.writeHead(200, { 'content-encoding': 'gzip' }).end('well'), { failure: 'BOT_BROKE_OFF' }],
-    'an end that is no word': [response => stream(response, event({ choices: [{ delta: { content: 'we' }, finish_reason: '' }] }), event({ choices: [{ delta: { content: 'll' }, finish_reason: 'null' }] }), '\r\ndata:[DONE] \r\n\r\n').end(), { text: 'well' }],
+    'an empty finish_reason, and the text null': [response => stream(response, event({ choices: [{ delta: { content: 'we' }, finish_reason: '' }] }), event({ choices: [{ delta: { content: 'll' }, finish_reason: 'null' }] }), '\r\ndata:[DONE] \r\n\r\n').end(), { text: 'well' }],
     'an error in a choice': [response => stream(response, text('well'), event({ choices: [{ delta: { content: '' }, finish_reason: 'error', error: { code: 502, message: 'upstream gone' } }] })).end(), { text: 'well', failure: 'BOT_BROKE_OFF', log: /upstream gone/ }],
-    'an end with an error': [response => stream(response, text('well'), event(chunk({}, 'error'))).end(), { text: 'well', failure: 'BOT_BROKE_OFF' }],
-    'an answer that was too long': [response => stream(response, text('well'), event(chunk({}, 'length'))).end(), { text: 'well', failure: undefined }]
+    'finish_reason: error': [response => stream(response, text('well'), event(chunk({}, 'error'))).end(), { text: 'well', failure: 'BOT_BROKE_OFF' }],
+    'finish_reason: length': [response => stream(response, text('well'), event(chunk({}, 'length'))).end(), { text: 'well', failure: undefined }]
   }
   for (const [what, [answer, expected]] of Object.entries(cases)) {
     write = answer
@@ -62,30 +62,30 @@ t.test('an answer is read in every known shape', async t => {
   }
 })
 
-t.test('the reply ends with the answer, even if the connection stays open or breaks', async t => {
+t.test('the reply ends with the response, even if the connection stays open or breaks', async t => {
   let write: Answer = () => {}
   const { ask } = await serve(t, (response, body) => write(response, body))
   const well = event(chunk({ content: 'well' }))
   const usage = event({ choices: [], usage: { prompt_tokens: 1, completion_tokens: 2 } })
   const cases: Array<[string, Answer, object, number, number]> = [
-    ['[DONE], and nothing more', response => stream(response, well, END), { pieces: [{ text: 'well' }] }, 0, 1000],
-    ['[DONE] without a reason', response => stream(response, well, event('[DONE]')), { pieces: [{ text: 'well' }] }, 0, 1000],
-    ['[DONE], and rubbish for ever', response => { stream(response, well, END); const timer = setInterval(() => response.write('data: {"rubb\n\n'), 5); response.on('close', () => clearInterval(timer)) }, { pieces: [{ text: 'well' }] }, 0, 1000],
-    ['[DONE], and a cut', response => stream(response, well, END).write(' ', () => response.destroy()), { pieces: [{ text: 'well' }] }, 0, 1000],
-    ['a reason, and the cost later', response => { stream(response, event(chunk({ content: 'well' }, 'stop'))); setTimeout(() => stream(response, usage), 500) }, { pieces: [{ text: 'well' }, { usage: { promptTokens: 1, completionTokens: 2 } }] }, 1800, 3500],
-    ['a reason, and nothing more', response => stream(response, event(chunk({ content: 'well' }, 'stop'))), { pieces: [{ text: 'well' }] }, 1800, 3500],
-    ['a reason, and signs of life for ever', response => { stream(response, event(chunk({ content: 'well' }, 'stop'))); const timer = setInterval(() => response.write(':\n\n'), 5); response.on('close', () => clearInterval(timer)) }, { pieces: [{ text: 'well' }] }, 1800, 3500]
+    ['[DONE], and nothing after it', response => stream(response, well, END), { pieces: [{ text: 'well' }] }, 0, 1000],
+    ['[DONE] without a finish_reason', response => stream(response, well, event('[DONE]')), { pieces: [{ text: 'well' }] }, 0, 1000],
+    ['[DONE], then endless invalid data', response => { stream(response, well, END); const timer = setInterval(() => response.write('data: {"rubb\n\n'), 5); response.on('close', () => clearInterval(timer)) }, { pieces: [{ text: 'well' }] }, 0, 1000],
+    ['[DONE], then the connection breaks', response => stream(response, well, END).write(' ', () => response.destroy()), { pieces: [{ text: 'well' }] }, 0, 1000],
+    ['a finish_reason, and the usage later', response => { stream(response, event(chunk({ content: 'well' }, 'stop'))); setTimeout(() => stream(response, usage), 500) }, { pieces: [{ text: 'well' }, { usage: { promptTokens: 1, completionTokens: 2 } }] }, 1800, 3500],
+    ['a finish_reason, and nothing after it', response => stream(response, event(chunk({ content: 'well' }, 'stop'))), { pieces: [{ text: 'well' }] }, 1800, 3500],
+    ['a finish_reason, then endless keep-alives', response => { stream(response, event(chunk({ content: 'well' }, 'stop'))); const timer = setInterval(() => response.write(':\n\n'), 5); response.on('close', () => clearInterval(timer)) }, { pieces: [{ text: 'well' }] }, 1800, 3500]
   ]
   for (const [what, answer, expected, least, most] of cases) {
     write = answer
     const heard = await ask()
     t.match(heard, { failure: undefined, ...expected }, what)
-    t.ok(heard.took >= least && heard.took < most, `${what}: after ${heard.took} ms`)
+    t.ok(heard.took >= least && heard.took < most, `${what}: ended after ${heard.took} ms`)
   }
   write = response => say(response, 'well')
   const ports = new Set<unknown>()
   for (let n = 0; n < 8; n++) ports.add((await ask()).port)
-  t.ok(ports.size <= 3, `a connection that is good is used again: ${ports.size} for 8 replies`)
+  t.ok(ports.size <= 3, `intact connections are reused: ${ports.size} connections for 8 replies`)
 })
 
 const THOUGHTS = ['<think>', '<thinking>', '<thought>', '<THINK>', '[THINK]', '◁think▷', '<|begin_of_thought|>', '<seed:think>']
@@ -105,18 +105,18 @@ t.test('reasoning in the text is not part of the reply, however the text is cut 
       for (text of [`${open}So, a < b.${close}Well, a<b [1].`, `\n${open}\nSo\n${close}\n\nWell, a<b [1].`, `${open}${close}Well, a<b [1].`, `${open}one${close}\n${open}two${close} Well, a<b [1].`, `${close}\nWell, a<b [1].`]) {
         const heard = await ask({ model: `${open}${size}` })
         t.match(heard, { text: 'Well, a<b [1].', failure: undefined }, `${JSON.stringify(text)} in pieces of ${size}`)
-        t.notOk(heard.pieces.some(piece => 'text' in piece && piece.replaces), 'nothing of it was ever shown')
+        t.notOk(heard.pieces.some(piece => 'text' in piece && piece.replaces), 'no reasoning was ever shown')
       }
     }
     for (text of ['<b>Well</b>', '<thinker> is a tag', '  <', 'Write `</think>` there', 'It says "</think>" there', 'So:\n```\na</think>b\n```\n', '[think tank](x)', 'a </thin', '<']) {
-      t.match(await ask({ model: 'plain' }), { text, failure: undefined }, `${JSON.stringify(text)} is no thought`)
+      t.match(await ask({ model: 'plain' }), { text, failure: undefined }, `${JSON.stringify(text)} is not reasoning`)
     }
   }
   text = '<think>on and on'
-  for (finish of ['stop', 'length']) t.match(await ask(), { text: '', pieces: [], failure: 'BOT_NONSENSE' }, 'a thought without an end')
+  for (finish of ['stop', 'length']) t.match(await ask(), { text: '', pieces: [], failure: 'BOT_NONSENSE' }, 'reasoning without an end')
 })
 
-t.test('an answer that begins inside reasoning shows none of it, not even the first answer of a model', async t => {
+t.test('no reasoning is shown if a response begins inside of it, not even in the first response of a model', async t => {
   let text = 'The user greets.\n</think>\n\nWell.'
   let finish = 'stop'
   const { ask } = await serve(t, response => {
@@ -125,68 +125,68 @@ t.test('an answer that begins inside reasoning shows none of it, not even the fi
   for (const model of ['a', 'a', 'b', 'qwq-32b', 'deepseek/deepseek-r1', 'gpt-oss-r1']) {
     const heard = await ask({ model })
     t.equal(heard.text, 'Well.', model)
-    t.notMatch(JSON.stringify(heard.pieces), /user|greets|replaces/, `${model}: nothing of it was ever shown`)
+    t.notMatch(JSON.stringify(heard.pieces), /user|greets|replaces/, `${model}: no reasoning was ever shown`)
   }
   const corrected = await ask({ model: 'gpt-4.1-mini' })
-  t.match([corrected.text, corrected.pieces[0]], ['Well.', { text: /^The/ }], 'a model that is known never to do that is shown at once')
-  t.match(corrected.pieces.find(piece => 'text' in piece && piece.replaces), { text: '', replaces: true }, 'and corrected')
-  t.notMatch(JSON.stringify((await ask({ model: 'gpt-4.1-mini' })).pieces), /user/, 'once')
+  t.match([corrected.text, corrected.pieces[0]], ['Well.', { text: /^The/ }], 'the text of a model that is known not to begin with reasoning is shown immediately')
+  t.match(corrected.pieces.find(piece => 'text' in piece && piece.replaces), { text: '', replaces: true }, 'reasoning that was shown nevertheless is removed')
+  t.notMatch(JSON.stringify((await ask({ model: 'gpt-4.1-mini' })).pieces), /user/, 'the next response of this model shows no reasoning')
 
   finish = 'length'
   text = 'The user greets, and'
-  t.match(await ask({ model: 'a' }), { text: '', failure: 'BOT_NONSENSE' }, 'a thought that is cut is none of the answer')
-  t.match(await ask({ model: 'new-thinking' }), { text }, 'where nothing is known, it may be the answer')
+  t.match(await ask({ model: 'a' }), { text: '', failure: 'BOT_NONSENSE' }, 'reasoning that is cut off is not part of the reply')
+  t.match(await ask({ model: 'new-thinking' }), { text }, 'the text of an unknown model may be the reply')
   finish = 'content_filter'
-  t.match(await ask({ model: 'a' }), { text: '', failure: 'MESSAGE_REFUSED' }, 'a filter cuts, too')
+  t.match(await ask({ model: 'a' }), { text: '', failure: 'MESSAGE_REFUSED' }, 'reasoning that is cut off by a content filter')
   finish = 'stop'
   text = 'Well, without a thought.'
   t.match(await ask({ model: 'a' }), { text, failure: undefined })
   text = 'The user greets.\n</think>\n\nWell.'
-  t.notMatch(JSON.stringify((await ask({ model: 'a' })).pieces), /user/, 'one answer without a thought changes nothing')
+  t.notMatch(JSON.stringify((await ask({ model: 'a' })).pieces), /user/, 'one response without reasoning changes nothing')
   text = 'Well, without a thought.'
   for (let n = 0; n < 20; n++) await ask({ model: 'a' })
   text = 'The user greets. </think> Well.'
-  t.match((await ask({ model: 'a' })).pieces[0], { text: /^The/ }, 'twenty do')
+  t.match((await ask({ model: 'a' })).pieces[0], { text: /^The/ }, 'after twenty responses without reasoning, text is shown immediately')
   text = 'The user greets. </think> Well, thought. And </think> thought again.'
   t.match(await ask({ model: 'c' }), { text: 'thought again.' })
   for (const [n, thought] of ['They say "hi".', 'Is it "hi"', 'They write ```js\nx', 'Look at `x', 'About `</think>` and "</think>", or ```\n</think>\n```.'].entries()) {
     text = `${thought}</think>"Hi", I say.`
     const heard = await ask({ model: `quoting-${n}` })
-    t.match(heard.text, /^"Hi", I say\.$/, `quotes and code in a thought: ${thought}`)
+    t.match(heard.text, /^"Hi", I say\.$/, `quotes and code in reasoning: ${thought}`)
     t.notOk(heard.pieces.some(piece => 'text' in piece && piece.replaces))
   }
   text = 'They said: "</think>Hi.'
-  t.match(await ask({ model: 'quoting' }), { text: 'Hi.' }, 'a quotation that is not closed after the tag')
+  t.match(await ask({ model: 'quoting' }), { text: 'Hi.' }, 'an unclosed quotation mark after the tag')
   const lone = await serve(t, response => stream(response, event(chunk({ content: 'So</think>' })), event(chunk({}, 'stop'))).end())
   t.match(await lone.ask(), { text: '', failure: 'BOT_NONSENSE' })
   const done = await serve(t, response => stream(response, event(chunk({ content: 'a <' })), event('[DONE]')).end())
-  t.match(await done.ask(), { text: 'a <' }, 'without a reason the end gives what was held back')
+  t.match(await done.ask(), { text: 'a <' }, 'text that was held back is sent at the end, also without a finish_reason')
 })
 
-t.test('the first answer of an unknown model is held back only where it may be reasoning', async t => {
+t.test('the first response of an unknown model is held back only if it may be reasoning', async t => {
   let deltas: object[] = []
   let last: Answer = response => stream(response, END).end()
   const shown = async (model: string) => (await ask({ model })).pieces.map(piece => 'text' in piece ? piece.text : '')
   const { ask } = await serve(t, (response, body) => { stream(response, ...deltas.map(delta => event(chunk(delta)))); last(response, body) })
   const words = ['One ', 'two ', 'three.'].map(content => ({ content }))
   deltas = words
-  t.same(await shown('a'), ['One ', 'two ', 'three.'], 'what was held back is sent as it came')
+  t.same(await shown('a'), ['One ', 'two ', 'three.'], 'text that was held back is sent in its original pieces')
   const pending = createThoughtFilter('b', createMemory())
   pending.sendsApart()
-  t.same(pending.take('One '), [{ text: 'One ' }], 'where thoughts come apart nothing is held back')
+  t.same(pending.take('One '), [{ text: 'One ' }], 'nothing is held back if reasoning arrives in a separate field')
   const late = createThoughtFilter('b', createMemory())
   late.take('One ')
   late.sendsApart()
-  t.same(late.take('two '), [{ text: 'One two ' }], 'nor from then on')
+  t.same(late.take('two '), [{ text: 'One two ' }], 'nothing is held back after that either')
   const memory = createMemory()
   const [one, two] = [createThoughtFilter('c', memory), createThoughtFilter('c', memory)]
   t.notMatch(JSON.stringify([one.take('One '), two.take('One ')]), /text/)
   t.match([one.holdsText(), createThoughtFilter('c', memory).holdsText()], [true, false])
   t.same(one.end(false).at(-1), { text: 'One ' })
-  t.same(two.take('two '), [{ text: 'One two ' }], 'the end of another answer tells')
+  t.same(two.take('two '), [{ text: 'One two ' }], 'the end of another response shows how the model behaves')
   const open = createThoughtFilter('d', createMemory())
   open.take('<think>So</think>')
-  t.same(open.take('One '), [{ text: 'One ' }], 'a thought that was opened has come')
+  t.same(open.take('One '), [{ text: 'One ' }], 'text after the reasoning is sent immediately')
 
   deltas = words
   for (const [what, answer, failure] of [
@@ -196,12 +196,12 @@ t.test('the first answer of an unknown model is held back only where it may be r
     ['nonsense', response => stream(response, event('garbage')).end(), 'BOT_NONSENSE']
   ] as Array<[string, Answer, string]>) {
     last = answer
-    t.match(await ask({ model: what }), { text: 'One two three.', failure, asked: 1 }, `${what}: what came is kept`)
+    t.match(await ask({ model: what }), { text: 'One two three.', failure, asked: 1 }, `${what}: the received text is kept`)
   }
 })
 
 t.test('reasoning in a field of its own keeps a reply from timing out, and is never shown', async t => {
-  // The name of the model tells what it thinks. In all it thinks twice as long as it may be silent.
+  // The model's name says how it sends its reasoning, which takes twice as long as BOT_TIMEOUT_SILENCE in total.
   const { ask } = await serve(t, async (response, { model }) => {
     for (const delta of JSON.parse(model) as object[]) {
       stream(response, event(chunk(delta)))
@@ -220,7 +220,7 @@ t.test('reasoning in a field of its own keeps a reply from timing out, and is ne
   }))
 })
 
-t.test('reasoning that was shown by mistake disappears for readers', async t => {
+t.test('reasoning that was shown by mistake is removed for readers', async t => {
   const { url } = await serve(t, response => stream(response, event(chunk({ content: 'The user greets.' })), event(chunk({ content: '</think>' })), event(chunk({ content: 'Well 🙂.' })), END).end())
   const { as } = await startApp(t, { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })
   const ann = await as('ann')
@@ -282,7 +282,7 @@ t.test('the history alternates, begins and ends with the user, and has no blank 
   for (let round = 0; round < 400; round++) {
     const people = pick([['ann'], ['ann', 'bob'], ['ann', null]])
     const bots = pick([['assistant'], ['assistant', 'other'], ['other'], ['assistant', null]])
-    // Every status leaves its text, part of it or none: stopped, failed, interrupted and deleted ones may have none.
+    // Messages of every status: stopped, failed, interrupted and deleted ones may have a part of their text or none.
     const turns = Array.from({ length: Math.floor(random() * 20) }, (_, n): Turn => {
       const sender = pick<'user' | 'bot'>(['user', 'user', 'bot', 'bot', 'bot'])
       return { sender, name: pick<string | null>(sender === 'user' ? people : bots), text: pick([`word${n}`, `word${n} `.repeat(Math.ceil(random() * 30)), '', ' \n', '\u200b']) }
@@ -303,8 +303,8 @@ t.test('the history alternates, begins and ends with the user, and has no blank 
   t.same(linesOf([user('one'), user('two'), { sender: 'bot', name: 'assistant', text: 'three' }, { sender: 'bot', name: null, text: 'four' }, user('five', 'bob')], 'assistant'),
     [{ role: 'user', content: 'ann: one\n\nann: two' }, { role: 'assistant', content: 'three\n\nfour' }, { role: 'user', content: 'bob: five' }])
   const nobody = await serve(t, response => say(response, 'well'))
-  t.match(await nobody.ask({}, [{ sender: 'bot', name: 'assistant', text: 'Hello!' }]), { failure: 'BOT_NONSENSE', asked: 0 }, 'where nobody asked anything')
-  t.match(await nobody.ask({}, [{ sender: 'bot', name: 'other', text: 'Hello!' }]), { text: 'well' }, 'another bot can be answered')
+  t.match(await nobody.ask({}, [{ sender: 'bot', name: 'assistant', text: 'Hello!' }]), { failure: 'BOT_NONSENSE', asked: 0 }, 'a history without a question')
+  t.match(await nobody.ask({}, [{ sender: 'bot', name: 'other', text: 'Hello!' }]), { text: 'well' }, 'a bot can answer another bot')
 })
 
 t.test('a reply can be stopped at any time, which closes the connection to the provider', async t => {

@@ -7,11 +7,11 @@ import { API_KEY, startApp } from '../support/helper.ts'
 import { from, signed, startMeta } from '../support/meta.ts'
 import { until } from '../support/process.ts'
 
-// What every kind of bot has in common: its kind, the context that it gets, its state, and how long its input may be.
+// What all bots have in common: their kind, the context that they get, their state, and the maximum length of their input.
 
 const SECRET = 'a secret of the webhook'
 
-/** A webhook that really listens, answers as a test says, and remembers what it was asked. */
+/** Starts a webhook behind a real HTTP server. The test sets its answers, and it records its requests. */
 async function startWebhook (t: Test) {
   const asked: Array<{ body: Record<string, unknown>, isSigned: boolean }> = []
   const hook = { asked, answer: (_body: Record<string, unknown>): object | string => ({ text: 'Well' }), settings: {} }
@@ -43,7 +43,7 @@ async function withWebhook (t: Test, changes = {}) {
   return { ...app, hook, ann, id, url, say: async (text = 'Hi') => (await ann.post(`${url}/messages`, { text })).json()[1] }
 }
 
-t.test('a webhook that keeps its connection open has answered with [DONE]', async t => {
+t.test('a webhook’s reply ends with [DONE], even if the connection stays open', async t => {
   const { hook, say } = await withWebhook(t)
   hook.answer = () => 'data: {"text":"Well"}\n\ndata: [DONE]\n\n'
   t.match(await say(), { text: 'Well', status: 'complete' })
@@ -70,11 +70,11 @@ t.test('a streaming bot in code can answer, be stopped and regenerate like any o
   t.match((await again).json(), { text: 'Two', status: 'complete' })
 
   await query("UPDATE chatbots SET settings = '{}' WHERE name = 'coded'")
-  t.match((await ann.post(`${url}/messages/2/regenerate`)).json(), { statusCode: 409, code: 'NOT_THE_LAST_REPLY' }, 'one that is instant by now')
+  t.match((await ann.post(`${url}/messages/2/regenerate`)).json(), { statusCode: 409, code: 'NOT_THE_LAST_REPLY' }, 'the bot is an instant one now')
   t.match((await ann.post('/api/conversations', { name: 'x', bots: ['coded'] })).statusCode, 201)
 })
 
-t.test('on WhatsApp an interrupted reply of such a bot is generated again; one that cannot be does not hold up later messages', async t => {
+t.test('on WhatsApp an interrupted reply of such a bot is generated again; one that cannot be generated does not block later messages', async t => {
   const meta = await startMeta(t)
   const { anyone, bots, query, work } = await startApp(t, { ...meta.settings, WHATSAPP_BOT: 'coded' })
   await query("INSERT INTO chatbots (name, engine, settings) VALUES ('coded', 'simulated', '{\"bot\": \"slow\"}')")
@@ -88,10 +88,10 @@ t.test('on WhatsApp an interrupted reply of such a bot is generated again; one t
   await deliver('one')
   ;(await bots.call(1)).say('Not to the e')
   await until(async () => (await query("SELECT FROM messages WHERE text = 'Not to the e'")).length === 1)
-  await query('DELETE FROM conversation_bots') // another bot answers there than the one that began
+  await query('DELETE FROM conversation_bots') // from now on a different bot answers on WhatsApp
   await interrupt()
   const again = await bots.call(2)
-  t.match(again.context, { channel: 'whatsapp', user: { name: 'Sheena Nelson' } }, 'by the name of the contact')
+  t.match(again.context, { channel: 'whatsapp', user: { name: 'Sheena Nelson' } }, 'the bot gets the name of the contact')
   again.say('To the end')
   again.end()
   await meta.has(1)
@@ -127,12 +127,12 @@ t.test('lists of bots show the kind of each; a bot that is not ready is shown to
     pages.push(json().map(({ name }: { name: string }) => name))
     next = /^<(.*)>; rel="next"$/.exec(String(headers.link ?? ''))?.[1]
   }
-  t.same(pages, [['simulated', 'favorite-song'], ['last']], 'pages are full, whatever is left out')
+  t.same(pages, [['simulated', 'favorite-song'], ['last']], 'pages are full although hidden bots are left out')
   await server.query("UPDATE users SET role = 'admin'")
   const all = (await ann.get('/api/bots')).json()
   t.equal(all.length, 9)
   t.match(all[2], { name: 'assistant', streaming: true, is_default: false, is_ready: false, description: String })
-  t.match((await ann.post('/api/conversations', { name: 'x', bots: ['assistant'] })).json(), NOT_READY, 'an admin does not add it either')
+  t.match((await ann.post('/api/conversations', { name: 'x', bots: ['assistant'] })).json(), NOT_READY, 'an admin cannot add it either')
 
   const keyed = await startApp(t, { OPENAI_API_KEY: 'sk-a-key' })
   const bob = await keyed.as('bob')
@@ -164,9 +164,9 @@ t.test('a webhook gets the user, the conversation and its own state', async t =>
   t.same(hook.asked.at(-1)!.body['state'], deep)
   t.match((await ann.get(url)).json(), { is_finished: false })
   hook.answer = () => ({ state: null, parts: [{ type: 'text', text: 'A' }, { type: 'data', name: 'x', data: 1 }, null, { type: 'text', text: 'B' }] })
-  t.match(await say(), { text: 'A\n\nB' }, 'parts, where there is no text')
+  t.match(await say(), { text: 'A\n\nB' }, 'an answer with parts in place of text')
   t.same(hook.asked.at(-1)!.body['state'], { step: 2 })
-  t.same((await query('SELECT state FROM conversations'))[0].state, {}, 'null is forgotten')
+  t.same((await query('SELECT state FROM conversations'))[0].state, {}, 'a state of null is deleted')
 
   hook.answer = () => ({ text: 'x', state: 7, usage: { prompt_tokens: 5, completion_tokens: 6, model: 'mine' } })
   await say()
@@ -180,7 +180,7 @@ t.test('a webhook gets the user, the conversation and its own state', async t =>
   hook.answer = () => ({ text: 'x', state: 8 })
   await say('@hook Hi')
   const [{ state }] = await query('SELECT state FROM conversations')
-  t.match(Object.values(state), [{ at: 'WAITING_FOR_NAME' }, 8], 'each bot remembers its own')
+  t.match(Object.values(state), [{ at: 'WAITING_FOR_NAME' }, 8], 'each bot has its own state')
 })
 
 t.test('an invalid answer of a webhook is BOT_NONSENSE and changes nothing', async t => {
@@ -193,9 +193,9 @@ t.test('an invalid answer of a webhook is BOT_NONSENSE and changes nothing', asy
   const before = await stored()
   const wrong: Array<[string, unknown]> = [
     ['nothing', {}], ['null', null], ['a list', []], ['a number as text', { text: 7 }], ['only a state', { state: {} }], ['parts without text', { parts: [{ type: 'data' }] }],
-    ['parts that are none', { parts: 'x' }], ['an is_finished of words', { text: 'x', is_finished: 'yes' }], ['half a usage', { usage: { prompt_tokens: 1 } }],
+    ['parts that are not a list', { parts: 'x' }], ['is_finished as text', { text: 'x', is_finished: 'yes' }], ['an incomplete usage', { usage: { prompt_tokens: 1 } }],
     ['a large state', { text: 'x', state: 'x'.repeat(64 * 1024) }], ['a deep state', { text: 'x', state: nested(101) }],
-    ['a NUL character', { text: 'x', state: { a: 'b\0' } }], ['half a character', { text: 'x', state: { a: ['\ud800'] } }], ['a NUL in a name', { text: 'x', state: { 'a\0': 1 } }]
+    ['a NUL character', { text: 'x', state: { a: 'b\0' } }], ['half a surrogate pair', { text: 'x', state: { a: ['\ud800'] } }], ['a NUL in a key', { text: 'x', state: { 'a\0': 1 } }]
   ]
   for (const [what, answer] of wrong) {
     hook.answer = () => answer as object
@@ -203,7 +203,7 @@ t.test('an invalid answer of a webhook is BOT_NONSENSE and changes nothing', asy
   }
   hook.answer = () => 'data: {"state":9,"is_finished":true}\n\ndata: {"text":"half"}\n\ndata: nonsense\n\n'
   t.match(await say(), { text: 'half', status: 'failed' })
-  t.equal(await stored(), before, 'only a complete reply is remembered')
+  t.equal(await stored(), before, 'the state is stored only with a complete reply')
 
   hook.answer = () => ({ text: 'x', state: 1 })
   const hooks = (await ann.get(`${url}/bots`)).json()[0].id
@@ -214,10 +214,10 @@ t.test('an invalid answer of a webhook is BOT_NONSENSE and changes nothing', asy
   t.match(await stored(), '"state":{}')
 })
 
-/** Strings that Postgres refuses, in a text or in JSON, and some that are only strange. */
+/** Strings that Postgres refuses in text or in JSON, and other unusual ones. */
 const STRANGE = ['a\0b', '\ud83d', '\udc00a', '\u200b', '😀'.repeat(3000), '"\\'.repeat(3000), '\u0001'.repeat(3000), '__proto__']
 
-/** An answer with one of its strings, of a name as well as of a value, replaced: each in turn. */
+/** Copies of an answer, in each of which one string (a key or a value) is replaced. */
 function * replaced (value: unknown, by: string): Generator<unknown> {
   if (typeof value === 'string') yield by
   if (typeof value !== 'object' || value === null) return
@@ -227,7 +227,7 @@ function * replaced (value: unknown, by: string): Generator<unknown> {
   }
 }
 
-t.test('a webhook may say anything in any field: the reply ends at once, as complete or as nonsense', async t => {
+t.test('a webhook may send any text in any field: the reply ends immediately, complete or with BOT_NONSENSE', async t => {
   const { hook, say, ann, query } = await withWebhook(t)
   await query("UPDATE users SET role = 'admin'")
   const whole = { text: 'Well', parts: [{ type: 'text', text: 'Well' }], state: { name: 'ann', list: ['one'] }, is_finished: false, usage: { prompt_tokens: 3, completion_tokens: 2, model: 'small' } }
@@ -244,7 +244,7 @@ t.test('a webhook may say anything in any field: the reply ends at once, as comp
     models.add(json()[0].model)
     next = /^<(.*)>; rel="next"$/.exec(String(headers.link ?? ''))?.[1]
   }
-  t.same([...models].sort(), ['"\\'.repeat(100), '__proto__', 'a', 'ab', null, 'small', '😀'.repeat(200)], 'the models are read page by page, whatever their names')
+  t.same([...models].sort(), ['"\\'.repeat(100), '__proto__', 'a', 'ab', null, 'small', '😀'.repeat(200)], 'usage is read page by page, with any names of models')
 })
 
 t.test('the state of a removed bot is not stored, and a phone has one unfinished conversation', async t => {
@@ -268,10 +268,10 @@ t.test('the state of a removed bot is not stored, and a phone has one unfinished
   const finish = async () => await query("SELECT * FROM finish_reply($1, 1, 'me', 'complete', 0, 'x', NULL, '2', false, NULL)", [old])
   t.match(await finish(), [{ finished: true, prompt_tokens: 0 }])
   t.match(await query('SELECT state, is_finished FROM conversations WHERE id = $1', [old]), [{ state: { [slow]: 2 }, is_finished: true }])
-  t.match(await finish(), [{ finished: false }], 'again: nothing more')
+  t.match(await finish(), [{ finished: false }], 'a second time: nothing changes')
 })
 
-t.test('a message may be as long as the strictest of the bots that get it allows', async t => {
+t.test('the maximum length of a message is the lowest limit of the bots that get it', async t => {
   const { hook, ann, url, query, anyone } = await withWebhook(t, { OPENAI_API_KEY: 'sk-a-key', OPENAI_BASE_URL: 'http://127.0.0.1:9', GUEST_BOT: 'hook' })
   const send = async (url: string, length: number, before = '') => (await ann.post(`${url}/messages`, { text: before + 'x'.repeat(length - before.length) })).json()
   const tooLong = (limit: number) => ({ statusCode: 400, code: 'INVALID_REQUEST', error: `text may have at most ${limit.toLocaleString('en-US')} characters`, details: [{ path: 'text' }] })
@@ -283,16 +283,16 @@ t.test('a message may be as long as the strictest of the bots that get it allows
   await query("UPDATE chatbots SET settings = settings || '{\"longest_text\": 20000}' WHERE name = 'hook'")
   await limitsOf(url, 20_000)
   const [question] = await send(url, 10)
-  t.match((await ann.put(`${url}/messages/${question.id}`, { text: 'y'.repeat(20_001) })).json(), tooLong(20_000), 'a changed one, too')
+  t.match((await ann.put(`${url}/messages/${question.id}`, { text: 'y'.repeat(20_001) })).json(), tooLong(20_000), 'an edited message, too')
   t.match((await ann.put(`${url}/messages/${question.id}`, { text: 'y'.repeat(20_000) })).json().text.length, 20_000)
   await until(async () => (await query("SELECT FROM messages WHERE status IN ('streaming', 'queued')")).length === 0)
   t.ok(JSON.stringify(hook.asked.at(-1)!.body).length > 20_000)
 
   await ann.post(`${url}/bots`, { name: 'assistant' })
   await limitsOf(url, 20_000, '@hook ')
-  t.equal((await send(url, 100_000, '@assistant '))[0].text.length, 100_000, 'a language model')
+  t.equal((await send(url, 100_000, '@assistant '))[0].text.length, 100_000, 'a language model’s limit')
   const escaped = `{"text": "@assistant ${'\\ud83d\\ude00'.repeat(99_989)}"}`
-  t.equal((await ann.post(`${url}/messages`, escaped, { 'content-type': 'application/json' })).statusCode, 201, 'however its JSON is escaped')
+  t.equal((await ann.post(`${url}/messages`, escaped, { 'content-type': 'application/json' })).statusCode, 201, 'the limit does not depend on how the JSON is escaped')
   await limitsOf(url, 20_000, '@assistant and @hook ')
   await limitsOf(url, 20_000, 'for nobody, who all read it later ')
   await ann.post(`${url}/bots`, { name: 'simulated' })
@@ -300,9 +300,9 @@ t.test('a message may be as long as the strictest of the bots that get it allows
   const people = (await ann.post('/api/conversations', { name: 'People', bots: [] })).json().id
   await limitsOf(`/api/conversations/${people}`, 8000)
   const emoji = '🎵'.repeat(8000)
-  t.equal((await ann.post(`/api/conversations/${people}/messages`, { text: emoji })).json()[0].text, emoji, 'counted in code points')
+  t.equal((await ann.post(`/api/conversations/${people}/messages`, { text: emoji })).json()[0].text, emoji, 'the length is counted in code points')
 
   const { token } = (await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()
   t.match((await anyone.post('/chat', { token, content: 'x'.repeat(20_001) })).json(), { statusCode: 400, error: '400 Bad Request: content may have at most 20,000 characters' })
-  t.match((await anyone.post('/chat', { token, content: 'x'.repeat(20_000) })).json(), { text: 'Well' }, 'guests by their bot')
+  t.match((await anyone.post('/chat', { token, content: 'x'.repeat(20_000) })).json(), { text: 'Well' }, 'a guest’s limit is that of the bot')
 })

@@ -21,7 +21,7 @@ const KEY = 'sk-a-key-of-the-tests'
 const SECRET = 'a secret of the webhook'
 const HELLO: Turn[] = [{ sender: 'user', name: 'ann', text: 'Hello' }]
 
-/** Asks bots of one engine, as they are made from their settings. */
+/** Calls bots of one engine, which are created from these settings. */
 function asking (t: Test, engine: BotRow['engine'], changes: Partial<Config>) {
   const engines = createEngines(settings(changes))
   t.teardown(() => engines[engine].close!())
@@ -33,7 +33,7 @@ function asking (t: Test, engine: BotRow['engine'], changes: Partial<Config>) {
   }
 }
 
-/** All that a bot says, how much that cost, and why it could not go on; `causes` is for the log. */
+/** The whole reply of a bot, its cost, and its failure code. `causes` are the messages of the errors for the log. */
 async function hear (pieces: ReturnType<StreamingBot>) {
   const texts: string[] = []
   let usage: object | undefined
@@ -47,7 +47,7 @@ async function hear (pieces: ReturnType<StreamingBot>) {
   return { text: texts.join(''), texts, usage, ...end }
 }
 
-/** A provider that really listens; `asked` has what it was asked, `gone` happens when a client has gone away. */
+/** Starts a provider behind a real HTTP server. `asked` has its requests; the event `gone` is emitted when a client disconnects. */
 async function serve (t: Test, answer: (response: ServerResponse, request: IncomingMessage, n: number) => unknown) {
   const asked: Array<{ url: string, headers: IncomingMessage['headers'], body: string }> = []
   const events = new EventEmitter()
@@ -66,7 +66,7 @@ async function serve (t: Test, answer: (response: ServerResponse, request: Incom
   return { asked, events, port, url: `http://127.0.0.1:${port}`, bodies: () => asked.map(({ body }) => JSON.parse(body)) }
 }
 
-/** What a server writes that speaks like OpenAI. */
+/** A response in the format of OpenAI's API. */
 const chunk = (delta: object, finish: string | null = null) =>
   `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`
 const DONE = `${chunk({}, 'stop')}data: [DONE]\n\n`
@@ -84,14 +84,14 @@ async function mocked (t: Test) {
   return { mock, url: `${mock.url}/v1` }
 }
 
-t.test('a language model answers in pieces, and says what it cost', async t => {
+t.test('a language model answers in pieces, and reports its tokens', async t => {
   const { mock, url } = await mocked(t)
   mock.onMessage('Hello', { content: 'Grüß dich, 👩‍👩‍👧 und é!', usage: { prompt_tokens: 12, completion_tokens: 7 } }, { chunkSize: 3 })
   const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url, OPENAI_MODEL: 'small' })
   const heard = await ask({ prompt: 'Be kind.', temperature: 0.3, max_tokens: 50, greeting: 'Hi' })
   t.match(heard, { text: 'Grüß dich, 👩‍👩‍👧 und é!', usage: { promptTokens: 12, completionTokens: 7 }, failure: undefined })
   t.ok(heard.texts.length > 4)
-  t.ok(heard.texts.every(text => text.isWellFormed()), 'however the provider cuts it')
+  t.ok(heard.texts.every(text => text.isWellFormed()), 'characters are whole, wherever the provider cuts the text')
   const { body, headers } = mock.getLastRequest()!
   t.match(body, {
     model: 'small', temperature: 0.3, max_tokens: 50, messages: [{ role: 'system', content: 'Be kind.' }, { role: 'user', content: 'Hello' }]
@@ -102,7 +102,7 @@ t.test('a language model answers in pieces, and says what it cost', async t => {
   t.match(mock.getLastRequest()!.body, { model: 'large', messages: [{ role: 'user', content: 'Hello' }] })
 })
 
-t.test('an address may be that of Azure, of Ollama, or of anything that speaks like OpenAI', async t => {
+t.test('the base URL may be that of Azure, Ollama or any API that is compatible with OpenAI', async t => {
   const { url, asked } = await serve(t, response => say(response, 'here'))
   for (const [path, expected] of [
     ['/v1', '/v1/chat/completions'],
@@ -114,7 +114,7 @@ t.test('an address may be that of Azure, of Ollama, or of anything that speaks l
     t.match(await ask(), { text: 'here', failure: undefined })
     t.equal(asked.at(-1)!.url, expected)
     t.equal(asked.at(-1)!.headers.authorization, `Bearer ${KEY}`)
-    t.equal(asked.at(-1)!.headers['api-key'], path.includes('?') ? KEY : undefined, 'Azure wants it there')
+    t.equal(asked.at(-1)!.headers['api-key'], path.includes('?') ? KEY : undefined, 'Azure expects the key in this header')
   }
 })
 
@@ -132,10 +132,10 @@ t.test('an option that a server or model does not support is left out or sent un
   t.match(await ask({ model: 'old', max_tokens: 5 }), { text: 'well' })
   const all = { stream_options: { include_usage: true } }
   t.match(bodies(), [{ ...all, max_tokens: 5 }, { ...all, max_completion_tokens: 5 }, { max_completion_tokens: 5 }, { max_completion_tokens: 5 }, { ...all, max_tokens: 5 }])
-  t.notOk('stream_options' in bodies()[3] || 'max_tokens' in bodies()[3], 'it is not tried again')
+  t.notOk('stream_options' in bodies()[3] || 'max_tokens' in bodies()[3], 'the option is not tried again')
 })
 
-t.test('without a key a bot fails as not set up', async t => {
+t.test('without an API key, a bot fails with BOT_NOT_CONFIGURED', async t => {
   t.match(await asking(t, 'openai', {})(), { text: '', failure: 'BOT_NOT_CONFIGURED', causes: /OPENAI_API_KEY/ })
 })
 
@@ -151,13 +151,13 @@ t.test('the newest turns that fit into the token budget are sent', async t => {
   const bot = (text: string, name: string | null = 'assistant'): Turn => ({ sender: 'bot', name, text })
 
   t.same(await given([user('one'), bot('two'), user('three')]), ['user> one', 'assistant> two', 'user> three'])
-  t.same(await given([user('one', null), bot('two', null), user('three', null)]), ['user> one', 'assistant> two', 'user> three'], 'without names')
+  t.same(await given([user('one', null), bot('two', null), user('three', null)]), ['user> one', 'assistant> two', 'user> three'], 'without usernames')
   t.same(await given([user('one'), user('two', 'bob'), bot('three'), bot('four', 'parrot'), user('five', null)]),
-    ['user> ann: one\n\nbob: two', 'assistant> three', 'user> parrot: four\n\nfive'], 'of several, who said what')
+    ['user> ann: one\n\nbob: two', 'assistant> three', 'user> parrot: four\n\nfive'], 'names are included if there are several speakers')
 
   const old = [user('old '.repeat(50)), bot('less old '.repeat(20)), user('new'), bot('newer'), user('newest')]
   t.same((await given(old, { history_tokens: 18, prompt: 'Be kind.' })), ['system> Be kind.', 'user> new', 'assistant> newer', 'user> newest'])
-  t.same((await given(old, { history_tokens: 1, prompt: 'Be kind.' })), ['system> Be kind.', 'user> newest'], 'neither the prompt nor the question is ever left out')
+  t.same((await given(old, { history_tokens: 1, prompt: 'Be kind.' })), ['system> Be kind.', 'user> newest'], 'the prompt and the question are always sent')
   t.same((await given([user('<|endoftext|> is a word')], {})), ['user> <|endoftext|> is a word'])
 
   const long = [...Array.from({ length: 100 }, (_, n) => user(`${n} `.repeat(500))), user('😀'.repeat(8000)), user('And now?')]
@@ -168,12 +168,12 @@ t.test('the newest turns that fit into the token budget are sent', async t => {
   const all = turnsIn(await given(long, { history_tokens: 1_000_000 }))
   const some = turnsIn(await given(long, { history_tokens: 20_000 }))
   clearInterval(beat)
-  t.equal(all.length, long.length, '100,000 tokens')
-  t.ok(some.length > 5 && some.length < 25 && some.at(-1) === 'And now?', 'as many as fit')
-  t.ok(longest < 500, `meanwhile others had to wait ${longest} ms at most`)
+  t.equal(all.length, long.length, 'all turns fit into the budget of 100,000 tokens')
+  t.ok(some.length > 5 && some.length < 25 && some.at(-1) === 'And now?', 'as many turns as fit are sent')
+  t.ok(longest < 500, `the event loop was blocked for ${longest} ms at most`)
 })
 
-t.test('emoji arrive whole wherever chunks cut them, and only content is text', async t => {
+t.test('emoji arrive whole, wherever chunks split them, and only `content` is text', async t => {
   const family = '👩‍👩‍👧'
   const bytes = Buffer.from(chunk({ content: `e\u0301${family}` }))
   const middle = bytes.indexOf(family) + 2
@@ -189,7 +189,7 @@ t.test('emoji arrive whole wherever chunks cut them, and only content is text', 
   const { url } = await serve(t, async response => {
     for (const part of parts) {
       stream(response, part)
-      await sleep(5) // or several might arrive as one
+      await sleep(5) // otherwise several chunks might arrive as one
     }
     response.end()
   })
@@ -206,7 +206,7 @@ t.test('an answer ends after 100,000 code points', async t => {
   t.equal(text, '😀'.repeat(100_000))
   t.equal(failure, undefined)
   await gone
-  t.pass('the provider is let go')
+  t.pass('the connection to the provider is closed')
 })
 
 t.test('an invalid answer is BOT_NONSENSE, and an answer that breaks off keeps its text', async t => {
@@ -215,17 +215,17 @@ t.test('an invalid answer is BOT_NONSENSE, and an answer that breaks off keeps i
   const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url, BOT_BREAKER_FAILURES: 100 })
   const cases: Array<[string, (response: ServerResponse) => unknown, object]> = [
     ['only a tool call', response => stream(response, chunk({ tool_calls: [{ function: { name: 'rm' } }] }), chunk({}, 'tool_calls'), 'data: [DONE]\n\n').end(), { text: '', failure: 'BOT_NONSENSE' }],
-    ['nothing at all', response => stream(response, DONE).end(), { text: '', failure: 'BOT_NONSENSE' }],
-    ['a page', response => response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Welcome!</h1>'), { text: '', failure: 'BOT_NONSENSE' }],
-    ['no JSON', response => stream(response, chunk({ content: 'well' }), 'data: garbage\n\n').end(), { text: 'well', failure: 'BOT_NONSENSE' }],
-    ['no end of a line', response => stream(response, 'x'.repeat(1024 * 1024 + 1)).end(), { text: '', failure: 'BOT_NONSENSE' }],
-    ['no end of an event', response => stream(response, ...Array<string>(1100).fill(`data: ${'x'.repeat(1000)}\n`)).end(), { text: '', failure: 'BOT_NONSENSE' }],
+    ['an empty reply', response => stream(response, DONE).end(), { text: '', failure: 'BOT_NONSENSE' }],
+    ['an HTML page', response => response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Welcome!</h1>'), { text: '', failure: 'BOT_NONSENSE' }],
+    ['invalid JSON', response => stream(response, chunk({ content: 'well' }), 'data: garbage\n\n').end(), { text: 'well', failure: 'BOT_NONSENSE' }],
+    ['an endless line', response => stream(response, 'x'.repeat(1024 * 1024 + 1)).end(), { text: '', failure: 'BOT_NONSENSE' }],
+    ['an endless event', response => stream(response, ...Array<string>(1100).fill(`data: ${'x'.repeat(1000)}\n`)).end(), { text: '', failure: 'BOT_NONSENSE' }],
     ['an empty answer', response => response.writeHead(204).end(), { text: '', failure: 'BOT_NONSENSE' }],
     ['an error in the middle', response => stream(response, chunk({ content: 'well' }), `data: {"error":{"message":"overloaded, ${KEY}"}}\n\n`).end(), { text: 'well', failure: 'BOT_BROKE_OFF', causes: /overloaded, …/ }],
-    ['no end', response => stream(response, chunk({ content: 'well' })).end(), { text: 'well', failure: 'BOT_BROKE_OFF' }],
-    ['a filter', response => stream(response, chunk({ content: 'well' }), chunk({}, 'content_filter')).end(), { text: 'well', failure: undefined }],
-    ['cut after the end', response => stream(response, chunk({ content: 'well' }, 'stop')).write('data: {"usa', () => response.destroy()), { text: 'well', failure: undefined }],
-    ['moved', response => response.writeHead(307, { location: '/elsewhere' }).end(), { text: '', failure: 'BOT_REFUSED' }]
+    ['a stream without an end', response => stream(response, chunk({ content: 'well' })).end(), { text: 'well', failure: 'BOT_BROKE_OFF' }],
+    ['a content filter', response => stream(response, chunk({ content: 'well' }), chunk({}, 'content_filter')).end(), { text: 'well', failure: undefined }],
+    ['a broken connection after the finish_reason', response => stream(response, chunk({ content: 'well' }, 'stop')).write('data: {"usa', () => response.destroy()), { text: 'well', failure: undefined }],
+    ['a redirect', response => response.writeHead(307, { location: '/elsewhere' }).end(), { text: '', failure: 'BOT_REFUSED' }]
   ]
   for (const [what, answer, expected] of cases) {
     write = answer
@@ -236,7 +236,7 @@ t.test('an invalid answer is BOT_NONSENSE, and an answer that breaks off keeps i
   mock.onMessage('Hello', { content: 'A long answer that is cut' }, { chunkSize: 2, latency: 5, truncateAfterChunks: 4 })
   const cut = await asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: address })()
   t.match(cut, { text: /^A lo/, failure: 'BOT_BROKE_OFF', causes: /other side closed/ })
-  t.equal(mock.getRequests().length, 1, 'it is not asked twice for what was heard in part')
+  t.equal(mock.getRequests().length, 1, 'a request is not repeated after a part of the reply was received')
 })
 
 t.test('a request is retried when the provider is busy or unreachable, and not when it refuses', async t => {
@@ -255,13 +255,13 @@ t.test('a request is retried when the provider is busy or unreachable, and not w
 
   const patient = await asks(after(status(429, { 'retry-after': '1' })))
   t.match(patient, { text: 'now', failure: undefined, asked: 2 })
-  t.ok(patient.took >= 1000, 'not before the provider says')
+  t.ok(patient.took >= 1000, 'the retry waits as long as Retry-After says')
   t.match(await asks(after(status(503, { 'retry-after': new Date().toUTCString() }))), { text: 'now', asked: 2 })
   t.match(await asks(after(status(500, { 'retry-after': 'soon' }))), { text: 'now', asked: 2 })
   t.match(await asks(after(response => response.destroy())), { text: 'now', asked: 2 })
   const late = await asks(status(429, { 'retry-after': '3600' }))
   t.match(late, { text: '', failure: 'BOT_OVERLOADED', asked: 1 })
-  t.ok(late.took < 1000, 'nobody waits an hour')
+  t.ok(late.took < 1000, 'there is no retry if Retry-After is an hour')
   t.match(await asks(status(502)), { text: '', failure: 'BOT_UNREACHABLE', asked: 3, causes: 'no, …' }, 'the key is not in the log')
   for (const code of [400, 401, 404]) t.match(await asks(status(code)), { text: '', failure: 'BOT_REFUSED', asked: 1 })
 
@@ -283,24 +283,24 @@ t.test('each kind of timeout has its own limit', async t => {
   t.teardown(() => mute.close())
   const { port } = mute.address() as AddressInfo
   const unanswered = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: `https://127.0.0.1:${port}/v1`, BOT_TIMEOUT_CONNECT: 0.1 })
-  t.match(await unanswered(), { failure: 'BOT_UNREACHABLE' }, 'connecting, with TLS')
+  t.match(await unanswered(), { failure: 'BOT_UNREACHABLE' }, 'the time limit of connecting includes TLS')
 
   let write: (response: ServerResponse) => unknown = () => {}
   const { url } = await serve(t, response => write(response))
   const limited = (changes: Partial<Config>) => asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url, ...changes })
   t.match(await limited({ BOT_TIMEOUT_FIRST: 0.2 })(), { text: '', failure: 'BOT_SILENT', causes: /first token took longer than 0.2 s/ })
   write = response => stream(response, chunk({ role: 'assistant', content: '' }))
-  t.match(await limited({ BOT_TIMEOUT_FIRST: 0.2 })(), { text: '', failure: 'BOT_SILENT', causes: /first/ }, 'headers are no token')
+  t.match(await limited({ BOT_TIMEOUT_FIRST: 0.2 })(), { text: '', failure: 'BOT_SILENT', causes: /first/ }, 'response headers do not count as the first token')
   write = response => stream(response, chunk({ content: 'well' }))
   t.match(await limited({ BOT_TIMEOUT_FIRST: 0.2, BOT_TIMEOUT_SILENCE: 0.4 })(), { text: 'well', failure: 'BOT_SILENT', causes: /next token took longer than 0.4 s/ })
   write = response => stream(response, chunk({ content: 'well' }, 'stop'))
-  t.match(await limited({ BOT_TIMEOUT_SILENCE: 0.2 })(), { text: 'well', failure: undefined }, 'when all is said, silence is golden')
+  t.match(await limited({ BOT_TIMEOUT_SILENCE: 0.2 })(), { text: 'well', failure: undefined }, 'silence after the finish_reason is not a failure')
   write = response => { const timer = setInterval(() => stream(response, chunk({ content: '.' })), 20); response.on('close', () => { clearInterval(timer) }) }
   t.match(await limited({ BOT_TIMEOUT: 0.5, BOT_TIMEOUT_SILENCE: 0.4 })(), { text: /^\.{3,}$/, failure: 'BOT_SILENT', causes: /whole reply took longer than 0.5 s/ })
 
   const { mock, url: address } = await mocked(t)
   mock.onMessage('Hello', { content: 'slow but sure' }, { streamingProfile: { ttft: 700, tps: 50 } })
-  t.match(await asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: address, BOT_TIMEOUT_SILENCE: 0.5 })(), { text: 'slow but sure', failure: undefined }, 'a slow start')
+  t.match(await asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: address, BOT_TIMEOUT_SILENCE: 0.5 })(), { text: 'slow but sure', failure: undefined }, 'a slow start has the limit of the first token')
 
   write = response => { say(response, 'one') }
   const engines = createEngines(settings({ OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url, BOT_TIMEOUT_SILENCE: 0.1 }))
@@ -309,8 +309,8 @@ t.test('each kind of timeout has its own limit', async t => {
   if (bot.kind !== 'streaming') throw new Error('It takes no time')
   const pieces = (await bot.reply(HELLO, new AbortController().signal))[Symbol.asyncIterator]()
   t.same((await pieces.next()).value, { text: 'one' })
-  await sleep(300) // what is tried is a reader that takes longer than the limit
-  t.equal((await pieces.next()).done, true, 'a slow reader is not the provider\'s silence')
+  await sleep(300) // simulates a reader that takes longer than the limit
+  t.equal((await pieces.next()).done, true, 'a slow reader does not count as silence of the provider')
 })
 
 t.test('when a reply is stopped, the connection to the provider closes within a second', async t => {
@@ -320,7 +320,7 @@ t.test('when a reply is stopped, the connection to the provider closes within a 
   for (const [when, answer, expected] of [
     ['before the first token', () => {}, ''],
     ['in the middle', (response: ServerResponse) => stream(response, chunk({ content: 'well' })), 'well'],
-    ['while it waits to ask again', (response: ServerResponse) => response.writeHead(429, { 'retry-after': '30' }).end('{}'), '']
+    ['while it waits for a retry', (response: ServerResponse) => response.writeHead(429, { 'retry-after': '30' }).end('{}'), '']
   ] as const) {
     write = answer
     const stop = new AbortController()
@@ -333,14 +333,14 @@ t.test('when a reply is stopped, the connection to the provider closes within a 
     stop.abort()
     t.match(await reply, { text: expected, failure: undefined }, when)
     await isGone
-    t.ok(performance.now() - begun < 1000, `${when}: gone`)
+    t.ok(performance.now() - begun < 1000, `${when}: the connection is closed`)
   }
   asked.length = 0
   t.match(await ask({}, HELLO, AbortSignal.abort()), { text: '', failure: undefined })
-  t.same(asked, [], 'what was stopped before it began is not asked for')
+  t.same(asked, [], 'no request is sent for a reply that was stopped before it began')
 })
 
-t.test('after repeated failures a provider is not asked for a while', async t => {
+t.test('circuit breaker: after repeated failures, requests to a provider are paused', async t => {
   let isUp = false
   let isSlow = false
   const { url, asked, events } = await serve(t, async response => {
@@ -353,7 +353,7 @@ t.test('after repeated failures a provider is not asked for a while', async t =>
   const begun = performance.now()
   t.match(await ask(), { failure: 'BOT_OVERLOADED' })
   t.ok(performance.now() - begun < 500, 'at once')
-  t.equal(asked.length, tried, 'it is not even asked')
+  t.equal(asked.length, tried, 'no request is sent')
   t.match(await asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: `${url}/another` })(), { failure: 'BOT_UNREACHABLE' })
 
   isUp = isSlow = true
@@ -363,7 +363,7 @@ t.test('after repeated failures a provider is not asked for a while', async t =>
   const second = ask({}, HELLO, stop.signal)
   const third = ask()
   stop.abort()
-  t.match(await second, { text: '', failure: undefined }, 'whoever waits to see whether it is back may go')
+  t.match(await second, { text: '', failure: undefined }, 'a reply that waits for the probe can be stopped')
   isSlow = false
   events.emit('go on')
   t.match(await Promise.all([first, third]), [{ text: 'back' }, { text: 'back' }])
@@ -372,7 +372,7 @@ t.test('after repeated failures a provider is not asked for a while', async t =>
   const wrongKey = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: strict, BOT_BREAKER_FAILURES: 1 })
   await wrongKey()
   t.match(await wrongKey(), { failure: 'BOT_REFUSED' })
-  t.equal(refused.length, 2, 'a wrong key is not the provider\'s fault')
+  t.equal(refused.length, 2, 'a wrong key does not open the circuit breaker')
 })
 
 const json = (response: ServerResponse, body: unknown) => response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
@@ -395,33 +395,33 @@ t.test('a webhook gets the turns, signed, and answers as JSON or as a stream', a
   const event = (text: string) => `data: ${JSON.stringify({ text })}\n\n`
   const cases: Array<[string, (response: ServerResponse) => unknown, object]> = [
     ['a stream', response => stream(response, event('one '), event('two')).end(), { texts: ['one ', 'two'], failure: undefined }],
-    ['a stream whose last event nothing ends', response => stream(response, event('one '), event('two').trimEnd()).end(), { texts: ['one ', 'two'], failure: undefined }],
-    ['a stream that says so', response => stream(response, event('one'), 'data: [DONE]\n\n').end(), { text: 'one', failure: undefined }],
-    ['a stream that is cut', response => stream(response, event('one')).write(event('two'), () => setTimeout(() => response.destroy(), 50)), { text: 'onetwo', failure: 'BOT_BROKE_OFF' }],
-    ['a stream of something else', response => stream(response, event('one'), 'data: {"word":"two"}\n\n').end(), { text: 'one', failure: 'BOT_NONSENSE' }],
-    ['JSON that is cut', response => response.writeHead(200, { 'content-length': 50 }).write('{"text', () => setTimeout(() => response.destroy(), 50)), { failure: 'BOT_BROKE_OFF' }],
+    ['a stream whose last event has no blank line', response => stream(response, event('one '), event('two').trimEnd()).end(), { texts: ['one ', 'two'], failure: undefined }],
+    ['a stream that ends with [DONE]', response => stream(response, event('one'), 'data: [DONE]\n\n').end(), { text: 'one', failure: undefined }],
+    ['a stream that breaks off', response => stream(response, event('one')).write(event('two'), () => setTimeout(() => response.destroy(), 50)), { text: 'onetwo', failure: 'BOT_BROKE_OFF' }],
+    ['a stream with other fields', response => stream(response, event('one'), 'data: {"word":"two"}\n\n').end(), { text: 'one', failure: 'BOT_NONSENSE' }],
+    ['JSON that breaks off', response => response.writeHead(200, { 'content-length': 50 }).write('{"text', () => setTimeout(() => response.destroy(), 50)), { failure: 'BOT_BROKE_OFF' }],
     ['JSON without text', response => json(response, { text: 5 }), { failure: 'BOT_NONSENSE' }],
     ['null', response => json(response, null), { failure: 'BOT_NONSENSE' }],
     ['an empty text', response => json(response, { text: '' }), { failure: 'BOT_NONSENSE' }],
     ['nothing', response => response.writeHead(204).end(), { failure: 'BOT_NONSENSE' }],
-    ['a page', response => response.end('<h1>'), { failure: 'BOT_NONSENSE' }],
+    ['an HTML page', response => response.end('<h1>'), { failure: 'BOT_NONSENSE' }],
     ['more than 1 MiB', response => json(response, { text: 'x'.repeat(1024 * 1024) }), { failure: 'BOT_NONSENSE', causes: /1 MiB/ }],
     ['a stream of more than 1 MiB', response => stream(response, event('one'), `: ${'x'.repeat(1024 * 1024)}\n\n`).end(), { text: 'one', failure: 'BOT_NONSENSE' }],
-    ['no', response => response.writeHead(403).end('no'), { failure: 'BOT_REFUSED', causes: /403/ }],
-    ['an error', response => response.writeHead(500).end(), { failure: 'BOT_UNREACHABLE', causes: /500/ }],
-    ['an error that goes on', response => response.writeHead(403).write('no'), { failure: 'BOT_REFUSED', causes: /403/ }],
+    ['status 403', response => response.writeHead(403).end('no'), { failure: 'BOT_REFUSED', causes: /403/ }],
+    ['status 500', response => response.writeHead(500).end(), { failure: 'BOT_UNREACHABLE', causes: /500/ }],
+    ['an error whose body does not end', response => response.writeHead(403).write('no'), { failure: 'BOT_REFUSED', causes: /403/ }],
     ['silence', () => {}, { failure: 'BOT_SILENT' }],
     ['silence in the middle', response => stream(response, event('one')), { text: 'one', failure: 'BOT_SILENT' }],
-    ['another address', response => response.writeHead(307, { location: url }).end(), { failure: 'BOT_REFUSED', causes: /307/ }]
+    ['a redirect', response => response.writeHead(307, { location: url }).end(), { failure: 'BOT_REFUSED', causes: /307/ }]
   ]
   for (const [what, answer, expected] of cases) {
     write = answer
     t.match(await ask(to), expected, what)
   }
-  t.notOk(asked.some(({ url }) => url === '/'), 'nobody is followed')
+  t.notOk(asked.some(({ url }) => url === '/'), 'redirects are not followed')
 })
 
-t.test('a webhook reaches nothing inside our own network, unless it is listed', async t => {
+t.test('a webhook cannot reach our own network, unless the host is in WEBHOOK_ALLOW', async t => {
   const { url, port, asked } = await serve(t, response => { response.setHeader('connection', 'close'); json(response, { text: 'inside' }) })
   const ask = asking(t, 'webhook', { BOT_TIMEOUT_FIRST: 5 })
   const hosts = [
@@ -434,7 +434,7 @@ t.test('a webhook reaches nothing inside our own network, unless it is listed', 
   for (const host of hosts) {
     t.match(await ask({ url: `http://${host}:${port}/`, secret: SECRET }), { text: '', failure: 'BOT_REFUSED', causes: /WEBHOOK_ALLOW/ }, host)
   }
-  t.same(asked, [], 'nobody was asked')
+  t.same(asked, [], 'no request was sent')
 
   const to = { url, secret: SECRET }
   const name = { url: `http://localhost:${port}`, secret: SECRET }
@@ -460,9 +460,9 @@ t.test('a webhook reaches nothing inside our own network, unless it is listed', 
   t.match(await call(), { text: 'inside' })
   now = [{ address: '127.0.0.2', family: 4 }]
   const count = asked.length
-  t.match(await call(), { failure: 'BOT_REFUSED', causes: /bot.example is 127.0.0.2/ }, 'the name means somebody else now')
+  t.match(await call(), { failure: 'BOT_REFUSED', causes: /bot.example is 127.0.0.2/ }, 'the name resolves to another address now')
   now = [{ address: '127.0.0.1', family: 4 }, { address: '::1', family: 6 }]
-  t.match(await call(), { failure: 'BOT_REFUSED', causes: /::1/ }, 'or somebody else, too')
+  t.match(await call(), { failure: 'BOT_REFUSED', causes: /::1/ }, 'the name also resolves to a further address')
   t.equal(asked.length, count)
   now = undefined
   t.match(await call(), { failure: 'BOT_UNREACHABLE', causes: /no such name/ })
@@ -513,9 +513,9 @@ t.test('an admin creates bots; secrets in their settings are never shown again',
   t.same(await stored(), hook)
   const changed = await ann.patch(mine, { settings: { url: 'https://elsewhere.example.com' } })
   t.same(changed.json().settings, { url: 'https://elsewhere.example.com' })
-  t.same(await stored(), { url: 'https://elsewhere.example.com', secret: SECRET }, 'what is not given stays')
+  t.same(await stored(), { url: 'https://elsewhere.example.com', secret: SECRET }, 'a secret that is not in the request stays')
   t.same((await ann.patch(mine, { name: 'mind' })).json().settings, changed.json().settings)
-  t.equal((await ann.patch(mine, { settings: { secret: 'x'.repeat(20) } })).statusCode, 400, 'all else is set anew')
+  t.equal((await ann.patch(mine, { settings: { secret: 'x'.repeat(20) } })).statusCode, 400, 'all other settings are replaced')
   t.equal((await ann.patch(mine, { settings: { ...hook, secret: 'another secret, as long' } })).statusCode, 200)
   t.match(await stored(), { secret: 'another secret, as long' })
   const everything = [await ann.get(bots), await ann.get('/api/bots'), await anyone.get('/openapi.json')]

@@ -10,9 +10,9 @@ import { until } from '../support/process.ts'
 import { isInOrder, tokensOf, type Body } from '../support/providers.ts'
 import { listen, openSocket } from '../support/reader.ts'
 
-// Requests that providers of language models refuse, in their own words.
+// Requests that language model providers refuse, with their own error messages.
 
-/** All that can be refused: what it is called in the API, in words, and whether a request has it. */
+/** Options that can be refused: their name in the API, a readable name, and whether a request has them. */
 const OPTIONS: Record<string, { field: string, path: Array<string | number>, words: string, isIn: (body: Body) => boolean }> = {
   stream_options: { field: 'stream_options', path: ['body', 'stream_options'], words: 'stream_options', isIn: body => body.stream_options !== undefined },
   temperature: { field: 'temperature', path: ['body', 'temperature'], words: 'temperature', isIn: body => body.temperature !== undefined },
@@ -23,7 +23,7 @@ const OPTIONS: Record<string, { field: string, path: Array<string | number>, wor
   stream: { field: 'stream', path: ['body', 'stream'], words: 'stream', isIn: body => body.stream === true }
 }
 
-/** How it is refused. */
+/** The error responses. */
 const WORDINGS: Record<string, (response: ServerResponse, option: { field: string, path: Array<string | number>, words: string }, body: Body) => unknown> = {
   FastAPI: (response, { path }, body) => json(response, 422, { detail: [{ type: 'extra_forbidden', loc: path, msg: 'Extra inputs are not permitted', input: body.messages }] }),
   Mistral: (response, { path }) => json(response, 422, { object: 'error', message: { detail: [{ type: 'extra_forbidden', loc: path, msg: 'Extra inputs are not permitted', input: true }] }, type: 'invalid_request_error', param: null }),
@@ -44,7 +44,7 @@ const WORDINGS: Record<string, (response: ServerResponse, option: { field: strin
   compressed: (response, { words }) => response.writeHead(400, { 'content-encoding': 'gzip' }).end(gzipSync(`{"error":"${words} is not supported"}`))
 }
 
-t.test('an option that is refused, in whatever words, is left out or sent in another way, and the reply arrives', async t => {
+t.test('a refused option is left out or sent in another way, for any wording of the error, and the reply arrives', async t => {
   for (const [wording, refuse] of Object.entries(WORDINGS)) {
     for (const [name, option] of Object.entries(OPTIONS)) {
       const { ask, bodies } = await serve(t, (response, body) => {
@@ -57,16 +57,16 @@ t.test('an option that is refused, in whatever words, is left out or sent in ano
       t.match(first, { text: 'well', failure: undefined }, `${what}: ${first.log}`)
       t.ok(first.asked <= 3, `${what}: ${first.asked} requests`)
       const others = Object.values(OPTIONS).filter(other => other !== option && other.field.includes('max_') === false && !(name === 'stream' && other.field === 'stream_options'))
-      t.same(others.filter(({ isIn }) => !isIn(bodies.at(-1)!)).map(({ field }) => field), [], `${what}: nothing else is left out`)
+      t.same(others.filter(({ isIn }) => !isIn(bodies.at(-1)!)).map(({ field }) => field), [], `${what}: no other option is left out`)
       t.match(JSON.stringify(bodies.at(-1)!.messages), /Be kind/)
-      t.match(await ask(all, HELLO, 'user-1'), { text: 'well', asked: 1 }, `${what}: it is remembered`)
+      t.match(await ask(all, HELLO, 'user-1'), { text: 'well', asked: 1 }, `${what}: the refusal is remembered`)
       await ask({ ...all, model: 'other' }, HELLO, 'user-1')
-      t.ok(option.isIn(bodies.at(-first.asked)!), `${what}: but not of another model`)
+      t.ok(option.isIn(bodies.at(-first.asked)!), `${what}: another model still gets the option`)
     }
   }
 })
 
-t.test('several options are refused at once, and a refusal names no option', async t => {
+t.test('several options are refused in one error, and an error names no option', async t => {
   const listed = await serve(t, (response, body) => {
     const extra = ['stream_options', 'user', 'temperature'].filter(field => field in body)
     return extra.length === 0 ? say(response, 'well') : json(response, 422, { detail: extra.map(field => ({ type: 'extra_forbidden', loc: ['body', field], msg: 'Extra inputs are not permitted' })) })
@@ -101,12 +101,12 @@ t.test('an error that merely mentions an option changes nothing', async t => {
   const { ask, bodies } = await serve(t, (response, body) => (body.temperature ?? 0) > 1 ? json(response, 400, { error: { message: 'temperature: range 0..1' } }) : say(response, 'well'))
   t.match(await ask({ temperature: 2 }), { text: 'well', asked: 2 }, 'a temperature that is out of range is left out')
   await ask({ temperature: 0.5 })
-  t.match(bodies.at(-1), { temperature: 0.5 }, 'but only where it is')
+  t.match(bodies.at(-1), { temperature: 0.5 }, 'a temperature in the range is still sent')
   const echo = await serve(t, response => json(response, 422, { detail: [{ loc: ['body', 'model'], msg: 'no such model', input: { messages: [{ role: 'user', content: 'temperature is not supported' }] } }], messages: [{ role: 'user', content: 'content_filter' }] }))
-  t.match(await echo.ask({ temperature: 1 }), { failure: 'BOT_REFUSED', asked: 1 }, 'what repeats the request says nothing')
+  t.match(await echo.ask({ temperature: 1 }), { failure: 'BOT_REFUSED', asked: 1 }, 'an error that echoes the request does not count as naming an option')
 })
 
-t.test('what was remembered about a model is dropped when it fails', async t => {
+t.test('what was remembered about a model is dropped when a request with it fails', async t => {
   let wants = 'max_tokens'
   const { ask, bodies } = await serve(t, (response, body) => {
     const other = wants === 'max_tokens' ? 'max_completion_tokens' : 'max_tokens'
@@ -124,11 +124,11 @@ t.test('what was remembered about a model is dropped when it fails', async t => 
   })
   t.match(await vague.ask(), { text: 'well', asked: 2 })
   isStrict = false
-  t.match(await vague.ask(), { text: 'better', asked: 2 }, 'an error that nobody understands')
+  t.match(await vague.ask(), { text: 'better', asked: 2 }, 'an unknown error')
   t.match(await vague.ask(), { text: 'better', asked: 1 })
   const failing = await serve(t, (response, body) => json(response, 400, 'stream_options' in body ? { error: { param: 'stream_options' } } : { message: 'Bad model' }))
   t.match(await failing.ask(), { failure: 'BOT_REFUSED', asked: 2 })
-  t.match(await failing.ask(), { failure: 'BOT_REFUSED', asked: 2 }, 'what did not work is not remembered')
+  t.match(await failing.ask(), { failure: 'BOT_REFUSED', asked: 2 }, 'a change that did not help is not remembered')
 })
 
 t.test('when the context window is full, a shorter history is sent, and its length is remembered', async t => {
@@ -157,18 +157,18 @@ t.test('when the context window is full, a shorter history is sent, and its leng
     const { ask, bodies } = await serve(t, (response, body) => tokensOf(body) > 200 ? json(response, status, words) : say(response, 'well'))
     const first = await ask({ prompt: 'Be kind.', max_tokens: 50 }, turns)
     t.match(first, { text: 'well', failure: undefined, asked: 4 }, `${JSON.stringify(words)} ${first.log}`)
-    t.ok(bodies.every(({ messages }) => isInOrder(messages)) && bodies.at(-1)!.messages.length > 3, 'half of it each time')
-    t.match(await ask({ prompt: 'Be kind.', max_tokens: 50 }, turns), { text: 'well', asked: 1 }, 'it begins there')
+    t.ok(bodies.every(({ messages }) => isInOrder(messages)) && bodies.at(-1)!.messages.length > 3, 'each retry has half of the history')
+    t.match(await ask({ prompt: 'Be kind.', max_tokens: 50 }, turns), { text: 'well', asked: 1 }, 'the next request begins with the length that fitted')
     t.match(bodies.at(-1), { max_tokens: 50 })
-    t.ok((await ask({ model: 'other' }, turns)).asked > 1, 'of that model')
+    t.ok((await ask({ model: 'other' }, turns)).asked > 1, 'the length is remembered for that model only')
   }
   const tiny = await serve(t, (response, body) => body.messages.length > 1 || tokensOf(body) > 10 ? json(response, 400, { error: { code: 'context_length_exceeded' } }) : say(response, 'well'))
-  t.match(await tiny.ask({}, turns), { failure: 'BOT_CONTEXT_FULL', log: /context_length_exceeded/ }, 'not even the question')
+  t.match(await tiny.ask({}, turns), { failure: 'BOT_CONTEXT_FULL', log: /context_length_exceeded/ }, 'not even the question fits')
   t.match(tiny.bodies.at(-1)!.messages, [{ content: /^question 40/ }])
-  t.match(await tiny.ask({}, [...turns, user('short')]), { text: 'well' }, 'only the question')
+  t.match(await tiny.ask({}, [...turns, user('short')]), { text: 'well' }, 'only the question fits')
   t.match(tiny.bodies.at(-1)!.messages, [{ content: 'short' }])
   const busy = await serve(t, response => json(response, 429, { message: 'Too many tokens, please wait before trying again.' }), { BOT_TIMEOUT_FIRST: 0.1 })
-  t.match(await busy.ask({}, turns), { failure: 'BOT_OVERLOADED', asked: 1 }, 'a busy provider is not a full window')
+  t.match(await busy.ask({}, turns), { failure: 'BOT_OVERLOADED', asked: 1 }, 'an overloaded provider is not a full context window')
 })
 
 t.test('the remembered length of the history expires after an hour', async t => {
@@ -203,12 +203,12 @@ t.test('if a content filter refuses an earlier message, it is left out; if it re
     const { ask, bodies } = await serve(t, (response, body) => JSON.stringify(body).includes('bad') ? json(response, status, words) : say(response, 'well'))
     const what = JSON.stringify(words)
     t.match(await ask({}, turns), { text: 'well', failure: undefined, asked: 4 }, what)
-    t.match(bodies.at(-1)!.messages, [{ content: 'something good' }], 'the question alone')
+    t.match(bodies.at(-1)!.messages, [{ content: 'something good' }], 'the question is sent alone')
     t.match(await ask({}, [...turns, bot('Ah'), user('bad again')]), { text: '', failure: 'MESSAGE_REFUSED', asked: 2 }, what)
     t.match(await ask({}, [user('bad')]), { failure: 'MESSAGE_REFUSED', asked: 1 }, what)
   }
   const silent = await serve(t, (response, body) => JSON.stringify(body).includes('bad') ? stream(response, event(chunk({}, 'content_filter: PROHIBITED_CONTENT'))).end() : say(response, 'well'))
-  t.match(await silent.ask({}, [user('bad')]), { failure: 'MESSAGE_REFUSED', asked: 1 }, 'an answer of which nothing passed the filter')
+  t.match(await silent.ask({}, [user('bad')]), { failure: 'MESSAGE_REFUSED', asked: 1 }, 'a content filter that removed the whole reply')
   const files = await serve(t, response => json(response, 500, { error: 'failed to load model file' }), { BOT_TIMEOUT_FIRST: 0.2 })
   t.match(await files.ask({}, [user('x')]), { failure: 'BOT_UNREACHABLE' })
   const key = await serve(t, response => json(response, 401, { error: { message: 'flagged: temperature is not supported' } }))
@@ -232,31 +232,31 @@ t.test('all turns that a content filter refuses are found, and only they are lef
       t.ok(isInOrder(messages))
       const sent = messages.flatMap(({ content }) => content.split('\n\n'))
       const fine = turns.filter((_, n) => n !== at).map(({ text }) => text)
-      t.same(sent, at === 0 ? fine.slice(1) : fine, 'all the rest is told, as far as it has a place')
+      t.same(sent, at === 0 ? fine.slice(1) : fine, 'all other turns are sent, as far as they fit')
     }
   }
   const many = (bad: number[]) => Array.from({ length: 41 }, (_, n) => (n % 2 === 0 ? user : bot)(bad.includes(n) ? `bad ${n}.` : `fine ${n}.`))
   const two = await ask({}, many([7, 30]))
-  t.same([two.text, refusedIn(two)], ['well', ['bad 30.', 'bad 7.']], 'two of them')
+  t.same([two.text, refusedIn(two)], ['well', ['bad 30.', 'bad 7.']], 'two refused turns')
   const everywhere = await ask({}, many(Array.from({ length: 38 }, (_, n) => n)))
-  t.match(everywhere, { text: 'well', failure: undefined }, 'where there are too many, what was accepted is enough')
+  t.match(everywhere, { text: 'well', failure: undefined }, 'if too many turns are refused, the accepted ones are sent')
   t.ok(everywhere.asked <= 20, `${everywhere.asked} requests`)
-  t.match(await ask({}, many([3, 40])), { text: '', failure: 'MESSAGE_REFUSED', asked: 2 }, 'the question itself')
+  t.match(await ask({}, many([3, 40])), { text: '', failure: 'MESSAGE_REFUSED', asked: 2 }, 'the question itself is refused')
   const group = [user('fine', 'bob'), bot('bad', 'parrot'), user('fine too'), bot('And bad', 'parrot')]
-  t.same(refusedIn(await ask({}, group)), ['And bad', 'bad'], 'what others say to the question')
+  t.same(refusedIn(await ask({}, group)), ['And bad', 'bad'], 'messages of other members after the question can be refused, too')
   const windowed = await serve(t, (response, body) => {
     if (tokensOf(body) > 100) return json(response, 400, { error: { code: 'context_length_exceeded' } })
     return BAD.test(JSON.stringify(body)) ? json(response, 400, { error: { code: 'content_filter' } }) : say(response, 'well')
   })
   const wide = await windowed.ask({}, [...many([]), user('bad'), ...many([])])
-  t.match(wide, { text: 'well', failure: undefined }, 'a window that is full, too')
+  t.match(wide, { text: 'well', failure: undefined }, 'the context window is full, too')
   let isMoody = false
   const moody = await serve(t, response => {
     isMoody = !isMoody
     return isMoody ? json(response, 400, { error: { code: 'content_filter' } }) : say(response, 'well')
   })
   const heard = await moody.ask({}, many([]))
-  t.ok(heard.text === 'well' || heard.failure === 'MESSAGE_REFUSED', 'a filter that is not the same twice comes to an end')
+  t.ok(heard.text === 'well' || heard.failure === 'MESSAGE_REFUSED', 'the search ends, also with a filter that decides at random')
 })
 
 t.test('the requests that find a refused turn are part of the cost', async t => {
@@ -268,11 +268,11 @@ t.test('the requests that find a refused turn are part of the cost', async t => 
   const turns = [user('one'), bot('two'), user('bad'), bot('four'), user('five')]
   const found = usageOf(await ask({}, turns))
   t.match(found, { completionTokens: 1, isEstimate: true })
-  t.ok((found as { promptTokens: number }).promptTokens > 14, 'the requests that were only to find out')
+  t.ok((found as { promptTokens: number }).promptTokens > 14, 'the cost includes the requests that only searched for the refused turn')
   t.match(usageOf(await ask({}, turns.toSpliced(2, 1))), { promptTokens: 10 })
 })
 
-t.test('in a conversation an older message that is refused is marked, and left out from then on', async t => {
+t.test('in a conversation, an older message that is refused gets a failure code and is left out from then on', async t => {
   let filter = /nothing/
   const { url, bodies } = await serve(t, (response, body) => filter.test(JSON.stringify(body)) ? json(response, 400, { error: { code: 'content_filter' } }) : say(response, `well ${bodies.length}`))
   const { as, query, app } = await startApp(t, { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })
@@ -289,7 +289,7 @@ t.test('in a conversation an older message that is refused is marked, and left o
   t.match(await say_('five'), [{ text: 'five' }, { status: 'complete' }])
   t.ok(bodies.length - before > 2)
   t.same(bodies.at(-1)!.messages.filter(({ role }) => role === 'user').map(({ content }) => content), ['one', 'three', 'four', 'five'])
-  t.match(bodies.at(-1)!.messages.map(({ content }) => content).join(), /well 1\n\nwell 2/, 'the reply to it stays')
+  t.match(bodies.at(-1)!.messages.map(({ content }) => content).join(), /well 1\n\nwell 2/, 'the reply to the refused message is still sent')
 
   const idOf = async (text: string): Promise<number> => (await ann.get(`${chat}/messages`)).json().find((message: { text: string }) => message.text === text).id
   const [two, reply] = [await idOf('two'), await idOf('well 3')]
@@ -303,27 +303,27 @@ t.test('in a conversation an older message that is refused is marked, and left o
   await until(() => socket.events.some(({ data }) => (data as unknown as { failure?: string }).failure === 'MESSAGE_REFUSED'))
   const rest = bodies.length
   await say_('six')
-  t.equal(bodies.length, rest + 1, 'it is asked once from then on')
+  t.equal(bodies.length, rest + 1, 'later replies take one request')
   filter = /well 3/
   await say_('seven')
-  t.match((await ann.get(`${chat}/messages/${reply}`)).json(), { sender: 'bot', text: 'well 3', failure: 'MESSAGE_REFUSED' }, 'a reply may be what is refused')
+  t.match((await ann.get(`${chat}/messages/${reply}`)).json(), { sender: 'bot', text: 'well 3', failure: 'MESSAGE_REFUSED' }, 'a reply can be refused, too')
   filter = /nothing/
   await ann.put(`${chat}/messages/${two}`, { text: 'two and a half' })
   t.notOk('failure' in (await ann.get(`${chat}/messages/${two}`)).json())
   await say_('eight')
-  t.match(JSON.stringify(bodies.at(-1)!.messages), /two and a half/, 'what was changed is told again')
+  t.match(JSON.stringify(bodies.at(-1)!.messages), /two and a half/, 'an edited message is sent again')
   t.notMatch(JSON.stringify(bodies.at(-1)!.messages), /well 3"/)
   filter = /two and a half/
   await query("CREATE FUNCTION refuse_marks () RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$; CREATE TRIGGER refuse_marks BEFORE UPDATE ON messages FOR EACH ROW WHEN (new.error = 'LEFT_OUT') EXECUTE FUNCTION refuse_marks()")
-  t.match((await say_('nine'))[1], { status: 'complete' }, 'what cannot be marked costs no reply its end')
+  t.match((await say_('nine'))[1], { status: 'complete' }, 'a reply is completed even if the refused message cannot be marked')
   await query('DROP TRIGGER refuse_marks ON messages')
   await ann.delete(`${chat}/messages/${two}`)
   await query("UPDATE messages SET error = 'LEFT_OUT' WHERE id = $1", [two])
-  t.same(failuresIn((await ann.get(`${chat}/messages?after=0`)).json()).map(({ id }) => id), [reply], 'what is deleted has no failure')
+  t.same(failuresIn((await ann.get(`${chat}/messages?after=0`)).json()).map(({ id }) => id), [reply], 'a deleted message has no failure')
   t.notOk('failure' in (await ann.get('/api/me/export')).json().conversations[0].messages.find(({ id }: { id: number }) => id === two))
 })
 
-t.test('in a conversation a refused message is left out later, and comes back when it is changed', async t => {
+t.test('in a conversation, a refused message is left out later, and is sent again after it is edited', async t => {
   const { url, bodies } = await serve(t, (response, body) => JSON.stringify(body).includes('bad') ? json(response, 400, { error: { code: 'content_filter' } }) : say(response, 'well'))
   const { as, query } = await startApp(t, { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })
   await query("INSERT INTO chatbots (name, engine) VALUES ('second', 'openai')")
@@ -333,17 +333,17 @@ t.test('in a conversation a refused message is left out later, and comes back wh
   await say_('@assistant good')
   const [, refused] = await say_('@assistant bad')
   t.match(refused, { text: '', status: 'failed' })
-  t.match(await query('SELECT error, reply_to FROM messages WHERE id = $1', [refused.id]), [{ error: 'MESSAGE_REFUSED', reply_to: String(refused.id - 1) }], 'the reply says which message')
+  t.match(await query('SELECT error, reply_to FROM messages WHERE id = $1', [refused.id]), [{ error: 'MESSAGE_REFUSED', reply_to: String(refused.id - 1) }], 'the failed reply refers to the refused message')
   const before = bodies.length
   t.match((await say_('@assistant and now'))[1], { text: 'well', status: 'complete' })
-  t.equal(bodies.length, before + 1, 'it is asked once')
+  t.equal(bodies.length, before + 1, 'the reply takes one request')
   t.same(bodies.at(-1)!.messages.slice(1).map(({ content }) => content), ['@assistant good', 'well', '@assistant and now'])
   const [, again] = await say_('@assistant bad too')
   await ann.put(`${chat}/messages/${again.id - 1}`, { text: '@assistant fine' })
   while ((await ann.get(`${chat}/messages`)).json().at(-1).status !== 'complete') await sleep(20)
   t.match(bodies.at(-1)!.messages.at(-1), { content: /@assistant fine$/ })
   const [, one, two] = await say_('@assistant @second bad')
-  t.match([one, two], [{ status: 'failed' }, { status: 'failed' }], 'who is asked is told the question, whatever another made of it')
+  t.match([one, two], [{ status: 'failed' }, { status: 'failed' }], 'a bot gets the question, even if it was refused for another bot')
   t.match(await query('SELECT error FROM messages WHERE id = $1', [two.id]), [{ error: 'MESSAGE_REFUSED' }])
 })
 
@@ -357,11 +357,11 @@ t.test('a reply without visible characters counts as empty', async t => {
     t.match(await ask(), { text: '', pieces: [], failure: 'BOT_NONSENSE' }, JSON.stringify(blank))
   }
   write = response => stream(response, event(chunk({ content: '\n' })), event(chunk({ content: ' ' })), event(chunk({ content: ' well' })), END).end()
-  t.match((await ask()).pieces, [{ text: '\n  well' }], 'what is before the first word comes with it')
+  t.match((await ask()).pieces, [{ text: '\n  well' }], 'blank characters before the first word are sent together with it')
   const app = await startApp(t, { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })
   const ann = await app.as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
   write = response => say(response, '\n\n')
   t.match((await ann.post(`/api/conversations/${id}/messages`, { text: 'Hi' })).json()[1], { text: '', status: 'failed' })
-  for (const text of ['', ' \n']) t.match(partsOf({ text, status: 'complete' }), [/^Sorry/], 'a contact on WhatsApp is told so, whatever bot it was')
+  for (const text of ['', ' \n']) t.match(partsOf({ text, status: 'complete' }), [/^Sorry/], 'a contact on WhatsApp gets an apology, for every kind of bot')
 })

@@ -3,9 +3,9 @@ import { Socket, type LookupFunction } from 'node:net'
 import type { LookupAddress } from 'node:dns'
 import { createFencedConnector, type Lookup } from '../../src/bots/ssrf-guard.ts'
 
-// Which addresses are inside our own network.
+// Which addresses belong to our own network.
 
-t.test('addresses of platforms, and those that stand for others, are inside', async t => {
+t.test('addresses of cloud platforms, and addresses that embed or map to internal ones, are internal', async t => {
   const inside = [
     '168.63.129.16', '169.254.169.254', '169.254.170.2', '169.254.170.23', '169.254.169.123', '169.254.0.23', '100.100.100.200', '100.100.2.136', '192.0.0.192',
     '161.26.0.10', '166.9.48.1', 'fd00:ec2::254', 'fd00:ec2::23', 'fd20:ce::254', 'fe80::a9fe:a9fe', 'fe80::1%lo',
@@ -14,7 +14,7 @@ t.test('addresses of platforms, and those that stand for others, are inside', as
     '2001::1', '2001:0:a83f:8110::', '2001:10::1', '2001:20::1', '2001:db8::1', '3fff::1', '100::1', '5f00::1'
   ]
   const outside = ['8.8.8.8', '168.63.129.15', '161.25.0.1', '166.12.0.1', '2606:4700:4700::1111', '2a00:1450:4001::1', '::ffff:8.8.8.8']
-  // A name that resolves to the address. Of the public ones no connection is made: `connect` is stopped before it begins.
+  // A name that resolves to the address. No connection to the public ones is made: `connect` is stopped before it begins.
   t.capture(Socket.prototype, 'connect', function (this: Socket, [options]: [{ host: string, lookup: LookupFunction }]) {
     options.lookup(options.host, { all: true }, error => this.destroy(error ?? new Error('would connect')))
     return this

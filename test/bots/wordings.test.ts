@@ -3,10 +3,10 @@ import { gzipSync, zstdCompressSync } from 'node:zlib'
 import type { Body } from '../support/providers.ts'
 import { bot, chunk, END, event, HELLO, json, say, serve, stream, user, whole, type Answer } from '../support/model.ts'
 
-// Further shapes of answers and wordings of refusals, one line for each. When you meet a new one, add it here.
+// Further response formats and wordings of errors, one line for each. When you find a new one, add it here.
 
 const well = event(chunk({ content: 'well' }))
-/** How an answer comes, and what is read. */
+/** The response of a provider, and the expected reply. */
 const SHAPES: Record<string, [Answer, object]> = {
   'CRLF in pretty JSON': [r => stream(r, 'data: {\r\ndata: "choices":[{"delta":{"content":"well"}}]\r\ndata: }\r\n\r\n', END).end(), { text: 'well' }],
   'pretty JSON with CRLF whole': [r => stream(r, JSON.stringify({ choices: [{ message: { content: 'well' } }] }, null, 2).replaceAll('\n', '\r\n')).end(), { text: 'well' }],
@@ -29,7 +29,7 @@ const SHAPES: Record<string, [Answer, object]> = {
   'whole ollama native': [r => json(r, 200, { model: 'x', message: { role: 'assistant', content: 'well' }, done: true, done_reason: 'stop' }), { text: 'well' }],
   zstd: [r => r.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'zstd' }).end(zstdCompressSync(well + END)), { text: 'well' }],
   'gzip streamed in pieces': [r => { r.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' }); const z = gzipSync(well + END); for (const b of z) r.write(Buffer.from([b])); r.end() }, { text: 'well' }],
-  'utf16 bom?': [r => stream(r, '\ufeff' + well, END).end(), { text: 'well' }],
+  'a byte order mark': [r => stream(r, '\ufeff' + well, END).end(), { text: 'well' }],
   'DONE without space lower': [r => stream(r, well, 'data:[done]\n\n'), { text: 'well' }],
   'DONE quoted': [r => stream(r, well, 'data: "[DONE]"\n\n').end(), { text: 'well', failure: undefined }],
   'event done': [r => stream(r, well, 'event: done\ndata: {}\n\n').end(), { text: 'well', failure: undefined }],
@@ -53,14 +53,14 @@ const SHAPES: Record<string, [Answer, object]> = {
   'gemma4 channel': [r => stream(r, event(chunk({ content: '<|channel>thought\nhm<channel|>well' })), END).end(), { text: 'well' }],
   unused94: [r => stream(r, event(chunk({ content: '<unused94>thought\nhm<unused95>well' })), END).end(), { text: 'well' }],
   'mm:think': [r => stream(r, event(chunk({ content: '<mm:think>hm</mm:think>well' })), END).end(), { text: 'well' }],
-  'JSON lines, torn': [r => { for (const piece of ['{"choices":[{"delta":{"con', 'tent":"we"}}]}', '\n{"choices":[{"delta":{"content":"ll"},"finish_reason":"stop"}]}']) r.write(piece); r.end() }, { text: 'well' }],
+  'JSON lines, split into pieces': [r => { for (const piece of ['{"choices":[{"delta":{"con', 'tent":"we"}}]}', '\n{"choices":[{"delta":{"content":"ll"},"finish_reason":"stop"}]}']) r.write(piece); r.end() }, { text: 'well' }],
   'JSON lines on a connection that stays open': [r => { r.write(`${JSON.stringify(chunk({ content: 'well' }))}\n${JSON.stringify(chunk({}, 'stop'))}\n`) }, { text: 'well' }],
-  'JSON lines that are cut': [r => r.end(`${JSON.stringify(chunk({ content: 'well' }))}\n{"choi`), { text: 'well', failure: 'BOT_NONSENSE' }],
+  'JSON lines that break off': [r => r.end(`${JSON.stringify(chunk({ content: 'well' }))}\n{"choi`), { text: 'well', failure: 'BOT_NONSENSE' }],
   'one line of JSON, and white space': [r => r.end(`${JSON.stringify({ choices: [{ message: { content: 'well' } }] })}\n \n`), { text: 'well' }],
-  'JSON lines of Ollama, with the cost': [r => r.end(`${JSON.stringify({ message: { content: 'well' }, done: false })}\n${JSON.stringify({ message: { content: '' }, done: true, prompt_eval_count: 3, eval_count: 1 })}`), { text: 'well', pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
-  'whole lone close': [r => whole(r, { content: 'hm\n</think>\n\nwell' }), { text: 'well' }],
-  'other answers in turns with the first': [r => stream(r, event({ choices: [{ index: 0, delta: { content: 'we' } }] }), event({ choices: [{ index: 1, delta: { content: 'other' } }] }), event({ choices: [{ index: 1, delta: {}, finish_reason: 'stop' }] }), event({ choices: [{ index: 1, delta: { content: 'x' } }, { index: 0, delta: { content: 'll' } }] }), END).end(), { text: 'well' }],
-  'other answers before the first': [r => json(r, 200, { choices: [{ index: 1, message: { content: 'other' }, finish_reason: 'stop' }, { index: 0, message: { content: 'well' }, finish_reason: 'stop' }] }), { text: 'well' }],
+  'JSON lines of Ollama, with usage': [r => r.end(`${JSON.stringify({ message: { content: 'well' }, done: false })}\n${JSON.stringify({ message: { content: '' }, done: true, prompt_eval_count: 3, eval_count: 1 })}`), { text: 'well', pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
+  'whole JSON with only a closing tag': [r => whole(r, { content: 'hm\n</think>\n\nwell' }), { text: 'well' }],
+  'other choices alternate with the first': [r => stream(r, event({ choices: [{ index: 0, delta: { content: 'we' } }] }), event({ choices: [{ index: 1, delta: { content: 'other' } }] }), event({ choices: [{ index: 1, delta: {}, finish_reason: 'stop' }] }), event({ choices: [{ index: 1, delta: { content: 'x' } }, { index: 0, delta: { content: 'll' } }] }), END).end(), { text: 'well' }],
+  'other choices before the first': [r => json(r, 200, { choices: [{ index: 1, message: { content: 'other' }, finish_reason: 'stop' }, { index: 0, message: { content: 'well' }, finish_reason: 'stop' }] }), { text: 'well' }],
   'an answer that is a number': [r => whole(r, { content: 42 }), { text: '42' }],
   'pieces that are numbers': [r => stream(r, event(chunk({ content: '4' })), event({ choices: [{ delta: { content: 2 }, message: { content: '42' } }] }), END).end(), { text: '42' }],
   'pieces in lists': [r => stream(r, event([chunk({ content: 'we' }), chunk({ content: 'll' })]), END).end(), { text: 'well' }],
@@ -68,22 +68,22 @@ const SHAPES: Record<string, [Answer, object]> = {
   'an error in a list, after text': [r => stream(r, well, event([{ error: { message: 'gone' } }])).end(), { text: 'well', failure: 'BOT_BROKE_OFF', log: /gone/ }],
   'no empty lines': [r => stream(r, `data: ${JSON.stringify(chunk({ content: 'we' }))}\ndata: ${JSON.stringify(chunk({ content: 'll' }))}\ndata: ${JSON.stringify(chunk({}, 'stop'))}\ndata: [DONE]\n`), { text: 'well' }],
   'one JSON text in many lines': [r => stream(r, `${JSON.stringify(chunk({ content: 'well' }), null, 1).split('\n').map(line => `data: ${line}\n`).join('')}\n`, END).end(), { text: 'well' }],
-  ...Object.fromEntries(['data: [DONE]', 'data:[DONE]', 'data: [DONE]\n', 'data: [DONE]\r', ' data: [DONE] ', 'data: "[DONE]"\n', 'data: [done] '].map((end, n) => [`an end that stays open ${n}`, [r => stream(r, well, end.trimStart()), { text: 'well', failure: undefined }]])),
-  'an end that is torn, and stays open': [r => { stream(r, well, 'data: [DO'); setTimeout(() => r.write('NE]'), 50) }, { text: 'well', failure: undefined }],
-  'text that ends as the end does': [r => stream(r, event(chunk({ content: 'It says [DONE]' })), event(chunk({ content: ' and\ndata: [DONE]' })), END).end(), { text: 'It says [DONE] and\ndata: [DONE]' }],
-  'an error in a field of its own': [r => stream(r, 'error: {"code":400,"message":"gone","type":"invalid_request_error"}\n\n').end(), { text: '', failure: 'BOT_REFUSED', log: /gone/ }],
-  'an error that is no event': [r => stream(r, well, '{"error":{"message":"gone"}}\n\n'), { text: 'well', failure: 'BOT_BROKE_OFF', log: /gone/ }],
-  'an error that is no event, in many lines': [r => stream(r, well, '[{\n  "error": {\n    "message": "gone"\n  }\n}\n]\n\n').end(), { text: 'well', failure: 'BOT_BROKE_OFF', log: /gone/ }],
-  'what it cost, by other names': [r => json(r, 200, { choices: [{ message: { content: 'well' }, finish_reason: 'stop' }], usage: { input_tokens: 3, output_tokens: 1 } }), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
-  'what it cost, in a choice': [r => stream(r, well, event({ choices: [{ delta: {}, finish_reason: 'stop', usage: { prompt_tokens: 3, completion_tokens: 1 } }] })).end(), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
-  'what it cost, at Groq': [r => stream(r, well, event({ ...chunk({}, 'stop'), x_groq: { usage: { prompt_tokens: 3, completion_tokens: 1 } } })).end(), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
-  'what it cost, as text': [r => stream(r, well, event({ choices: [], usage: { prompt_tokens: '3', completion_tokens: '1' } }), END).end(), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
+  ...Object.fromEntries(['data: [DONE]', 'data:[DONE]', 'data: [DONE]\n', 'data: [DONE]\r', ' data: [DONE] ', 'data: "[DONE]"\n', 'data: [done] '].map((end, n) => [`[DONE] on a connection that stays open ${n}`, [r => stream(r, well, end.trimStart()), { text: 'well', failure: undefined }]])),
+  '[DONE] in two pieces on a connection that stays open': [r => { stream(r, well, 'data: [DO'); setTimeout(() => r.write('NE]'), 50) }, { text: 'well', failure: undefined }],
+  'text that ends with [DONE]': [r => stream(r, event(chunk({ content: 'It says [DONE]' })), event(chunk({ content: ' and\ndata: [DONE]' })), END).end(), { text: 'It says [DONE] and\ndata: [DONE]' }],
+  'an error in a separate SSE field': [r => stream(r, 'error: {"code":400,"message":"gone","type":"invalid_request_error"}\n\n').end(), { text: '', failure: 'BOT_REFUSED', log: /gone/ }],
+  'an error outside of an event': [r => stream(r, well, '{"error":{"message":"gone"}}\n\n'), { text: 'well', failure: 'BOT_BROKE_OFF', log: /gone/ }],
+  'an error outside of an event, in many lines': [r => stream(r, well, '[{\n  "error": {\n    "message": "gone"\n  }\n}\n]\n\n').end(), { text: 'well', failure: 'BOT_BROKE_OFF', log: /gone/ }],
+  'usage with other names': [r => json(r, 200, { choices: [{ message: { content: 'well' }, finish_reason: 'stop' }], usage: { input_tokens: 3, output_tokens: 1 } }), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
+  'usage in a choice': [r => stream(r, well, event({ choices: [{ delta: {}, finish_reason: 'stop', usage: { prompt_tokens: 3, completion_tokens: 1 } }] })).end(), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
+  'usage of Groq': [r => stream(r, well, event({ ...chunk({}, 'stop'), x_groq: { usage: { prompt_tokens: 3, completion_tokens: 1 } } })).end(), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
+  'usage as text': [r => stream(r, well, event({ choices: [], usage: { prompt_tokens: '3', completion_tokens: '1' } }), END).end(), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
   ...Object.fromEntries([{ prompt_tokens: -3, completion_tokens: 1 }, { prompt_tokens: 0, completion_tokens: 0 }, { prompt_tokens: 1.5, completion_tokens: 1 }, { prompt_tokens: 'many', completion_tokens: 1 }, { prompt_tokens: true, completion_tokens: 1 }, { prompt_tokens: null }, []].map((usage, n) => [`what it cost is none ${n}`, [r => stream(r, event({ ...chunk({ content: 'well' }), usage: { prompt_tokens: 3, completion_tokens: 1 } }), event({ ...chunk({}, 'stop'), usage })).end(), { text: 'well', pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }]])),
   ...Object.fromEntries(['violation', 'SPII', 'ERROR_TOXIC', 'refusal', 'moderation', 'IMAGE_SAFETY'].map(reason => [`filtered: ${reason}`, [r => json(r, 200, { choices: [{ finish_reason: reason, message: { content: '' } }] }), { text: '', failure: 'MESSAGE_REFUSED' }]])),
-  'lone long': [r => stream(r, event(chunk({ content: 'hm' })), event(chunk({ content: '</long' })), event(chunk({ content: '_thought>well' })), END).end(), { text: /well/ }]
+  'a long tag that is only closed': [r => stream(r, event(chunk({ content: 'hm' })), event(chunk({ content: '</long' })), event(chunk({ content: '_thought>well' })), END).end(), { text: /well/ }]
 }
 
-t.test('an answer is read in these shapes', async t => {
+t.test('a response is read in these formats', async t => {
   let write: Answer = () => {}
   let n = 0
   const { ask } = await serve(t, (response, body) => write(response, body), { BOT_TIMEOUT_FIRST: 1, BOT_TIMEOUT_SILENCE: 1.5 })
@@ -96,7 +96,7 @@ t.test('an answer is read in these shapes', async t => {
   }
 })
 
-/** What is refused, with which status, in which words, and whose they are. */
+/** The refused option, the status, the error message, and the provider that sends it. */
 const REFUSALS: Array<[string, number, unknown, string]> = [
   ['stream_options', 400, { message: 'body/stream_options must NOT have additional properties', code: 'FST_ERR_VALIDATION' }, 'ajv'],
   ['stream_options', 400, { error: 'json: unknown field "stream_options"' }, 'go'],
@@ -188,7 +188,7 @@ const REFUSALS: Array<[string, number, unknown, string]> = [
   ['user', 400, { __type: 'ValidationException', message: '1 validation error detected: Value at \'user\' failed to satisfy constraint: unknown' }, 'more 54']
 ]
 
-t.test('an option that is refused in these words is left out, and no other', async t => {
+t.test('an option that is refused with these error messages is left out, and no other', async t => {
   for (const [option, status, words, what] of REFUSALS) {
     const isIn = (body: Body) => option === 'system' ? ['system', 'developer'].includes(body.messages[0]!.role) : option === 'max_tokens' ? body.max_tokens !== undefined : body[option as keyof Body] !== undefined
     const { ask, bodies } = await serve(t, (response, body) => isIn(body) ? typeof words === 'string' ? response.writeHead(status).end(words) : json(response, status, words) : body.stream ? say(response, 'well') : whole(response, { content: 'well' }), { BOT_TIMEOUT_FIRST: 3 })
@@ -200,7 +200,7 @@ t.test('an option that is refused in these words is left out, and no other', asy
     t.match(await ask({ prompt: 'Be kind', temperature: 0.5, max_tokens: 5 }, HELLO, 'u1'), { asked: 1 }, `${what} remembered`)
   }
 })
-/** A full window. */
+/** Error messages for a full context window. */
 const FULL: Array<[number, unknown]> = [
   [400, { error: { message: "Requested token count exceeds the model's maximum context length of 4096 tokens." } }],
   [400, { error: { message: 'the prompt is too long; ctx size 2048' } }],
@@ -261,7 +261,7 @@ const FULL: Array<[number, unknown]> = [
   [414, 'URI Too long']
 ]
 
-t.test('these words mean that the context window is full', async t => {
+t.test('these error messages mean that the context window is full', async t => {
   const turns = Array.from({ length: 41 }, (_, n) => n % 2 === 0 ? user(`question ${n} ${'word '.repeat(20)}`) : bot(`answer ${n} ${'word '.repeat(20)}`))
   for (const [status, words] of FULL) {
     const { ask } = await serve(t, (response, body) => JSON.stringify(body).length > 2000 ? json(response, status, words) : say(response, 'well'), { BOT_TIMEOUT_FIRST: 3 })
@@ -269,7 +269,7 @@ t.test('these words mean that the context window is full', async t => {
     t.match(heard, { text: 'well', failure: undefined }, `${JSON.stringify(words)} ${heard.failure} ${heard.asked}`)
   }
 })
-/** A content filter, or a file that cannot be read. */
+/** Error messages of a content filter, or for a file that cannot be read. */
 const FILTERED: Array<[number, unknown]> = [
   [400, { error: { code: 'content_filter', message: 'x', innererror: { code: 'ResponsibleAIPolicyViolation', content_filter_result: { hate: { filtered: true, severity: 'high' } } } } }],
   [400, { error: { message: 'Output blocked by content filtering policy' } }],
@@ -315,7 +315,7 @@ const FILTERED: Array<[number, unknown]> = [
   [400, { error: { message: 'The response was filtered due to the prompt triggering Azure OpenAI\'s content management policy.' } }]
 ]
 
-t.test('these words mean that a message was refused', async t => {
+t.test('these error messages mean that a message was refused', async t => {
   for (const [status, words] of FILTERED) {
     const { ask } = await serve(t, (response, body) => JSON.stringify(body).includes('bad') ? json(response, status, words) : say(response, 'well'), { BOT_TIMEOUT_FIRST: 3 })
     const heard = await ask({}, [user('bad')])
@@ -323,7 +323,7 @@ t.test('these words mean that a message was refused', async t => {
   }
 })
 
-t.test('a refusal that nobody understands does not end a conversation', async t => {
+t.test('an unknown error does not make a conversation unusable', async t => {
   const turns = Array.from({ length: 41 }, (_, n) => n % 2 === 0 ? user(`question ${n} ${'word '.repeat(20)}`) : bot(`answer ${n} ${'word '.repeat(20)}`))
   const WORDS: Array<[number, unknown]> = [
     [400, ''], [400, 'Bad request'], [400, { error: 'Kontextfenster überschritten' }], [422, { detail: 'nope' }], [424, {}], [431, 'x'], [446, { code: 17 }], [451, '???']
@@ -331,17 +331,17 @@ t.test('a refusal that nobody understands does not end a conversation', async t 
   for (const [status, words] of WORDS) {
     const refuse = (response: Parameters<Answer>[0]) => typeof words === 'string' ? response.writeHead(status).end(words) : json(response, status, words)
     const full = await serve(t, (response, body) => JSON.stringify(body).length > 4000 ? refuse(response) : say(response, 'well'))
-    t.match(await full.ask({}, turns), { text: 'well', asked: 2 }, `${status}: half of it`)
+    t.match(await full.ask({}, turns), { text: 'well', asked: 2 }, `${status}: half of the history is sent`)
     t.ok(full.bodies.at(-1)!.messages.length > 5)
-    t.match(await full.ask({}, turns), { text: 'well', asked: 1 }, 'which is remembered')
+    t.match(await full.ask({}, turns), { text: 'well', asked: 1 }, 'the length is remembered')
     const alone = await serve(t, (response, body) => body.messages.length > 1 ? refuse(response) : say(response, 'well'))
-    t.match(await alone.ask({}, turns), { text: 'well', asked: 3 }, `${status}: the question alone`)
+    t.match(await alone.ask({}, turns), { text: 'well', asked: 3 }, `${status}: the question is sent alone`)
     const never = await serve(t, refuse)
     t.match(await never.ask({}, turns), { failure: 'BOT_REFUSED', asked: 3 })
     t.match(await never.ask({}), { failure: 'BOT_REFUSED', asked: 1 })
   }
   for (const status of [401, 403, 404, 405, 409]) {
     const { ask } = await serve(t, response => json(response, status, { error: 'nope' }))
-    t.match(await ask({}, turns), { failure: 'BOT_REFUSED', asked: 1 }, `${status} is not about the messages`)
+    t.match(await ask({}, turns), { failure: 'BOT_REFUSED', asked: 1 }, `${status} is not caused by the messages`)
   }
 })

@@ -6,7 +6,7 @@ const begin = async (client: Client, name = 'Plans', more: object = {}): Promise
 
 const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
-t.test('a conversation: begin, read, rename, delete', async t => {
+t.test('a user creates, reads, renames and deletes a conversation', async t => {
   const { as, query } = await startApp(t)
   const ann = await as('ann')
   const begun = await ann.post('/api/conversations', { name: '  Plans ' })
@@ -32,10 +32,10 @@ t.test('a conversation: begin, read, rename, delete', async t => {
   t.equal(deleted.body, '')
   t.equal((await ann.get(url)).statusCode, 404)
   t.equal((await ann.delete(url)).statusCode, 404)
-  t.same(await query('SELECT FROM messages'), [], 'its messages go with it')
+  t.same(await query('SELECT FROM messages'), [], 'its messages are deleted with it')
 })
 
-t.test('what was said reads the same wherever it is read, with whatever is in it, at whatever time', async t => {
+t.test('a message is the same wherever it is read, with any characters and any timestamp', async t => {
   const { as, db, query } = await startApp(t)
   const ann = await as('ann')
   const url = await begin(ann, 'With "quotes", \\, \u2028 and more')
@@ -55,7 +55,7 @@ t.test('what was said reads the same wherever it is read, with whatever is in it
   t.match((await ann.get(`${url}/messages`)).headers, { 'content-type': 'application/json; charset=utf-8' })
 })
 
-t.test('sending a message answers with it and the reply', async t => {
+t.test('the response to a new message has the message and the reply', async t => {
   const { as, query } = await startApp(t)
   const ann = await as('ann')
   const url = await begin(ann)
@@ -64,7 +64,7 @@ t.test('sending a message answers with it and the reply', async t => {
   const [mine, reply] = sent.json()
   t.match(mine, { id: 1, rev: 1, sender: 'user', username: 'ann', text: 'hello\nthere', status: 'complete', created_at: ISO })
   t.match(reply, { id: 2, rev: 2, sender: 'bot', username: 'simulated', text: 'You said: hello\nthere', status: 'complete', created_at: ISO })
-  t.same((await ann.get(`${url}/messages`)).json(), [mine, reply], 'they are read as they were sent')
+  t.same((await ann.get(`${url}/messages`)).json(), [mine, reply], 'both are read as they were in the response')
   t.same((await ann.get(`${url}/messages/2`)).json(), reply)
 
   const emoji = '👩‍🚀'.repeat(2000)
@@ -75,7 +75,7 @@ t.test('sending a message answers with it and the reply', async t => {
   t.equal((await query('SELECT FROM messages')).length, 4)
 })
 
-t.test('which bots take part, and who of them answers', async t => {
+t.test('which bots are in a conversation, and which of them answer', async t => {
   const { as, query } = await startApp(t)
   const ann = await as('ann')
   const answersTo = async (url: string, text: string) => (await ann.post(`${url}/messages`, { text })).json()
@@ -86,22 +86,22 @@ t.test('which bots take part, and who of them answers', async t => {
   t.same(await answersTo(guided, 'Ann'), ['favorite-song: Hello Ann, what is your favorite song?'])
   t.same(await answersTo(guided, 'Hey Jude'), ['favorite-song: Playing Hey Jude'])
   t.equal((await ann.get(guided)).json().is_finished, true)
-  t.same(await answersTo(guided, 'hello'), ['favorite-song: What is your name?'], 'an account goes on in the same conversation')
+  t.same(await answersTo(guided, 'hello'), ['favorite-song: What is your name?'], 'after the script has ended, an account continues in the same conversation')
   t.equal((await ann.get(guided)).json().is_finished, false)
 
   const none = await begin(ann, 'Notes', { bots: [] })
   t.same(await answersTo(none, 'to myself'), [])
 
   const both = await begin(ann, 'Both', { bots: ['simulated', 'favorite-song'] })
-  t.same(await answersTo(both, 'hello'), [], 'of several bots nobody answers who is not named')
+  t.same(await answersTo(both, 'hello'), [], 'with several bots, only mentioned bots answer')
   t.same(await answersTo(both, '@simulated hello'), ['simulated: You said: hello'])
   t.same(await answersTo(both, '@favorite-song, @simulated: hello'), ['favorite-song: What is your name?', 'simulated: You said: hello'])
   t.same(await answersTo(both, 'well, @favorite-song and @simulated?'), [
     'favorite-song: Hello well, @favorite-song and @simulated?, what is your favorite song?', 'simulated: You said: well, @favorite-song and @simulated?'
-  ], 'in the order named')
+  ], 'bots answer in the order of the mentions')
   await answersTo(both, '@favorite-song Yesterday')
   await answersTo(both, '@simulated and now?')
-  t.equal((await ann.get(both)).json().is_finished, true, 'the script is through, whoever speaks')
+  t.equal((await ann.get(both)).json().is_finished, true, 'the conversation stays finished when another bot answers')
 
   const before = await query('SELECT FROM conversations')
   t.match((await ann.post('/api/conversations', { name: 'X', bots: ['nobody'] })).json(), { statusCode: 404, code: 'BOT_NOT_FOUND' })
@@ -109,7 +109,7 @@ t.test('which bots take part, and who of them answers', async t => {
   t.equal((await query('SELECT FROM conversations')).length, before.length)
 })
 
-t.test('a stranger can do nothing, nor learn what exists', async t => {
+t.test('a stranger can do nothing, and cannot find out what exists', async t => {
   const { as, anyone } = await startApp(t)
   const ann = await as('ann')
   const bob = await as('bob')
@@ -130,14 +130,14 @@ t.test('a stranger can do nothing, nor learn what exists', async t => {
   for (const [name, call] of calls) {
     const strange = await call(bob, url)
     t.equal(strange.statusCode, 404, `${name}: not found`)
-    t.equal(strange.body, (await call(bob, '/api/conversations/999999')).body, `${name}: as if it were not there`)
-    t.equal((await call(anyone, url)).statusCode, 401, `${name}: nobody is nobody`)
-    t.ok((await call(ann, url)).statusCode < 300, `${name}: its owner may`)
+    t.equal(strange.body, (await call(bob, '/api/conversations/999999')).body, `${name}: same response as for a conversation that does not exist`)
+    t.equal((await call(anyone, url)).statusCode, 401, `${name}: 401 without a login`)
+    t.ok((await call(ann, url)).statusCode < 300, `${name}: its owner can do it`)
   }
   t.same((await bob.get('/api/conversations')).json(), [])
 })
 
-t.test('a member reads, renames and writes; the owner alone deletes, and deletes any message', async t => {
+t.test('a member can read, rename and write; only the owner can delete the conversation and any message', async t => {
   const { as, query } = await startApp(t)
   const [ann, bob] = [await as('ann'), await as('bob')]
   const url = await begin(ann)
@@ -150,13 +150,13 @@ t.test('a member reads, renames and writes; the owner alone deletes, and deletes
     t.match((await bob.put(`${url}/messages/${id}`, { text: 'x' })).json(), { statusCode: 403, code: 'NOT_THE_AUTHOR' })
     t.match((await bob.delete(`${url}/messages/${id}`)).json(), { statusCode: 403, code: 'NOT_THE_AUTHOR' })
   }
-  t.equal((await ann.put(`${url}/messages/1`, { text: 'x' })).statusCode, 403, 'not even the owner puts words into a mouth')
+  t.equal((await ann.put(`${url}/messages/1`, { text: 'x' })).statusCode, 403, 'not even the owner can edit another member’s message')
   t.equal((await ann.delete(`${url}/messages/1`)).statusCode, 204)
-  t.equal((await ann.delete(`${url}/messages/2`)).statusCode, 204, 'a bot’s too')
+  t.equal((await ann.delete(`${url}/messages/2`)).statusCode, 204, 'the owner can also delete a bot’s message')
   t.equal((await ann.delete(url)).statusCode, 204)
 })
 
-t.test('whoever reads all after the highest rev it has, misses no change', async t => {
+t.test('a client that reads all changes after its highest rev misses none', async t => {
   const { as } = await startApp(t)
   const ann = await as('ann')
   const url = `${await begin(ann)}/messages`
@@ -178,7 +178,7 @@ t.test('whoever reads all after the highest rev it has, misses no change', async
   ])
   t.equal(changes.length, 4)
   t.same((await ann.get(`${url}?after=10`)).json(), [])
-  t.same((await ann.get(url)).json().map(({ id }: { id: number }) => id), [1, 2, 4, 5, 6, 9, 10], 'a page shows what is there, by place')
+  t.same((await ann.get(url)).json().map(({ id }: { id: number }) => id), [1, 2, 4, 5, 6, 9, 10], 'a page has the messages that exist, ordered by id')
   for (const answer of [await ann.get(`${url}/3`), await ann.put(`${url}/3`, { text: 'x' }), await ann.delete(`${url}/3`), await ann.get(`${url}/99`)]) {
     t.match(answer.json(), { statusCode: 404, code: 'MESSAGE_NOT_FOUND' })
   }
@@ -190,7 +190,7 @@ t.test('whoever reads all after the highest rev it has, misses no change', async
   t.same((await ann.get(next!)).json().map(({ rev }: { rev: number }) => rev), [7, 8, 9, 10])
 })
 
-t.test('conversations: last used first, with their newest messages, page by page', async t => {
+t.test('conversations are listed by last use, with their newest messages, page by page', async t => {
   const { as } = await startApp(t)
   const ann = await as('ann')
   const urls = []
@@ -212,12 +212,12 @@ t.test('conversations: last used first, with their newest messages, page by page
   t.equal(third.headers.link, undefined)
 })
 
-t.test('the list of conversations is in order to the millisecond, whoever uses them, and page by page', async t => {
+t.test('the list of conversations is in order to the millisecond, for all members, and page by page', async t => {
   const { as, query } = await startApp(t)
   const [ann, bob] = [await as('ann'), await as('bob')]
   const places: number[] = []
   for (let n = 0; n < 12; n++) places.push((await ann.post('/api/conversations', { name: `Chat ${n}`, bots: n % 2 === 0 ? ['simulated'] : [] })).json().id)
-  // Two hours ago, several in one minute and two at the same moment.
+  // Last used two hours ago: several in the same minute, and two at the same moment.
   await query("UPDATE conversations SET last_updated = now() - interval '2 hours' - make_interval(secs => (id * 7 % 5) * 20)")
   for (const id of places.slice(0, 3)) await ann.post(`/api/conversations/${id}/users`, { username: 'bob' })
   await bob.post(`/api/conversations/${places[1]}/messages`, { text: 'to all' })
@@ -239,7 +239,7 @@ t.test('the list of conversations is in order to the millisecond, whoever uses t
   t.same(await query("SELECT FROM conversation_users cu JOIN conversations c ON c.id = cu.conversation_id WHERE cu.used_in <> date_bin('1 minute', c.last_updated, 'epoch')"), [])
 })
 
-t.test('times are the same, whatever time zone the database is in', async t => {
+t.test('timestamps do not depend on the time zone of the database', async t => {
   const connection = await freshDatabase(t)
   const { as, clientOf } = await startApp(t, {}, undefined, connection)
   const ann = await as('ann')

@@ -12,7 +12,7 @@ const namesOf = (answer: Answer) => answer.json().map(({ username, name }: { use
 const usersOf = async (client: Client, url: string) => (await client.get(`${url}/users`)).json()
 const ownerOf = async (client: Client, url: string) => (await usersOf(client, url)).find(({ is_owner: isOwner }: { is_owner: boolean }) => isOwner).username
 
-/** Ann's conversation with others in it, who came in this order. */
+/** Ann's conversation with other members, who were added in this order. */
 async function group ({ as }: Server, others: string[], more: object = {}) {
   const ann = await as('ann')
   const url = await begin(ann, more)
@@ -31,7 +31,7 @@ const FULL = { statusCode: 409, code: 'CONVERSATION_FULL' }
 const GONE = { statusCode: 404, code: 'CONVERSATION_NOT_FOUND' }
 const NOT_THE_OWNER = { statusCode: 403, code: 'NOT_THE_OWNER' }
 
-t.test('an owner invites by name; members read all of it, write, rename, and see it in their list', async t => {
+t.test('an owner adds users by name; members can read everything, write, rename, and see the conversation in their list', async t => {
   const server = await startApp(t)
   const { as, anyone, clientOf } = server
   const [ann, bob, eve] = [await as('ann'), await as('Bob'), await as('eve')]
@@ -42,25 +42,25 @@ t.test('an owner invites by name; members read all of it, write, rename, and see
   const invited = await ann.post(`${url}/users`, { username: ' bOB ' })
   t.equal(invited.statusCode, 201)
   const id = await idOf(bob)
-  t.same(invited.json(), { id, username: 'Bob' }, 'however the name is written')
+  t.same(invited.json(), { id, username: 'Bob' }, 'the spelling of the name does not matter')
   const users = await usersOf(ann, url)
   t.match(users, [{ username: 'ann', is_owner: true, joined_at: /^\d{4}-.*\.\d{3}Z$/ }, { id, username: 'Bob', is_owner: false }])
   t.same(Object.keys(users[1]), ['id', 'username', 'is_owner', 'joined_at'])
 
   const again = await ann.post(`${url}/users`, { username: 'Bob' })
-  t.same([again.statusCode, again.json()], [201, invited.json()], 'whoever is in is in')
+  t.same([again.statusCode, again.json()], [201, invited.json()], 'adding a member again changes nothing')
   t.same((await ann.post(`${url}/users`, { username: 'ann' })).json(), { id: users[0].id, username: 'ann' })
-  t.same(await usersOf(bob, url), users, 'nothing changed, and members see who is here')
+  t.same(await usersOf(bob, url), users, 'members see the same list of members')
 
-  t.same(namesOf(await bob.get(`${url}/messages`)), ['ann', 'simulated'], 'all of it, from the beginning')
+  t.same(namesOf(await bob.get(`${url}/messages`)), ['ann', 'simulated'], 'a new member can read everything from the beginning')
   const [mine] = (await bob.post(`${url}/messages`, { text: 'from Bob' })).json()
   t.match(mine, { sender: 'user', username: 'Bob', text: 'from Bob' })
-  t.match((await ann.get(`${url}/messages`)).json()[2], mine, 'everybody sees whose it is')
+  t.match((await ann.get(`${url}/messages`)).json()[2], mine, 'everybody sees the author')
   t.match((await bob.get('/api/conversations')).json(), [{ name: 'Plans', messages: [{ username: 'ann' }, {}, { username: 'Bob' }, {}] }])
   t.equal((await bob.put(url, { name: 'Ours' })).statusCode, 200)
   t.match((await bob.delete(url)).json(), NOT_THE_OWNER)
   t.match((await bob.put(`${url}/messages/1`, { text: 'x' })).json(), { code: 'NOT_THE_AUTHOR' })
-  t.equal((await ann.delete(`${url}/messages/3`)).statusCode, 204, 'the owner deletes any message')
+  t.equal((await ann.delete(`${url}/messages/3`)).statusCode, 204, 'the owner can delete any message')
 
   const guest = clientOf({ authorization: `Bearer ${(await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json().token}` })
   await anyone.post('/chat', { user_phone: '123456', user_message: 'hello' })
@@ -73,7 +73,7 @@ t.test('an owner invites by name; members read all of it, write, rename, and see
   t.same(await usersOf(ann, url), users)
 })
 
-t.test('whoever leaves or is taken out is a stranger', async t => {
+t.test('a member who left or was removed is a stranger', async t => {
   const server = await startApp(t)
   const { url, ann, members: [bob, carol, dan], ids: [bobs, carols, dans] } = await group(server, ['bob', 'carol', 'dan'])
   const eve = await server.as('eve')
@@ -88,7 +88,7 @@ t.test('whoever leaves or is taken out is a stranger', async t => {
   t.equal((await ann.delete(`${url}/users/${bobs}`)).statusCode, 204)
   t.match((await ann.delete(`${url}/users/${bobs}`)).json(), { statusCode: 404, code: 'USER_NOT_FOUND' })
   t.same(namesOf(await carol!.get(`${url}/users`)), ['ann', 'carol'])
-  t.equal((await ann.get(`${url}/messages/1`)).json().username, 'bob', 'what he said stays, and is his')
+  t.equal((await ann.get(`${url}/messages/1`)).json().username, 'bob', 'the messages of a removed member stay, with the author’s name')
 
   const calls: Array<[string, (client: Client, url: string) => Promise<Answer>]> = [
     ['read', (client, url) => client.get(url)],
@@ -103,37 +103,37 @@ t.test('whoever leaves or is taken out is a stranger', async t => {
     ['list users', (client, url) => client.get(`${url}/users`)],
     ['list users from some id', (client, url) => client.get(`${url}/users?after=1000000`)],
     ['invite', (client, url) => client.post(`${url}/users`, { username: 'bob' })],
-    ['take out', (client, url) => client.delete(`${url}/users/${carols}`)],
-    ['take out himself', (client, url) => client.delete(`${url}/users/${bobs}`)],
+    ['remove a member', (client, url) => client.delete(`${url}/users/${carols}`)],
+    ['remove oneself', (client, url) => client.delete(`${url}/users/${bobs}`)],
     ['list bots', (client, url) => client.get(`${url}/bots`)],
     ['add a bot', (client, url) => client.post(`${url}/bots`, { name: 'simulated' })],
-    ['take a bot out', (client, url) => client.delete(`${url}/bots/1`)]
+    ['remove a bot', (client, url) => client.delete(`${url}/bots/1`)]
   ]
   for (const [name, call] of calls) {
-    for (const [who, client] of [['a former member', bob!], ['one who left', dan!], ['a stranger', eve]] as const) {
+    for (const [who, client] of [['a former member', bob!], ['a member who left', dan!], ['a stranger', eve]] as const) {
       const strange = await call(client, url)
       t.match(strange.json(), GONE, `${who}: ${name}`)
-      t.equal(strange.body, (await call(client, '/api/conversations/999999')).body, `${who}: ${name}, as if it were not there`)
+      t.equal(strange.body, (await call(client, '/api/conversations/999999')).body, `${who}: ${name}, same response as for a conversation that does not exist`)
     }
   }
   t.same((await bob!.get('/api/conversations')).json(), [])
   t.same(namesOf(await ann.get(`${url}/messages`)), ['bob', 'simulated'])
-  t.equal((await ann.post(`${url}/users`, { username: 'bob' })).statusCode, 201, 'he may come back')
+  t.equal((await ann.post(`${url}/users`, { username: 'bob' })).statusCode, 201, 'a removed member can be added again')
   t.equal((await bob!.put(`${url}/messages/1`, { text: 'mine again' })).statusCode, 200)
 })
 
-t.test('an owner who goes hands it to the oldest member; whoever is alone deletes it', async t => {
+t.test('when the owner leaves, the member who joined first becomes the owner; the last member’s leaving deletes the conversation', async t => {
   const server = await startApp(t)
   const { url, ann, members: [carol, bob, dan], ids: [, bobs, dans] } = await group(server, ['carol', 'bob', 'dan'])
   t.equal((await ann.delete(`${url}/users/${await idOf(ann)}`)).statusCode, 204)
   t.match((await ann.get(url)).json(), GONE)
-  t.equal(await ownerOf(bob!, url), 'carol', 'who came first')
+  t.equal(await ownerOf(bob!, url), 'carol', 'the member who joined first becomes the owner')
   t.equal((await carol!.post(`${url}/users`, { username: 'ann' })).statusCode, 201)
 
   await server.query('UPDATE conversation_users SET joined_at = now()')
   t.equal((await server.app.inject({ method: 'DELETE', url: '/api/me', headers: carol!.headers, payload: { password: 'correct horse' } })).statusCode, 204)
   const [first, second] = (await server.query("SELECT username FROM users WHERE username IN ('ann', 'bob', 'dan') ORDER BY id")).map(({ username }) => username as string)
-  t.equal(await ownerOf(bob!, url), first, 'of two that came at once the one who has been here longer')
+  t.equal(await ownerOf(bob!, url), first, 'of two who joined at the same moment, the one with the older account becomes the owner')
   t.same([first, second], ['ann', 'bob'])
   t.match((await dan!.delete(`${url}/users/${bobs}`)).json(), NOT_THE_OWNER)
   t.equal((await ann.delete(`${url}/users/${bobs}`)).statusCode, 204)
@@ -145,7 +145,7 @@ t.test('an owner who goes hands it to the oldest member; whoever is alone delete
   t.equal((await ann.delete(url)).statusCode, 204)
 })
 
-t.test('a hundred users and eight bots are the most, in pages, also when they come at once', async t => {
+t.test('a conversation has at most a hundred users and eight bots, also with concurrent requests; both are listed in pages', async t => {
   const one = await startApp(t)
   const two = await startApp(t, {}, undefined, one.connection)
   const { ann, url } = await group(one, [], { bots: [] })
@@ -156,7 +156,7 @@ t.test('a hundred users and eight bots are the most, in pages, also when they co
   const invited = await Promise.all([97, 98, 99, 100, 101, 102, 103, 104].map(invite))
   t.same(invited.map(({ statusCode }) => statusCode).sort(), [201, 201, 201, 409, 409, 409, 409, 409])
   t.match(invited.find(({ statusCode }) => statusCode === 409)!.json(), FULL)
-  t.equal((await invite(1)).statusCode, 201, 'one of them is in, still')
+  t.equal((await invite(1)).statusCode, 201, 'a member can still be added again')
 
   const pages = []
   for (let next: string | undefined = `${url}/users?limit=40`; next !== undefined;) {
@@ -179,25 +179,25 @@ t.test('a hundred users and eight bots are the most, in pages, also when they co
   t.match((await ann.get('/api/bots?limit=11')).headers.link, '/api/bots?limit=11&after=')
 })
 
-t.test('bots come and go; the only one answers, of several those that are named', async t => {
+t.test('bots are added and removed; a single bot always answers, of several bots only those that are mentioned', async t => {
   const server = await startApp(t)
   const { url, ann, members: [bob] } = await group(server, ['bob'])
   const simulated = { id: 1, name: 'simulated', description: 'Repeats what you say. For trying things out.', streaming: false, is_default: true, is_ready: true }
   const song = { id: 2, name: 'favorite-song', description: 'Asks for your name and your favorite song.', streaming: false, is_default: false, is_ready: true }
-  t.same((await bob!.get('/api/bots')).json(), [simulated, song], 'they ship; a language model without a key is not offered')
+  t.same((await bob!.get('/api/bots')).json(), [simulated, song], 'bots of a new database; a language model without an API key is not listed')
   t.same((await bob!.get(`${url}/bots`)).json(), [simulated])
   t.same(await answersTo(bob!, url, 'hello @ann'), ['simulated: You said: hello @ann'], 'the only bot answers everybody')
   t.same(await answersTo(bob!, url, '@favorite-song hello'), ['simulated: You said: @favorite-song hello'])
 
   const added = await ann.post(`${url}/bots`, { name: 'favorite-song' })
   t.same([added.statusCode, added.json()], [201, song])
-  t.same((await ann.post(`${url}/bots`, { name: 'favorite-song' })).json(), added.json(), 'again: the same')
+  t.same((await ann.post(`${url}/bots`, { name: 'favorite-song' })).json(), added.json(), 'adding the bot again gives the same response')
   for (const name of ['nobody', 'Simulated', '']) t.match((await ann.post(`${url}/bots`, { name })).json(), { statusCode: 404, code: 'BOT_NOT_FOUND' }, name)
   t.match((await bob!.post(`${url}/bots`, { name: 'simulated' })).json(), NOT_THE_OWNER)
   t.match((await bob!.delete(`${url}/bots/1`)).json(), NOT_THE_OWNER)
 
   const unnamed = ['hello', 'mail@simulated', 'mail@simulated hello', 'é@simulated', '@simulated2', '@simulatedé', '@simulated-', '@bob hello', '@', '@ simulated', '@simu']
-  for (const text of unnamed) t.same(await answersTo(ann, url, text), [], `nobody is named: ${text}`)
+  for (const text of unnamed) t.same(await answersTo(ann, url, text), [], `no bot is mentioned: ${text}`)
   const named: Array<[string, string[]]> = [
     ['@simulated hello', ['simulated: You said: hello']],
     ['@SIMULATED: hello', ['simulated: You said: hello']],
@@ -214,18 +214,18 @@ t.test('bots come and go; the only one answers, of several those that are named'
 
   const removed = await ann.delete(`${url}/bots/2`)
   t.same([removed.statusCode, removed.body], [204, ''])
-  t.same((await server.query('SELECT state FROM conversations'))[0].state, {}, 'what it remembered goes with it')
+  t.same((await server.query('SELECT state FROM conversations'))[0].state, {}, 'the state of a removed bot is deleted')
   t.match((await ann.delete(`${url}/bots/2`)).json(), { statusCode: 404, code: 'BOT_NOT_FOUND' })
-  t.same(await answersTo(bob!, url, 'hello'), ['simulated: You said: hello'], 'the only one again')
+  t.same(await answersTo(bob!, url, 'hello'), ['simulated: You said: hello'], 'the remaining bot answers again')
   await ann.post(`${url}/bots`, { name: 'favorite-song' })
   await ann.delete(`${url}/bots/1`)
-  t.same(await answersTo(bob!, url, 'hello'), ['favorite-song: What is your name?'], 'it begins anew')
+  t.same(await answersTo(bob!, url, 'hello'), ['favorite-song: What is your name?'], 'a bot that is added again starts from the beginning')
   await ann.delete(`${url}/bots/2`)
   t.same((await ann.get(`${url}/bots`)).json(), [])
   t.same(await answersTo(bob!, url, 'just us'), [])
 })
 
-t.test('an admin manages the bots, and everybody sees it at once', async t => {
+t.test('an admin manages the bots, and everybody sees changes immediately', async t => {
   const server = await startApp(t)
   const { as, anyone, query } = server
   const { url, ann, members: [bob] } = await group(server, ['bob'])
@@ -235,7 +235,7 @@ t.test('an admin manages the bots, and everybody sees it at once', async t => {
     { id: 1, name: 'simulated', engine: 'simulated', settings: { greeting: 'Hello! Say something, and I will say it back.' } },
     { id: 2, name: 'favorite-song', engine: 'guided', settings: { greeting: 'Please say hello.', script: 'favorite-song' } },
     { id: 3, name: 'assistant', engine: 'openai', settings: { prompt: /You are/, greeting: /Hello/ } }
-  ], 'from the very next request')
+  ], 'the change has effect from the next request on')
   t.match((await ann.get('/api/admin/bots?limit=1')).headers.link, '</api/admin/bots?limit=1&after=1>; rel="next"')
   t.match((await (await as('eve')).post('/api/admin/bots', {})).json(), { code: 'NOT_AN_ADMIN' })
   t.match((await anyone.get('/api/admin/bots')).json(), { code: 'UNAUTHORIZED' })
@@ -275,7 +275,7 @@ t.test('an admin manages the bots, and everybody sees it at once', async t => {
   t.same([renamed.statusCode, renamed.json()], [200, { ...parrot, name: 'cockatoo' }])
   t.same(await answersTo(bob!, url, '@parrot Bob'), [])
   t.same(await answersTo(bob!, url, '@cockatoo Bob'), ['cockatoo: Hello Bob, what is your favorite song?'])
-  t.same((await ann.patch(place, { name: 'Cockatoo' })).json().name, 'Cockatoo', 'its own name is not taken')
+  t.same((await ann.patch(place, { name: 'Cockatoo' })).json().name, 'Cockatoo', 'a bot can keep its own name')
   t.match((await ann.patch(place, { name: 'SIMULATED' })).json(), { statusCode: 409, code: 'BOT_NAME_TAKEN' })
   t.same((await ann.patch(place, {})).json(), { ...parrot, name: 'Cockatoo' })
   const greeted = await ann.patch(place, { settings: { script: 'favorite-song', greeting: ' Squawk ', description: ' A parrot. ' } })
@@ -283,7 +283,7 @@ t.test('an admin manages the bots, and everybody sees it at once', async t => {
   t.match((await bob!.get('/api/bots?after=3')).json(), [{ name: 'Cockatoo', description: 'A parrot.' }])
   for (const settings of [{}, { script: 'nonsense' }, { script: 'favorite-song', volume: 11 }, null]) {
     t.match((await ann.patch(place, { settings })).json(), { statusCode: 400, code: 'INVALID_REQUEST' })
-    t.match((await ann.patch(place, { settings, engine: 'simulated' })).json(), { statusCode: 400 }, 'the engine stays, and says what is right')
+    t.match((await ann.patch(place, { settings, engine: 'simulated' })).json(), { statusCode: 400 }, 'the engine cannot be changed, so the settings are still validated for the old one')
   }
   await query("ALTER TABLE chatbots ADD CHECK (name <> 'unlucky')")
   t.match((await ann.patch(place, { name: 'unlucky' })).json(), { statusCode: 500, code: 'INTERNAL' })
@@ -293,17 +293,17 @@ t.test('an admin manages the bots, and everybody sees it at once', async t => {
   t.equal((await ann.delete(place)).statusCode, 204)
   t.same(namesOf(await ann.get('/api/bots')), ['simulated', 'favorite-song', 'assistant'])
   t.same((await query('SELECT state FROM conversations WHERE id = 1'))[0].state, {})
-  t.same(await answersTo(bob!, url, 'hello'), ['simulated: You said: hello'], 'it has left its conversations')
-  t.match((await ann.get(`${url}/messages/2`)).json(), { sender: 'bot', username: null, text: 'What is your name?' }, 'what it said stays')
+  t.same(await answersTo(bob!, url, 'hello'), ['simulated: You said: hello'], 'a deleted bot is removed from its conversations')
+  t.match((await ann.get(`${url}/messages/2`)).json(), { sender: 'bot', username: null, text: 'What is your name?' }, 'the messages of a deleted bot stay')
   for (const answer of [await ann.delete(place), await ann.patch(place, { name: 'x' })]) t.match(answer.json(), { statusCode: 404, code: 'BOT_NOT_FOUND' })
 })
 
-t.test('what happens at once happens one after the other', async t => {
+t.test('concurrent changes of a conversation are serialised', async t => {
   const one = await startApp(t)
   const two = await startApp(t, {}, undefined, one.connection)
   const there = (client: Client) => two.clientOf(client.headers)
   const deleteAccount = (client: Client) => one.app.inject({ method: 'DELETE', url: '/api/me', headers: client.headers, payload: { password: 'correct horse' } })
-  /** Each waits for the lock of the conversation, in this order; then all go on. */
+  /** Sends requests that wait for the conversation's lock in this order; then the lock is released. */
   const inOrder = async (url: string, calls: Array<() => Promise<Answer>>, meanwhile = '') => {
     const lock = await holdLock(t, one.connection, Number(url.split('/').at(-1)))
     const asked = []
@@ -323,7 +323,7 @@ t.test('what happens at once happens one after the other', async t => {
     () => ann.delete(deleted.url),
     () => there(ann).post(`${deleted.url}/users`, { username: 'bob' }),
     () => there(ann).post(`${deleted.url}/bots`, { name: 'favorite-song' })
-  ])), [204, 404, 404], 'nobody comes into what is deleted')
+  ])), [204, 404, 404], 'nobody can be added to a deleted conversation')
 
   const left = await group(one, ['bob', 'carol'])
   const anns = await idOf(ann)
@@ -333,7 +333,7 @@ t.test('what happens at once happens one after the other', async t => {
     () => there(ann).post(`${left.url}/users`, { username: 'dan' }),
     () => there(ann).delete(left.url),
     () => there(left.members[0]!).post(`${left.url}/users`, { username: 'dan' })
-  ])), [204, 404, 404, 201], 'whoever owns it when his turn comes may invite')
+  ])), [204, 404, 404, 201], 'a request succeeds if its sender became the owner while it waited')
   t.equal(await ownerOf(left.members[1]!, left.url), 'bob')
 
   const out = await group(one, ['bob', 'carol'])
@@ -343,7 +343,7 @@ t.test('what happens at once happens one after the other', async t => {
     () => there(out.members[0]!).post(`${out.url}/messages`, { text: 'too late' }),
     () => there(out.members[0]!).put(`${out.url}/messages/1`, { text: 'too late' }),
     () => out.members[0]!.put(out.url, { name: 'too late' })
-  ])), [204, 404, 404, 404], 'whoever is taken out writes nothing more')
+  ])), [204, 404, 404, 404], 'a removed member cannot write')
   t.match((await ann.get(out.url)).json(), { name: 'Plans', messages: [{ text: 'first' }, { text: 'You said: first' }] })
 
   const quiet = await group(one, ['bob'], { bots: ['favorite-song'] })
@@ -351,19 +351,19 @@ t.test('what happens at once happens one after the other', async t => {
     () => ann.delete(`${quiet.url}/bots/2`),
     () => there(quiet.members[0]!).post(`${quiet.url}/messages`, { text: 'hello' })
   ])
-  t.match([said!.statusCode, said!.json().length], [201, 1], 'nor does a bot')
-  t.same((await one.query('SELECT state FROM conversations ORDER BY id DESC LIMIT 1'))[0].state, {}, 'or remember anything')
+  t.match([said!.statusCode, said!.json().length], [201, 1], 'a removed bot does not answer')
+  t.same((await one.query('SELECT state FROM conversations ORDER BY id DESC LIMIT 1'))[0].state, {}, 'a removed bot stores no state')
 
   const handed = await group(one, ['bob', 'carol'])
   t.same(statuses(await inOrder(handed.url, [
     () => deleteAccount(handed.members[0]!),
     () => there(ann).delete(`${handed.url}/users/${anns}`)
-  ])), [204, 204], 'it goes to nobody who is about to go')
+  ])), [204, 204], 'a member whose account is being deleted does not become the owner')
   t.equal(await ownerOf(handed.members[1]!, handed.url), 'carol')
 
   const heirs = await group(one, ['bob', 'carol', 'dan'])
   t.same(statuses(await inOrder(heirs.url, [() => deleteAccount(heirs.ann), () => deleteAccount(heirs.members[0]!), () => deleteAccount(heirs.members[1]!)])), [204, 204, 204])
-  t.equal(await ownerOf(heirs.members[2]!, heirs.url), 'dan', 'however many go at once')
+  t.equal(await ownerOf(heirs.members[2]!, heirs.url), 'dan', 'also if several members leave at the same time')
 
   const last = await group(one, ['bob'])
   const lock = await holdLock(t, one.connection, 1)
@@ -371,5 +371,5 @@ t.test('what happens at once happens one after the other', async t => {
   const invited = last.ann.post(`${await begin(last.ann)}/users`, { username: 'bob' })
   await lock.until(1)
   await lock.release()
-  t.match((await invited).json(), { statusCode: 503, code: 'UNAVAILABLE' }, 'an account that goes meanwhile: to be asked again')
+  t.match((await invited).json(), { statusCode: 503, code: 'UNAVAILABLE' }, '503 if the account is deleted meanwhile: the client should retry')
 })

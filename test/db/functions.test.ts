@@ -9,7 +9,7 @@ import { connect } from '../support/process.ts'
 const FILE = 'drizzle/functions.sql'
 const file = readFileSync(FILE, 'utf8')
 
-/** Every function, trigger and view of ours, and what Postgres says it is. */
+/** Our functions, triggers and views, with the definitions that Postgres gives. */
 const OBJECTS = `
   SELECT 'function' AS kind, oid::regprocedure::text AS name, pg_get_functiondef(oid) AS is FROM pg_proc WHERE pronamespace = 'public'::regnamespace
   UNION ALL SELECT 'trigger', tgname || ' on ' || tgrelid::regclass, pg_get_triggerdef(tgr.oid) FROM pg_trigger tgr
@@ -17,7 +17,7 @@ const OBJECTS = `
   UNION ALL SELECT 'view', oid::regclass::text, pg_get_viewdef(oid) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('v', 'm')
   ORDER BY 1, 2`
 
-/** Drops all of them, so that afterwards there is only what functions.sql creates. */
+/** Drops all of them, so that afterwards only those exist that functions.sql creates. */
 const REMOVE = `
   DO $$ DECLARE one record; BEGIN
     FOR one IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'v' LOOP EXECUTE format('DROP VIEW %I CASCADE', one.relname); END LOOP;
@@ -29,10 +29,10 @@ const REMOVE = `
 
 interface SqlObject { kind: string, name: string, is: string }
 
-t.test('functions.sql makes the functions, triggers and views that the migrations make, no more and no fewer', async t => {
+t.test('functions.sql creates exactly the functions, triggers and views that the migrations create', async t => {
   const client = await connect(t, await freshDatabase(t))
 
-  /** What differs between what `file` makes and what the migrated database has, after `changes`. */
+  /** The differences between what `file` creates and what the migrated database has after `changes`. */
   async function differences (file: string, changes = '') {
     await client.query('BEGIN')
     await client.query(changes)
@@ -47,17 +47,17 @@ t.test('functions.sql makes the functions, triggers and views that the migration
     return [...migrated.filter(one => !isIn(made)(one)), ...made.filter(one => !isIn(migrated)(one))].map(({ kind, name }) => `${kind} ${name}`)
   }
 
-  t.same(await differences(file), [], 'the same; if not, copy what a migration changed into functions.sql')
+  t.same(await differences(file), [], 'no differences; otherwise copy the changes of the migration into functions.sql')
   t.same(await differences(file, 'CREATE FUNCTION another () RETURNS integer LANGUAGE sql AS $$ SELECT 1 $$'), ['function another()'],
-    'a function that only a migration makes is found')
-  t.same(await differences(file + "CREATE VIEW another AS SELECT 'x' AS y"), ['view another'], 'so is one that only functions.sql makes')
+    'a function that only a migration creates is found')
+  t.same(await differences(file + "CREATE VIEW another AS SELECT 'x' AS y"), ['view another'], 'a view that only functions.sql creates is found')
   t.same(await differences(file.replace("interval '12 hours'", "interval '13 hours'")),
-    Array(2).fill('function is_conversation_over(origin,timestamp with time zone)'), 'and a difference in a body')
+    Array(2).fill('function is_conversation_over(origin,timestamp with time zone)'), 'a difference in a body is found')
   t.same(await differences(file, 'ALTER TABLE conversation_users DISABLE TRIGGER set_used_in; DROP TRIGGER move_used_in ON conversations'),
-    ['trigger move_used_in on conversations'], 'and a missing trigger')
+    ['trigger move_used_in on conversations'], 'a missing trigger is found')
 })
 
-t.test('the header of each function and view in functions.sql is its whole contract', async t => {
+t.test('the header of each function and view in functions.sql has the whole contract', async t => {
   const client = await connect(t, await freshDatabase(t))
   const { rows } = await client.query<{ relname: string }>("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
   const relations = rows.map(({ relname }) => relname)
@@ -68,38 +68,38 @@ t.test('the header of each function and view in functions.sql is its whole contr
 
   for (const { name, kind, header, body } of objects.filter(({ kind }) => kind !== 'TRIGGER')) {
     const labels = [...header.matchAll(/^(Locks|Returns|Raises|Called by): \S/gm)].map(([, label]) => label)
-    t.ok(header.startsWith(`${name}: `), `${name} is described`)
-    t.same(labels, ['Locks', 'Returns', 'Raises', 'Called by'], `${name} says all four`)
-    for (const [, state] of body.matchAll(/ERRCODE = '(\w+)'/g)) t.ok(header.includes(state!), `${name} says ${state}`)
-    if (body.includes('FOR NO KEY UPDATE') || body.includes('advisory')) t.notMatch(header, /^Locks: nothing/m, `${name} says what it locks`)
+    t.ok(header.startsWith(`${name}: `), `the header of ${name} has a description`)
+    t.same(labels, ['Locks', 'Returns', 'Raises', 'Called by'], `the header of ${name} has all four labels`)
+    for (const [, state] of body.matchAll(/ERRCODE = '(\w+)'/g)) t.ok(header.includes(state!), `the header of ${name} has ${state}`)
+    if (body.includes('FOR NO KEY UPDATE') || body.includes('advisory')) t.notMatch(header, /^Locks: nothing/m, `the header of ${name} says what it locks`)
 
     const callers = header.slice(header.indexOf('Called by:'))
     const isCalled = new RegExp(`\\b${name} ?\\(`)
     const sqlCallers = objects.filter(other => other.body !== body && isCalled.test(other.body)).map(other => other.name)
-    for (const caller of sqlCallers) t.ok(callers.includes(caller), `${name} says that ${caller} calls it`)
-    for (const [word] of callers.matchAll(/\b[a-z]+(_[a-z]+)+\b/g)) t.ok(sqlCallers.includes(word) || relations.includes(word), `${word} in the header of ${name} calls it`)
+    for (const caller of sqlCallers) t.ok(callers.includes(caller), `the header of ${name} names its caller ${caller}`)
+    for (const [word] of callers.matchAll(/\b[a-z]+(_[a-z]+)+\b/g)) t.ok(sqlCallers.includes(word) || relations.includes(word), `${word} in the header of ${name} is a caller`)
 
     const named = [...callers.matchAll(/`(\w+)`/g)].map(([, caller]) => new RegExp(`^(export )?(async )?function ${caller}\\b`, 'm'))
     const callingFiles = sources.filter(source => isCalled.test(source) && !source.includes('pgTable(\''))
-    for (const source of callingFiles) t.ok(named.some(caller => caller.test(source)), `${name} says who in src/ calls it`)
+    for (const source of callingFiles) t.ok(named.some(caller => caller.test(source)), `the header of ${name} names a caller in src/`)
     for (const caller of named) t.ok(callingFiles.some(source => caller.test(source)), `${caller} calls ${name}`)
     if (kind === 'FUNCTION') t.ok(sqlCallers.length + callingFiles.length > 0, `${name} is in use`)
   }
 })
 
-t.test('values of queries have names', async t => {
+t.test('parameters of queries have names', async t => {
   for (const path of globSync('src/**/*.ts')) {
     const source = readFileSync(path, 'utf8')
     const numbers = [...source.matchAll(/\$(\d+)/g)].map(([, number]) => Number(number))
-    t.ok(Math.max(0, ...numbers) <= 5, `${path} has no query with more than five numbered values, which nobody can tell apart: prepareQuery gives them names`)
+    t.ok(Math.max(0, ...numbers) <= 5, `${path}: no query has more than five numbered parameters, which are hard to tell apart; prepareQuery gives them names`)
     for (const [, name] of file.matchAll(/^CREATE OR REPLACE FUNCTION (\w+) \([^)]*,/gm)) {
-      if (name === 'is_conversation_over') continue // of two columns of different types
+      if (name === 'is_conversation_over') continue // its two arguments have different types, so they cannot be swapped by mistake
       for (const [call, first] of source.matchAll(new RegExp(`\\b${name}\\(\\s*(\\S+(?: =>)?)`, 'g'))) t.match(first, /^in_\w+ =>$/, `${path}: ${call}`)
     }
   }
 })
 
-/** A message to a conversation, and how that conversation is. Bots are 1 to 3. */
+/** A message to a conversation, and the state of that conversation. The bots have the ids 1 to 3. */
 const CASE = fc.record({
   origin: fc.constantFrom('web', 'api', 'phone', 'whatsapp'),
   isMember: fc.boolean().map(isNot => !isNot),
@@ -114,7 +114,7 @@ const CASE = fc.record({
 type Case = typeof CASE extends fc.Arbitrary<infer One> ? One : never
 interface Place { author: number, conversation: number }
 
-t.test('append_message and append_messages store the same in the same cases', async t => {
+t.test('append_message and append_messages store the same for the same input', async t => {
   const client = await connect(t, await freshDatabase(t))
   const { rows: bots } = await client.query<{ id: string }>('SELECT id FROM chatbots ORDER BY id LIMIT 3')
   const botIds = (numbers: number[]) => numbers.map(number => bots[number - 1]!.id)
@@ -133,7 +133,7 @@ t.test('append_message and append_messages store the same in the same cases', as
     return { author, conversation }
   }
 
-  /** What a call gives, or how it is refused. In the latter case nothing of it stays. */
+  /** The result of a call, or its error. A call with an error must store nothing. */
   async function attempt (sql: string, values: unknown[]) {
     await client.query('SAVEPOINT before')
     return await client.query<{ conversation: number, id: number, isNow: boolean }>(sql, values).then(({ rows }) => rows, async error => {
@@ -165,7 +165,7 @@ t.test('append_message and append_messages store the same in the same cases', as
     ])
   }
 
-  /** What is stored of a conversation now. The time of all that is new must be the same. */
+  /** The stored rows of a conversation. All new rows must have the same time. */
   async function stored ({ author, conversation }: Place) {
     const { rows: [row] } = await client.query(`
       SELECT c.state, c.is_finished, c.last_rev, c.last_updated > now() - interval '1 minute' AS is_used,
@@ -200,7 +200,7 @@ t.test('append_message and append_messages store the same in the same cases', as
   for (const outcome of ['stored', 'not stored', '23505 messages_client_id']) t.ok(outcomes.get(outcome)! > 20, `${outcome}: ${outcomes.get(outcome)}`)
 })
 
-t.test('TypeScript and SQL list the same channels whose people have no account', async t => {
+t.test('TypeScript and SQL list the same channels whose users have no account', async t => {
   const client = await connect(t, await freshDatabase(t))
   const { rows } = await client.query<{ origin: string }>('SELECT unnest::text AS origin FROM unnest(enum_range(NULL::origin)) WHERE is_contact_origin(unnest)')
   t.same(rows.map(({ origin }) => origin), CONTACT_ORIGINS)

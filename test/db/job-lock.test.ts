@@ -2,7 +2,7 @@ import t from 'tap'
 import { createJobLocks } from '../../src/db/job-lock.ts'
 import { startApp } from '../support/helper.ts'
 
-t.test('the work of a job is not lost when another job of its key is about to end', async t => {
+t.test('the work of a job is not lost if another job with the same key is about to end', async t => {
   const { db, query } = await startApp(t)
   const turns = createJobLocks(db)
   const begin = async () => {
@@ -17,19 +17,19 @@ t.test('the work of a job is not lost when another job of its key is about to en
   await turns.workAlone('a key', first, async () => {
     done.push(...waiting.splice(0), 'looked')
     if (done.length > 2) return
-    // It has looked, and has not ended yet.
+    // The first job has checked for waiting work, and has not ended yet.
     waiting.push('two')
     await turns.workAlone('a key', second, async () => { throw new Error('two at once') })
   })
   t.same(done, ['one', 'looked', 'two', 'looked'])
-  t.same(await query('SELECT FROM turns'), [], 'the turn is free again')
+  t.same(await query('SELECT FROM turns'), [], 'the lock is released')
 
   await turns.workAlone('a key', first, async () => { done.push('again') })
-  t.equal(done.at(-1), 'again', 'nobody came: it works once')
+  t.equal(done.at(-1), 'again', 'without a second job the work runs once')
   t.equal(done.length, 5)
 })
 
-t.test('a dead job loses its turn and its `wanted` mark', async t => {
+t.test('a dead job loses its lock and its `wanted` mark', async t => {
   const { db, query } = await startApp(t)
   const turns = createJobLocks(db)
   await query("INSERT INTO turns (key, job, wanted) VALUES ('a key', 404, true)")
@@ -40,7 +40,7 @@ t.test('a dead job loses its turn and its `wanted` mark', async t => {
   t.same(await query('SELECT FROM turns'), [])
 })
 
-t.test('a running job that was replaced, and on which another job relies, is retried when it fails', async t => {
+t.test('a running job is retried when it fails, also if it was replaced, when another job relies on it', async t => {
   const { db, query } = await startApp(t)
   const turns = createJobLocks(db)
   const begin = async () => {
@@ -52,7 +52,7 @@ t.test('a running job that was replaced, and on which another job relies, is ret
   const first = await begin()
   await t.rejects(turns.workAlone('a key', first, async () => {
     const second = await begin()
-    t.equal(await isTriedAgain(first), false, 'the queue has given the first one up')
+    t.equal(await isTriedAgain(first), false, 'the queue would not retry the first job')
     await turns.workAlone('a key', second, async () => { throw new Error('two at once') })
     throw new Error('the database is away')
   }), { message: 'the database is away' })

@@ -5,7 +5,7 @@ import { migrateDown, migrateUp } from '../../src/db/migrate.ts'
 import * as tables from '../../src/db/tables.ts'
 import { freshDatabase, run } from '../support/helper.ts'
 
-/** Everything that the database knows of its schema. */
+/** The whole schema of the database, as text. */
 const SCHEMA = `
   SELECT 'column' AS kind, table_name || '.' || column_name AS name, concat_ws(' ', data_type, udt_name, datetime_precision, is_nullable, column_default, identity_generation) AS is
   FROM information_schema.columns WHERE table_schema = 'public'
@@ -21,20 +21,20 @@ const NOTHING_LEFT = "SELECT relname FROM pg_class WHERE relnamespace = 'public'
 
 const known = readdirSync('drizzle').filter(file => /^\d+_\w+\.sql$/.test(file)).map(file => file.replace('.sql', ''))
 
-t.test('up, down, up leads to the same schema', async t => {
+t.test('migrating up, down and up again gives the same schema', async t => {
   const connection = await freshDatabase(t)
   const before = await run(connection, SCHEMA)
   t.ok(before.length > 100)
   const undone = []
   for (let tag = await migrateDown(connection); tag !== undefined; tag = await migrateDown(connection)) undone.push(tag)
   t.same(undone.reverse(), known, 'every migration can be undone')
-  t.same(await run(connection, NOTHING_LEFT), [], 'nothing stays behind')
+  t.same(await run(connection, NOTHING_LEFT), [], 'nothing is left behind')
   await migrateUp(connection)
   t.same(await run(connection, SCHEMA), before)
   for (const tag of known) t.ok(existsSync(`drizzle/${tag}.down.sql`))
 })
 
-t.test('a rollback does nothing without migrations, and refuses an unknown one', async t => {
+t.test('a rollback does nothing without migrations, and refuses an unknown migration', async t => {
   const empty = await freshDatabase(t, 'template0')
   t.equal(await migrateDown(empty), undefined)
   const newer = await freshDatabase(t)
@@ -42,11 +42,11 @@ t.test('a rollback does nothing without migrations, and refuses an unknown one',
   await t.rejects(migrateDown(newer), { message: /another version of Parley/ })
 })
 
-t.test('several processes that start at once migrate once', async t => {
+t.test('several processes that start at the same time migrate once', async t => {
   const empty = await freshDatabase(t, 'template0')
   await Promise.all(Array.from({ length: 5 }, () => migrateUp(empty)))
   t.equal((await run(empty, 'SELECT FROM drizzle.__drizzle_migrations')).length, known.length)
-  t.same(await run(empty, 'SELECT * FROM graphile_worker.jobs'), [], 'the queue is there, too')
+  t.same(await run(empty, 'SELECT * FROM graphile_worker.jobs'), [], 'the job queue exists, too')
 })
 
 t.test('the migrations create the schema of tables.ts', async t => {

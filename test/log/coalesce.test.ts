@@ -5,7 +5,7 @@ import { freshDatabase, holdLock, run, silent } from '../support/helper.ts'
 
 const BOT = 1
 
-/** Conversations of two users each, with the bot that repeats what was said; of the second user only the first is a stranger's. */
+/** Conversations of two users each, with the bot that echoes each message. In the first one the second user is not a member. */
 async function conversations (t: Test, count: number) {
   const connection = await freshDatabase(t)
   await run(connection, `
@@ -103,11 +103,11 @@ t.test('a message that waits for a lock does not hold up others', async t => {
   t.equal((await log()).length, 8)
 })
 
-t.test('two instances that write to the same conversations, in whatever order: every message once, no gap, no deadlock', async t => {
+t.test('two instances write to the same conversations in different orders: every message is stored once, without a gap or a deadlock', async t => {
   const { connection, instance, log } = await conversations(t, 20)
   const instances = [instance(), instance()]
   const sent = await Promise.all(Array.from({ length: 2000 }, async (_, n) => {
-    // The one goes up through the conversations, the other down.
+    // One instance goes through the conversations in ascending order, the other in descending order.
     const place = n % 2 === 0 ? Math.floor(n / 2) % 20 + 1 : 20 - Math.floor(n / 2) % 20
     const stored = await instances[n % 2]!.append(place, says(`m${n}`, { author: n % 3 === 0 ? 2 : 1, clientId: `c${n}`, textHash: 'h' }))
     return { place, id: stored!.id, text: `m${n}` }

@@ -2,7 +2,7 @@ import t from 'tap'
 import { createEvents } from '../../src/log/followers.ts'
 import { silent } from '../support/constants.ts'
 
-// Who follows a conversation, without a database.
+// Followers of a conversation (sockets and event streams), without a database.
 
 t.test('a follower that leaves during a read does not keep others from getting the messages', async t => {
   const asked: number[][] = []
@@ -20,7 +20,7 @@ t.test('a follower that leaves during a read does not keep others from getting t
   const events = createEvents({ publish: async () => {}, subscribe () {} }, feeds, { warn: (...args: unknown[]) => { warned.push(args) } } as never)
   const follower = () => ({ user: 1, after: 0, hear () {}, leave () {} })
   events.follow(1, follower())
-  const leave = [events.follow(1, { ...follower(), leave () { t.fail('it left by itself') } }), events.follow(2, follower())]
+  const leave = [events.follow(1, { ...follower(), leave () { t.fail('the follower was disconnected, although it did not leave') } }), events.follow(2, follower())]
   for (const each of leave) each()
   go()
   await events.settle()

@@ -3,7 +3,7 @@ import { holdLock, startApp, type Client } from '../support/helper.ts'
 
 type Sent = Array<{ id: number, rev: number, text: string }>
 
-/** Two instances on one database, one user at both, and a conversation of that user's. */
+/** Two instances on one database, one user with a client at both, and a conversation of that user. */
 async function twoInstances (t: Parameters<typeof startApp>[0], bots = ['simulated']) {
   const one = await startApp(t)
   const two = await startApp(t, {}, undefined, one.connection)
@@ -32,7 +32,7 @@ t.test('a guided script gets the state after the last message, on whichever inst
   const counted = (texts: string[]) => ['What is your name?', 'Hello hello, what is your favorite song?', 'Playing hello'].map(line => texts.filter(text => text === line).length)
   t.same(counted(said.map(answer => answer.json()[1].text)), [10, 10, 10])
   const [{ last_rev: lastRev }] = await query('SELECT last_rev::int FROM conversations')
-  t.equal(lastRev, 60, 'whoever asked again took no rev')
+  t.equal(lastRev, 60, 'requests that were retried used no rev')
 
   const phoned = await Promise.all(Array.from({ length: 50 }, (_, n) => anyones[n % 2]!.post('/chat', { user_phone: '123456', user_message: 'hello' })))
   t.same(counted(phoned.map(answer => answer.json().bot_message)), [17, 17, 16])
@@ -71,7 +71,7 @@ t.test('a client id is bound to one text in one conversation of one author', asy
   t.match((await send(ann!, await begin(), 'hi')).json(), mismatch)
 
   await ann!.put(`${url}/1`, { text: 'edited' })
-  t.match((await send(ann!, url, 'hi')).json(), [{ id: 1, text: 'edited' }, first[1]], 'a retry is known by what was sent, and shows what is there')
+  t.match((await send(ann!, url, 'hi')).json(), [{ id: 1, text: 'edited' }, first[1]], 'a retry is recognised by the text that was sent first, and gets the message as it is now')
   t.match((await send(ann!, url, 'edited')).json(), mismatch)
 
   const bob = await as('bob')

@@ -13,13 +13,13 @@ import { freshDatabase, startApp, type Headers } from '../support/helper.ts'
 import { connect, listen, startLive, tokenOf, type Server } from '../support/live.ts'
 import { layCable, openPlace, until, urlOf, type Place, type Settings } from '../support/process.ts'
 
-// Metrics, load limits and traces.
+// Metrics, limits under load (503) and traces.
 
 t.jobs = 4 // for tests that are `buffered`
 
 type Scraped = Pick<Server, 'anyone'>
 
-/** What is measured, by name and labels as Prometheus writes them. */
+/** The values that /metrics shows, by name and labels in the format of Prometheus. */
 async function scrape ({ anyone }: Scraped): Promise<Record<string, number>> {
   const { statusCode, headers, body } = await anyone.get('/metrics')
   t.equal(statusCode, 200)
@@ -30,7 +30,7 @@ async function scrape ({ anyone }: Scraped): Promise<Record<string, number>> {
   }))
 }
 
-t.test('requests are counted by route and status, never by address', async t => {
+t.test('requests are counted by route and status, never by URL', async t => {
   const server = await startApp(t)
   const ann = await server.as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
@@ -49,10 +49,10 @@ t.test('requests are counted by route and status, never by address', async t => 
   t.equal(count('POST', '/chat', 400), 1)
   t.notOk(Object.keys(measured).some(name => name.includes('4711')))
   const seconds = measured['parley_http_request_seconds_sum{method="POST",route="/api/signup",status="201"}']!
-  t.ok(seconds > 0.0005 && seconds < 30, `a signup took ${seconds} s, by the clock`)
+  t.ok(seconds > 0.0005 && seconds < 30, `a signup took ${seconds} s`)
 
-  t.ok(measured['parley_query_seconds_count{query="append_messages"}']! >= 1, 'queries by name')
-  t.ok(measured['parley_query_seconds_count{query="unnamed"}']! >= 1, 'and those without')
+  t.ok(measured['parley_query_seconds_count{query="append_messages"}']! >= 1, 'named queries are measured by name')
+  t.ok(measured['parley_query_seconds_count{query="unnamed"}']! >= 1, 'queries without a name are measured, too')
   t.ok(measured['parley_pool_connections']! >= 1)
   t.equal(measured['parley_pool_waiting'], 0)
   t.ok(measured['parley_pool_idle']! <= measured['parley_pool_connections']!)
@@ -60,7 +60,7 @@ t.test('requests are counted by route and status, never by address', async t => 
   t.ok(measured['process_resident_memory_bytes']! > 1e7)
 })
 
-t.test('each app has its own', { buffered: true }, async t => {
+t.test('each app has its own metrics', { buffered: true }, async t => {
   const [one, other] = [await startApp(t), await startApp(t)]
   await one.anyone.get('/api/test')
   const route = 'parley_http_request_seconds_count{method="GET",route="/api/test",status="200"}'
@@ -83,7 +83,7 @@ t.test('gauges: sessions, sockets, streams, replies being generated', { buffered
   const { leave } = await listen(t, `${server.url}/api/conversations/${conversation}/events`, ann.headers)
   const answered = ann.post(`/api/conversations/${conversation}/messages`, { text: 'Hi' })
   const call = await server.bots.call()
-  t.same(await open(), [1, 0, 2, 1, 1], 'who waits for a reply reads no stream')
+  t.same(await open(), [1, 0, 2, 1, 1], 'a request that waits for a reply does not count as an event stream')
 
   call.say('Hello')
   call.end()
@@ -92,13 +92,13 @@ t.test('gauges: sessions, sockets, streams, replies being generated', { buffered
   sockets[0]!.close()
   await until(async () => String(await open()) === '1,0,1,0,0')
   await ann.post('/api/logout')
-  t.equal((await open())[0], 0, 'a session that has ended is not open')
+  t.equal((await open())[0], 0, 'a session that has ended is not counted')
   const measured = await scrape(server)
   t.equal(measured['parley_http_request_seconds_count{method="GET",route="/api/conversations/:id/events",status="200"}'], 1)
-  t.ok(measured['parley_http_request_seconds_sum{method="GET",route="/api/conversations/:id/events",status="200"}']! < 1, 'until the stream began')
+  t.ok(measured['parley_http_request_seconds_sum{method="GET",route="/api/conversations/:id/events",status="200"}']! < 1, 'the duration of a stream is measured until its first byte')
 })
 
-t.test('replies by bot, by how they ended, with tokens and the time to the first one', { buffered: true }, async t => {
+t.test('replies are counted by bot and outcome, with their tokens and the time to the first token', { buffered: true }, async t => {
   const server = await startApp(t)
   const ann = await server.as('ann')
   const { id: plain } = (await ann.post('/api/conversations', { name: 'Plain' })).json()
@@ -140,10 +140,10 @@ t.test('replies by bot, by how they ended, with tokens and the time to the first
   })
   t.equal(measured['parley_reply_tokens_total{bot="slow",kind="prompt"}'], 3)
   t.equal(measured['parley_reply_tokens_total{bot="slow",kind="completion"}'], 2)
-  t.equal(measured['parley_reply_first_token_seconds_count{bot="slow"}'], 3, 'of those that began to speak')
+  t.equal(measured['parley_reply_first_token_seconds_count{bot="slow"}'], 3, 'only replies with a first token are counted')
 })
 
-t.test('jobs by state with the age of the oldest, and deliveries by state', { buffered: true }, async t => {
+t.test('jobs are counted by state, with the age of the oldest job, and deliveries by state', { buffered: true }, async t => {
   const server = await startApp(t)
   const { query } = server
   await query('DELETE FROM graphile_worker._private_jobs')
@@ -178,7 +178,7 @@ t.test('jobs by state with the age of the oldest, and deliveries by state', { bu
   }))
   t.same(states('parley_jobs'), { waiting: 2, working: 1, scheduled: 1, retrying: 1, failed: 1 })
   t.ok(measured['parley_job_oldest_seconds']! >= 90 && measured['parley_job_oldest_seconds']! < 150)
-  t.same(states('parley_whatsapp_deliveries'), { queued: 1, sent: 0, delivered: 0, read: 1, failed: 1, window_closed: 0 }, 'what is queued, and the last day')
+  t.same(states('parley_whatsapp_deliveries'), { queued: 1, sent: 0, delivered: 0, read: 1, failed: 1, window_closed: 0 }, 'all queued deliveries are counted, other states only for the last day')
   t.equal(measured['parley_database_up'], 1)
 })
 
@@ -192,11 +192,11 @@ t.test('while the database is down or does not answer, the metrics of the proces
   const began = Date.now()
   const [measured, again] = await Promise.all([scrape(server), scrape(server)])
   const seconds = (Date.now() - began) / 1000
-  t.ok(seconds >= 1.9 && seconds < 5, `answered within ${seconds} s`)
+  t.ok(seconds >= 1.9 && seconds < 5, `answered after ${seconds} s`)
   for (const each of [measured, again]) {
     t.equal(each['parley_database_up'], 0)
     t.ok(each['process_resident_memory_bytes'])
-    for (const name of ['parley_job_oldest_seconds', 'parley_jobs{state="waiting"}', 'parley_sessions{state="cookie"}']) t.equal(each[name], undefined, `${name} is not known`)
+    for (const name of ['parley_job_oldest_seconds', 'parley_jobs{state="waiting"}', 'parley_sessions{state="cookie"}']) t.equal(each[name], undefined, `${name} is missing`)
   }
 
   await cable.close()
@@ -221,36 +221,36 @@ t.test('metrics are served to this machine, and to others with the token', { buf
   ]
   for (const headers of forwarded) {
     const [name] = Object.keys(headers)
-    t.equal(await ask({}, '127.0.0.1', headers), '404 NOT_FOUND', `through a proxy here: ${name}`)
-    t.equal(await ask({ TRUST_PROXY: 'loopback' }, '127.0.0.1', headers), '404 NOT_FOUND', `and through a trusted one: ${name}`)
+    t.equal(await ask({}, '127.0.0.1', headers), '404 NOT_FOUND', `through a proxy on this machine: ${name}`)
+    t.equal(await ask({ TRUST_PROXY: 'loopback' }, '127.0.0.1', headers), '404 NOT_FOUND', `through a trusted proxy: ${name}`)
   }
 
   const METRICS_TOKEN = TOKEN
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
   t.equal(await ask({ METRICS_TOKEN }, '192.0.2.1', bearer(TOKEN)), 200)
   t.equal(await ask({ METRICS_TOKEN }, '127.0.0.1', { ...bearer(TOKEN), 'x-forwarded-for': '192.0.2.1' }), 200)
-  t.equal(await ask({ METRICS_TOKEN }, '127.0.0.1'), 200, 'this machine needs none')
+  t.equal(await ask({ METRICS_TOKEN }, '127.0.0.1'), 200, 'this machine needs no token')
   for (const headers of [{}, bearer(`${TOKEN}!`), bearer(TOKEN.slice(0, -1)), bearer(''), { authorization: `Basic ${TOKEN}` }]) {
     t.equal(await ask({ METRICS_TOKEN }, '192.0.2.1', headers), '401 INVALID_TOKEN', JSON.stringify(headers))
   }
-  t.equal(await ask({}, '192.0.2.1', bearer(TOKEN)), '404 NOT_FOUND', 'a token that nobody has set')
+  t.equal(await ask({}, '192.0.2.1', bearer(TOKEN)), '404 NOT_FOUND', 'METRICS_TOKEN is not set')
 })
 
 const servers = new Map<string, ReturnType<typeof startApp>>()
 
-/** One for each settings. */
+/** Starts a server with these changed settings, or returns the one that was started with them before. */
 async function serverWith (t: Test, changes: Partial<Config>) {
   const key = JSON.stringify(changes)
   if (!servers.has(key)) servers.set(key, startApp(t, changes))
   return await servers.get(key)!
 }
 
-/** Gives the event loop turns that take so many milliseconds each, until it is released. */
+/** Blocks the event loop in turns of this many milliseconds each. Returns a function that ends this. */
 function blockTheLoop (milliseconds: number) {
   let isReleased = false
   function turn () {
     const end = performance.now() + milliseconds
-    while (performance.now() < end); // as a computation that takes too long
+    while (performance.now() < end); // stands for a computation that takes too long
     if (!isReleased) setImmediate(turn)
   }
   setImmediate(turn)
@@ -275,11 +275,11 @@ t.test('an overloaded server refuses requests, and accepts them again afterwards
     return answer.statusCode === 503 ? answer : undefined
   })
   t.same(refusal.json(), { statusCode: 503, code: 'SERVER_BUSY', error: 'The server has too much to do right now, please try again' })
-  t.match(refusal.headers, { 'retry-after': /^[1-9]\d*$/, 'access-control-allow-origin': 'http://localhost:3000' }, 'also to a front end')
+  t.match(refusal.headers, { 'retry-after': /^[1-9]\d*$/, 'access-control-allow-origin': 'http://localhost:3000' }, 'a front end of another origin can read the response, too')
   t.equal((await send()).statusCode, 503)
   t.match(await emit(), { code: 'SERVER_BUSY' })
   t.equal((await server.anyone.get('/health/live')).statusCode, 200)
-  t.equal((await server.anyone.get('/health/ready')).statusCode, 200, 'who balances loads does not move this one to the next server')
+  t.equal((await server.anyone.get('/health/ready')).statusCode, 200, 'the readiness check stays 200, so that a load balancer does not move all load to the other servers')
   const measured = await scrape(server)
   t.equal(measured['parley_busy'], 1)
   t.ok(measured['parley_http_request_seconds_count{method="POST",route="/api/conversations/:id/messages",status="503"}']! >= 2)
@@ -288,11 +288,11 @@ t.test('an overloaded server refuses requests, and accepts them again afterwards
   await until(async () => (await send()).statusCode === 201)
   t.match(await emit(), { messages: [{ text: 'Hi' }, {}] })
   const said = log.lines.filter(({ level }) => level >= 40)
-  t.match(said, [{ level: 40, limit: 'eventLoopDelay', msg: 'The server is overloaded and refuses requests' }], 'the log says it once, and not for each request')
+  t.match(said, [{ level: 40, limit: 'eventLoopDelay', msg: 'The server is overloaded and refuses requests' }], 'it is logged once, and not for each request')
   t.equal(said.length, 1)
 })
 
-t.test('memory may be limited, too', { buffered: true }, async t => {
+t.test('requests are refused above a limit of memory, too', { buffered: true }, async t => {
   for (const changes of [{ MAX_MEMORY: 1 }, { MAX_HEAP: 1 }]) {
     const { anyone } = await startApp(t, changes)
     await until(async () => (await anyone.get('/api/test')).statusCode === 503)
@@ -300,7 +300,7 @@ t.test('memory may be limited, too', { buffered: true }, async t => {
   }
 })
 
-/** A log that is kept, as the server writes it. */
+/** A logger that keeps its lines. */
 function keepLog () {
   const lines: Array<{ level: number, msg: string, [key: string]: unknown }> = []
   return { lines, logger: pino({ level: 'warn' }, { write: (line: string) => { lines.push(JSON.parse(line)) } }) }
@@ -308,20 +308,20 @@ function keepLog () {
 
 // --- the dashboard ---
 
-/** Has V8 collect garbage, whose pauses are measured: a short test may end before it does so by itself. */
+/** Forces a garbage collection, since its pauses are one of the metrics: a short test may end before V8 starts one. */
 function collectGarbage () {
   setFlagsFromString('--expose-gc')
   runInNewContext('gc')()
 }
 
-/** What a PromQL expression names beside functions, labels and variables, and the labels that it asks for. */
+/** The names of metrics in a PromQL expression, without functions, labels and variables, and the labels that it uses. */
 function namesIn (expr: string) {
   const names = [...expr.matchAll(/\b(?:parley|nodejs|process)_\w+/g)].map(([name]) => name)
   const labels = [...expr.matchAll(/(\w+)=~?"/g), ...expr.matchAll(/by \(([\w, ]+)\)/g)].flatMap(([, some]) => some!.split(', '))
   return { names, labels }
 }
 
-t.test('every panel of the dashboard shows what is measured', { buffered: true }, async t => {
+t.test('every panel of the dashboard uses metrics that exist', { buffered: true }, async t => {
   const server = await startApp(t)
   const ann = await server.as('ann')
   const conversation = await server.slowChat(ann)
@@ -349,10 +349,10 @@ t.test('every panel of the dashboard shows what is measured', { buffered: true }
   }
   const ours = [...names].filter(name => name.startsWith('parley_')).map(name => name.replace(/_(bucket|sum|count)$/, ''))
   const shown = JSON.stringify(panels)
-  t.same([...new Set(ours)].filter(name => !shown.includes(name)), [], 'and all of ours is shown')
+  t.same([...new Set(ours)].filter(name => !shown.includes(name)), [], 'the dashboard shows all of our metrics')
   const docs = await readFile('docs/watch.md', 'utf8')
-  t.same([...new Set(ours)].filter(name => !docs.includes(`\`${name}\``)), [], 'and described')
-  t.same(namesIn(docs).names.map(name => name.replace(/_(bucket|sum|count)$/, '')).filter(name => !ours.includes(name) && !names.has(name)), [], 'and nothing else is')
+  t.same([...new Set(ours)].filter(name => !docs.includes(`\`${name}\``)), [], 'docs/watch.md describes all of our metrics')
+  t.same(namesIn(docs).names.map(name => name.replace(/_(bucket|sum|count)$/, '')).filter(name => !ours.includes(name) && !names.has(name)), [], 'docs/watch.md describes no metric that does not exist')
   t.ok(templating.list.every(({ query }) => namesIn(query).names.every(name => names.has(name))))
 })
 
@@ -360,7 +360,7 @@ t.test('every panel of the dashboard shows what is measured', { buffered: true }
 
 interface Span { traceId: string, spanId: string, parentSpanId?: string, name: string, kind: number, attributes: Array<{ key: string, value: Record<string, unknown> }> }
 
-/** What takes traces, as OpenTelemetry's collector does, in JSON. */
+/** A fake of OpenTelemetry's collector, which receives traces as JSON. */
 async function startCollector (t: Test) {
   const spans: Array<Span & { service: unknown }> = []
   const bodies: string[] = []
@@ -380,7 +380,7 @@ async function startCollector (t: Test) {
   return { spans, bodies, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
 }
 
-/** Has a server say at its end what of OpenTelemetry it had loaded. */
+/** Makes a server print at its end which packages of OpenTelemetry it had loaded. */
 const TELL_LOADED = `data:text/javascript,${encodeURIComponent(`
   import { registerHooks } from 'node:module'
   const loaded = []
@@ -399,13 +399,13 @@ async function loadedBy (place: Place, settings: Settings) {
 t.test('OpenTelemetry is not loaded unless its variables are set', { buffered: true }, async t => {
   const place = await openPlace(t)
   const DATABASE_URL = urlOf(await freshDatabase(t))
-  const API = ['api'] // which does nothing, and which prom-client loads for itself
+  const API = ['api'] // the API package does nothing by itself, and prom-client loads it
   t.same(await loadedBy(place, { DATABASE_URL }), API)
-  t.same(await loadedBy(place, { DATABASE_URL, OTEL_SERVICE_NAME: 'chat' }), API, 'a name alone asks for nothing')
+  t.same(await loadedBy(place, { DATABASE_URL, OTEL_SERVICE_NAME: 'chat' }), API, 'a service name alone does not enable traces')
   t.same(await loadedBy(place, { DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_TRACES_EXPORTER: 'none' }), API)
   t.same(await loadedBy(place, { DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_SDK_DISABLED: 'true' }), API)
   const loaded = await loadedBy(place, { DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' })
-  t.ok(loaded.includes('sdk-node') && loaded.includes('instrumentation-pg'), 'also where nobody takes the traces, and the server ends all the same')
+  t.ok(loaded.includes('sdk-node') && loaded.includes('instrumentation-pg'), 'it is loaded, and the server ends normally although no collector answers')
 })
 
 t.test('a trace spans request, database and provider, and contains no message text', { buffered: true }, async t => {
@@ -431,32 +431,32 @@ t.test('a trace spans request, database and provider, and contains no message te
   const { body } = await ann.post(`/api/conversations/${id}/messages?token=s3cret`, { text: 's3cret question' }, { traceparent: `00-${traceId}-${parent}-01` })
   t.match(body, [{ text: 's3cret question' }, { text: 'A s3cret answer' }])
 
-  const door = await until(() => collector.spans.find(({ parentSpanId }) => parentSpanId === parent))
+  const serverSpan = await until(() => collector.spans.find(({ parentSpanId }) => parentSpanId === parent))
   const attributesOf = ({ attributes }: Span) => Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]))
-  t.match(door, { traceId, name: 'POST /api/conversations/:id/messages', kind: 2, service: 'chat' }, 'the caller\'s trace goes on')
-  t.match(attributesOf(door), { 'http.route': '/api/conversations/:id/messages', 'http.response.status_code': 201 })
-  t.notOk('url.query' in attributesOf(door))
+  t.match(serverSpan, { traceId, name: 'POST /api/conversations/:id/messages', kind: 2, service: 'chat' }, 'the trace of the caller is continued')
+  t.match(attributesOf(serverSpan), { 'http.route': '/api/conversations/:id/messages', 'http.response.status_code': 201 })
+  t.notOk('url.query' in attributesOf(serverSpan))
 
   const inside = collector.spans.filter(span => span.traceId === traceId)
   const plans = inside.map(span => attributesOf(span)['db.postgresql.plan'])
-  for (const name of ['sessions', 'setting', 'append', 'task_ahead']) t.ok(plans.includes(name), `the query ${name}`)
+  for (const name of ['sessions', 'setting', 'append', 'task_ahead']) t.ok(plans.includes(name), `the trace has the query ${name}`)
   const provider = inside.find(({ kind, attributes }) => kind === 3 && attributes.some(({ key }) => key === 'url.full'))!
   t.match(attributesOf(provider), { 'url.full': mock.url, 'http.request.method': 'POST', 'http.response.status_code': 200 })
-  t.equal(mock.getLastRequest()!.headers['traceparent'], `00-${traceId}-${provider.spanId}-01`, 'and on to the provider')
+  t.equal(mock.getLastRequest()!.headers['traceparent'], `00-${traceId}-${provider.spanId}-01`, 'the trace is passed on to the provider')
 
   await server.get('/health/ready')
-  await server.get('/metrics').catch(() => { /* it is no JSON */ })
+  await server.get('/metrics').catch(() => { /* the response is not JSON */ })
   server.kill('SIGTERM')
   t.equal((await server.ended).code, 0)
 
-  // A child may be exported before its parent ends (a new connection to Postgres within the request for one), so the tree is whole only now.
+  // A child span may be exported before its parent ends (such as a new connection to Postgres within a request), so the tree is complete only now.
   const trace = collector.spans.filter(span => span.traceId === traceId)
   const known = new Set([parent, ...trace.map(({ spanId }) => spanId)])
-  t.same(trace.filter(({ parentSpanId }) => !known.has(parentSpanId!)), [], 'all of it in one tree')
+  t.same(trace.filter(({ parentSpanId }) => !known.has(parentSpanId!)), [], 'all spans are in one tree')
 
-  t.ok(collector.bodies.every(body => body.startsWith('/v1/traces ')), 'traces, and nothing else')
+  t.ok(collector.bodies.every(body => body.startsWith('/v1/traces ')), 'only traces are exported')
   t.notMatch(collector.bodies.join('\n'), /s3cret/)
-  t.notOk(collector.spans.some(span => /health|metrics/.test(JSON.stringify(attributesOf(span)['url.path'] ?? ''))), 'who looks after the server is not in the way')
+  t.notOk(collector.spans.some(span => /health|metrics/.test(JSON.stringify(attributesOf(span)['url.path'] ?? ''))), 'health checks and /metrics are not traced')
   const alone = collector.spans.filter(({ parentSpanId }) => !parentSpanId)
-  t.ok(alone.every(({ kind }) => kind === 2), 'what the server does now and then is no trace')
+  t.ok(alone.every(({ kind }) => kind === 2), 'regular work of the server in the background creates no traces')
 })

@@ -4,14 +4,14 @@ import { until } from '../support/process.ts'
 import { listen, openStream } from '../support/reader.ts'
 import { ask, BUSY, GONE, hasStatus, isAborted, isStored, messagesOf, NOT_LAST, oneInstance, rowOf, TOO_MANY, twoInstances } from '../support/slow-replies.ts'
 
-// Replies that are stopped, asked for again or asked for at once, and how many may be under way.
+// Replies that are stopped, regenerated or requested concurrently, and limits on their number.
 
-t.test('stop, at any instance, keeps what was said and aborts what the model still does', async t => {
+t.test('stop, at any instance, keeps the text so far and aborts the request to the model', async t => {
   const { one, two, ann, annAtTwo, id, url, query } = await twoInstances(t)
   const ways: Array<[name: string, stop: () => Promise<unknown>]> = [
     ['here', async () => t.equal((await ann.post(`${url}/stop`)).statusCode, 204)],
     ['at the other instance', async () => t.equal((await annAtTwo.post(`${url}/stop`)).statusCode, 204)],
-    ['when no word of it comes', async () => await query('SELECT stop_conversation($1, 1)', [id])]
+    ['without a notification', async () => await query('SELECT stop_conversation($1, 1)', [id])]
   ]
   for (const [n, [name, stop]] of ways.entries()) {
     for (const said of ['I go on and', '']) {
@@ -29,14 +29,14 @@ t.test('stop, at any instance, keeps what was said and aborts what the model sti
       t.match([answer.text, answer.status], [said, 'stopped'])
     }
   }
-  t.equal((await ann.post(`${url}/stop`)).statusCode, 204, 'where nothing is under way nothing happens')
+  t.equal((await ann.post(`${url}/stop`)).statusCode, 204, 'stop does nothing if no reply is being generated')
   const eve = await one.as('eve')
   t.match((await eve.post(`${url}/stop`)).json(), GONE)
   t.match((await ann.post('/api/conversations/999/stop')).json(), GONE)
   t.equal(two.bots.calls.length, 0)
 })
 
-t.test('a late stop notification does not stop a reply that began since', async t => {
+t.test('a late stop notification does not stop a reply that began after the stop', async t => {
   const { bots, ann, id, url, query } = await oneInstance(t)
   const sent = ask(ann, url, 'Go on')
   const call = await bots.call()
@@ -49,7 +49,7 @@ t.test('a late stop notification does not stop a reply that began since', async 
   t.match((await sent).json()[1], { text: 'I go on', status: 'complete' })
 })
 
-t.test('a bot that ignores the abort signal holds up nobody, and its text is dropped', async t => {
+t.test('a bot that ignores the abort signal blocks no later reply, and its text is dropped', async t => {
   const { bots, ann, url, query } = await oneInstance(t)
   bots.takeOver({ isHeedless: true })
   const sent = ask(ann, url, 'Hi')
@@ -79,7 +79,7 @@ t.test('stop also stops queued replies', async t => {
   await ann.post(`${url}/stop`)
   t.match((await second).json()[1], { text: '', status: 'stopped' })
   t.match((await first).json()[1], { text: 'half', status: 'stopped' })
-  t.equal(bots.calls.length, 1, 'it was never asked')
+  t.equal(bots.calls.length, 1, 'the bot was never called')
   const third = ask(ann, url, 'third')
   const next = await bots.call(2)
   t.same(next.turns.map(({ text }) => text), ['first', 'half', 'second', 'third'])
@@ -102,7 +102,7 @@ t.test('regenerate writes into the row of the last reply', async t => {
   await answer(ask(ann, url, 'second'), 'bad', 'stop')
   const regenerating = ann.post(`${url}/messages/5/regenerate`)
   const again = await bots.call(3)
-  t.same(again.turns.map(({ text }) => text), ['first', 'good', 'second'], 'it does not hear what it said')
+  t.same(again.turns.map(({ text }) => text), ['first', 'good', 'second'], 'the bot does not get its previous reply')
   t.match((await messagesOf(ann, url))[3], { id: 5, rev: 7, text: '', status: 'streaming' })
   t.match(await rowOf({ query }, 5), { cost_so_far: null, error: null, stop_requested: false })
   t.match((await ann.post(`${url}/messages/5/regenerate`)).json(), BUSY)
@@ -126,7 +126,7 @@ t.test('regenerate writes into the row of the last reply', async t => {
   ])
 
   t.match((await ann.post(`${url}/messages/2/regenerate`)).json(), NOT_LAST)
-  for (const message of [1, 4, 99]) t.match((await ann.post(`${url}/messages/${message}/regenerate`)).json(), { statusCode: 404, code: 'MESSAGE_NOT_FOUND' }, `no reply: ${message}`)
+  for (const message of [1, 4, 99]) t.match((await ann.post(`${url}/messages/${message}/regenerate`)).json(), { statusCode: 404, code: 'MESSAGE_NOT_FOUND' }, `message ${message} is not a reply`)
   const bob = await as('bob')
   t.match((await bob.post(`${url}/messages/5/regenerate`)).json(), { code: 'MESSAGE_NOT_FOUND' }, 'a stranger')
   await ann.post(`${url}/users`, { username: 'bob' })
@@ -139,16 +139,16 @@ t.test('regenerate writes into the row of the last reply', async t => {
 
   const slow = (await ann.get(`${url}/bots`)).json()[0].id
   await ann.delete(`${url}/bots/${slow}`)
-  t.match((await ann.post(`${url}/messages/5/regenerate`)).json(), NOT_LAST, 'a bot that has been taken out')
+  t.match((await ann.post(`${url}/messages/5/regenerate`)).json(), NOT_LAST, 'the bot was removed from the conversation')
   await ann.post(`${url}/bots`, { name: 'simulated' })
   const [, instant] = (await ask(ann, url, 'at once')).json()
-  t.match((await ann.post(`${url}/messages/${instant.id}/regenerate`)).json(), NOT_LAST, 'an instant bot’s')
+  t.match((await ann.post(`${url}/messages/${instant.id}/regenerate`)).json(), NOT_LAST, 'a reply of an instant bot')
   await ann.delete(`${url}/messages/5`)
   t.match((await ann.post(`${url}/messages/5/regenerate`)).json(), { code: 'MESSAGE_NOT_FOUND' })
 
   const { token } = (await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()
   const guest = clientOf({ authorization: `Bearer ${token}` })
-  t.match((await guest.post(`/api/conversations/${id + 1}/messages/1/regenerate`)).json(), NOT_LAST, 'a greeting')
+  t.match((await guest.post(`/api/conversations/${id + 1}/messages/1/regenerate`)).json(), NOT_LAST, 'the greeting of a guest’s bot')
 })
 
 t.test('editing the last message generates a new reply', async t => {
@@ -160,7 +160,7 @@ t.test('editing the last message generates a new reply', async t => {
     call.end()
     await sent
   }
-  t.equal((await ann.put(`${url}/messages/4`, { text: 'changed' })).statusCode, 200, 'it does not wait for the answer')
+  t.equal((await ann.put(`${url}/messages/4`, { text: 'changed' })).statusCode, 200, 'the response does not wait for the reply')
   const call = await bots.call(3)
   t.same(call.turns.map(({ text }) => text), ['first', 'answer to first', 'changed'])
   t.match(await messagesOf(ann, url), [{}, {}, { text: 'changed', rev: 7 }, { id: 5, text: '', rev: 8, status: 'streaming' }])
@@ -169,13 +169,13 @@ t.test('editing the last message generates a new reply', async t => {
   call.end()
   await hasStatus({ query }, 5, 'complete')
   t.match((await ann.put(`${url}/messages/1`, { text: 'changed, too' })).json(), { text: 'changed, too' })
-  t.match((await messagesOf(ann, url))[1], { text: 'answer to first', status: 'complete' }, 'an earlier one keeps its answer')
+  t.match((await messagesOf(ann, url))[1], { text: 'answer to first', status: 'complete' }, 'an earlier message keeps its reply')
   await ann.delete(`${url}/messages/5`)
-  t.equal((await ann.put(`${url}/messages/4`, { text: 'again' })).statusCode, 200, 'what has no answer is not answered')
+  t.equal((await ann.put(`${url}/messages/4`, { text: 'again' })).statusCode, 200, 'a message without a reply gets none')
   t.equal(bots.calls.length, 3)
   await query('ALTER TABLE messages ADD CHECK (stop_requested OR status <> \'streaming\' OR sender <> \'bot\')')
   await query('UPDATE messages SET status = \'complete\' WHERE id = 5')
-  t.match((await ann.put(`${url}/messages/4`, { text: 'once more' })).json(), { statusCode: 500 }, 'what breaks is not kept back')
+  t.match((await ann.put(`${url}/messages/4`, { text: 'once more' })).json(), { statusCode: 500 }, 'an internal error is reported')
 })
 
 t.test('a message that comes while the bot answers waits, interrupts, or is refused', async t => {
@@ -189,20 +189,20 @@ t.test('a message that comes while the bot answers waits, interrupts, or is refu
   one.say('answer one')
   one.end()
   const two = await bots.call(2)
-  t.same(two.turns.map(({ text }) => text), ['first', 'answer one', 'second'], 'it is answered after')
+  t.same(two.turns.map(({ text }) => text), ['first', 'answer one', 'second'], 'the second message is answered after the first one')
   t.match((await first).json()[1], { text: 'answer one', status: 'complete' })
   two.say('half an ans')
 
   t.match((await ann.patch(url, { when_busy: 'reject' })).json(), { name: 'Slow', when_busy: 'reject' })
   t.match((await ask(ann, url, 'third')).json(), BUSY)
-  t.equal((await messagesOf(ann, url)).length, 4, 'nothing of it is stored')
+  t.equal((await messagesOf(ann, url)).length, 4, 'the refused message is not stored')
 
   await ann.patch(url, { when_busy: 'interrupt' })
   const third = ask(ann, url, 'third')
   await isAborted(two)
   t.match((await second).json()[1], { text: 'half an ans', status: 'stopped' })
   const three = await bots.call(3)
-  t.same(three.turns.map(({ text }) => text), ['first', 'answer one', 'second', 'half an ans', 'third'], 'both are answered')
+  t.same(three.turns.map(({ text }) => text), ['first', 'answer one', 'second', 'half an ans', 'third'], 'both messages are answered')
   three.say('answer to both')
   three.end()
   t.match((await third).json()[1], { text: 'answer to both', status: 'complete' })
@@ -223,7 +223,7 @@ t.test('a queued reply is still written when the account that asked for it is de
   t.match((await second).json()[1], { text: 'answer two', status: 'complete' })
 })
 
-t.test('a user has at most three replies under way, in all conversations, however fast they ask', async t => {
+t.test('a user can have at most three replies in progress, in all conversations together, also with concurrent requests', async t => {
   const { one, two, ann, annAtTwo, url, query } = await twoInstances(t)
   const urls = [url]
   for (let n = 1; n < 10; n++) urls.push(`/api/conversations/${await one.slowChat(ann)}`)
@@ -269,7 +269,7 @@ t.test('regenerating counts against the limit too, and an edit is kept even if i
   await Promise.all(others)
 })
 
-t.test('an instance writes a limited number of replies at once; the others wait', async t => {
+t.test('an instance generates a limited number of replies at the same time; the others wait', async t => {
   const { bots, ann, as, slowChat, url } = await oneInstance(t, { MAX_GENERATIONS: 2 })
   const bob = await as('bob')
   const chats: Array<[Client, string]> = [[ann, url], [bob, `/api/conversations/${await slowChat(bob)}`]]

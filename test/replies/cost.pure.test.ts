@@ -2,9 +2,9 @@ import t from 'tap'
 import type { TokenUsage } from '../../src/bots/bot.ts'
 import { createMeter } from '../../src/replies/cost.ts'
 
-// What a reply costs while it is counted.
+// Counting the tokens of a reply while it is generated.
 
-t.test('a meter counts only what it must', async t => {
+t.test('a meter counts tokens only when necessary', async t => {
   const charged = { user: 1, apiKeyHash: null, bot: 'slow' }
   const usage: TokenUsage = { promptTokens: 3, completionTokens: 2 }
   t.equal(await createMeter(charged).total('text'), null)
@@ -16,7 +16,7 @@ t.test('a meter counts only what it must', async t => {
   t.notOk('completion_tokens' in rough!)
   meter.heard(usage)
   meter.noteStored(rough)
-  t.match(meter.news(), { prompt_tokens: 3 }, 'there is news meanwhile')
+  t.match(meter.news(), { prompt_tokens: 3 }, 'the provider has reported new numbers meanwhile')
   meter.noteStored(meter.news())
   t.equal(meter.news(), null)
   t.match(await meter.total('text'), { prompt_tokens: 3, completion_tokens: 2, is_estimate: false, model: 'small' })

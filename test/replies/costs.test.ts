@@ -6,11 +6,11 @@ import { createMetrics } from '../../src/metrics/metrics.ts'
 import { API_KEY, startApp, type Client } from '../support/helper.ts'
 import { until } from '../support/process.ts'
 
-// The cost of replies, however they end: stored apart from the messages, and the same wherever it is shown.
+// The cost of replies with any outcome. It is stored separately from the messages, and is the same wherever it is shown.
 
 type App = Awaited<ReturnType<typeof startApp>>
 
-/** Prompt, completion, and a model, as an engine estimates them. */
+/** The estimate of a reply’s cost that an engine gives. */
 const estimated = (promptTokens: number, completionTokens: number, model = 'small'): Estimate =>
   ({ model, roughPromptTokens: promptTokens, count: async () => ({ promptTokens, completionTokens }) })
 
@@ -22,7 +22,7 @@ async function begin (t: Test) {
   return { ...app, ann, url: `/api/conversations/${await app.slowChat(ann)}` }
 }
 
-/** Sends a message, and gives the call that answers it and its end. */
+/** Sends a message, and returns the bot's call and a promise of the response. */
 async function ask ({ bots }: Pick<App, 'bots'>, client: Client, url: string) {
   const ended = client.post(`${url}/messages`, { text: 'Hi' })
   return { ended, call: await bots.call(bots.calls.length + 1) }
@@ -37,7 +37,7 @@ const costsIn = async ({ query }: Pick<App, 'query'>) => await query(`
 const tokensOf = (rows: Array<{ prompt_tokens: number, completion_tokens: number, replies: number }>) =>
   rows.reduce((sum, row) => ({ prompt: sum.prompt + row.prompt_tokens, completion: sum.completion + row.completion_tokens, replies: sum.replies + row.replies }), { prompt: 0, completion: 0, replies: 0 })
 
-/** All that /metrics has counted. */
+/** All tokens that /metrics has counted. */
 async function counted ({ anyone }: Pick<App, 'anyone'>) {
   return tokensOfMetrics((await anyone.get('/metrics')).body)
 }
@@ -48,7 +48,7 @@ function tokensOfMetrics (body: string) {
   return { prompt: sum('prompt'), completion: sum('completion') }
 }
 
-t.test('the cost of every attempt is recorded, however it ends, and is the same everywhere', async t => {
+t.test('the cost of every attempt is recorded, with any outcome, and is the same everywhere', async t => {
   const app = await begin(t)
   const { ann, as, url, slowChat, query, bots } = app
   const me = (await ann.get('/api/me')).json().id
@@ -128,14 +128,14 @@ t.test('the cost of every attempt is recorded, however it ends, and is the same 
   lost.call.cost(90, 18)
   lost.call.say('Slow')
   await until(async () => (await query("SELECT FROM messages WHERE text = 'Slow' AND cost_so_far IS NOT NULL")).length === 1)
-  // As another instance does it that takes this one for dead, in one transaction, so that no renewal comes between.
+  // Does what another instance does if it considers this one dead. One transaction, so that the lease is not renewed in between.
   await query(`DO $$ DECLARE place record; BEGIN
     UPDATE messages SET lease_until = now() - interval '1 second' WHERE text = 'Slow' RETURNING conversation_id, id INTO place;
     PERFORM interrupt_reply(place.conversation_id, place.id); END $$`)
   await lost.ended
   await isAborted(lost.call)
   await until(async () => (await costsIn(app)).length === expected.length + 1)
-  t.match((await costsIn(app)).at(-1), { prompt: 90, completion: 18, status: 'interrupted', estimate: false }, 'a lease is lost: recorded once')
+  t.match((await costsIn(app)).at(-1), { prompt: 90, completion: 18, status: 'interrupted', estimate: false }, 'after a lost lease, the cost is recorded once')
 
   const bob = await as('bob')
   const bobs = `/api/conversations/${await slowChat(bob)}`
@@ -147,7 +147,7 @@ t.test('the cost of every attempt is recorded, however it ends, and is the same 
   leaving.call.end()
   await leaving.ended
   await until(async () => (await costsIn(app)).some(({ user }) => user === null))
-  t.match((await costsIn(app)).filter(({ prompt }) => prompt === 7), [{ user: null, bot: 'slow' }], 'the account is deleted while it is written')
+  t.match((await costsIn(app)).filter(({ prompt }) => prompt === 7), [{ user: null, bot: 'slow' }], 'the account is deleted while the reply is written')
 
   const mine = tokensOf((await ann.get('/api/me/usage')).json())
   t.same(mine, { prompt: 450, completion: 82, replies: 9 })
@@ -157,8 +157,8 @@ t.test('the cost of every attempt is recorded, however it ends, and is the same 
   const { prompt, completion } = tokensOf(all)
   t.same({ prompt, completion }, { prompt: mine.prompt + 7, completion: mine.completion + 7 })
   const { prompt: metered, completion: spoken } = await counted(app)
-  // The lease that was lost was recorded by this test, which counts for nobody.
-  t.same({ metered, spoken }, { metered: prompt - 90, spoken: completion - 18 }, '/metrics says the same')
+  // The cost of the lost lease was recorded by this test, not by an instance, so /metrics does not have it.
+  t.same({ metered, spoken }, { metered: prompt - 90, spoken: completion - 18 }, '/metrics has the same numbers')
 
   await bob.post('/api/signup', { username: 'bob', password: 'correct horse' })
   const carol = await as('carol')
@@ -168,7 +168,7 @@ t.test('the cost of every attempt is recorded, however it ends, and is the same 
   asked.call.end()
   await asked.ended
   await carol.delete('/api/me', {}, { password: 'correct horse' })
-  t.match((await costsIn(app)).at(-1), { user: null, prompt: 5 }, 'a deleted account leaves its costs, without a name')
+  t.match((await costsIn(app)).at(-1), { user: null, prompt: 5 }, 'the costs of a deleted account are kept, without the user')
 })
 
 t.test('for a reply whose instance died, the known cost is recorded once', async t => {
@@ -179,7 +179,7 @@ t.test('for a reply whose instance died, the known cost is recorded once', async
     cost(call)
     call.say(text)
     await until(async () => (await query('SELECT FROM messages WHERE text = $1 AND (cost_so_far IS NOT NULL) = $2', [text, isKnown])).length === 1)
-    // As if another instance had written it, and were dead.
+    // As if another instance had written the reply and had died.
     await query("UPDATE messages SET lease_owner = 'dead ' || id, lease_until = now() - interval '1 second' WHERE text = $1", [text])
     await ended
   }
@@ -190,7 +190,7 @@ t.test('for a reply whose instance died, the known cost is recorded once', async
   const dead = await query("SELECT prompt_tokens AS prompt, completion_tokens AS completion, is_estimate AS estimate, status FROM reply_costs WHERE attempt LIKE 'dead%' ORDER BY id")
   t.same(dead, [
     { prompt: 11, completion: 3, estimate: true, status: 'interrupted' }, { prompt: 12, completion: 4, estimate: false, status: 'interrupted' }
-  ], 'the text is estimated by its length where nothing better is known')
+  ], 'tokens are estimated by the length of the text if nothing better is known')
   t.match(await query("SELECT cost_so_far FROM messages WHERE sender = 'bot' AND cost_so_far IS NOT NULL"), [])
   const { prompt, completion } = tokensOf((await ann.get('/api/admin/usage')).json())
   t.same(await counted(app), { prompt, completion })
@@ -201,7 +201,7 @@ t.test('an attempt is recorded once, and the writer’s figures replace an estim
   const record = async (cost: object) => (await query("SELECT * FROM record_cost(1, 2, 'once', 'interrupted', $1)", [JSON.stringify({ bot: 'slow', ...cost })]))[0]
   t.same(await record({ prompt_tokens: 10, completion_tokens: 5, is_estimate: true }), { bot: 'slow', prompt_tokens: 10, completion_tokens: 5 })
   t.same(await record({ prompt_tokens: 12, completion_tokens: 3 }), { bot: 'slow', prompt_tokens: 2, completion_tokens: -2 })
-  t.same(await record({ prompt_tokens: 12, completion_tokens: 3 }), { bot: 'slow', prompt_tokens: 0, completion_tokens: 0 }, 'again: nothing more')
+  t.same(await record({ prompt_tokens: 12, completion_tokens: 3 }), { bot: 'slow', prompt_tokens: 0, completion_tokens: 0 }, 'a second time: nothing is added')
   t.match(await query('SELECT * FROM reply_costs'), [{ prompt_tokens: 12, completion_tokens: 3, is_estimate: false }])
   t.same((await query("SELECT prompt_tokens, completion_tokens FROM record_cost(1, 2, 'huge', 'complete', '{\"prompt_tokens\": 1e15, \"completion_tokens\": -5}')"))[0], { prompt_tokens: 2147483647, completion_tokens: 0 })
   t.same(await query("SELECT * FROM record_cost(1, 2, 'free', 'complete', NULL)"), [])
@@ -213,11 +213,11 @@ t.test('an estimate that was too high is corrected in /metrics', async t => {
   const shown = async () => tokensOfMetrics(await metrics.scrape())
   metrics.spent({ bot: 'slow', promptTokens: 10, completionTokens: 5 })
   metrics.spent({ bot: 'slow', promptTokens: 2, completionTokens: -2 })
-  t.same(await shown(), { prompt: 12, completion: 3 }, 'at once where nobody has looked')
+  t.same(await shown(), { prompt: 12, completion: 3 }, 'corrected immediately if /metrics was not read since')
   metrics.spent({ bot: 'slow', promptTokens: -4, completionTokens: 1 })
-  t.same(await shown(), { prompt: 12, completion: 4 }, 'a counter never falls')
+  t.same(await shown(), { prompt: 12, completion: 4 }, 'a counter never decreases')
   metrics.spent({ bot: 'slow', promptTokens: 10, completionTokens: 1 })
-  t.same(await shown(), { prompt: 18, completion: 5 }, 'the next tokens make up for it')
+  t.same(await shown(), { prompt: 18, completion: 5 }, 'the difference is subtracted from the next tokens')
 })
 
 t.test('a reply ends even if its tokens cannot be counted', async t => {
@@ -252,7 +252,7 @@ t.test('an admin sees costs by day, user, bot and model, a page at a time', asyn
       pages.push(...json())
       next = /^<(.*)>; rel="next"$/.exec(String(headers.link ?? ''))?.[1]
     }
-    t.same(pages, all, `by pages of ${limit}`)
+    t.same(pages, all, `in pages of ${limit}`)
   }
   t.same(await get('?user=2'), [all[0], all[4]])
   t.same(await get('?bot=b'), [all[0]])

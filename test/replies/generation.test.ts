@@ -5,7 +5,7 @@ import { listen, openSocket, openStream } from '../support/reader.ts'
 import type { Call } from '../support/slow-bot.ts'
 import { ask, isStored, messagesOf, oneInstance, rowOf, textsOf, twoInstances } from '../support/slow-replies.ts'
 
-// Streaming bots: their replies as they grow, and their costs.
+// Streaming bots: their replies while they grow, and their costs.
 
 t.test('a reply is stored with its question, grows and ends; a request without streaming waits for the end', async t => {
   const { bots, ann, url, query } = await oneInstance(t)
@@ -16,7 +16,7 @@ t.test('a reply is stored with its question, grows and ends; a request without s
   t.match(await query('SELECT lease_owner FROM messages WHERE id = 2 AND lease_until BETWEEN now() AND now() + interval \'8 seconds\''), [{ lease_owner: String }])
   call.say('One, ')
   await isStored({ query }, 2, 'One, ')
-  t.match(await messagesOf(ann, url), [{}, { id: 2, rev: 2, text: 'One, ', status: 'streaming' }], 'it grows in its place')
+  t.match(await messagesOf(ann, url), [{}, { id: 2, rev: 2, text: 'One, ', status: 'streaming' }], 'the reply grows in its row')
   call.say('')
   call.say('two.')
   call.cost(30, 4)
@@ -31,9 +31,9 @@ t.test('a reply is stored with its question, grows and ends; a request without s
   const next = await bots.call(2)
   t.same(next.turns, [
     { sender: 'user', name: 'ann', text: 'Hi' }, { sender: 'bot', name: 'slow', text: 'One, two.' }, { sender: 'user', name: 'ann', text: 'And?' }
-  ], 'it is told what was said before')
+  ], 'the bot gets the earlier messages')
   next.end()
-  t.match((await second).json()[1], { text: '', status: 'complete' }, 'one who has nothing to say has said it')
+  t.match((await second).json()[1], { text: '', status: 'complete' }, 'an empty reply is complete')
 })
 
 t.test('a reply that fails keeps its text and gets an error code', async t => {
@@ -58,12 +58,12 @@ t.test('a reply that fails keeps its text and gets an error code', async t => {
   talking.say('🙂'.repeat(60_000))
   talking.say('🙃'.repeat(60_000))
   const [, cut] = (await long).json()
-  t.equal(cut.text, '🙂'.repeat(60_000) + '🙃'.repeat(40_000), 'a bot says 100,000 characters at most')
+  t.equal(cut.text, '🙂'.repeat(60_000) + '🙃'.repeat(40_000), 'a reply has at most 100,000 characters')
   t.equal(cut.status, 'failed')
   t.equal(talking.signal.aborted, false)
 })
 
-t.test('characters are whole however the pieces cut them, and characters that Postgres cannot store are removed', async t => {
+t.test('characters are whole wherever pieces split them, and characters that Postgres cannot store are removed', async t => {
   const { app, bots, ann, url, query } = await oneInstance(t)
   const base = await listen({ app })
   const stream = await openStream(t, `${base}${url}/messages`, ann, { body: { text: 'Hi' } })
@@ -82,7 +82,7 @@ t.test('characters are whole however the pieces cut them, and characters that Po
   t.equal((await rowOf({ query }, 2)).text, whole)
 })
 
-t.test('a bot is told no more than some MiB, the newest first, however long a conversation is', async t => {
+t.test('a bot gets at most a few MiB of a long conversation, the newest messages', async t => {
   const { bots, ann, url, query } = await oneInstance(t)
   const fill = async (from: number, to: number) => await query(`INSERT INTO messages (conversation_id, id, rev, sender, user_id, text)
     SELECT c.id, n, n, 'user', owner_id, n || repeat('😀', 100000) FROM conversations c, generate_series(${from}, ${to}) n`)
@@ -94,12 +94,12 @@ t.test('a bot is told no more than some MiB, the newest first, however long a co
   t.ok(performance.now() - began < 5000)
   const bytes = turns.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0)
   t.ok(bytes < 4 * 1024 * 1024 && bytes > 3 * 1024 * 1024, `${bytes} bytes`)
-  t.same(turns.map(({ text }) => parseInt(text)), [...Array.from({ length: turns.length - 1 }, (_, n) => 302 - turns.length + n), NaN], 'the newest ones, and the message itself')
+  t.same(turns.map(({ text }) => parseInt(text)), [...Array.from({ length: turns.length - 1 }, (_, n) => 302 - turns.length + n), NaN], 'the newest messages and the question')
   end()
   await sent
 })
 
-t.test('a reply that the database refuses keeps no other one from being stored', async t => {
+t.test('a reply that the database refuses does not prevent others from being stored', async t => {
   const { bots, ann, url, query, slowChat } = await oneInstance(t)
   await query("ALTER TABLE messages ADD CHECK (text NOT LIKE '%poison%')")
   const sent = [url, `/api/conversations/${await slowChat(ann)}`].map(url => ask(ann, url, 'Hi'))
@@ -168,11 +168,11 @@ t.test('a retry that arrives while the first request is being answered waits for
   await until(() => one.bots.calls.length + two.bots.calls.length === 2)
   for (const { calls } of [one.bots, two.bots]) for (const call of calls) call.end()
   const [first, second] = await Promise.all(raced)
-  t.equal(first!.statusCode, 201, 'who is answered is not told that the bot is busy with it')
+  t.equal(first!.statusCode, 201, 'a retry is not refused because the bot is busy with the same message')
   t.equal(first!.body, second!.body)
 })
 
-t.test('what a bot gets is read while the message is stored, unless something else changes the conversation before it', async t => {
+t.test('the history for a bot is read while the message is stored, and read again if the conversation changed before that', async t => {
   const { bots, ann, url, id, db, connection, query } = await oneInstance(t)
   const exchange = async (text: string) => {
     const sent = ask(ann, url, text)
@@ -198,11 +198,11 @@ t.test('what a bot gets is read while the message is stored, unless something el
   await lock.until(2)
   await lock.release()
   await removed
-  t.same(await next, ['Two'], 'not what was read before the other change')
+  t.same(await next, ['Two'], 'the history from before the other change is not used')
   t.ok(reads.includes('task'))
 
   reads.push('fails')
-  t.same(await exchange('Three'), ['Two', 'Three'], 'and again where that fails')
+  t.same(await exchange('Three'), ['Two', 'Three'], 'the history is read again if that fails')
   t.match(await query('SELECT count(*)::int FROM messages'), [{ count: 6 }])
 })
 
@@ -243,17 +243,17 @@ t.test('tokens are counted by day and bot', async t => {
     pages.push(answer.json())
     next = /<(.*)>; rel="next"/.exec(String(answer.headers.link))?.[1] ?? ''
   }
-  t.same(pages, [[third], [other, second], [first]], 'by pages of whole days')
+  t.same(pages, [[third], [other, second], [first]], 'in pages of whole days')
   t.same((await ann.get('/api/me/usage?before=2026-03-02')).json(), [first])
   for (const before of ['2026-13-01', '2026-02-30', '0000-01-01', '2026-3-1', 'x']) t.match((await ann.get(`/api/me/usage?before=${before}`)).json(), { statusCode: 400 })
 
   const bob = await as('bob')
   await ann.post(`${url}/users`, { username: 'bob' })
   await cost(bob, '@slow from Bob', [[7, 7]])
-  t.match((await bob.get('/api/me/usage')).json(), [{ bot: 'slow', replies: 1, prompt_tokens: 7 }], 'who asked pays')
+  t.match((await bob.get('/api/me/usage')).json(), [{ bot: 'slow', replies: 1, prompt_tokens: 7 }], 'tokens are counted for the user who asked')
   t.equal((await ann.get('/api/me/usage')).json().length, 4)
   await query("DELETE FROM chatbots WHERE name = 'slow'")
-  t.match((await ann.get('/api/me/usage')).json().map(({ bot }: { bot: string | null }) => bot), ['slow', 'other', 'slow', 'slow'], 'also of a bot that is gone')
+  t.match((await ann.get('/api/me/usage')).json().map(({ bot }: { bot: string | null }) => bot), ['slow', 'other', 'slow', 'slow'], 'tokens of a deleted bot are kept')
   const { token } = (await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()
   t.match((await clientOf({ authorization: `Bearer ${token}` }).get('/api/me/usage')).json(), { code: 'NOT_FOR_GUESTS' })
 })

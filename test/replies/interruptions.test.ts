@@ -6,7 +6,7 @@ import { layCable, until } from '../support/process.ts'
 import { listen, openStream } from '../support/reader.ts'
 import { ask, BROKEN, GONE, hasStatus, isAborted, isStored, messagesOf, oneInstance, rowOf, twoInstances, type App } from '../support/slow-replies.ts'
 
-// Replies whose instance dies, loses the database or shuts down, and conversations that are deleted meanwhile.
+// Replies whose instance dies, loses the database or shuts down, and conversations that are deleted during a reply.
 
 t.test('a reply whose lease expires is interrupted, keeps its text, and the next one begins', async t => {
   const { one, two, ann, annAtTwo, url, query } = await twoInstances(t)
@@ -17,7 +17,7 @@ t.test('a reply whose lease expires is interrupted, keeps its text, and the next
   await isStored({ query }, 2, 'So far')
   const second = ask(annAtTwo, url, 'And?')
   await until(async () => (await messagesOf(ann, url)).length === 4)
-  // As if this instance had stood still, and another one had it for dead.
+  // As if this instance had been frozen, and another one considered it dead.
   await query("UPDATE messages SET lease_owner = 'another', lease_until = now() - interval '1 second' WHERE id = 2")
   await hasStatus({ query }, 2, 'interrupted')
   await isAborted(call)
@@ -30,7 +30,7 @@ t.test('a reply whose lease expires is interrupted, keeps its text, and the next
   t.same(next.turns.map(({ text }) => text), ['Hi', 'So far', 'And?'])
   next.say('Here I am')
   await reader.screen.until(() => reader.screen.text(4) === 'Here I am')
-  // The writer is gone, and somebody had asked to stop.
+  // The writer is dead, and a user had called stop.
   await query("UPDATE messages SET lease_owner = 'another', stop_requested = true, lease_until = now() - interval '1 second' WHERE id = 4")
   t.match((await second).json()[1], { text: 'Here I am', status: 'stopped' })
   t.match(await query('SELECT lease_owner FROM messages WHERE lease_owner IS NOT NULL'), [])
@@ -64,7 +64,7 @@ t.test('an instance that has lost its lease writes nothing more, neither into th
   t.match((await lost).json()[1], { text: '', status: 'interrupted' })
 })
 
-t.test('when an instance loses the database for good, others end its replies; when it gets it back, it goes on', async t => {
+t.test('when an instance loses the database permanently, others end its replies; if it reconnects in time, it continues them', async t => {
   const connection = await freshDatabase(t)
   const cables = [await layCable(t, connection as pg.ClientConfig), await layCable(t, connection as pg.ClientConfig)]
   for (const cable of cables) await cable.open()
@@ -106,10 +106,10 @@ t.test('when an instance loses the database for good, others end its replies; wh
   next.end()
   t.match((await waiting).json()[1], { text: 'I take over', status: 'complete' })
   await cables[0]!.open()
-  t.match((await first).json()[1], { text: 'all that was stored', status: 'interrupted' }, 'who waited there is told when it can be')
+  t.match((await first).json()[1], { text: 'all that was stored', status: 'interrupted' }, 'a request that waits at this instance is answered when the database is back')
 })
 
-t.test('a server that shuts down lets replies end, interrupts those that take too long, and begins none', async t => {
+t.test('a server that shuts down lets replies end, interrupts those that take too long, and begins no new ones', async t => {
   const patient = { ...await freshDatabase(t), statement_timeout: 60_000, query_timeout: 60_000 }
   const { one, two, ann, annAtTwo, url, query } = await twoInstances(t, {}, patient)
   const bob = await one.as('bob')
@@ -135,23 +135,23 @@ t.test('a server that shuts down lets replies end, interrupts those that take to
   const last = await one.bots.call(3)
   last.say('I was quick')
   last.end()
-  t.match((await begun).json()[1], { text: 'I was quick', status: 'complete' }, 'what was being begun is begun')
+  t.match((await begun).json()[1], { text: 'I was quick', status: 'complete' }, 'a reply that was being started is completed')
   call.say('Just in time')
   call.end()
   t.match((await ending).json()[1], { text: 'Just in time', status: 'complete' })
   one.bots.calls[0]!.say('I never')
   await isAborted(one.bots.calls[0]!)
-  t.ok(Date.now() - before > 7_000, `after ${Date.now() - before} ms`)
+  t.ok(Date.now() - before > 7_000, `interrupted after ${Date.now() - before} ms`)
   await other.release()
   t.match((await late).json(), [{}, { text: '', status: 'interrupted' }])
   await silent.ended
   t.match([silent.screen.text(2), silent.screen.status(2)], ['I never', 'interrupted'], 'its readers see the end')
-  t.equal(await reader.ended, true, 'in good order')
+  t.equal(await reader.ended, true, 'the stream ended normally')
   const refused = await answered
-  t.match([refused.status, await refused.json(), refused.headers.get('retry-after')], [503, BROKEN, /\d/], 'to be asked again elsewhere')
+  t.match([refused.status, await refused.json(), refused.headers.get('retry-after')], [503, BROKEN, /\d/], 'a new message is refused with 503 and Retry-After, so that clients retry at another instance')
   await closed
   const next = await two.bots.call()
-  t.same(next.turns.map(({ text }) => text), ['Hi', 'I never', 'And?'], 'the other instance goes on')
+  t.same(next.turns.map(({ text }) => text), ['Hi', 'I never', 'And?'], 'the other instance answers the next message')
   next.end()
   await hasStatus({ query }, 4, 'complete')
 })
@@ -204,7 +204,7 @@ t.test('messages, bots, members and conversations can be deleted while a reply i
 
   const member = await begin()
   t.equal((await member.ann.delete(`${member.url}/users/${member.bobs}`)).statusCode, 204)
-  t.match((await member.waiting).json(), GONE, 'who asked is taken out')
+  t.match((await member.waiting).json(), GONE, 'the user who asked is removed')
   t.equal(await member.stream.ended, true)
   member.call.say(', and on')
   member.call.end()
@@ -223,7 +223,7 @@ t.test('messages, bots, members and conversations can be deleted while a reply i
   const slow = (await out.ann.get(`${out.url}/bots`)).json()[0].id
   t.equal((await out.ann.delete(`${out.url}/bots/${slow}`)).statusCode, 204)
   out.call.end()
-  t.match((await out.waiting).json()[1], { text: 'So far', status: 'complete' }, 'the bot is taken out')
+  t.match((await out.waiting).json()[1], { text: 'So far', status: 'complete' }, 'the bot is removed')
   await out.endNext()
 
   const bot = await begin()
@@ -232,5 +232,5 @@ t.test('messages, bots, members and conversations can be deleted while a reply i
   bot.call.say('!')
   bot.call.end()
   t.match((await bot.waiting).json()[1], { username: null, text: 'So far!', status: 'complete' }, 'the bot is deleted')
-  t.match((await bot.queued).json()[1], { username: null, text: '', status: 'failed' }, 'and answers nothing more')
+  t.match((await bot.queued).json()[1], { username: null, text: '', status: 'failed' }, 'the deleted bot does not answer queued messages')
 })

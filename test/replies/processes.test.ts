@@ -8,7 +8,7 @@ import { shownIn, shows, VERSIONS, type UiMessage } from '../support/ui-chat.ts'
 
 // Replies of a language model when the server that writes them is killed or gets SIGTERM.
 
-/** A provider that speaks as OpenAI does, and says what it is made to say. */
+/** A provider with OpenAI's API, whose replies the test controls. */
 async function startProvider (t: Test) {
   const asked: Array<{ question: string, say: (text: string) => void, end: () => void, closed: Promise<unknown> }> = []
   const server = http.createServer(async (request, response) => {
@@ -30,7 +30,7 @@ async function startProvider (t: Test) {
   return { settings, async call (nth: number) { return await until(() => asked[nth - 1]) } }
 }
 
-/** The text of a reply, put together from what a stream told. */
+/** The text of a reply, assembled from the events of a stream. */
 function textOf (events: Array<{ event: string, data: unknown }>) {
   let text = ''
   for (const { event, data } of events) {
@@ -85,7 +85,7 @@ t.test('a server is killed during a reply: the reader reconnects to the other se
   const { body: { id } } = await ann.post('/api/conversations', { name: 'Talk' }) as Answer
   const sent = ann.post(`/api/conversations/${id}/messages`, { text: 'Tell me all' }).catch(() => 'cut off')
   const call = await provider.call(1)
-  t.equal(call.question, 'Tell me all', 'the model is there by default')
+  t.equal(call.question, 'Tell me all', 'a new conversation has the bot of the language model by default')
   const here = await listen(t, `${one.url}/api/conversations/${id}/events?after=0`, { cookie: ann.cookie })
   call.say('All of it 👩‍🚀 ')
   call.say('and more')
@@ -104,7 +104,7 @@ t.test('a server is killed during a reply: the reader reconnects to the other se
 
   const back = await listen(t, `${two.url}/api/conversations/${id}/events?after=0`, { cookie: ann.cookie })
   await until(() => back.events.length === 2)
-  t.match(back.events.map(({ data }) => data), [{ id: 1, text: 'Tell me all' }, { id: 2, status: 'interrupted' }], 'who comes later finds it, too')
+  t.match(back.events.map(({ data }) => data), [{ id: 1, text: 'Tell me all' }, { id: 2, status: 'interrupted' }], 'a reader that connects later gets the interrupted reply, too')
 
   const elsewhere = clientOf(two.url, { cookie: ann.cookie })
   const again = elsewhere.post(`/api/conversations/${id}/messages/2/regenerate`)
@@ -132,7 +132,7 @@ t.test('on SIGTERM a server lets a reply end, and interrupts one that takes too 
   call('short').say('Done')
   call('short').end()
   t.match((await short).body, [{}, { text: 'Done', status: 'complete' }])
-  t.match((await long).body, [{}, { text: 'It goes on', status: 'interrupted' }], 'after eight seconds')
+  t.match((await long).body, [{}, { text: 'It goes on', status: 'interrupted' }], 'the reply is interrupted after eight seconds')
   await call('long').closed
   await stream.ended
   t.match(stream.events.at(-1)?.data, { text: 'It goes on', status: 'interrupted' }, 'its readers see the end')

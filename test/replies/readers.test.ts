@@ -5,9 +5,9 @@ import { connect, until } from '../support/process.ts'
 import { createScreen, listen, openAnswer, openSocket, openStream } from '../support/reader.ts'
 import { ask, hasStatus, isStored, messagesOf, oneInstance, twoInstances } from '../support/slow-replies.ts'
 
-// Readers of a growing reply: from the beginning, from the middle, on another instance, too slow.
+// Readers of a growing reply: from the beginning, from the middle, on another instance, and readers that are too slow.
 
-t.test('a stream shows the question, the reply as it grows, and its end, and ends with it', async t => {
+t.test('a stream has the question, the growing reply and its end, and ends with it', async t => {
   const { app, bots, ann, id, url, query } = await oneInstance(t)
   const base = await listen({ app })
   const stream = await openStream(t, `${base}${url}/messages`, ann, { body: { text: 'Hi', client_id: 'c1' } })
@@ -34,20 +34,20 @@ t.test('a stream shows the question, the reply as it grows, and its end, and end
   await query('UPDATE conversations SET last_rev = 4')
   const again = await openStream(t, `${base}${url}/messages`, ann, { body: { text: 'Hi', client_id: 'c1' } })
   t.equal(await again.ended, true)
-  t.match([...again.screen.shown.values()], [{ id: 2, text: 'One, two' }, { id: 1, text: 'Hi there' }], 'a retry gets it all, whatever changed since')
+  t.match([...again.screen.shown.values()], [{ id: 2, text: 'One, two' }, { id: 1, text: 'Hi there' }], 'a retry gets the current question and reply')
 
   await query('INSERT INTO conversation_bots VALUES ($1, 1)', [id])
   const instant = await openStream(t, `${base}${url}/messages`, ann, { body: { text: '@simulated Hi' } })
   t.equal(await instant.ended, true)
-  t.match(instant.events, [{ data: { text: '@simulated Hi' } }, { data: { text: 'You said: Hi', status: 'complete' } }], 'an instant answer is there at once')
+  t.match(instant.events, [{ data: { text: '@simulated Hi' } }, { data: { text: 'You said: Hi', status: 'complete' } }], 'an instant reply is sent as a whole')
   for (const [path, status, code] of [['/api/conversations/999/messages', 404, 'CONVERSATION_NOT_FOUND'], [`${url}/messages`, 400, 'INVALID_REQUEST']] as const) {
     const refused = await fetch(base + path, { method: 'POST', headers: { ...ann.headers, accept: 'text/event-stream', 'content-type': 'application/json' }, body: JSON.stringify({ text: status === 404 ? 'Hi' : ' ' }) })
     t.equal(refused.status, status)
-    t.match(await refused.json(), { code }, 'what is wrong is said as ever')
+    t.match(await refused.json(), { code }, 'an error has the usual format')
   }
 })
 
-t.test('pieces arrive at once on the same instance, and with each flush on another', async t => {
+t.test('pieces arrive immediately on the same instance, and with each flush on another one', async t => {
   const { one, two, ann, annAtTwo, id, url } = await twoInstances(t)
   const [here, there] = [await listen(one), await listen(two)]
   const sent = ask(ann, url, 'Hi')
@@ -79,7 +79,7 @@ t.test('pieces arrive at once on the same instance, and with each flush on anoth
   for (const screen of screens) await screen.until(() => screen.status(2) === 'complete')
   for (const { events } of [...readers, ...sockets]) {
     const deltas = events.filter(({ event }) => event === 'delta').map(({ data }) => data)
-    t.equal(deltas.map(({ text }) => text).join(''), whole.slice(0, deltas.at(-1)!.offset + deltas.at(-1)!.text.length), 'each exactly once, in order')
+    t.equal(deltas.map(({ text }) => text).join(''), whole.slice(0, deltas.at(-1)!.offset + deltas.at(-1)!.text.length), 'each piece arrives exactly once, in order')
     const ends = events.filter(({ event, data }) => event === 'message' && data.status === 'complete' && data.id === 2)
     t.match(ends, [{ data: { text: whole, rev: 3 } }])
     t.equal(ends.length, 1)
@@ -135,7 +135,7 @@ t.test('a reader that reconnects at any moment, on any instance, ends up with ex
           return screen
         }
         await sleep(random(150))
-        if (random(2) === 0) t.equal((await socket.join(id, screen.rev())).more, false, 'also one that joins where it is already')
+        if (random(2) === 0) t.equal((await socket.join(id, screen.rev())).more, false, 'a second join changes nothing')
         await sleep(random(50))
         socket.close()
       }
@@ -156,7 +156,7 @@ t.test('a page of changes includes replies that are still being written', async 
   await isStored({ query }, 2, 'I grow')
   for (const after of [0, 1]) t.match((await ann.get(`${url}/messages?after=${after}`)).json().at(-1), { id: 2, rev: 2, text: 'I grow', status: 'streaming' })
   const news = await ann.get(`${url}/messages?after=2`)
-  t.match(news.json(), [{ id: 2, rev: 2, text: 'I grow' }], 'whatever is still streaming')
+  t.match(news.json(), [{ id: 2, rev: 2, text: 'I grow' }], 'a reply that is still streaming is included')
   await ann.put(`${url}/messages/1`, { text: 'Hello' })
   const first = await ann.get(`${url}/messages?after=0&limit=1`)
   t.match([first.json(), first.headers.link], [[{ id: 2 }], `<${url}/messages?after=2&limit=1>; rel="next"`])
@@ -172,7 +172,7 @@ t.test('a page of changes includes replies that are still being written', async 
   t.same((await ann.get(`${url}/messages?after=4`)).json(), [])
 })
 
-t.test('a reader that is behind gets the reply as far as it is written, and then the rest', async t => {
+t.test('a reader that connects during a reply gets the text so far, and then the rest', async t => {
   const { app, bots, ann, id, url, query } = await oneInstance(t)
   const base = await listen({ app })
   const asked = ask(ann, url, 'over HTTP', { 'idempotency-key': 'k' })
@@ -181,8 +181,8 @@ t.test('a reader that is behind gets the reply as far as it is written, and then
   await isStored({ query }, 2, 'One')
   const tail = await openStream(t, `${base}${url}/events`, ann)
   await tail.screen.until(() => tail.screen.text(2) === 'One')
-  t.equal(tail.lastId, 2, 'from now on, which the reader knows')
-  t.equal(tail.events[0]!.id, '2', 'by the first event')
+  t.equal(tail.lastId, 2, 'a reader without Last-Event-ID starts at the newest rev')
+  t.equal(tail.events[0]!.id, '2', 'the first event tells the reader this id')
 
   const socket = await openSocket(t, base, ann)
   const { messages } = await socket.ask('send_message', { chat_session_id: id, text: 'over a socket' })
@@ -197,7 +197,7 @@ t.test('a reader that is behind gets the reply as far as it is written, and then
   call.say(', three')
   for (const { screen } of [tail, socket, late]) await screen.until(() => screen.text(2) === 'One, two, three')
 
-  // One who comes back shows an older message, and stays where it is.
+  // A reader that reconnects gets an older message again, and its Last-Event-ID does not move backwards.
   await ann.put(`${url}/messages/3`, { text: 'changed' })
   await tail.screen.until(() => tail.screen.text(3) === 'changed')
   const back = await openStream(t, `${base}${url}/events`, ann, { lastEventId: tail.lastId, screen: tail.screen })
@@ -243,11 +243,11 @@ t.test('a reader that leaves does not stop the reply; one that is too slow is di
     t.equal((await asked).json()[1].status, 'complete')
     asked = ask(ann, `/api/conversations/${slow}`, 'Talk')
   }
-  t.ok(n < 150, `let go of after ${n - 3} replies`)
+  t.ok(n < 150, `disconnected after ${n - 3} replies`)
   ;(await bots.call(n)).end()
   const [, last] = (await asked).json()
   await fast.screen.until(() => fast.screen.status(last.id) === 'complete')
-  await t.rejects(textOf(unread), 'who reads nothing is let go, and can tell')
+  await t.rejects(textOf(unread), 'a client that reads nothing is disconnected, and sees that the stream broke')
 })
 
 t.test('a long backlog is sent at the reader’s pace, until a time limit', async t => {
@@ -266,12 +266,12 @@ t.test('a long backlog is sent at the reader’s pace, until a time limit', asyn
   await query('INSERT INTO messages (conversation_id, id, rev, sender, text) SELECT $1, n, n, \'bot\', $2 FROM generate_series(451, 900) n', [many.id, 'y'])
   await query('UPDATE conversations SET last_rev = 900 WHERE id = $1', [many.id])
   await stream.screen.until(() => stream.screen.shown.size === 900)
-  t.equal(stream.events.length, 900, 'so many that come at once come once')
+  t.equal(stream.events.length, 900, 'a long backlog arrives once')
 
   const large = await fill('x'.repeat(90_000), 210)
   const { answer: slow } = await openAnswer(t, large.url, ann)
   await query('DELETE FROM conversation_users WHERE conversation_id = $1', [large.id])
-  await t.rejects(textOf(slow), 'who is taken out meanwhile gets no more')
+  await t.rejects(textOf(slow), 'a member who is removed meanwhile gets no further events')
   t.equal(bots.calls.length, 0)
 })
 

@@ -4,8 +4,8 @@ import { joinPostgres } from '../../src/db/embedded.ts'
 import { migrateUp } from '../../src/db/migrate.ts'
 import { connectionFile, run, TEMPLATE, TEST_FOLDER } from './helper.ts'
 
-// Runs once before all tests. Prepares a Postgres (TEST_DATABASE_URL, or an embedded one that keeps running when this
-// program ends, because it does not leave), and in it a template database with all migrations, which the tests copy.
+// Runs once before all tests. Prepares a Postgres (TEST_DATABASE_URL, or an embedded one, which keeps running when this program
+// ends because it does not call `leave`), and in it a template database with all migrations, which the tests copy.
 const url = process.env['TEST_DATABASE_URL']
 const connection: pg.ClientConfig = url === undefined
   ? (await joinPostgres(TEST_FOLDER, { fsync: 'off', max_connections: '300' })).connection

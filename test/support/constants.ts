@@ -1,4 +1,4 @@
-// What tests without an app need, too; importing an app takes a second.
+// Constants for tests that need no app. They are not in helper.ts, since importing the app takes a second.
 
 export const silent = { debug () {}, info () {}, warn () {}, error () {} }
 

@@ -1,15 +1,15 @@
 import { globSync, readFileSync } from 'node:fs'
 
-// The documentation, and what it tells people to run.
+// The pages of the documentation, and the commands in them.
 
 export const PAGES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...globSync('docs/**/*.md')]
 export const textOf = (page: string) => readFileSync(page, 'utf8')
 
-/** The code blocks of a language on a page. */
+/** All code blocks on a page that are in this language. */
 export const blocksOf = (page: string, language: string) =>
   [...textOf(page).matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map(([, code]) => code!)
 
-/** The commands of a block of shell code, without comments. One that goes on in the next line is one command. */
+/** The commands of a block of shell code, without comments. A command that continues on the next line is one command. */
 export function commandsOf (block: string) {
   const commands: string[] = []
   let command = ''

@@ -49,7 +49,7 @@ export async function run (connection: pg.ClientConfig, sql: string, values: unk
   }
 }
 
-/** Holds a conversation's lock, so that writers there have read the conversation and wait for the lock. */
+/** Takes a conversation's lock. Writers to this conversation then wait for the lock after they have read the conversation. */
 export async function holdLock (t: Test, connection: pg.ClientConfig, conversation: number) {
   const client = new pg.Client(connection)
   await client.connect()

@@ -7,7 +7,7 @@ import { exportJWK, generateKeyPair, SignJWT, type CryptoKey, type JWK, type JWT
 
 type Answer = (request: http.IncomingMessage, response: http.ServerResponse) => void
 
-/** An issuer of tokens on this machine: its keys and its OpenID configuration, by HTTP, and what it signs. */
+/** Starts a token issuer: an HTTP server with its keys (JWKS) and OpenID configuration, and functions that sign tokens. */
 export async function startIssuer (t: Test, { alg = 'RS256' }: { alg?: string } = {}) {
   let keys: Array<{ kid: string, key: CryptoKey, jwk: JWK }> = []
   const asked: string[] = []
@@ -23,7 +23,7 @@ export async function startIssuer (t: Test, { alg = 'RS256' }: { alg?: string } 
   t.teardown(() => { server.closeAllConnections(); server.close() })
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 
-  /** A new key, which signs from now on; those from before are served as well, unless they are to go. */
+  /** Makes a new key, which signs from now on. The older keys stay in the JWKS unless `keepOld` is false. */
   async function rotate ({ keepOld = true } = {}) {
     const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true })
     const kid = randomUUID()
@@ -33,16 +33,16 @@ export async function startIssuer (t: Test, { alg = 'RS256' }: { alg?: string } 
 
   return {
     issuer,
-    /** Paths that were asked for. */
+    /** The paths of all requests. */
     asked,
     rotate,
-    /** As it stands in TRUSTED_ISSUERS. */
+    /** The entry for TRUSTED_ISSUERS. */
     setting: { issuer, audience: 'parley' },
     get jwk () { return keys[0]!.jwk },
     get key () { return keys[0]!.key },
-    /** Answers every request like this from now on; undefined: rightly again. */
+    /** Answers every request with this function from now on; undefined restores the normal answers. */
     answerWith (next: Answer | undefined) { answer = next },
-    /** A token for ten minutes, with these claims in the place of the usual ones. */
+    /** Signs a token that is valid for ten minutes. `claims` replace the default ones. */
     async sign (claims: JWTPayload = {}, header: object = {}, key: CryptoKey | Uint8Array = keys[0]!.key) {
       const now = Math.floor(Date.now() / 1000)
       const payload = { iss: issuer, aud: 'parley', sub: 'user_1', iat: now, exp: now + 600, ...claims }

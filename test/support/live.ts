@@ -7,7 +7,7 @@ import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket
 import type { Config } from '../../src/config.ts'
 import { startApp, type Client, type Headers } from './helper.ts'
 
-/** A message as sockets show it. */
+/** A message in the format of socket events. */
 export interface Live {
   id: number,
   rev: number,
@@ -25,23 +25,23 @@ export type Options = Partial<ManagerOptions & SocketOptions>
 type Query = [{ name?: string }, ...unknown[]]
 export type Server = Awaited<ReturnType<typeof startLive>>
 
-/** The token that a user's cookie holds, or a guest's header. */
+/** The token in a user's cookie, or in a guest's Authorization header. */
 export const tokenOf = ({ headers }: Pick<Client, 'headers'>) => headers['cookie']?.split('=')[1] ?? headers['authorization']!.replace('Bearer ', '')
 
-/** An app that listens, since sockets and streams need a port. */
+/** Starts an app that listens on a port, which sockets and event streams need. */
 export async function startLive (t: Test, changes: Partial<Config> = {}, database?: pg.PoolConfig, logger?: Parameters<typeof startApp>[2]) {
   const server = await startApp(t, changes, logger, database)
   await server.app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = server.app.server.address() as AddressInfo
   const url = `http://127.0.0.1:${port}`
   const query = server.db.$client.query.bind(server.db.$client) as (...args: Query) => Promise<unknown>
-  // Otherwise closing would wait for clients that keep a connection open for their next request.
+  // Without this, closing the server would wait for keep-alive connections of clients.
   t.teardown(() => { server.app.server.keepAliveTimeout = 1 })
   return {
     ...server,
     port,
     url,
-    /** Names of the queries that this instance sends from now on. */
+    /** Records the names of the queries that this instance sends from now on. */
     watchQueries () {
       const names: string[] = []
       server.db.$client.query = (async (...args: Query) => {
@@ -50,7 +50,7 @@ export async function startLive (t: Test, changes: Partial<Config> = {}, databas
       }) as never
       return names
     },
-    /** Holds the answer to the `nth` query of this name until it is released, or is to fail. */
+    /** Holds back the result of the `nth` query with this name until `release` is called; with an error, the query fails. */
     hold (name: string, nth = 1) {
       let release = (_error?: Error) => {}
       const released = new Promise<void>((resolve, reject) => { release = error => error === undefined ? resolve() : reject(error) })
@@ -81,7 +81,7 @@ export async function next<T = unknown> (socket: Socket, event: string): Promise
   return await new Promise(resolve => { socket.once(event, resolve) })
 }
 
-/** A socket that is connected. */
+/** Opens a socket and waits until it is connected. */
 export async function connect (t: Test, url: string, options: Options = {}) {
   const socket = dial(t, url, options)
   await new Promise<void>((resolve, reject) => {
@@ -91,7 +91,7 @@ export async function connect (t: Test, url: string, options: Options = {}) {
   return socket
 }
 
-/** The error with which a connection is refused, with `data` where the server says why. */
+/** The error with which the server refuses a connection; `data` has the reason if the server gives one. */
 export async function refused (t: Test, url: string, options: Options = {}) {
   const socket = dial(t, url, options)
   return await new Promise<Error & { data?: Refusal }>((resolve, reject) => {
@@ -100,14 +100,14 @@ export async function refused (t: Test, url: string, options: Options = {}) {
   })
 }
 
-/** Collects everything that a socket gets about a conversation, in order: acknowledgements, pages and events. */
+/** Collects all messages that a socket gets from a conversation, in order: by acknowledgements, pages and events. */
 export function follow (socket: Socket) {
   const heard: Live[] = []
   socket.on('new_message', (message: Live) => heard.push(message))
   return {
     heard,
     last: () => heard.at(-1)?.rev ?? 0,
-    /** Reads all pages after what it has; from the last one on it is live. */
+    /** Joins the conversation and reads all pages of changes after `after`. Returns the number of pages. From the last page on, the socket gets live events. */
     join: async (id: number, after = heard.at(-1)?.rev ?? 0) => await new Promise<number>((resolve, reject) => {
       let pages = 0
       function read (after: number) {
@@ -124,14 +124,14 @@ export function follow (socket: Socket) {
   }
 }
 
-/** A conversation's events, as they come, on a connection of their own. */
+/** Opens a conversation's event stream on a separate connection, and collects its events. */
 export async function listen (t: Test, url: string, headers: Headers) {
   const request = http.get(url, { headers, agent: false })
   t.teardown(() => request.destroy())
   const [answer] = await once(request, 'response') as [http.IncomingMessage]
   const events: Array<{ id: number, event: string, data: Told }> = []
   const raw: string[] = []
-  const ended = read().catch(() => { /* cut, by us or by the server */ })
+  const ended = read().catch(() => { /* closed, by us or by the server */ })
 
   async function read () {
     let text = ''

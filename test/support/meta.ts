@@ -12,13 +12,13 @@ export const APP_SECRET = 'an app secret for tests'
 export const VERIFY_TOKEN = 'a verify token for tests'
 const PHONE_NUMBER_ID = '106540352242922'
 
-/** What Meta does with a request: accept it, answer with something else, or cut the connection, before or after it has accepted the message. */
+/** What the fake does with a request: accept it, answer with something else, or cut the connection before or after it accepted the message. */
 export interface Plan { status?: number, error?: object | undefined, body?: object, headers?: Record<string, string>, cut?: 'before' | 'after', hold?: Promise<void>, twice?: boolean }
 
 export interface Sent { id: string, to: string, text: string, body: Record<string, unknown>, headers: http.IncomingHttpHeaders, path: string }
 
 /**
- * Starts a fake of Meta's API. `sent` has the messages that it accepted, `plan` says what it does with the next ones, and
+ * Starts a fake of Meta's API. `sent` has the messages that it accepted, `plan` sets what it does with the next requests, and
  * `onSent` is called for each accepted message before the response.
  */
 export async function startMeta (t: Test, onSent: (sent: Sent) => Promise<void> | void = () => {}) {
@@ -32,7 +32,7 @@ export async function startMeta (t: Test, onSent: (sent: Sent) => Promise<void> 
     try {
       for await (const chunk of request) chunks.push(chunk as Buffer)
     } catch {
-      return // whoever asked was killed
+      return // the server that sent the request was killed
     }
     const body = JSON.parse(Buffer.concat(chunks).toString())
     if (body.status === 'read') {
@@ -63,7 +63,7 @@ export async function startMeta (t: Test, onSent: (sent: Sent) => Promise<void> 
     url,
     sent,
     read,
-    /** The number of requests to send a message, whatever the result. */
+    /** The number of requests to send a message, including those that failed. */
     get asked () { return asked },
     plan: (...next: Plan[]) => { plans.push(...next) },
     settings: {
@@ -83,7 +83,7 @@ export function signed (body: string | Buffer, secret = APP_SECRET): Record<stri
 
 const METADATA = { display_phone_number: '15550783881', phone_number_id: PHONE_NUMBER_ID }
 
-/** A webhook with these messages and statuses, all of them in one change. */
+/** The body of a webhook with these messages and statuses, all of them in one change. */
 export function webhook<M extends object> (value: { messages?: M[], statuses?: object[], contacts?: object[], errors?: object[] }) {
   return { object: 'whatsapp_business_account', entry: [{ id: '102290129340398', changes: [{ field: 'messages', value: { messaging_product: 'whatsapp', metadata: METADATA, ...value } }] }] }
 }
@@ -91,10 +91,10 @@ export function webhook<M extends object> (value: { messages?: M[], statuses?: o
 export const contact = (wa_id: string, name = 'Sheena Nelson') => ({ profile: { name }, wa_id })
 
 let messages = 0
-/** Seconds, as Meta gives times: now, or so many seconds ago. */
+/** A timestamp in seconds, as Meta sends it: now, or this many seconds ago. */
 export const secondsAgo = (seconds = 0) => String(Math.floor(Date.now() / 1000) - seconds)
 
-/** What somebody wrote, as Meta delivers it. */
+/** A webhook with a text message from a contact. */
 export function text (from: string, body: string, more: object = {}) {
   return { from, id: `wamid.in${String(++messages).padStart(5, '0')}==`, timestamp: secondsAgo(), type: 'text', text: { body }, ...more }
 }

@@ -18,7 +18,7 @@ export const HELLO = [user('Hello')]
 
 export type Answer = (response: ServerResponse, body: Body) => unknown
 
-/** A server of language models that really listens, and a bot that asks it. */
+/** Starts a fake provider of language models behind a real HTTP server, and makes bots that call it. */
 export async function serve (t: Test, answer: Answer, changes: Partial<Config> = {}) {
   const bodies: Body[] = []
   let port: number | undefined
@@ -39,7 +39,7 @@ export async function serve (t: Test, answer: Answer, changes: Partial<Config> =
   return {
     url,
     bodies,
-    /** A reply: its text as it is in the end, all pieces, and how it failed. `asked` counts the requests that it took, `took` is in milliseconds. */
+    /** Generates a reply. Returns its final text, all pieces, and the failure code. `asked` is the number of requests, `took` the time in milliseconds. */
     async ask (settings: OpenAiSettings = {}, turns = HELLO, providerUser?: string) {
       const pieces: ReplyPiece[] = []
       const heard = { text: '', pieces, failure: undefined as string | undefined, log: '', asked: -bodies.length, took: -performance.now(), port }
@@ -57,7 +57,7 @@ export async function serve (t: Test, answer: Answer, changes: Partial<Config> =
       heard.port = port
       return heard
     },
-    /** The text of a reply that is stopped by its reader after so many pieces. */
+    /** The text of a reply whose reader stops after this many pieces. */
     async stopAfter (most: number) {
       let text = ''
       for await (const piece of await openAi.createBot({}, 'assistant')(HELLO, new AbortController().signal)) {
@@ -69,7 +69,7 @@ export async function serve (t: Test, answer: Answer, changes: Partial<Config> =
   }
 }
 
-// What a server writes.
+// Responses of a provider.
 export const chunk = (delta: object, finish: string | null = null) => ({ choices: [{ index: 0, delta, finish_reason: finish }] })
 export const event = (data: unknown, name?: string) => `${name === undefined ? '' : `event: ${name}\n`}data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`
 export const stream = (response: ServerResponse, ...parts: string[]) => {

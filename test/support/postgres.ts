@@ -12,11 +12,11 @@ import { until } from './process.ts'
 
 const DEBIAN = '/usr/lib/postgresql'
 
-/** The programs of the newest Postgres that is installed with all its tools; undefined where there is none. */
+/** The folder with the programs of the newest installed Postgres that has all tools; undefined if there is none. */
 export const installed = (existsSync(DEBIAN) ? readdirSync(DEBIAN) : []).sort((a, b) => Number(a) - Number(b)).map(version => path.join(DEBIAN, version, 'bin'))
   .findLast(bin => ['initdb', 'postgres', 'pg_dump', 'psql'].every(name => existsSync(path.join(bin, name))))
 
-/** A Postgres of the test's own, which nobody but the test stops and starts: of the programs in `bin`, else of those that we bring. */
+/** Starts a Postgres that only this test stops and starts. It uses the programs in `bin`, by default those of the embedded Postgres. */
 export async function startPostgres (t: Test, bin?: string) {
   const place = await openPlace(await mkdtemp(path.join(os.tmpdir(), 'parley-postgres-')))
   const way = await chooseWay(place)
@@ -36,7 +36,7 @@ export async function startPostgres (t: Test, bin?: string) {
     await until(() => answers(connection))
   }
 
-  /** As `pg_ctl stop` does it: the connections are cut. */
+  /** Stops Postgres like `pg_ctl stop` (a fast shutdown): open connections are closed. */
   async function stop () {
     process.kill(pid, 'SIGINT')
     await ended
@@ -52,6 +52,6 @@ export async function startPostgres (t: Test, bin?: string) {
 
 async function answers (connection: pg.ClientConfig) {
   const client = new pg.Client(connection)
-  client.on('error', () => { /* it is tried again */ })
+  client.on('error', () => { /* the caller tries again */ })
   return await client.connect().then(() => true, () => false).finally(() => client.end())
 }

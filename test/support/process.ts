@@ -15,17 +15,17 @@ export type Place = Awaited<ReturnType<typeof openPlace>>
 export type Program = ReturnType<typeof launch>
 
 /**
- * Programs run from their sources, as the tests do. The coverage of built programs could not be added to that of the
- * tests, because the compiler moves functions and branches.
+ * Programs are started from the sources, not from dist/. The coverage of built programs could not be added to that of the tests,
+ * because the compiler moves functions and branches.
  */
 const sources = fileURLToPath(new URL('../../src', import.meta.url))
 
 const drizzleLoader = new URL('load-drizzle.ts', import.meta.url).href
 
-/** The environment without Parley's settings, so that those of the developer have no effect. */
+/** The environment without Parley's settings, so that the developer's own settings have no effect. */
 const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !(name in ConfigSchema.properties)))
 
-/** A program as a process of its own. */
+/** Starts a program as a separate process. */
 function launch (file: string, args: string[], cwd: string, settings: Settings) {
   const child = spawn(process.execPath, ['--import', drizzleLoader, path.join(sources, file), ...args], { cwd, env: { ...clean, ...settings } })
   const said = { stdout: '', stderr: '' }
@@ -35,16 +35,16 @@ function launch (file: string, args: string[], cwd: string, settings: Settings) 
       child.emit('said')
     })
   }
-  child.stdin.on('error', () => { /* it ended without reading what it was told */ })
+  child.stdin.on('error', () => { /* it ended without reading its input */ })
   const ended = once(child, 'close').then(([code]: Array<number | null>) => ({ code, ...said }))
 
   return {
     said,
     ended,
-    /** What it is told, and that this is all. */
+    /** Writes to the program's standard input, and closes it. */
     tell: (text: string) => child.stdin.end(text),
     kill: (signal: NodeJS.Signals) => child.kill(signal),
-    /** Waits until it has said this, `times` over; fails when it ends before. */
+    /** Waits until standard output matches `pattern` this many times. Throws if the program ends before. */
     async hasSaid (pattern: RegExp, times = 1) {
       for (;;) {
         const found = [...said.stdout.matchAll(new RegExp(pattern, 'g'))]
@@ -56,7 +56,7 @@ function launch (file: string, args: string[], cwd: string, settings: Settings) 
   }
 }
 
-/** A folder in which programs run. It all ends with the test, the Postgres in it too. */
+/** Makes a folder in which programs run. At the end of the test the programs and the Postgres in it are stopped. */
 export async function openPlace (t: Test) {
   const folder = await realpath(await mkdtemp(path.join(os.tmpdir(), 'parley-')))
   const dataDir = path.join(folder, 'data')
@@ -77,7 +77,7 @@ export async function openPlace (t: Test) {
     return program
   }
 
-  /** The Postgres that runs on the data folder, and how to connect to it; undefined when there is none. */
+  /** How to connect to the Postgres that runs on the data folder; undefined if none runs. */
   async function runningPostgres () {
     const [pid, , , port, host] = (await readFile(path.join(dataDir, 'postgres', 'postmaster.pid'), 'utf8').catch(() => '')).split('\n')
     return host ? { pid: Number(pid), host, port: Number(port), user: 'postgres', database: 'postgres' } : undefined
@@ -88,7 +88,7 @@ export async function openPlace (t: Test) {
     dataDir,
     run,
     runningPostgres,
-    /** A server that listens, on a port that the system chose. */
+    /** Starts a server on a free port, and waits until it listens. */
     async serve (settings: Settings = {}) {
       const program = run('server.ts', [], settings)
       const [, url] = await program.hasSaid(/listening at (http:[^"]+)"/)
@@ -100,7 +100,7 @@ export async function openPlace (t: Test) {
 export type Client = ReturnType<typeof clientOf>
 export type Answer = Awaited<ReturnType<Client['get']>>
 
-/** Calls a server as a front end does, with these headers. */
+/** A client that calls a server as a front end does, with these headers. */
 export function clientOf (url: string, own: Record<string, string> = {}) {
   const send = (method: string) => async (path: string, body?: unknown, headers: Record<string, string> = {}) => {
     const content: RequestInit = body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
@@ -114,7 +114,7 @@ export function clientOf (url: string, own: Record<string, string> = {}) {
     put: send('PUT'),
     patch: send('PATCH'),
     delete: send('DELETE'),
-    /** A new user, and the cookie that it is known by. */
+    /** Signs up a new user, and keeps the session cookie. */
     async join (username: string, password = 'correct horse') {
       const { body } = await send('POST')('/api/signup', { username, password })
       const { headers } = await send('POST')('/api/login', { username, password })
@@ -133,7 +133,7 @@ export async function until<T> (ask: () => Promise<T> | T): Promise<NonNullable<
   }
 }
 
-/** A port of this machine that nobody listens at. */
+/** A free port of this machine. */
 export async function freePort () {
   const server = net.createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -144,13 +144,13 @@ export async function freePort () {
 
 export async function connect (t: Test, connection: pg.ClientConfig) {
   const client = new pg.Client(connection)
-  client.on('error', () => { /* Postgres may be stopped under it */ })
+  client.on('error', () => { /* Postgres may be stopped during the test */ })
   t.teardown(() => client.end())
   await client.connect()
   return client
 }
 
-/** Waits until so many others of the database wait for a lock. */
+/** Waits until this number of other connections to the database wait for a lock. */
 export async function isWaiting (postgres: pg.Client, others = 1) {
   await until(async () => {
     await postgres.query('SELECT pg_stat_clear_snapshot()')
@@ -168,8 +168,8 @@ export function urlOf ({ host, port, user, password, database }: pg.ClientConfig
 }
 
 /**
- * A proxy in front of a database that can be closed, which cuts all connections, and opened again. It is closed at first.
- * `passes` decides for each piece of data, in either direction, whether it gets through.
+ * A TCP proxy in front of a database. It is closed at first, and can be opened and closed again; closing cuts all connections.
+ * `passes` decides for each piece of data, in either direction, whether it is forwarded.
  */
 export async function layCable (t: Test, to: pg.ClientConfig, passes: () => boolean = () => true) {
   const ends = new Set<net.Socket>()
@@ -195,7 +195,7 @@ export async function layCable (t: Test, to: pg.ClientConfig, passes: () => bool
       for (const end of ends) end.destroy()
       await closed
     },
-    /** Who is connected hears nothing any more. */
+    /** Stops forwarding data on open connections, without closing them. */
     mute () {
       for (const end of ends) end.pause()
     }

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
 
 // Fakes of ten kinds of servers for language models. Each accepts only what the real one accepts, refuses everything else
-// with the real error, and answers in its own format. They check the history too, so that it is valid if one accepts it.
+// with the real error, and answers in its own format. They check the history, too, so a history that a fake accepts is valid.
 
 export interface Message { role: string, content: string }
 
@@ -19,20 +19,20 @@ export interface Body {
   user?: string
 }
 
-/** A refusal: its status and its words. */
+/** An error response: its status and its body. */
 type Refused = [status: number, words: unknown]
 
-/** One kind of server. */
+/** One kind of provider. */
 export interface Dialect {
-  /** Its address after that of the machine. */
+  /** The path of its API, which is appended to the server's address. */
   base: string
-  /** Gives the refusal of a request that it does not accept. */
+  /** Returns the error response for a request that this provider does not accept. */
   refuse: (body: Body, url: string) => Refused | undefined
-  /** Writes a text in its own format, in one or more pieces, and the end. */
+  /** Writes a text in this provider's format, in one or more pieces, and the end. */
   say: (response: ServerResponse, words: string[], body: Body) => void
 }
 
-/** The tokens that a window of these servers has, a word each. */
+/** The size of the context window of these providers, in tokens. Each word counts as one token. */
 export const WINDOW = 400
 export const tokensOf = ({ messages }: Body) => messages.reduce((sum, { content }) => sum + content.split(/\s+/).length, 0)
 
@@ -148,7 +148,7 @@ export const DIALECTS: Record<string, Dialect> = {
       if (!isInOrder(body.messages)) return [500, { error: { message: 'template: :1: roles must alternate', type: 'api_error', param: null, code: null } }]
     },
     say (response, words) {
-      // It cuts what is too long by itself, and names its end only in the last piece.
+      // This provider itself truncates a history that is too long, and has `finish_reason` only in the last piece.
       events(response, chunk({ role: 'assistant', content: '', reasoning: 'Hello, they say.' }), ...words.map(content => chunk({ role: 'assistant', content })), chunk({ role: 'assistant', content: '' }, 'stop'), '[DONE]')
       response.end()
     }
@@ -197,7 +197,7 @@ export const DIALECTS: Record<string, Dialect> = {
       response.writeHead(200, { 'content-type': 'text/event-stream' }).write(': keep-alive\n\n\n\n: keep-alive\n\n')
       events(response, chunk({ role: 'assistant', content: null, reasoning_content: '' }), chunk({ content: null, reasoning_content: 'Hello.' }),
         ...words.map(content => chunk({ content, reasoning_content: null })), chunk({ content: '', reasoning_content: null }, 'stop', { usage }), '[DONE]')
-      // A proxy in front of it keeps the connection open.
+      // A proxy in front of this provider keeps the connection open.
     }
   },
 
@@ -215,13 +215,13 @@ export const DIALECTS: Record<string, Dialect> = {
 
 export interface Provider {
   url: string
-  /** What it was asked, and what it answered with: 200, or the status of its refusal. */
+  /** All requests, with the status of their responses: 200, or that of an error. */
   asked: Array<{ body: Body, status: number }>
-  /** What it does with the next request that it would answer, in place of answering. */
+  /** Calls `act` in place of answering the next accepted request. */
   next: (act: (response: ServerResponse) => unknown) => void
 }
 
-/** A server that really listens and answers each request that it takes with the same words. */
+/** Starts a fake provider behind a real HTTP server, which answers each accepted request with the same words. */
 export async function serveDialect (t: Test, { base, refuse, say }: Dialect, words: string[]): Promise<Provider> {
   const asked: Provider['asked'] = []
   const acts: Array<(response: ServerResponse) => unknown> = []

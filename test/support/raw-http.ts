@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 
-/** Sends text on a connection of its own, and gives all that comes back until it is closed. `then` may send more. */
+/** Sends text on a separate connection, and returns everything that is received until it is closed. `then` may send more. */
 export async function exchange (port: number, sent: string, then?: (socket: Socket) => unknown): Promise<string> {
   const socket = connect(port, '127.0.0.1', () => {
     socket.write(sent)

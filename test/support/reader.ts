@@ -6,7 +6,7 @@ import { io } from 'socket.io-client'
 import type { Message } from '../../src/log/message.ts'
 import type { Client, startApp } from './helper.ts'
 
-// Readers of a live conversation, as a front end reads it: over an event stream or a socket.
+// Clients that read a live conversation like a front end, over an event stream or a socket.
 
 type Who = Pick<Client, 'headers'>
 type App = Awaited<ReturnType<typeof startApp>>
@@ -19,7 +19,7 @@ export async function listen ({ app }: Pick<App, 'app'>) {
   return `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
 }
 
-/** The messages that a front end shows, updated by events and deltas. It outlives the connections that update it. */
+/** The messages that a front end shows, updated by events and deltas. It is kept when a client reconnects. */
 export function createScreen (t: Test) {
   const shown = new Map<number, Shown>()
   const changes = new EventEmitter().setMaxListeners(0)
@@ -27,7 +27,7 @@ export function createScreen (t: Test) {
     shown,
     text: (id: number) => shown.get(id)?.text,
     status: (id: number) => shown.get(id)?.status,
-    /** The highest rev that it has. */
+    /** The highest rev of all messages. */
     rev: () => Math.max(0, ...[...shown.values()].map(({ rev }) => rev)),
     tell (message: Shown) {
       if (message.rev < (shown.get(message.id)?.rev ?? 0)) return
@@ -40,7 +40,7 @@ export function createScreen (t: Test) {
       message!.text = message!.text.slice(0, offset) + text
       changes.emit('change')
     },
-    /** Waits until it shows what is asked for. */
+    /** Waits until the condition is true. */
     async until (isSo: () => unknown) {
       while (!isSo()) await once(changes, 'change')
     },
@@ -52,7 +52,7 @@ export type Screen = ReturnType<typeof createScreen>
 
 interface HowToRead { lastEventId?: number | undefined, body?: object, screen?: Screen }
 
-/** Reads an event stream onto a screen until it ends, or the reader leaves. */
+/** Reads an event stream until it ends or `leave` is called, and shows its events on a screen. */
 export async function openStream (t: Test, url: string, client: Who, { lastEventId, body, screen = createScreen(t) }: HowToRead = {}) {
   const { answer, leave } = await openAnswer(t, url, client, { lastEventId, body })
   answer.setEncoding('utf8')
@@ -63,7 +63,7 @@ export async function openStream (t: Test, url: string, client: Who, { lastEvent
     comments: 0,
     lastId: lastEventId,
     isOver: false,
-    /** How it ended: true in good order. */
+    /** Resolves when the stream ends: true if it ended normally, false if the connection broke. */
     ended: Promise.resolve(false),
     hasLeft: false,
     leave () {
@@ -93,7 +93,7 @@ export async function openStream (t: Test, url: string, client: Who, { lastEvent
     const fields = Object.fromEntries(block.split('\n').map(line => line.split(/: ?(.*)/s)))
     if (!('data' in fields)) t.fail(`a block without data: ${block}`)
     const data = JSON.parse(fields.data)
-    // A stream that answers a POST has no ids: there the rev of the newest message is where a reader goes on.
+    // A stream that answers a POST has no event ids. There a reader continues after the rev of the newest message.
     if (fields.event === 'message') stream.lastId = Math.max(stream.lastId ?? 0, data.rev)
     stream.events.push({ event: fields.event, id: fields.id, data })
     if (fields.event === 'message') screen.tell(data)
@@ -101,7 +101,7 @@ export async function openStream (t: Test, url: string, client: Who, { lastEvent
   }
 }
 
-/** An event stream that nobody reads yet. */
+/** Opens an event stream without reading its body. */
 export async function openAnswer (t: Test, url: string, client: Who, { lastEventId, body }: HowToRead = {}) {
   const headers = {
     ...client.headers,
@@ -114,11 +114,11 @@ export async function openAnswer (t: Test, url: string, client: Who, { lastEvent
   const leave = () => { request.destroy() }
   t.teardown(leave)
   const [answer] = await once(request, 'response') as [http.IncomingMessage]
-  request.on('error', () => { /* it has left */ })
+  request.on('error', () => { /* the client has disconnected */ })
   return { answer, leave }
 }
 
-/** A socket, and what it hears of a conversation on a screen. */
+/** Opens a socket, and shows the events that it gets on a screen. */
 export async function openSocket (t: Test, url: string, { headers }: Who, screen = createScreen(t)) {
   const socket = io(url, { forceNew: true, reconnection: false, auth: { token: headers['cookie']!.split('=')[1], stream: true }, transports: ['websocket'] })
   t.teardown(() => socket.close())
@@ -131,7 +131,7 @@ export async function openSocket (t: Test, url: string, { headers }: Who, screen
     screen,
     events,
     ask: (event: string, data: object) => socket.emitWithAck(event, data),
-    /** What the answer says is shown in the moment in which it comes: what grows may come right behind it. */
+    /** The messages in the acknowledgement are shown synchronously, because a delta for one of them can arrive directly after it. */
     join: async (conversation: number, after: number) => await new Promise<{ messages: Shown[], more: boolean }>(resolve => {
       socket.emit('join_chat', { chat_session_id: conversation, after }, (answer: { messages: Shown[], more: boolean }) => {
         for (const message of answer.messages) screen.tell(message)

@@ -15,18 +15,18 @@ type Content = { content?: { 'application/json': { schema: Schema }, 'text/event
 export interface Parameter { in: 'path' | 'query' | 'header', name: string, required?: boolean, schema: Schema }
 interface Operation {
   summary?: string
-  /** Left out where one need not be logged in. */
+  /** Absent if the route needs no login. */
   security?: unknown[]
   parameters?: Parameter[]
   requestBody?: Content
   responses: Record<string, Content & { description: string }>
 }
-/** An operation of the API as its documentation has it, with an example from below. */
+/** An operation of the API document, with an example from below. */
 export interface Route extends Operation { name: string, method: Method, path: string, body: Schema | undefined, example: Example }
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 interface Example { status: number, body?: Record<string, unknown>, headers?: Headers, query?: string }
 
-/** Stands for the token of a mail that Ann has just got. */
+/** A placeholder for the token in a mail that Ann has just received. */
 const MAILED = 'a token'
 
 const VERIFICATION = `hub.mode=subscribe&hub.verify_token=${encodeURIComponent(VERIFY_TOKEN)}&hub.challenge=1158201444`
@@ -34,7 +34,7 @@ const WEBHOOK = from('16505551234', 'Hi')
 
 const USE_CHAT = { id: 'a-chat', messages: [{ id: 'a-message', role: 'user', parts: [{ type: 'text', text: 'Hi' }] }], trigger: 'submit-message' }
 
-/** For each call that takes something: a body that is right, and the status that it gets. */
+/** For each route that takes a body, query or headers: a valid example, and the status of its response. */
 const examples: Record<string, Example> = {
   'POST /chat': { status: 200, body: { user_phone: '+49 170 1234567', user_message: 'hello' } },
   'POST /api/chat': { status: 200, body: { user_phone: '+49 170 1234567', user_message: 'hello' } },
@@ -126,8 +126,8 @@ const examples: Record<string, Example> = {
 interface Begun { conversation: number, session: number, user: number, bot: number, delivery: number, invitation: number, key: number }
 
 /**
- * What stands for a parameter of a path: a conversation that Ann has just begun, its first message, another user and a bot
- * in it, a session of hers, a reply on WhatsApp that failed, an invitation.
+ * The values of the parameters in a path: a new conversation of Ann's, its first message, another user and a bot in it, one of
+ * Ann's sessions, a failed WhatsApp reply, an invitation.
  */
 export function placesOf (path: string, begun: Begun = { conversation: 1, session: 1, user: 1, bot: 1, delivery: 1, invitation: 1, key: 1 }): Record<string, number> {
   const { conversation, session, user, bot, delivery, invitation, key } = begun
@@ -142,7 +142,7 @@ export function placesOf (path: string, begun: Begun = { conversation: 1, sessio
   return { id: conversation, message: path.includes('/regenerate') ? 2 : 1, user, bot }
 }
 
-/** The API's own description, with every component in the places that refer to it. */
+/** The OpenAPI document, with every `$ref` replaced by its component. */
 export async function readDescription ({ anyone }: Pick<Server, 'anyone'>) {
   const description = (await anyone.get('/openapi.json')).json()
   return { ...description, paths: resolved(description.paths) }
@@ -163,7 +163,7 @@ function kindsOf (schema: Schema | undefined, kinds = [' with the AI SDK', ' as 
   return [...kindsOf(schema.else, kinds.slice(1)), [kinds[0]!, schema.then]]
 }
 
-/** Every operation of the documentation, with its example; one that takes several kinds of bodies once for each. */
+/** Every operation of the OpenAPI document, with its example. An operation with several kinds of bodies is listed once for each. */
 export async function documentedRoutes (server: Pick<Server, 'anyone'>): Promise<Route[]> {
   const { paths } = await readDescription(server) as { paths: Record<string, Record<string, Operation>> }
   return Object.entries(paths).flatMap(([path, operations]) => Object.entries(operations).flatMap(([key, { security = [], ...operation }]) => {
@@ -178,7 +178,7 @@ export async function documentedRoutes (server: Pick<Server, 'anyone'>): Promise
   }))
 }
 
-/** What a route needs to be asked: Ann, logged in anew, an admin where one is asked for, or a guest, and a conversation of theirs with messages. */
+/** Prepares a request to a route: Ann with a new login (as an admin or a guest if the route needs that), and a conversation of hers with messages. */
 export async function begin ({ as, anyone, clientOf, slowChat, db }: Server, { name, path, example }: Route) {
   await db.$client.query("DELETE FROM users WHERE username = 'somebody'; DELETE FROM messages WHERE client_id = 'mine'; DELETE FROM chatbots WHERE name IN ('parrot', 'cockatoo'); DELETE FROM one_time_tokens")
   const isServers = path.startsWith('/api/users/')
@@ -214,7 +214,7 @@ export async function begin ({ as, anyone, clientOf, slowChat, db }: Server, { n
     return (await ann.post(`/api/conversations/${conversation}/users`, { username })).json().id
   }
 
-  /** As an admin, which Ann is from here on. */
+  /** Makes Ann an admin, and creates a bot with her session. */
   async function makeBot (): Promise<number> {
     await db.$client.query("UPDATE users SET role = 'admin' WHERE username = 'ann'")
     if (name === 'POST /api/admin/bots') return 1
@@ -244,7 +244,7 @@ async function makeServerKey (db: Server['db'], scopes: KeyScope[]) {
   return await createKeyStore(db, { announce: async () => {}, open: async () => 0 }).create(anybody!, { name: 'shop', scopes })
 }
 
-/** Gives Ann an address, verified when its link is for a new password, and the example the token of a mail to it. */
+/** Sets Ann's email address (verified for a password reset), and puts the token of a mail to it into the example. */
 async function mailAToken (db: Server['db'], path: string, { body }: Example = { status: 200 }) {
   const purpose = path === '/api/password/reset' ? 'password_reset' : 'email_verification'
   const [user] = await db.update(users).set({ email: 'ann@example.com', emailVerifiedAt: purpose === 'password_reset' ? new Date() : null })
@@ -255,13 +255,13 @@ async function mailAToken (db: Server['db'], path: string, { body }: Example = {
   body['token'] = createTokens(SECRET).of({ ...row!, userId: user!.id })
 }
 
-/** The example as it is sent. */
+/** The headers and body of the example. */
 export function rightRequest ({ example: { body, headers = {} } = { status: 200 } }: Pick<Route, 'example'>): { headers: Headers, payload?: Buffer } {
   if (body === undefined) return { headers }
   return { headers: { 'content-type': 'application/json; charset=utf-8', ...headers }, payload: Buffer.from(JSON.stringify(body)) }
 }
 
-/** Of a stream, which would not end, only what it begins with is waited for. */
+/** Sends a request. Of an event stream, which would not end, it waits only for the status and headers. */
 export async function send ({ app }: Server, { method, responses }: Route, url: string, headers: Headers, payload: InjectOptions['payload']) {
   const request = { method, url, headers, ...payload !== undefined && { payload } }
   if (method !== 'GET' || responses[200]?.content?.['text/event-stream'] === undefined) return await app.inject(request)
@@ -271,7 +271,7 @@ export async function send ({ app }: Server, { method, responses }: Route, url: 
   return answer
 }
 
-/** A fingerprint of every row of every table. */
+/** The number of rows of every table, and a hash of their contents. */
 export async function everythingIn ({ db }: Server): Promise<Record<string, string>> {
   const { rows: tables } = await db.$client.query("SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'")
   const each = tables.map(({ name }) => `SELECT '${name}' AS name, count(*) || ' rows, ' || coalesce(md5(string_agg(r::text, '' ORDER BY r::text)), '') AS rows FROM "${name}" r`)

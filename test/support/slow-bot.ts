@@ -2,14 +2,14 @@ import { EventEmitter, on, once } from 'node:events'
 import { createGuidedBot, type Script } from '../../src/bots/guided/flow.ts'
 import type { Bot, BotRow, Directory, Estimate, BotMemory, ReplyPiece, ReplyContext, StreamingBot, Turn } from '../../src/bots/bot.ts'
 
-/** What a slow bot was asked once, and by what it is made to speak. */
+/** One call of a slow bot: the turns that it got, and functions with which a test makes it reply. */
 export interface Call {
   turns: Turn[]
   signal: AbortSignal
   context: ReplyContext
   say: (text: string) => void
   cost: (promptTokens: number, completionTokens: number) => void
-  /** The provider has begun, and this is what the reply is estimated to cost. */
+  /** The provider has started, with this estimate of the reply's costs. */
   begin: (estimate: Estimate) => void
   remember: (memory: BotMemory) => void
   end: () => void
@@ -17,8 +17,8 @@ export interface Call {
 }
 
 /**
- * Streaming bots that say what a test makes them say. If no test controls them, they answer with `Slowly: ` and the
- * message, in two pieces.
+ * Streaming bots whose replies a test controls. Until the test takes over, they answer with `Slowly: ` and the message, in two
+ * pieces.
  */
 export function createSlowBots () {
   const asked = new EventEmitter()
@@ -59,8 +59,8 @@ export function createSlowBots () {
 
   return {
     /**
-     * The bots that there are, slow ones for webhooks that have no address and for bots in code named `slow`, and guided
-     * ones whose settings hold the script itself.
+     * Adds test bots to the directory: slow bots for webhooks without a URL and for bots in code named `slow`, and guided bots whose
+     * settings contain the script itself.
      */
     change: (directory: Directory): Directory => row => {
       if (isForAll) return inPlaceOf(directory(row))
@@ -69,14 +69,14 @@ export function createSlowBots () {
       return typeof script === 'object' ? { kind: 'instant', answer: createGuidedBot(script as Script) } : directory(row)
     },
     calls,
-    /** From now on they answer for every bot that would connect to somewhere else. */
+    /** From now on slow bots replace every streaming bot, so that none of them connects to a provider. */
     standInForAll () { isForAll = true },
-    /** From now on the bots say only what they are made to say; `isHeedless`: and go on when the signal aborts. */
+    /** From now on the test controls every reply. With `isHeedless` the bots ignore the abort signal. */
     takeOver (how = { isHeedless: false }) {
       isManual = true
       isHeedless = how.isHeedless
     },
-    /** Waits until they have been asked so often, and gives the last call. */
+    /** Waits until the bots have been called this many times, and returns the last of these calls. */
     async call (times = 1): Promise<Call> {
       while (calls.length < times) await once(asked, 'call')
       return calls[times - 1]!

@@ -8,7 +8,7 @@ import { until } from './process.ts'
 
 export type App = Awaited<ReturnType<typeof startApp>>
 
-/** Two instances on one database, whose bots say what a test makes them say, and Ann at both, with a bot of that kind. */
+/** Two instances on one database with bots that the test controls, and Ann with a client at both and such a bot. */
 export async function twoInstances (t: Test, changes: Partial<Config> = {}, database?: pg.PoolConfig) {
   const one = await startApp(t, changes, undefined, database)
   const two = await startApp(t, changes, undefined, one.connection)

@@ -5,7 +5,7 @@ import { startApp } from './helper.ts'
 import { signed, startMeta, type Sent } from './meta.ts'
 import { until } from './process.ts'
 
-// What the tests of WhatsApp share.
+// Code that the tests of WhatsApp share.
 
 export const ANN = '16505551234'
 export const BOB = '16505559876'
@@ -13,7 +13,7 @@ export const USER_ID = 'US.13491208655302741918'
 
 interface Options { onSent?: (sent: Sent) => Promise<void> | void, bot?: string, changes?: Partial<Config>, works?: boolean, logger?: Deps['logger'] }
 
-/** A server with WhatsApp set up, a job worker, and a fake Meta. */
+/** Starts a server with WhatsApp set up, a job worker, and a fake of Meta's API. */
 export async function start (t: Test, { onSent, bot = 'favorite-song', changes = {}, works = true, logger }: Options = {}) {
   const meta = await startMeta(t, onSent)
   const app = await startApp(t, { ...meta.settings, WHATSAPP_BOT: bot, ...changes }, logger)
@@ -22,7 +22,7 @@ export async function start (t: Test, { onSent, bot = 'favorite-song', changes =
   return {
     ...app,
     meta,
-    /** What Meta gets for a webhook. */
+    /** Sends a webhook, and returns the status of the response. */
     async deliver (body: object | string, path = '/chat/whatsapp') {
       const raw = typeof body === 'string' || body instanceof Buffer ? body : JSON.stringify(body)
       const answer = await anyone.post(path, raw, signed(raw))
@@ -32,7 +32,7 @@ export async function start (t: Test, { onSent, bot = 'favorite-song', changes =
     async allDone () {
       await until(async () => (await query('SELECT FROM graphile_worker.jobs')).length === 0)
     },
-    /** Waits until the newest rows of the ledger match. */
+    /** Waits until the rows of the ledger (`whatsapp_deliveries`) match. */
     async ledgerIs (expected: object[]) {
       const ledger = 'SELECT state, error_code, error, attempts, part, contact, whatsapp_id FROM whatsapp_deliveries ORDER BY id'
       const fits = (row: Record<string, unknown>, wanted: object) => Object.entries(wanted).every(([name, value]) => row[name] === value)
@@ -41,11 +41,11 @@ export async function start (t: Test, { onSent, bot = 'favorite-song', changes =
         return rows.length === expected.length && rows.every((row, n) => fits(row, expected[n]!)) ? rows : undefined
       })
     },
-    /** The minute passes after which a message is tried again while all are held. */
+    /** Lets the minute pass after which the probe sends one message while all others are held. */
     async tryAgain () {
       await query("UPDATE graphile_worker._private_jobs SET run_at = now() WHERE locked_at IS NULL AND key = 'whatsapp-probe'; SELECT pg_notify('jobs:insert', '{\"r\":\"0\",\"count\":4}')")
     },
-    /** Waits until the only job that is left is to try again. */
+    /** Waits until only the job of the probe is left. */
     async onlyProbeWaits () {
       await until(async () => {
         const jobs = await query('SELECT key, locked_at FROM graphile_worker.jobs')
@@ -58,7 +58,7 @@ export async function start (t: Test, { onSent, bot = 'favorite-song', changes =
       await query("UPDATE users SET role = 'admin' WHERE username = $1", [username])
       return client
     },
-    /** What has to wait has waited. */
+    /** Makes all waiting deliveries and jobs due now. */
     async hurry () {
       await query(`UPDATE whatsapp_deliveries SET try_at = now(); UPDATE graphile_worker._private_jobs SET run_at = now() WHERE locked_at IS NULL;
         SELECT pg_notify('jobs:insert', '{"r":"0","count":4}')`)

@@ -7,7 +7,7 @@ import { isBlank } from '../../src/text/text.ts'
 import { formerKeyOf, keyOf } from '../../src/text/username.ts'
 import { byCategory, createRandom, pick, pointsOf, usable } from '../support/characters.ts'
 
-// Every character that there is in a username and in a phone number. These need nothing else, but take seconds, too many for the quick loop.
+// All Unicode characters in usernames and phone numbers. These tests need no server, but take seconds, too long for the quick tests.
 
 const hidden = new Set(ignorable)
 
@@ -16,7 +16,7 @@ const foldOf = (text: string) => [...text].map(character => {
   return String.fromCodePoint(...full.get(point) ?? [common.get(point) ?? point])
 }).join('')
 
-/** Unicode's compatibility caseless match, D146, on its own tables. */
+/** Unicode's compatibility caseless matching (definition D146), computed from Unicode's own tables. */
 const referenceOf = (text: string) => foldOf(foldOf(text.normalize('NFD')).normalize('NFKD')).normalize('NFKD')
 
 const read = (text: string) => {
@@ -42,7 +42,7 @@ t.test('the key of a username is Unicode’s case folding of NFKC, for all chara
   t.same(wrong, [])
   const references = new Map<string, string[]>()
   for (const [reference, key] of keys) references.set(key, [...references.get(key) ?? [], reference])
-  t.same([...references.values()].filter(alike => alike.length > 1), [['aib', 'ai\u0307b']], 'nothing else is the same, but an i with another dot above, which looks like an i')
+  t.same([...references.values()].filter(alike => alike.length > 1), [['aib', 'ai\u0307b']], 'no other characters have the same key, except an i with an additional dot above, which looks like an i')
 
   const random = createRandom(16)
   for (let n = 0; n < 5_000; n++) {
@@ -54,10 +54,10 @@ t.test('the key of a username is Unicode’s case folding of NFKC, for all chara
 
   const alike = [['straße', 'STRASSE', 'Straẞe'], ['ΣΊΣΥΦΟΣ', 'σίσυφος', 'σίσυφοσ'], ['İstanbul', 'istanbul', 'i\u0307stanbul', 'ISTANBUL'], ['a  b', 'a\u3000b', 'A\u1680B'], ['ﬃ', 'ffi'], ['ᾳ', 'ΑΙ'], ['ann\u200b\ufe0f', 'ANN']]
   for (const names of alike) t.equal(new Set(names.map(keyOf)).size, 1, names.join(' '))
-  t.not(keyOf('kadı'), keyOf('kadi'), 'ı is another letter')
+  t.not(keyOf('kadı'), keyOf('kadi'), 'ı is a different letter than i')
 })
 
-t.test('a character of every category inside of a number: nothing to see, a digit, or a sentence', async t => {
+t.test('a character of every category inside a phone number is ignored, is a digit, or is refused with a sentence', async t => {
   const wrong = []
   for (const [category, characters] of byCategory) {
     for (const character of characters) {

@@ -9,7 +9,7 @@ import { formerKeyOf, keyOf, spaced, usernameProblem } from '../../src/text/user
 import { API_KEY, settings, startApp, type Client } from '../support/helper.ts'
 import { byCategory, createRandom, pick, pointsOf, UNUSABLE, usable } from '../support/characters.ts'
 
-// Names, numbers and texts of the world, by all characters that there are. Unicode's own data says what they should give.
+// Names, phone numbers and texts with characters of all categories. The expected results come from Unicode's own data.
 
 t.setTimeout(600_000)
 
@@ -18,7 +18,7 @@ const PASSWORD = 'correct horse'
 const signUp = async (client: Client, username: string) => await client.post('/api/signup', { username, password: PASSWORD })
 const logIn = async (client: Client, username: string) => (await client.post('/api/login', { username, password: PASSWORD })).json()
 
-// --- what a text may be ---
+// --- which texts are allowed ---
 
 t.test('a message without visible characters is refused, on every channel', async t => {
   const { as, anyone } = await startApp(t)
@@ -64,7 +64,7 @@ t.test('usernames with characters of every category: invisible ones are refused,
       const upper = username.split('ı').map(part => part.toUpperCase()).join('ı')
       for (const variant of [username.toLowerCase(), upper, username.normalize('NFD'), username.normalize('NFKC'), username.replaceAll(' ', ' \u3000')]) {
         const again = await signUp(anyone, variant)
-        t.equal(again.statusCode, 400, `${said} again as ${pointsOf(variant)}`)
+        t.equal(again.statusCode, 400, `${said}, then again with the spelling ${pointsOf(variant)}`)
         if (again.json().code === 'USERNAME_TAKEN') t.match(await logIn(anyone, variant), { user: { username } })
       }
     }
@@ -99,7 +99,7 @@ t.test('the reason why a username is refused is given, on every channel', async 
   t.match(await logIn(anyone, 'mary ann'), { user: { username: 'Mary Ann' } })
 })
 
-t.test('accounts from before today’s rule can log in, and nobody can take their names', async t => {
+t.test('accounts from before the current rule for usernames can log in, and nobody else can take their names', async t => {
   const { anyone, as, db, query, app } = await startApp(t)
   await as('ann')
   const makeFormer = async (username: string) => {
@@ -107,12 +107,12 @@ t.test('accounts from before today’s rule can log in, and nobody can take thei
     return Number(row.id)
   }
   const withSz = await makeFormer('Straße'); const withSs = await makeFormer('Strasse'); const impostor = await makeFormer('ann\ufe0f'); await makeFormer('pаypal')
-  t.match(await logIn(anyone, 'STRAßE'), { user: { id: withSz } }, 'what is typed decides between two that are one name today')
+  t.match(await logIn(anyone, 'STRAßE'), { user: { id: withSz } }, 'the exact spelling decides between two accounts whose names are the same under the current rule')
   t.match(await logIn(anyone, 'strasse'), { user: { id: withSs } })
   t.match(await logIn(anyone, 'ann\ufe0f'), { user: { id: impostor } })
-  t.match(await logIn(anyone, 'pаypal'), { user: { username: 'pаypal' } }, 'also those that would be refused today')
+  t.match(await logIn(anyone, 'pаypal'), { user: { username: 'pаypal' } }, 'accounts with names that would be refused today can log in, too')
   t.match(await logIn(anyone, 'ann'), { user: { username: 'ann' } })
-  t.match(await logIn(anyone, 'ann\u200b'), { user: { username: 'ann' } }, 'nobody is kept out by what they cannot see')
+  t.match(await logIn(anyone, 'ann\u200b'), { user: { username: 'ann' } }, 'an invisible character does not prevent a login')
   for (const username of ['strasse', 'straße', 'STRAẞE', 'ſtrasse']) t.match((await signUp(anyone, username)).json(), { code: 'USERNAME_TAKEN' }, username)
 
   const ann = await as('ann')
@@ -131,7 +131,7 @@ t.test('accounts from before today’s rule can log in, and nobody can take thei
   t.match(renaming.json(), { code: 'USERNAME_TAKEN' })
   t.match((await anyone.patch('/api/me', { username: 'ANNE', current_password: PASSWORD }, { cookie: `${cookie!.name}=${cookie!.value}` })).json(), { username: 'ANNE' })
 
-  // Every character that folds otherwise today.
+  // Every character whose case folding has changed since the former rule.
   const changed = usable.filter(character => keyOf(`a${character}b`) !== formerKeyOf(`a${character}b`) || keyOf(character) !== formerKeyOf(character))
   const sampled = changed.filter((character, nth) => character < '\ufe00' || nth % 8 === 0)
   t.ok(sampled.length > 100, `${sampled.length} of ${changed.length}`)
@@ -147,7 +147,7 @@ t.test('accounts from before today’s rule can log in, and nobody can take thei
 
 // --- phone numbers ---
 
-t.test('a phone number has one conversation, however it is written', async t => {
+t.test('all spellings of a phone number lead to one conversation', async t => {
   const { anyone, as, query } = await startApp(t)
   const say = async (phone: string, message: string) => (await anyone.post('/chat', { user_phone: phone, user_message: message })).json()
   t.same(await say('+49 (0) 170 1234567', 'hello'), { user_phone: '+49 (0) 170 1234567', bot_message: 'What is your name?' })
@@ -156,7 +156,7 @@ t.test('a phone number has one conversation, however it is written', async t => 
   t.match(await say('49 (0) 170', 'hello'), { statusCode: 400, code: 'INVALID_PHONE', error: /country code/, bot_message: /country code/, user_phone: '49 (0) 170' })
   t.same(await query('SELECT phone_number FROM user_sessions'), [{ phone_number: '491701234567' }])
 
-  // A number that was stored when 00 was two digits like all others.
+  // A number that was stored when 00 was not yet read as the international prefix.
   await query("WITH u AS (INSERT INTO users (origin, phone_number) VALUES ('phone', '0049301234') RETURNING id) INSERT INTO identities (channel, address, user_id) SELECT 'phone', '0049301234', id FROM u")
   await Promise.all(['+49 30 1234', '0049 30 1234', '49301234'].map(phone => say(phone, 'hello')))
   t.equal((await query("SELECT DISTINCT user_id FROM identities WHERE address IN ('49301234', '0049301234')")).length, 1)

@@ -24,17 +24,17 @@ t.test('parts of a long text end between words, and never inside a character', a
   for (const [name, whole] of Object.entries(texts)) {
     const began = performance.now()
     const parts = split(whole, 4096)
-    t.ok(performance.now() - began < 2_000, `${name}: in time`)
+    t.ok(performance.now() - began < 2_000, `${name}: split within the time limit`)
     t.ok(parts.every(part => part.length <= 4096 && part.isWellFormed()), name)
     t.equal(parts.join(''), name === 'blanks' ? '' : whole, name)
     if (name === 'blanks') continue
     const ends = parts.slice(0, -1).map((_, n) => parts.slice(0, n + 1).join('').length)
-    if (!name.includes('character') && name !== 'flags') t.ok(ends.every(at => isBetween(whole, at)), `${name}: between characters`)
+    if (!name.includes('character') && name !== 'flags') t.ok(ends.every(at => isBetween(whole, at)), `${name}: parts end between characters`)
     if (name === 'words') t.ok(parts.every(part => part.endsWith(' ')))
     if (name === 'flags') t.ok(parts.slice(1).every(part => part.startsWith('🇩🇪')))
-    if (name === 'Chinese') t.notOk(parts.slice(1).some(part => /^[们园气]/.test(part)), 'no word of it is cut')
+    if (name === 'Chinese') t.notOk(parts.slice(1).some(part => /^[们园气]/.test(part)), 'no word is split')
   }
   const ofPairs = split(`e${'\u{e0100}'.repeat(5_000)}`, 4096)
-  t.equal(ofPairs[0]!.length, 4095, 'even one that is too long is not cut within a surrogate pair')
+  t.equal(ofPairs[0]!.length, 4095, 'a text without word boundaries is not split inside a surrogate pair')
   t.equal(ofPairs.length, 3)
 })

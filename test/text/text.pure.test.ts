@@ -12,7 +12,7 @@ t.test('there are characters of all 30 categories', async t => {
   t.equal(byCategory.size, 30)
 })
 
-// --- what a text may be ---
+// --- which texts are allowed ---
 
 t.test('which texts are allowed', async t => {
   t.same(['', 'a', 'a\u0301', '🎸', '🎸🎸a'].map(lengthOf), [0, 1, 2, 1, 3])
@@ -23,7 +23,7 @@ t.test('which texts are allowed', async t => {
   t.same([' a ', '\u200b', '\u2800 \u3164', '\u200d🎸', '❤\ufe0f ', '۝'].map(trimmed), ['a', '', '', '\u200d🎸', '❤\ufe0f', '۝'])
 
   const seen = usable.filter(character => isBlank(character) && !hidden.has(character.codePointAt(0)!) && !/\p{Zs}/u.test(character))
-  t.same(seen.map(pointsOf).sort(), ['U+13440', 'U+13441', 'U+13442', 'U+16fe4', 'U+1d159', 'U+2800', 'U+fffc'], 'besides what Unicode calls ignorable and spaces, these are blank')
+  t.same(seen.map(pointsOf).sort(), ['U+13440', 'U+13441', 'U+13442', 'U+16fe4', 'U+1d159', 'U+2800', 'U+fffc'], 'these characters are blank, besides ignorable characters and spaces as Unicode defines them')
   t.ok([...hidden].every(point => isBlank(String.fromCodePoint(point))))
 
   const whole = 'a🎸\0b🎸🎸c'
@@ -34,11 +34,11 @@ t.test('which texts are allowed', async t => {
     for (let at = 0; at < whole.length;) {
       const piece = whole.slice(at, at += 1 + random(3))
       const kept = takePiece(intake, piece, 5)
-      if (!kept.isWellFormed()) t.fail('half a surrogate pair was given on')
+      if (!kept.isWellFormed()) t.fail('a piece ends inside a surrogate pair')
       taken += kept
     }
     t.equal(taken, 'a🎸b🎸🎸')
-    t.equal(intake.points, 6, 'what is cut off is counted')
+    t.equal(intake.points, 6, 'characters that are cut off are counted, too')
   }
 })
 
@@ -50,7 +50,7 @@ const read = (text: string) => {
   const number = readPhoneNumber(text)
   return number.problem ?? number.digits
 }
-t.test('digits of all scripts are their values', async t => {
+t.test('digits of all scripts are read as their values', async t => {
   const digits = byCategory.get('Decimal_Number')!
   const known = new Map<string, string>()
   for (const system of Intl.supportedValuesOf('numberingSystem')) {
@@ -63,7 +63,7 @@ t.test('digits of all scripts are their values', async t => {
   t.same(digits.filter(digit => !/^12\d$/.test(read(`12${digit}`))), [])
 })
 
-t.test('the same digits are the same person, as people paste them', async t => {
+t.test('phone numbers with the same digits are the same user, in all formats that people paste', async t => {
   const same = [
     '+49 170 1234567', '0049 170 1234567', '+49 (0) 170 1234567', '+49(0)170/1234567', '+49 (0)170-12 34 567', '00 49 (0) 170 1234567', '+0049 170 1234567',
     '\u202a+49 170 1234567\u202c', '\u200e+49\u00a0170\u202f1234567\u200f', '+49\u2011170\u20121234567', '+49–170—1234567', '+49−170−1234567', '＋４９　１７０－１２３４５６７',

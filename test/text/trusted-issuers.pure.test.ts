@@ -5,7 +5,7 @@ import { readTrustedIssuers } from '../../src/text/trusted-issuers.ts'
 const read = (...issuers: unknown[]) => readTrustedIssuers(JSON.stringify(issuers))
 const right = { issuer: 'https://example.com', audience: 'parley' }
 
-t.test('issuers that can be trusted', async t => {
+t.test('valid values of TRUSTED_ISSUERS', async t => {
   t.same(read(), [])
   t.same(read(right), [right])
   const others = [
@@ -16,13 +16,13 @@ t.test('issuers that can be trusted', async t => {
   t.same(read(...others), others)
 })
 
-t.test('the examples of docs/users.md', async t => {
+t.test('the examples in docs/users.md are valid', async t => {
   const examples = [...readFileSync('docs/users.md', 'utf8').matchAll(/^TRUSTED_ISSUERS='(.*)'$/gm)].map(([, text]) => text!)
   t.equal(examples.length, 7)
   for (const text of examples) t.equal(readTrustedIssuers(text)?.length, 1, text)
 })
 
-t.test('what is not one', async t => {
+t.test('invalid values of TRUSTED_ISSUERS', async t => {
   for (const text of ['', 'nonsense', '{}', '[null]', '["https://example.com"]']) t.equal(readTrustedIssuers(text), undefined, text)
   for (const wrong of [
     { audience: 'parley' }, { issuer: 'https://example.com' }, { ...right, audience: [] }, { ...right, audience: 7 }, { ...right, issuer: '' },
@@ -30,5 +30,5 @@ t.test('what is not one', async t => {
     { ...right, issuer: 'no address' }, { ...right, issuer: 'file:///etc/passwd' }, { ...right, jwks: 'nonsense' },
     { ...right, clams: {} }, { ...right, claims: { nom: 'name' } }, { ...right, admin_claim: 'admin' }
   ]) t.equal(read(wrong), undefined, JSON.stringify(wrong))
-  t.equal(read(right, { ...right, audience: 'another' }), undefined, 'one issuer twice')
+  t.equal(read(right, { ...right, audience: 'another' }), undefined, 'the same issuer twice')
 })

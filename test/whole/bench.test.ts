@@ -25,7 +25,7 @@ t.test('the quick form of the benchmark measures every row', async t => {
   t.setTimeout(300_000)
   const { stdout } = await promisify(execFile)(process.execPath, ['bench/main.ts', '--quick'], {
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
-    env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' } // it runs the built server, whose coverage cannot be added to that of the sources
+    env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' } // the benchmark runs the built server, whose coverage cannot be added to that of the sources
   })
   const lines = stdout.split('\n')
   for (const what of MEASURED) t.match(lines.find(line => line.startsWith(`${what}  `)), /^.* [\d.,]+ .*(reached|no yardstick)$/, what)
@@ -34,7 +34,7 @@ t.test('the quick form of the benchmark measures every row', async t => {
 
 const noPgbench = !await hasPgbench() && 'pgbench is not installed (apt-get install postgresql)'
 
-t.test('the yardstick has a figure also where its clients connect slowly', { skip: noPgbench }, async t => {
+t.test('the reference measurement by pgbench also works when its clients connect slowly', { skip: noPgbench }, async t => {
   const { host, port, user, database } = await freshDatabase(t)
   const slow = net.createServer(async near => {
     await sleep(50)
@@ -44,7 +44,7 @@ t.test('the yardstick has a figure also where its clients connect slowly', { ski
   t.teardown(() => { slow.close() })
   await once(slow.listen(0, '127.0.0.1'), 'listening')
   const there = { host: '127.0.0.1', port: (slow.address() as net.AddressInfo).port, user, database }
-  await t.rejects(pgbench(there, 'SELECT 1', { seconds: 2 }), /pgbench measured nothing/, 'two seconds are over before 64 clients are there')
+  await t.rejects(pgbench(there, 'SELECT 1', { seconds: 2 }), /pgbench measured nothing/, 'two seconds are not enough for 64 clients to connect')
   t.ok(await pgbench(there, 'SELECT 1', { each: 2 }) > 0)
   await t.rejects(pgbench(there, "DO $$ BEGIN RAISE EXCEPTION 'again' USING ERRCODE = 'serialization_failure'; END $$", { each: 1 }), /64 statements failed/)
 })

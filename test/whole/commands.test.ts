@@ -9,9 +9,9 @@ import { ConfigSchema } from '../../src/config.ts'
 import { blocksOf, commandsOf, PAGES } from '../support/docs.ts'
 import { freePort, until } from '../support/process.ts'
 
-// Every command of the README and of docs/, run in a copy of this folder as it is written there, but at free ports.
+// Runs every command of the README and of docs/ in a copy of this folder, exactly as it is written there, except that ports are free ones.
 
-/** Commands that are not run here, and why. A new command has to be run below, or to stand here. */
+/** Commands that are not run here, and why. Each new command must be run below or be listed here. */
 const NOT_RUN: Record<string, string> = {
   'make test': 'runs this test',
   'npm create --yes vite@latest my-chat -- --template react-ts --no-interactive': 'needs the registry of npm',
@@ -31,7 +31,7 @@ const pages = PAGES.filter(page => page === 'README.md' || page.startsWith('docs
 const documented = new Set(pages.flatMap(page => blocksOf(page, 'sh').flatMap(commandsOf)))
 const ran = new Set<string>()
 
-/** A command of a page, by how it begins. */
+/** The first command of a page that starts with this text. */
 function command (page: string, start: string) {
   const found = blocksOf(page, 'sh').flatMap(commandsOf).find(one => one.startsWith(start))
   if (found === undefined) throw new Error(`${page} has no command ${start}`)
@@ -39,14 +39,14 @@ function command (page: string, start: string) {
   return found
 }
 
-/** All commands of the first block of a page that contains this. */
+/** All commands of the first block of a page that contains this text. */
 function block (page: string, part: string) {
   const commands = commandsOf(blocksOf(page, 'sh').find(code => code.includes(part))!)
   for (const one of commands) ran.add(one)
   return commands
 }
 
-/** A copy of this folder that is built and installed, and a shell in it. */
+/** Makes a copy of this folder, installed and built, in which commands can be run. */
 async function openCopy (t: Test) {
   const home = await realpath(await mkdtemp(path.join(os.tmpdir(), 'parley-docs-')))
   const folder = path.join(home, 'parley')
@@ -59,13 +59,13 @@ async function openCopy (t: Test) {
     await cp(name, path.join(folder, name), { recursive: true })
   }
   await symlink(path.resolve('node_modules'), path.join(folder, 'node_modules'))
-  // Make goes by times: installed is what is newer than these two, and built is what is newer than the sources.
+  // Make compares modification times. node_modules must be newer than these two files, and dist newer than the sources, or make installs and builds again.
   for (const name of ['package.json', 'package-lock.json']) await utimes(path.join(folder, name), 0, 0)
   await utimes(path.join(folder, 'dist/server.js'), new Date(), new Date())
-  await chmod(home, 0o711) // the workers of nginx are another user, where root starts it
+  await chmod(home, 0o711) // if root starts nginx, its workers run as another user and must be able to enter this folder
 
   const ports = new Map(await Promise.all(['5000', '5001', '5002', '5173'].map(async port => [port, String(await freePort())] as const)))
-  // Not the addresses that the shipped nginx.conf has.
+  // Does not replace the ports in `app1:5000` and `app2:5000` of the shipped nginx.conf.
   const local = (code: string) => code.replace(/(?<!app\d:)\b5(000|001|002|173)\b/g, port => ports.get(port)!)
   const environment = {
     ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !(name in ConfigSchema.properties) && !/^(TAP|NODE_OPTIONS|npm_|MAKE)/.test(name))),
@@ -77,7 +77,7 @@ async function openCopy (t: Test) {
     home,
     folder,
     local,
-    /** Runs it to its end and gives what it printed; fails when it fails. */
+    /** Runs the commands to their end and returns what they printed. Throws if they fail. */
     async sh (commands: string | string[], { cwd = folder, input = '', env = {} } = {}) {
       const child = execFile('sh', ['-ec', local([commands].flat().join('\n'))], { cwd, env: { ...environment, ...env } })
       child.stdin!.on('error', () => { /* it ended without reading its input */ }).end(input)
@@ -87,13 +87,13 @@ async function openCopy (t: Test) {
       if (code !== 0) throw new Error(`${commands}: ${said}`)
       return said
     },
-    /** Starts what goes on until Ctrl-C, and waits until it says this. */
+    /** Starts a command that runs until Ctrl-C, and waits until it prints this. */
     async start (commands: string | string[], ready: RegExp, { cwd = folder } = {}) {
       const child = spawn('sh', ['-ec', local([commands].flat().join('\n'))], { cwd, env: environment, detached: true })
       let said = ''
       for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', text => { said += text })
       const exit = once(child, 'close')
-      /** As a terminal does it: the whole group gets it. */
+      /** Sends SIGINT to the whole process group, as a terminal does. */
       const ctrlC = async () => {
         if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid!, 'SIGINT')
         await exit
@@ -154,7 +154,7 @@ t.test('the commands of the README and of docs/', { skip: notBuilt, timeout: 600
   t.match(await sh([...exports, ...whatsapp.filter(one => one.startsWith('npm'))]), /What is your name\?[^]*Hello John/)
   await server.ctrlC()
 
-  // A script of one's own: started from the sources, since a build takes too long for a test.
+  // A guided script of the reader's own. The server is started from the sources, since a build takes too long for a test.
   const [script, lines] = ['export const booking', "from './guided/booking.ts'"].map(part => blocksOf('docs/bots.md', 'ts').find(code => code.includes(part))!)
   await writeFile(path.join(folder, 'src/bots/guided/booking.ts'), script!)
   const directory = path.join(folder, 'src/bots/directory.ts')
@@ -167,7 +167,7 @@ t.test('the commands of the README and of docs/', { skip: notBuilt, timeout: 600
   t.match(await sh(curl.map(one => one.replace('1111111111', '2222222222'))), /What is your name[^]*For which day[^]*For how many people/)
   await server.ctrlC()
 
-  // What create-vite makes, as far as it matters here.
+  // The files that create-vite generates, as far as this test needs them.
   const app = path.join(home, 'my-chat')
   await mkdir(path.join(app, 'src'), { recursive: true })
   await symlink(path.resolve('node_modules'), path.join(app, 'node_modules'))
@@ -192,10 +192,10 @@ t.test('the commands of the README and of docs/', { skip: notBuilt, timeout: 600
     t.match(readFileSync(path.join(folder, 'nginx/parley.conf'), 'utf8'), local('127.0.0.1:5002'))
   }
 
-  // Settings of docs/users.md, which the test of trusted issuers reads.
+  // These settings in docs/users.md are checked by the test of trusted issuers.
   for (const one of documented) if (/^TRUSTED_ISSUERS='.*'$/.test(one)) ran.add(one)
-  t.same([...documented].filter(one => !ran.has(one) && !(one in NOT_RUN)), [], 'each command is run, or stands in NOT_RUN')
-  t.same(Object.keys(NOT_RUN).filter(one => !documented.has(one) || ran.has(one)), [], 'NOT_RUN has no others')
+  t.same([...documented].filter(one => !ran.has(one) && !(one in NOT_RUN)), [], 'each command is run, or is listed in NOT_RUN')
+  t.same(Object.keys(NOT_RUN).filter(one => !documented.has(one) || ran.has(one)), [], 'NOT_RUN lists only commands that are documented and not run')
 })
 
 function hasNginx () {

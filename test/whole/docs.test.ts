@@ -11,9 +11,9 @@ import { blocksOf as blocks, PAGES, textOf as text } from '../support/docs.ts'
 import { freshDatabase } from '../support/helper.ts'
 import { openPlace, urlOf } from '../support/process.ts'
 
-// What the documentation says holds. The commands that it gives are in commands.test.ts.
+// Checks that the documentation is true. commands.test.ts runs its commands.
 
-t.test('links lead somewhere', async t => {
+t.test('every link has a target', async t => {
   for (const page of PAGES) {
     const prose = text(page).replace(/^```.*?^```/gms, '')
     for (const [, target] of prose.matchAll(/\]\(([^)\s]+)\)/g)) {
@@ -31,7 +31,7 @@ t.test('every page is in the index', async t => {
   for (const page of globSync('docs/*.md')) if (page !== 'docs/README.md') t.match(text('docs/README.md'), `(${path.basename(page)})`)
 })
 
-t.test('the targets of make and the scripts of npm that pages name exist', async t => {
+t.test('all make targets and npm scripts in the documentation exist', async t => {
   const targets = [...text('Makefile').matchAll(/^([a-z_]+):/gm)].map(([, name]) => name)
   const scripts = Object.keys(JSON.parse(text('package.json')).scripts)
   for (const page of PAGES) {
@@ -41,7 +41,7 @@ t.test('the targets of make and the scripts of npm that pages name exist', async
   }
 })
 
-t.test('docs/settings.md has every setting with its default and what it is for', async t => {
+t.test('docs/settings.md has every setting with its default and description', async t => {
   const rows = text('docs/settings.md').split('\n').filter(line => line.startsWith('| `'))
   const settings = Object.entries(ConfigSchema.properties) as Array<[string, { default?: unknown, description?: string }]>
   t.same(rows, settings.map(([name, { default: value, description }]) => `| \`${name}\` | ${value === undefined ? '' : `\`${String(value)}\``} | ${description} |`))

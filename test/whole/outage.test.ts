@@ -7,7 +7,7 @@ import { connect as dial, follow } from '../support/live.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { connect, isWaiting, openPlace, until, urlOf, type Answer } from '../support/process.ts'
 
-// A database that goes away, or has no time, under a server that is busy.
+// A database that stops or is blocked while the server is busy.
 
 t.jobs = 2 // for tests that are `buffered`
 
@@ -38,7 +38,7 @@ t.test('Postgres is stopped for 30 seconds under load', { buffered: true }, asyn
     return answer
   }
 
-  /** What was answered, one after the other, each asked for until it was. */
+  /** Sends messages one after the other, and repeats each until it is answered. Returns their number. */
   const load = ids.map(async (id, nth) => {
     let sent = 0
     for (; !over.signal.aborted; sent++) {
@@ -57,7 +57,7 @@ t.test('Postgres is stopped for 30 seconds under load', { buffered: true }, asyn
   await until(async () => (await server.get('/health/ready')).status === 503)
   state = 'down'
   await sleep(STOPPED)
-  t.equal((await server.get('/health/live')).status, 200, 'the server has not ended')
+  t.equal((await server.get('/health/live')).status, 200, 'the server still runs')
   t.equal((await server.get('/health/ready')).status, 503)
   state = 'between'
   await postgres.start()
@@ -70,13 +70,13 @@ t.test('Postgres is stopped for 30 seconds under load', { buffered: true }, asyn
   const sent = await Promise.all(load)
 
   t.same(seen.up, new Set([200, 201]))
-  t.same(seen.down, new Set([503]), 'meanwhile')
-  t.same(seen.back, new Set([200, 201]), 'and nothing but that, once it is back')
-  t.ok(took < 10_000, `ready ${took} ms after Postgres`)
-  t.ok(slowest < 15_000, `nobody waited longer than ${Math.round(slowest)} ms`)
+  t.same(seen.down, new Set([503]), 'all requests get 503 while Postgres is down')
+  t.same(seen.back, new Set([200, 201]), 'all requests succeed when Postgres is back')
+  t.ok(took < 10_000, `ready ${took} ms after Postgres started`)
+  t.ok(slowest < 15_000, `the slowest request took ${Math.round(slowest)} ms`)
   for (const [nth, id] of ids.entries()) {
     const texts = await run(postgres.connection, "SELECT text FROM messages WHERE conversation_id = $1 AND sender = 'user' ORDER BY id", [id])
-    t.same(texts.map(({ text }) => text), Array.from({ length: sent[nth]! }, (_, n) => `Message ${n}`), 'each message once')
+    t.same(texts.map(({ text }) => text), Array.from({ length: sent[nth]! }, (_, n) => `Message ${n}`), 'each message is stored once')
   }
   await room.join(ids[0]!)
   await until(() => room.heard.some(({ text }) => text === `Message ${sent[0]! - 1}`))
@@ -109,13 +109,13 @@ t.test('while a slow query uses the only connection, others get an error soon', 
   ].map(timed))
   for (const { status, retryAfter, body, took } of [...others, await stuck]) {
     t.match({ status, retryAfter, body }, { status: 503, retryAfter: /^\d+$/, body: { code: 'UNAVAILABLE' } })
-    t.ok(took < 15_000, `after ${Math.round(took)} ms`)
+    t.ok(took < 15_000, `answered after ${Math.round(took)} ms`)
   }
   t.equal((await server.get('/health/live')).status, 200)
   await postgres.query('ROLLBACK')
   await until(async () => (await server.get('/health/ready')).status === 200)
   t.equal((await ann.post(`/api/conversations/${id}/messages`, { text: 'Free again' })).status, 201)
-  t.same(await run(database, 'SELECT text FROM messages ORDER BY id'), [{ text: 'Free again' }, { text: 'You said: Free again' }], 'what was refused was not stored')
+  t.same(await run(database, 'SELECT text FROM messages ORDER BY id'), [{ text: 'Free again' }, { text: 'You said: Free again' }], 'refused messages were not stored')
 })
 
 t.test('jobs that end while the database is down are run again, and later jobs are run too', { buffered: true }, async t => {
@@ -146,6 +146,6 @@ t.test('jobs that end while the database is down are run again, and later jobs a
   t.same(begun.toSorted(), [1, 1, 2, 2, 3, 3, 4, 4, 5])
   t.ok(worker.isWorking())
   await worker.stop()
-  t.same(await run(postgres.connection, 'SELECT FROM graphile_worker.jobs'), [], 'and all of it is noted')
+  t.same(await run(postgres.connection, 'SELECT FROM graphile_worker.jobs'), [], 'no job is left')
   t.same(await run(postgres.connection, "SELECT FROM pg_stat_activity WHERE application_name = 'parley-jobs'"), [])
 })

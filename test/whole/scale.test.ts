@@ -12,7 +12,7 @@ import { follow, next, type Live } from '../support/live.ts'
 import { clientOf, freePort, openPlace, until, urlOf, type Answer, type Client, type Place } from '../support/process.ts'
 import { createScreen, openStream, type StreamEvent } from '../support/reader.ts'
 
-// Several instances behind one address, as deploy/nginx.conf puts them there, and what their users notice of a restart.
+// Several instances behind nginx with deploy/nginx.conf, and what users notice when the instances are restarted.
 
 const nginx = has('nginx')
 const noNginx = !nginx && 'nginx is not installed (apt-get install nginx-light)'
@@ -25,7 +25,7 @@ function has (program: string) {
   }
 }
 
-/** nginx with the configuration that we ship, at other addresses. */
+/** Starts nginx with the shipped configuration, in which only the addresses are replaced. */
 async function startProxy (t: Test, place: Place, ports: number[]) {
   const port = await freePort()
   const file = (name: string) => path.join(place.folder, name)
@@ -36,7 +36,7 @@ async function startProxy (t: Test, place: Place, ports: number[]) {
   writeFileSync(file('nginx.conf'), `daemon off; worker_processes 2; pid ${file('nginx.pid')}; error_log stderr warn;
     events { worker_connections 1024; }
     http { access_log off; ${folders} include ${file('site.conf')}; }`)
-  await chmod(place.folder, 0o711) // nginx's workers are nobody's
+  await chmod(place.folder, 0o711) // nginx's workers run as the user nobody
   const child = spawn('nginx', ['-p', place.folder, '-e', 'stderr', '-c', file('nginx.conf')], { stdio: ['ignore', 'ignore', 'pipe'] })
   let said = ''
   child.stderr.setEncoding('utf8').on('data', text => { said += text })
@@ -51,7 +51,7 @@ async function startProxy (t: Test, place: Place, ports: number[]) {
   return { url, said: () => said }
 }
 
-/** A model that says 50 words a second, as many as it is asked for. */
+/** Starts a fake language model that writes 50 words a second, as many as the message asks for. */
 async function startProvider (t: Test) {
   const provider = fork('bench/provider.ts')
   t.teardown(() => provider.kill())
@@ -77,7 +77,7 @@ t.test('two instances behind nginx, each restarted in turn under load', { skip: 
   const over = new AbortController()
   const count = { read: 0, keyed: 0, retried: 0, plain: 0, refused: 0, sockets: 0, streams: 0, resumed: 0 }
 
-  /** Does it again and again, until the load ends. */
+  /** Repeats `what`, with a pause of this many milliseconds, until the load ends. */
   async function repeat (pause: number, what: (n: number) => Promise<unknown>) {
     for (let n = 0; !over.signal.aborted; n++) {
       await what(n)
@@ -91,7 +91,7 @@ t.test('two instances behind nginx, each restarted in turn under load', { skip: 
     count.read++
   }))
 
-  /** What was answered, by conversation. */
+  /** The texts of all messages that were answered, by conversation. */
   const answered = new Map<number, string[]>()
   function note (id: number, { status, body }: Answer, text: string) {
     if (status !== 201 || body[0].text !== text) return t.fail(`${text} failed: ${status} ${JSON.stringify(body)}`)
@@ -107,7 +107,7 @@ t.test('two instances behind nginx, each restarted in turn under load', { skip: 
     count.keyed++
   }))
 
-  /** nginx does not see these ids: who sends it tries again, as whoever is not answered does. */
+  /** nginx does not see `client_id` in a body, so it does not retry these requests. The client retries them itself. */
   const patient = ids.ids.map((id, nth) => repeat(10, async n => {
     const send = async () => await ann.post(`/api/conversations/${id}/messages`, { text: `Ids ${n}`, client_id: `ids-${nth}-${n}` })
     let answer = await send()
@@ -131,12 +131,12 @@ t.test('two instances behind nginx, each restarted in turn under load', { skip: 
 
   const said: string[] = []
   const listeners = [1, 2, 3, 4].map(n => {
-    // As from different machines, half of them with Socket.IO's own way in: polling, then an upgrade.
+    // Connect from different addresses. Half of the sockets begin as Socket.IO does by default: polling, then an upgrade.
     const agent = new http.Agent({ localAddress: `127.0.1.${n}` }) as unknown as string
     const socket = io(url, { forceNew: true, agent, auth: { token: ann.cookie.split('=')[1] }, reconnectionDelay: 50, reconnectionDelayMax: 500, ...n % 2 === 0 && { transports: ['websocket'] } })
     t.teardown(() => socket.close())
     const room = follow(socket)
-    socket.on('connect', () => { room.join(ids.group, room.last()).catch(() => { /* it was cut again, and connects again */ }) })
+    socket.on('connect', () => { room.join(ids.group, room.last()).catch(() => { /* disconnected again; it reconnects */ }) })
     const talks = repeat(50, async m => {
       const text = `Socket ${n} ${m}`
       for (;;) {
@@ -167,7 +167,7 @@ t.test('two instances behind nginx, each restarted in turn under load', { skip: 
       await Promise.race([stream.ended, screen.until(isOver)])
       if (isOver()) break
       await sleep(50)
-      // A stream that has not begun, and so has no id to go on from, was refused: the message is sent again.
+      // A stream without an event id was refused before it began, so the message is sent again.
       if (stream.lastId === undefined) {
         count.retried++
         t.equal(stream.answer.statusCode, 503)
@@ -181,7 +181,7 @@ t.test('two instances behind nginx, each restarted in turn under load', { skip: 
     count.streams++
   }))
 
-  // Who follows the group, and goes on from where it was, whenever its stream ends.
+  // Followers of the group's event stream. When their stream ends, they reconnect with Last-Event-ID.
   const followers = [1, 2, 3].map(() => ({ heard: [] as StreamEvent[], lastEventId: 0 }))
   const readGroup = async ({ lastEventId }: { lastEventId: number }) => await openStream(t, `${url}/api/conversations/${ids.group}/events`, { headers }, { lastEventId })
   const isOver = once(over.signal, 'abort')
@@ -213,11 +213,11 @@ t.test('two instances behind nginx, each restarted in turn under load', { skip: 
     for (const id of [...ids.keyed, ...ids.ids, ...ids.streams]) t.same(stored.get(id), { texts: answered.get(id), messages: 2 * answered.get(id)!.length })
     const { texts } = stored.get(ids.plain)!
     t.equal(new Set(texts).size, texts.length)
-    t.same(texts.filter(text => !lost.includes(text)), answered.get(ids.plain), 'and those that were not answered once or never')
+    t.same(texts.filter(text => !lost.includes(text)), answered.get(ids.plain), 'every answered message is stored once; messages without an answer are stored once or not at all')
     t.same(stored.get(ids.group)!.texts.toSorted(), said.toSorted())
   })
 
-  await t.test('sockets and streams got every message once, in order', async t => {
+  await t.test('sockets and event streams got every message once, in order', async t => {
     const log = await run(database, 'SELECT id::int, text FROM messages WHERE conversation_id = $1 ORDER BY id', [ids.group])
     for (const [n, { heard, socket }] of listeners.entries()) {
       const others = log.filter(({ text }) => !text.startsWith(`Socket ${n + 1} `))
@@ -234,7 +234,7 @@ t.test('two instances behind nginx, each restarted in turn under load', { skip: 
   })
 
   await t.test('every reply is complete or interrupted, and readers saw what is stored', async t => {
-    t.equal(new Set(replies.map(({ conversation, id }) => `${conversation}/${id}`)).size, replies.length, 'each its own')
+    t.equal(new Set(replies.map(({ conversation, id }) => `${conversation}/${id}`)).size, replies.length, 'no reply was counted twice')
     for (const { words, text, status, id, conversation } of replies) {
       const [row] = await run(database, 'SELECT text, status FROM messages WHERE conversation_id = $1 AND id = $2', [conversation, id])
       t.same(row, { text, status })
@@ -243,7 +243,7 @@ t.test('two instances behind nginx, each restarted in turn under load', { skip: 
     t.same(new Set(replies.map(({ status }) => status)), new Set(['interrupted', 'complete']))
   })
 
-  await t.test('with both instances down, nginx answers with an error of the usual form', async t => {
+  await t.test('with both instances down, nginx answers with an error in the same format as the API', async t => {
     for (const server of servers) server.kill('SIGTERM')
     await Promise.all(servers.map(({ ended }) => ended))
     const { status, headers, body } = await (ann as Client).get('/api/me')

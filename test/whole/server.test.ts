@@ -6,7 +6,7 @@ import path from 'node:path'
 import { freshDatabase, run } from '../support/helper.ts'
 import { clientOf, connect, isWaiting, layCable, openPlace, until, type Answer, type Client, type Place, type Program } from '../support/process.ts'
 
-// The server as a process of its own, as its users meet it: from `make run` to `kill -9`.
+// The server as a separate process: start, restart, SIGTERM and `kill -9`.
 
 t.jobs = 4 // for tests that are `buffered`
 
@@ -19,14 +19,14 @@ t.test('a request that never finishes does not keep the server from ending', { b
   await isWaiting(postgres)
   const half = net.connect(Number(new URL(server.url).port), '127.0.0.1')
   t.teardown(() => half.destroy())
-  half.on('error', () => { /* the server may cut it */ })
+  half.on('error', () => { /* the server may close it */ })
   half.write('POST /chat HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"user_phone":')
   await server.hasSaid(/"path":"\/chat"/)
 
   const began = Date.now()
   server.kill('SIGTERM')
   t.equal((await server.ended).code, 0)
-  t.ok(Date.now() - began < 15_000, 'within the time that containers are given')
+  t.ok(Date.now() - began < 15_000, 'it ends before a container runtime would kill it')
   t.match(await stuck, { status: 503 })
   t.equal(await place.runningPostgres(), undefined)
   await release()
@@ -37,14 +37,14 @@ t.test('after kill -9 the next server continues with the same data', { buffered:
   let server = await place.serve()
   const say = async (user_phone: string, user_message: string) => (await server.post('/chat', { user_phone, user_message })).body
 
-  // The example of the guided chat
+  // The example conversation of the guided chat
   t.same(await say('1111111111', 'hello'), { user_phone: '1111111111', bot_message: 'What is your name?' })
   t.same(await say('1111111111', 'John'), { user_phone: '1111111111', bot_message: 'Hello John, what is your favorite song?' })
   t.same(await say('1111111111', 'Bohemian Rhapsody'), { user_phone: '1111111111', bot_message: 'Playing Bohemian Rhapsody' })
   await say('2222222222', 'hello')
   t.match(await say('2222222222', 'Jane'), { bot_message: 'Hello Jane, what is your favorite song?' })
 
-  // The documentation of accounts and conversations
+  // The examples in the documentation of accounts and conversations
   t.same((await server.get('/api/test')).body, { message: 'Server is running' })
   const account = { username: 'ann', password: 'correct horse' }
   const signup = await server.post('/api/signup', account)
@@ -63,7 +63,7 @@ t.test('after kill -9 the next server continues with the same data', { buffered:
   t.match(await ann.delete(`/api/conversations/${other.id}`), { status: 204, body: undefined })
 
   const secret = await stat(path.join(place.dataDir, 'jwt-secret'))
-  t.equal(secret.mode & 0o777, 0o600, 'nobody else reads the secret')
+  t.equal(secret.mode & 0o777, 0o600, 'only the owner can read the file of the secret')
 
   server.kill('SIGKILL')
   await server.ended
@@ -72,13 +72,13 @@ t.test('after kill -9 the next server continues with the same data', { buffered:
   t.match(await say('1111111111', 'And now?'), { bot_message: 'Hello John! Your favorite song is Bohemian Rhapsody' })
   ann = clientOf(server.url, { cookie })
   const conversations = [{ id: plans.id, name: 'Better plans', messages: sent.body }]
-  t.match((await ann.get('/api/conversations')).body, conversations, 'the cookie from before is still good')
+  t.match((await ann.get('/api/conversations')).body, conversations, 'the cookie from before the restart is still valid')
   const bearer = clientOf(server.url, { authorization: `Bearer ${cookie.slice('session='.length)}` })
   t.match((await bearer.get('/api/conversations')).body, conversations)
 
-  await t.test('during 200 messages: none that was answered is lost, and none is stored twice', async t => {
+  await t.test('kill -9 during 200 messages: no answered message is lost, and none is stored twice', async t => {
     const ids = await Promise.all([1, 2, 3, 4].map(async n => (await ann.post('/api/conversations', { name: `Talk ${n}` })).body.id as number))
-    // Every fifth is the guided chat's, whose answers count along.
+    // Every fifth message goes to the guided chat, whose answers show how many messages it got.
     const send = async (n: number) => n % 5 === 4
       ? await clientOf(server.url).post('/chat', { user_phone: '3333333333', user_message: 'hello', client_id: `c-${n}` })
       : await ann.post(`/api/conversations/${ids[n % 5]}/messages`, { text: `Message ${n}`, client_id: `c-${n}` })
@@ -92,22 +92,22 @@ t.test('after kill -9 the next server continues with the same data', { buffered:
       if (answered.size === 20) server.kill('SIGKILL')
     }))
     await server.ended
-    t.ok(answered.size < 200, `killed when ${answered.size} were answered`)
+    t.ok(answered.size < 200, `killed when ${answered.size} messages were answered`)
 
     server = await place.serve()
     ann = clientOf(server.url, { cookie })
     await inOrder(t, ids, answered)
     const again = await Promise.all(all.map(send))
     t.same(again.map(({ status }) => status), all.map(n => n % 5 === 4 ? 200 : 201))
-    t.same([...answered.keys()].map(n => again[n]!.body), [...answered.values()].map(({ body }) => body), 'each has its first answer')
-    t.equal(await inOrder(t, ids, new Map(all.map(n => [n, again[n]!]))), 160, 'each once')
+    t.same([...answered.keys()].map(n => again[n]!.body), [...answered.values()].map(({ body }) => body), 'a retried message gets the answer that it got before')
+    t.equal(await inOrder(t, ids, new Map(all.map(n => [n, again[n]!]))), 160, 'each message is stored once')
 
     const guided = again.map(({ body }) => body.bot_message).filter(Boolean)
     const count = (text: string) => guided.filter(said => said === text).length
     t.same([count('What is your name?'), count('Hello hello, what is your favorite song?'), count('Playing hello')], [14, 13, 13])
   })
 
-  /** Reads the conversations: each message once, in order, with its reply, as it was answered. Gives their number. */
+  /** Checks that the conversations have each message once, in order, with the reply that the client got. Returns the number of messages. */
   async function inOrder (t: Test, ids: number[], answered: Map<number, Answer>) {
     const logs = await Promise.all(ids.map(async id =>
       (await ann.get(`/api/conversations/${id}/messages?limit=200`)).body as Array<{ id: number, sender: string, text: string }>))
@@ -143,11 +143,11 @@ t.test('SIGTERM: new requests are refused, and running ones are answered', { buf
   await release()
   t.match(await underWay, { status: 201, body: [{ text: 'Wait for me' }, { text: 'You said: Wait for me' }] })
   t.equal((await server.ended).code, 0)
-  t.ok(Date.now() - began < 10_000, 'and a connection that is kept open is not waited for')
+  t.ok(Date.now() - began < 10_000, 'the server does not wait for idle keep-alive connections')
   t.equal(await place.runningPostgres(), undefined)
 })
 
-t.test('a signal during the start leaves no Postgres behind', { buffered: true }, async t => {
+t.test('after a signal during the start no Postgres keeps running', { buffered: true }, async t => {
   const place = await openPlace(t)
   const server = place.run('server.ts')
   const hasEnded = server.ended.then(() => true)
@@ -221,7 +221,7 @@ t.test('the log when many things go wrong', { buffered: true }, async t => {
     t.same(body, { statusCode: 500, code: 'INTERNAL', error: 'Something went wrong on our side' })
     await server.hasSaid(/relation \\"messages\\" does not exist/)
     await run(database, 'ALTER TABLE hidden RENAME TO messages')
-    t.equal((await write()).status, 201, 'the answer that it had before')
+    t.equal((await write()).status, 201, 'a retry of the first message gets its stored answer again')
   })
 
   await t.test('requests get 503 while the database is down', async t => {
@@ -259,12 +259,12 @@ t.test('the log when many things go wrong', { buffered: true }, async t => {
     const lines = stdout.trim().split('\n').map(line => JSON.parse(line) as { msg: string, reqId?: string, req?: { path: string } })
     const requests = lines.filter(({ msg }) => msg === 'incoming request')
     t.ok(requests.length > 15)
-    t.equal(new Set(requests.map(({ reqId }) => reqId)).size, requests.length, 'each request has an id of its own')
+    t.equal(new Set(requests.map(({ reqId }) => reqId)).size, requests.length, 'each request has its own id')
     t.ok(requests.some(({ req }) => req?.path === '/api/conversations'))
   })
 })
 
-/** A Postgres connection that holds the row of a user's first conversation, so that who writes to it waits. */
+/** A Postgres connection that locks the row of a user's first conversation, so that writes to it wait. */
 async function hold (t: Test, place: Place, user: Client) {
   const { body: { id } } = await user.post('/api/conversations', { name: 'Held' })
   const postgres = await connect(t, (await place.runningPostgres())!)

@@ -13,11 +13,11 @@ import { loggerOptions } from '../../src/http/logging.ts'
 import { freshDatabase, run, settings, silent } from '../support/helper.ts'
 import { connect, isWaiting, layCable, openPlace, until, urlOf, type Place, type Settings } from '../support/process.ts'
 
-// How the programs start, and their errors when they cannot.
+// How the programs start, and the errors that they print if they cannot.
 
 t.jobs = 4 // for tests that are `buffered`
 
-/** A template without any table. */
+/** A template database without tables. */
 const EMPTY = 'template0'
 const migrations = (JSON.parse(readFileSync('drizzle/meta/_journal.json', 'utf8')) as { entries: Array<{ tag: string }> }).entries.map(({ tag }) => tag)
 const APPLIED = 'SELECT FROM drizzle.__drizzle_migrations'
@@ -45,7 +45,7 @@ t.test('invalid settings are listed, one on each line', { buffered: true }, asyn
   await Promise.all(wrong.map(([settings, sentence]) => refuses(t, place, settings, sentence)))
 
   await writeFile(path.join(place.folder, '.env'), 'DATABASE_URL=\nLOG_LEVEL=loud\nPORT=abc\n')
-  await refuses(t, place, { PORT: '' }, /PORT is "abc".*\n {2}LOG_LEVEL is "loud"; it may be trace/, 'what is not set, or empty, comes from .env')
+  await refuses(t, place, { PORT: '' }, /PORT is "abc".*\n {2}LOG_LEVEL is "loud"; it may be trace/, 'settings that are unset or empty in the environment come from .env')
 })
 
 t.test('a port in use, an address of another machine, a file in place of a folder', { buffered: true }, async t => {
@@ -56,7 +56,7 @@ t.test('a port in use, an address of another machine, a file in place of a folde
   t.teardown(() => other.close())
   const { port } = other.address() as net.AddressInfo
   await refuses(t, place, { PORT: String(port) }, new RegExp(`^Port ${port} is in use: stop what uses it, or choose another one: make run PORT=${port + 1}$`))
-  t.equal(await place.runningPostgres(), undefined, 'the Postgres that it had started is down again')
+  t.equal(await place.runningPostgres(), undefined, 'the Postgres that the server had started is stopped again')
   await refuses(t, place, { DATABASE_URL, HOST: '192.0.2.1' }, /^Cannot listen on 192\.0\.2\.1, port 0: .*Please check HOST and PORT\.$/)
   await writeFile(path.join(place.folder, 'file'), '')
   await refuses(t, place, { DATABASE_URL, DATA_DIR: path.join(place.folder, 'file') }, /^Cannot keep a secret in .*\. Please choose another DATA_DIR, or set JWT_SECRET\.$/)
@@ -77,7 +77,7 @@ t.test('a database that refuses the connection', { buffered: true }, async t => 
   await refuses(t, place, as('visitor', 'right'), /^The tables cannot be made or updated: permission denied for database postgres\.$/)
 })
 
-t.test('a database that is not up yet is waited for', { buffered: true }, async t => {
+t.test('the server waits for a database that is not up yet', { buffered: true }, async t => {
   const database = await freshDatabase(t, EMPTY)
   const cable = await layCable(t, database)
   const place = await openPlace(t)
@@ -98,20 +98,20 @@ t.test('waiting for the database ends after a minute', async t => {
   const log = { ...silent, warn: (sentence: unknown) => said.push(String(sentence)) }
   await t.rejects(reachDatabase({ DATABASE_URL, DATA_DIR: '' }, log, 1_000), { code: 'CANNOT_START', message: /^No database answers at 127\.0\.0\.1:\d+: connect ECONNREFUSED .* Please start it, or check DATABASE_URL\.$/ })
   t.equal(said.length, 2)
-  // As Node says it of a name with several addresses.
+  // The error of Node.js for a name with several addresses.
   t.ok(isUnavailable(new AggregateError([Object.assign(new Error('connect ECONNREFUSED ::1:5432'), { code: 'ECONNREFUSED' })])))
 })
 
-t.test('the start fails when the database goes away during it', { buffered: true }, async t => {
+t.test('the start fails if the database stops during it', { buffered: true }, async t => {
   const cable = await layCable(t, await freshDatabase(t))
   await cable.open()
-  // The first asks whether the database answers, two migrate, the fourth is the server's own.
+  // The first connection checks whether the database answers, the next two migrate, the fourth is the server's own.
   let connections = 0
   cable.server.on('connection', () => { if (++connections === 4) cable.close() })
   const place = await openPlace(t)
   const { code, stdout } = await place.run('server.ts', [], { DATABASE_URL: cable.url }).ended
   t.equal(code, 1)
-  t.match(stdout, /"level":60,.*"message":"(Connection terminated unexpectedly|read ECONNRESET)"/, 'whether the end was heard, or the reset')
+  t.match(stdout, /"level":60,.*"message":"(Connection terminated unexpectedly|read ECONNRESET)"/, 'the error depends on how the connection ended: closed or reset')
 })
 
 t.test('three servers that start at once on an empty database', { buffered: true }, async t => {
@@ -119,7 +119,7 @@ t.test('three servers that start at once on an empty database', { buffered: true
   const place = await openPlace(t)
   const settings = { DATABASE_URL: urlOf(database) }
   const postgres = await connect(t, database)
-  await postgres.query('BEGIN; CREATE SCHEMA drizzle') // which all of them begin with, so that they wait for its end
+  await postgres.query('BEGIN; CREATE SCHEMA drizzle') // all servers begin with this statement, so they wait for the end of this transaction
   const starting = [1, 2, 3].map(() => place.serve(settings))
   await isWaiting(postgres, starting.length)
   await postgres.query('ROLLBACK')
@@ -127,12 +127,12 @@ t.test('three servers that start at once on an empty database', { buffered: true
   const ann = await servers[0]!.join('ann')
   for (const server of servers) {
     const answer = await server.get('/api/me', undefined, { cookie: ann.cookie })
-    t.match(answer, { status: 200, body: { username: 'ann' } }, 'with one secret, since they share a folder')
+    t.match(answer, { status: 200, body: { username: 'ann' } }, 'all use the same secret, since they share DATA_DIR')
   }
-  t.equal((await run(database, APPLIED)).length, migrations.length, 'migrated once')
+  t.equal((await run(database, APPLIED)).length, migrations.length, 'each migration ran once')
 })
 
-t.test('commands', { buffered: true }, async t => {
+t.test('the commands migrate, rollback and clean', { buffered: true }, async t => {
   const database = await freshDatabase(t, EMPTY)
   const cable = await layCable(t, database)
   const place = await openPlace(t)
@@ -179,11 +179,11 @@ t.test('one connection stays open when idle, so that commands can see that the s
   const removed = once(db.$client, 'remove')
   await Promise.all([db.$client.query('SELECT'), db.$client.query('SELECT')])
   await removed
-  await sleep(100) // ten times as long as the other one was idle
+  await sleep(100) // ten times as long as idleTimeoutMillis
   t.equal(db.$client.totalCount, 1)
 })
 
-t.test('at its start a server warns of a cookie that browsers would drop', { buffered: true }, async t => {
+t.test('at the start, a server warns about settings with which browsers would drop the session cookie', { buffered: true }, async t => {
   const dropped = (changes: Partial<Config>) => cookieWarnings(settings(changes), DEFAULT_ORIGINS).map(({ level, sentence }) => `${level} ${sentence}`)
   const HTTPS = 'https://chat.example.com'
 
@@ -234,11 +234,11 @@ t.test('on a terminal the log is readable text', async t => {
   t.match(loggerOptions({ LOG_LEVEL: 'warn' }, true), { level: 'warn', transport: { target: 'pino-pretty' } })
 })
 
-/** The program ends with exit code 1, one sentence and nothing else. */
+/** Checks that the server ends with exit code 1 and prints only this error. */
 async function refuses (t: Test, place: Place, settings: Settings, sentence: RegExp, what = sentence.source) {
   const { code, stdout, stderr } = await place.run('server.ts', [], settings).ended
   t.equal(code, 1, what)
   t.match(stderr.trimEnd(), sentence)
-  t.match(stderr, /^[^\n]+\n(?: {2}[^\n]+\n)*$/, 'one line, and one for each setting')
+  t.match(stderr, /^[^\n]+\n(?: {2}[^\n]+\n)*$/, 'one line, and a further one for each setting')
   t.notMatch(stdout + stderr, /s3cret|\n\s+at /)
 }

@@ -6,14 +6,14 @@ import { until } from '../../support/process.ts'
 const chatterOf = (client: Client, url = '/chat') => async (phone: string | number, message: string | number, headers = {}): Promise<string> =>
   (await client.post(url, { user_phone: phone, user_message: message }, headers)).json().bot_message
 
-t.test('a chat by phone, from hello to the song, and from the beginning', async t => {
+t.test('the guided chat by phone number, from hello to the song, and again from the beginning', async t => {
   const { anyone, query } = await startApp(t)
   const answer = await anyone.post('/chat', { user_phone: ' +49 (30) 12-34.5 ', user_message: ' hello ' })
   t.equal(answer.statusCode, 200)
   t.same(answer.json(), { user_phone: '+49 (30) 12-34.5', bot_message: 'What is your name?' }, 'the number is echoed as it was sent')
 
   const say = chatterOf(anyone, '/api/chat')
-  t.equal(await say(493012345, 'John'), 'Hello John, what is your favorite song?', 'the digits are the identity')
+  t.equal(await say(493012345, 'John'), 'Hello John, what is your favorite song?', 'only the digits identify the user')
   const session = async () => (await query('SELECT * FROM user_sessions WHERE phone_number = $1', ['493012345']))[0]
   t.match(await session(), { user_name: 'John', favorite_song: null, conversation_state: 'WAITING_FOR_SONG', last_interaction: Date })
   t.equal(await say('493012345', 'Bohemian Rhapsody'), 'Playing Bohemian Rhapsody')
@@ -26,7 +26,7 @@ t.test('a chat by phone, from hello to the song, and from the beginning', async 
   t.equal(await say('493012345', 42), 'Hello 42, what is your favorite song?')
 })
 
-t.test('two first messages of a number at the same moment create one user', async t => {
+t.test('two concurrent first messages of a phone number create one user', async t => {
   const { anyone, db, query } = await startApp(t)
   const other = await db.$client.connect()
   await other.query("BEGIN; INSERT INTO users (origin, phone_number) VALUES ('phone', '493012345')")
@@ -74,7 +74,7 @@ t.test('errors have the fields of both legacy clients', async t => {
   t.match(key.json(), { statusCode: 400, bot_message: 'idempotency-key may have at most 255 characters', user_phone: '123' })
   const text = await anyone.post('/chat', 'hello', { 'content-type': 'text/plain' })
   t.match(text.json(), { statusCode: 415, code: 'UNSUPPORTED_MEDIA_TYPE', bot_message: 'Content-Type must be application/json', user_phone: '' })
-  t.equal((await query('SELECT FROM messages')).length, 4, 'nothing else is stored')
+  t.equal((await query('SELECT FROM messages')).length, 4, 'no other message is stored')
 })
 
 t.test('typing a phone number gives no access to an account or a WhatsApp contact', async t => {
@@ -85,12 +85,12 @@ t.test('typing a phone number gives no access to an account or a WhatsApp contac
   const say = chatterOf(anyone)
   await say('4930111', 'hello')
   t.equal(await say('4930111', 'Mallory'), 'Hello Mallory, what is your favorite song?')
-  t.same((await ann.get('/api/conversations')).json(), [], 'it is not the account’s')
+  t.same((await ann.get('/api/conversations')).json(), [], 'the account does not have the conversation')
   const owners = await query('SELECT u.origin, u.username FROM conversations c JOIN users u ON u.id = c.owner_id')
-  t.same(owners, [{ origin: 'phone', username: null }], 'nor the WhatsApp contact’s')
+  t.same(owners, [{ origin: 'phone', username: null }], 'the conversation belongs to a separate phone user')
 })
 
-t.test('500 phones, interleaved at random: none sees another’s name', async t => {
+t.test('500 phone users in random order: none sees another’s name', async t => {
   const { anyone } = await startApp(t)
   const say = chatterOf(anyone)
   const phones = Array.from({ length: 500 }, (_, n) => ({ phone: String(100_000 + n), lines: ['hello', `Name ${n}`, `Song ${n}`, 'again'], said: [] as string[] }))
@@ -107,7 +107,7 @@ t.test('500 phones, interleaved at random: none sees another’s name', async t 
   t.same(phones.map(({ said }) => said), expected)
 })
 
-t.test('messages of one phone at once are taken one after the other', async t => {
+t.test('concurrent messages of one phone user are processed one after the other', async t => {
   const { anyone, query } = await startApp(t)
   const say = chatterOf(anyone)
   const said = await Promise.all(Array.from({ length: 50 }, () => say('777777', 'hello')))
@@ -125,7 +125,7 @@ t.test('messages of one phone at once are taken one after the other', async t =>
   t.same({ users, conversations, messages }, { users: 1, conversations: 1, messages: 100 })
 })
 
-t.test('a repeated message gets the first answer, also when the script has gone on', async t => {
+t.test('a repeated message gets its first answer, also if the script has continued since', async t => {
   const { anyone, query } = await startApp(t)
   const say = chatterOf(anyone)
   const key = (id: string) => ({ 'idempotency-key': id })
@@ -137,7 +137,7 @@ t.test('a repeated message gets the first answer, also when the script has gone 
   t.equal((await anyone.post('/chat', { user_phone: '999', user_message: 'hello', client_id: 'one' })).json().bot_message, 'What is your name?')
   const mismatch = await anyone.post('/chat', { user_phone: '999', user_message: 'bye', client_id: 'one' })
   t.match(mismatch.json(), { statusCode: 409, code: 'IDEMPOTENCY_MISMATCH', user_phone: '999' })
-  t.equal(await say('998', 'hello', key('one')), 'What is your name?', 'another phone’s ids are its own')
+  t.equal(await say('998', 'hello', key('one')), 'What is your name?', 'another phone user can use the same id')
   t.equal((await query('SELECT FROM messages')).length, 8)
 })
 
@@ -154,7 +154,7 @@ const CITY: Script = {
   }
 }
 
-/** Servers on one database, of which each has another bot for phones. */
+/** Servers on one database, each with a different PHONE_BOT. */
 async function startWith (t: Test) {
   const first = await startApp(t)
   await first.query("INSERT INTO chatbots (name, engine, settings) VALUES ('city', 'guided', $1), ('slow', 'webhook', '{}')", [JSON.stringify({ script: CITY })])
@@ -163,41 +163,41 @@ async function startWith (t: Test) {
   return { ...first, server, session }
 }
 
-t.test('the guided chat is any script’s, and the view shows where a phone is in it', async t => {
+t.test('the guided chat can have any script, and the view shows the user’s state in it', async t => {
   const { server, session, query } = await startWith(t)
   const say = chatterOf((await server('city')).anyone)
   t.equal(await say('555', 'hello'), 'Where to?')
   t.same(await session('555'), [[null, null, 'WAITING_FOR_CITY']])
   t.equal(await say('555', 'Rome'), 'To Rome! And then?')
-  t.same(await session('555'), [['Rome', null, 'WAITING_FOR_NEXT']], 'the columns that the script has')
+  t.same(await session('555'), [['Rome', null, 'WAITING_FOR_NEXT']], 'the view shows the fields that the script has')
   t.equal(await say('555', 'Oslo'), 'To Rome, then to Oslo.')
   t.same(await session('555'), [['Rome', null, 'DONE']])
   t.equal(await say('555', 'and?'), 'Bye, Rome.')
   t.equal(await say('555', 'again'), 'Where to?')
   t.same((await query('SELECT is_finished FROM conversations ORDER BY id')).map(row => row.is_finished), [true, false])
   const said = await Promise.all(Array.from({ length: 20 }, () => say('556', 'x')))
-  t.equal(said.filter(text => text === 'To x, then to x.').length, 1, 'also when all is said at once')
+  t.equal(said.filter(text => text === 'To x, then to x.').length, 1, 'also with concurrent messages')
 })
 
-t.test('another bot takes over in the middle of a conversation, and gives it back', async t => {
+t.test('PHONE_BOT is changed during a conversation, and changed back', async t => {
   const { server, session, query } = await startWith(t)
   const [song, city, slow, simulated] = await Promise.all(['favorite-song', 'city', 'slow', 'simulated'].map(async name => chatterOf((await server(name)).anyone)))
   t.equal(await song!('555', 'hello'), 'What is your name?')
   t.equal(await song!('555', 'Jo'), 'Hello Jo, what is your favorite song?')
-  t.equal(await city!('555', 'hello'), 'Where to?', 'each begins at its own start')
-  t.same(await session('555'), [[null, null, 'WAITING_FOR_CITY']], 'the view shows the one that spoke last')
-  t.equal(await song!('555', 'So What'), 'Playing So What', 'and is found where it was')
+  t.equal(await city!('555', 'hello'), 'Where to?', 'the new bot starts at its beginning')
+  t.same(await session('555'), [[null, null, 'WAITING_FOR_CITY']], 'the view shows the state of the bot that answered last')
+  t.equal(await song!('555', 'So What'), 'Playing So What', 'the first bot continues where it was')
   t.same(await session('555'), [['Jo', 'So What', 'COMPLETED']])
-  t.equal(await city!('555', 'Rome'), 'To Rome! And then?', 'the other one remembers what it asked')
-  t.equal(await slow!('555', 'Hi'), 'Slowly: Hi', 'a bot that takes its time is waited for')
-  t.same(await session('555'), [[null, null, 'INITIAL']], 'and has no script to be in')
+  t.equal(await city!('555', 'Rome'), 'To Rome! And then?', 'the second bot continues where it was')
+  t.equal(await slow!('555', 'Hi'), 'Slowly: Hi', 'the request waits for a slow bot')
+  t.same(await session('555'), [[null, null, 'INITIAL']], 'a bot without a script has no state')
   t.match(await simulated!('555', 'Hi'), /./)
   t.equal(await city!('555', 'Oslo'), 'To Rome, then to Oslo.')
   t.equal((await query('SELECT FROM conversations WHERE is_finished')).length, 2, 'one conversation for each script that was finished')
   t.equal((await query('SELECT FROM conversations')).length, 2)
 })
 
-t.test('when a script changes during a conversation, it begins again', async t => {
+t.test('if a script is changed during a conversation, the conversation starts again', async t => {
   const { server, query } = await startWith(t)
   const say = chatterOf((await server('city')).anyone)
   await say('555', 'hello')
@@ -206,7 +206,7 @@ t.test('when a script changes during a conversation, it begins again', async t =
   t.equal(await say('555', 'Train'), 'Fine.')
 })
 
-t.test('a phone waits for a streaming bot, and gets an error when the bot fails', async t => {
+t.test('a phone user’s request waits for a streaming bot, and gets an error if the bot fails', async t => {
   const { connection } = await startWith(t)
   const { anyone, bots, query } = await startApp(t, { PHONE_BOT: 'slow' }, undefined, connection)
   bots.takeOver()
@@ -228,7 +228,7 @@ t.test('a phone waits for a streaming bot, and gets an error when the bot fails'
   t.equal((await query('SELECT FROM conversations')).length, 1)
 })
 
-t.test('without its bot the guided chat says so', async t => {
+t.test('the guided chat returns an error if PHONE_BOT does not exist', async t => {
   const { anyone, query } = await startApp(t)
   await query("DELETE FROM chatbots WHERE name = 'favorite-song'")
   t.match((await anyone.post('/chat', { user_phone: '123', user_message: 'hello' })).json(), { statusCode: 404, code: 'BOT_NOT_FOUND', bot_message: 'Bot not found' })

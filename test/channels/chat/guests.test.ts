@@ -8,7 +8,7 @@ const KEY = { 'x-api-key': API_KEY }
 const GREETING = 'Hello! Say something, and I will say it back.'
 const ACCOUNT = { username: 'ann', password: 'correct horse' }
 
-/** An app, and a way in for guests. */
+/** An app with an API key, and functions for guests. */
 async function startForGuests (t: Test, changes: Partial<Config> = {}) {
   const server = await startApp(t, changes)
   return {
@@ -40,7 +40,7 @@ t.test('a guest gets a token with an API key, and chats', async t => {
     const both = await anyone.post(`${prefix}/chat`, { token: '', content: 'And again' }, { authorization: `Bearer ${token}` })
     t.same(both.json(), { text: 'You said: And again' })
   }
-  t.equal((await anyone.get('/chat/initial', { 'X-Api-Key': 'another-key-for-tests' })).statusCode, 200, 'each of several keys')
+  t.equal((await anyone.get('/chat/initial', { 'X-Api-Key': 'another-key-for-tests' })).statusCode, 200, 'each of several keys is accepted')
   t.match(await query('SELECT is_guest, origin, username, role FROM users'), Array(3).fill({ is_guest: true, origin: 'api', username: null, role: 'user' }))
   t.match(await query('SELECT id, rev, sender, text FROM messages WHERE conversation_id = 1 ORDER BY id LIMIT 3'), [
     { id: 1, rev: 1, sender: 'bot', text: GREETING }, { id: 2, rev: 2, sender: 'user', text: 'Hi' }, { id: 3, rev: 3, sender: 'bot' }
@@ -49,7 +49,7 @@ t.test('a guest gets a token with an API key, and chats', async t => {
   t.equal(lasts, true)
 })
 
-t.test('errors have the legacy form, and create no guest', async t => {
+t.test('errors have the legacy format, and create no guest', async t => {
   const { app, anyone, as, query, enter } = await startForGuests(t)
   const cookie = (await as('ann')).headers['cookie']!.split('=')[1]
   const { access_token: access } = (await anyone.post('/login', { id: 'ann', passcode: 'correct horse' })).json()
@@ -97,7 +97,7 @@ t.test('errors have the legacy form, and create no guest', async t => {
     }
   }
   t.equal(await guests(), before)
-  t.same(await query("SELECT FROM messages WHERE sender = 'user'"), [], 'nothing is stored')
+  t.same(await query("SELECT FROM messages WHERE sender = 'user'"), [], 'no message is stored')
 })
 
 t.test('every key is compared, in constant time; without API_KEYS there are no guests', async t => {
@@ -106,7 +106,7 @@ t.test('every key is compared, in constant time; without API_KEYS there are no g
   syncBuiltinESMExports()
   for (const key of [API_KEY, 'another-key-for-tests', 'a', API_KEY.slice(0, -1)]) {
     await anyone.get('/chat/initial', { 'x-api-key': key })
-    t.same(compared().map(({ args: [one, other] }) => [one.byteLength, other.byteLength]), [[32, 32], [32, 32]], 'whatever is given')
+    t.same(compared().map(({ args: [one, other] }) => [one.byteLength, other.byteLength]), [[32, 32], [32, 32]], 'hashes of the same length are compared, for any key')
   }
   compared.restore()
   syncBuiltinESMExports()
@@ -158,7 +158,7 @@ t.test('one path serves two legacy clients, chosen by the body alone', async t =
   }
 })
 
-t.test('the bot that answers guests is a setting', async t => {
+t.test('GUEST_BOT sets the bot that answers guests', async t => {
   await t.test('another bot', async t => {
     const { enter, clientOf } = await startForGuests(t, { GUEST_BOT: 'favorite-song' })
     const [one, other] = [await enter(), await enter()]
@@ -173,10 +173,10 @@ t.test('the bot that answers guests is a setting', async t => {
     t.equal((await conversationsOf(one)).length, 1)
   })
 
-  await t.test('a name that is no bot’s', async t => {
+  await t.test('GUEST_BOT with an unknown name', async t => {
     const { anyone, query } = await startForGuests(t, { GUEST_BOT: 'nobody' })
     t.same((await anyone.get('/chat/initial', KEY)).json(), { statusCode: 404, code: 'BOT_NOT_FOUND', error: '404 Not Found: Bot not found' })
-    t.same(await query('SELECT FROM users UNION ALL SELECT FROM sessions'), [], 'nobody is left behind')
+    t.same(await query('SELECT FROM users UNION ALL SELECT FROM sessions'), [], 'no user and no session is left behind')
   })
 
   await t.test('a bot without a greeting, and one that is deleted', async t => {
@@ -198,14 +198,14 @@ t.test('a message of a guest sent twice is answered once', async t => {
   for (const { statusCode, body } of again) t.same([statusCode, body], [200, first.body])
   t.same((await one.post('/chat', { content: 'Bye' }, key)).json(), { statusCode: 409, code: 'IDEMPOTENCY_MISMATCH', error: '409 Conflict: This client id was used for another message' })
   t.match((await one.post('/chat', { content: 'Hi', client_id: 'ä' })).json(), { statusCode: 400, error: /^400 Bad Request: client_id/ })
-  t.equal((await other.post('/chat', { content: 'Bye' }, key)).statusCode, 200, 'another guest’s ids are its own')
+  t.equal((await other.post('/chat', { content: 'Bye' }, key)).statusCode, 200, 'another guest can use the same id')
 
   const racing = await Promise.all(Array.from({ length: 20 }, () => one.post('/chat', { content: 'All at once', client_id: 'race' })))
   t.same([...new Set(racing.map(({ body }) => body))], ['{"text":"You said: All at once"}'])
   t.equal((await query("SELECT FROM messages WHERE sender = 'user'")).length, 3)
 })
 
-t.test('a guest uses its own conversations and signs up, nothing else', async t => {
+t.test('a guest can only use their own conversations and sign up', async t => {
   const { as, enter } = await startForGuests(t)
   const ann = await as('ann')
   const { id: anns } = (await ann.post('/api/conversations', { name: 'Secret' })).json()
@@ -219,7 +219,7 @@ t.test('a guest uses its own conversations and signs up, nothing else', async t 
 
   const { id: another } = (await guest.post('/api/conversations', { name: 'Another' })).json()
   await guest.post('/chat', { content: 'Where am I?' })
-  t.equal((await guest.get(`/api/conversations/${another}/messages`)).json().length, 0, '/chat goes on where it began')
+  t.equal((await guest.get(`/api/conversations/${another}/messages`)).json().length, 0, '/chat continues in the guest’s first conversation')
 
   const refused = [
     await guest.get('/api/me'), await guest.get('/api/me/export'), await guest.get('/api/me/sessions'), await guest.delete('/api/me/sessions/1'),
@@ -248,7 +248,7 @@ t.test('a guest who signs up keeps everything but the token', async t => {
 
   for (const on of [anyone, there.anyone]) {
     t.match((await on.post('/chat', { token: guest.token, content: 'Hi' })).json(), { statusCode: 401, error: '401 Unauthorized: Invalid token' })
-    t.equal((await on.get('/api/conversations', guest.headers)).statusCode, 401, 'the token has ended, everywhere')
+    t.equal((await on.get('/api/conversations', guest.headers)).statusCode, 401, 'the guest’s token is invalid at every instance')
   }
   const login = await there.anyone.post('/api/login', ACCOUNT)
   const ann = there.clientOf({ cookie: `session=${login.cookies[0]!.value}` })
@@ -258,14 +258,14 @@ t.test('a guest who signs up keeps everything but the token', async t => {
   t.match(after[0].messages, [{ text: GREETING }, { username: 'Ann', text: 'Hi' }, {}, { text: 'Still a guest' }, {}])
   t.match((await ann.get('/api/me/sessions')).json(), [{ kind: 'cookie', is_current: true }])
 
-  t.equal((await guest.post('/api/signup', { username: 'later', password: 'correct horse' })).statusCode, 201, 'an ended token is none: another account')
+  t.equal((await guest.post('/api/signup', { username: 'later', password: 'correct horse' })).statusCode, 201, 'a signup with an ended token creates another account')
   t.same(await conversationsOf(await as('later')), [])
   const users = (await query('SELECT FROM users')).length
   t.equal((await ann.post('/api/signup', { username: 'other', password: 'correct horse' }, { authorization: `Bearer ${login.cookies[0]!.value}` })).statusCode, 201)
-  t.equal((await query('SELECT FROM users')).length, users + 1, 'an account stays one, whoever signs up with its token')
+  t.equal((await query('SELECT FROM users')).length, users + 1, 'a signup with an account’s token creates another account')
 })
 
-t.test('of several signups of one guest, one becomes the account', async t => {
+t.test('of several concurrent signups of one guest, one upgrades the guest', async t => {
   const { enter, query, connection } = await startForGuests(t)
   const there = await startApp(t, {}, undefined, connection)
   for (let round = 0; round < 5; round++) {

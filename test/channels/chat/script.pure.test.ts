@@ -2,7 +2,7 @@ import t from 'tap'
 import { favoriteSong } from '../../../src/bots/guided/favorite-song.ts'
 import { createGuidedBot, step, type Script } from '../../../src/bots/guided/flow.ts'
 
-// The guided script as data.
+// The script of the guided chat as data.
 
 t.test('the script as data: every state, word for word', async t => {
   const rows: Array<[from: string, says: string, reply: string, to: string]> = [
@@ -34,5 +34,5 @@ t.test('another script is another piece of data', async t => {
   const asked = bot({ text: 'Rome', state: undefined })
   t.match(asked, { text: 'To Rome!', isFinished: true })
   t.match(bot({ text: 'and?', state: asked.state }), { text: 'Bye, Rome.' })
-  for (const text of ['again', 'AGAIN', 'Again']) t.match(bot({ text, state: asked.state }), { text: 'Where to?' }, 'in any case')
+  for (const text of ['again', 'AGAIN', 'Again']) t.match(bot({ text, state: asked.state }), { text: 'Where to?' }, 'keywords ignore case')
 })

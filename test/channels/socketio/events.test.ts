@@ -4,11 +4,11 @@ import { connect, next, refused, startLive, type Live, type Refusal } from '../.
 import { until } from '../../support/process.ts'
 import { begin, enter, hasAll, logOf, path, startTwo, texts } from '../../support/socket-users.ts'
 
-// The events of sockets: their words, what is refused, and how many a user may send.
+// Socket events: the contract, refused events, and limits on the number of events.
 
 t.jobs = 4 // for tests that are `buffered`
 
-t.test('the words of the contract', { buffered: true }, async t => {
+t.test('the events of the contract', { buffered: true }, async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
   const bob = await server.as('bob')
@@ -16,7 +16,7 @@ t.test('the words of the contract', { buffered: true }, async t => {
   const device = await enter(t, server, ann)
   const there = await enter(t, server, bob)
 
-  await t.test('start_chat, with and without anything', async t => {
+  await t.test('start_chat, with and without arguments', async t => {
     for (const args of [[], [{}], [null], [{ name: 'Plans', bots: [], users: ['BOB'] }]]) {
       const started = next<object>(here.socket, 'chat_session_started')
       const answer = await here.socket.emitWithAck('start_chat', ...args)
@@ -45,9 +45,9 @@ t.test('the words of the contract', { buffered: true }, async t => {
     t.match(mine!.created_at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
     t.same(Object.keys(mine!).sort(), ['chat_session_id', 'created_at', 'id', 'isLocal', 'rev', 'sender', 'status', 'text', 'username'])
     await until(() => there.heard.length === 2 && device.heard.length === 2 && here.heard.length === 1)
-    t.same(here.heard, [reply], 'the sender hears the reply')
-    t.same(device.heard, [mine, reply], 'its other device hears its message as its own')
-    t.same(there.heard, [{ ...mine, isLocal: false }, reply], 'and so do the others')
+    t.same(here.heard, [reply], 'the sender gets the reply')
+    t.same(device.heard, [mine, reply], 'the sender’s other device gets the message with `isLocal: true`')
+    t.same(there.heard, [{ ...mine, isLocal: false }, reply], 'other members get it with `isLocal: false`')
 
     const { body: sent } = await ann.post(path(id), { text: 'By HTTP' })
     const { rev } = (await ann.put(`${path(id)}/1`, { text: 'Edited' })).json()
@@ -65,7 +65,7 @@ t.test('the words of the contract', { buffered: true }, async t => {
   })
 })
 
-t.test('what is wrong is said, as error and as acknowledgement', { buffered: true }, async t => {
+t.test('errors are sent as an `error` event and as an acknowledgement', { buffered: true }, async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
   const { socket } = await enter(t, server, ann)
@@ -78,7 +78,7 @@ t.test('what is wrong is said, as error and as acknowledgement', { buffered: tru
     t.same(await error, answer)
   }
 
-  await t.test('by its code', async t => {
+  await t.test('each error has its code', async t => {
     await wrong(t, 'send_message', { chat_session_id: id + 1, text: 'Hi' }, 'CHAT_SESSION_NOT_FOUND')
     await wrong(t, 'join_chat', { chat_session_id: id + 1 }, 'CHAT_SESSION_NOT_FOUND')
     await wrong(t, 'start_chat', { users: ['nobody'] }, 'USER_NOT_FOUND')
@@ -88,10 +88,10 @@ t.test('what is wrong is said, as error and as acknowledgement', { buffered: tru
     const { token } = (await server.anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()
     const guest = await connect(t, server.url, { auth: { token } })
     await wrong(t, 'start_chat', { users: ['ann'] }, 'NOT_FOR_GUESTS', guest)
-    t.ok((await guest.emitWithAck('start_chat')).chat_session_id, 'a guest has its own')
+    t.ok((await guest.emitWithAck('start_chat')).chat_session_id, 'a guest can start a chat')
   })
 
-  await t.test('whatever a payload is', async t => {
+  await t.test('payloads of any type', async t => {
     const deep = () => { let value: unknown = []; for (let n = 0; n < 500; n++) value = [value]; return value }
     const junk = [undefined, null, 7, 'text', true, [], [[]], {}, Buffer.from('binary'), deep(), { text: 'Hi' }, { chat_session_id: id }]
     const ids = ['1', 0, -1, 1.5, 1e300, null, {}, [], true, Buffer.from('1')]
@@ -114,13 +114,13 @@ t.test('what is wrong is said, as error and as acknowledgement', { buffered: tru
     for (const [open, close] of [['[', ']'], ['{"a":', '}']] as const) {
       const deepest = `${open.repeat(10_000)}1${close.repeat(10_000)}`
       socket.io.engine.write(`2["send_message",${deepest}]`)
-      t.match(await next(socket, 'error'), { code: 'INVALID_MESSAGE' }, 'as deep as it fits')
+      t.match(await next(socket, 'error'), { code: 'INVALID_MESSAGE' }, 'a payload that is nested as deeply as its size allows')
     }
     const long = '🎵'.repeat(8000)
     t.match(await socket.emitWithAck('send_message', { chat_session_id: id, text: long }), { messages: [{ text: long }, {}] }, '8,000 characters are fine')
   })
 
-  await t.test('what broke on our side is not told', async t => {
+  await t.test('internal errors are not shown', async t => {
     await server.query('ALTER TABLE conversation_bots RENAME TO hidden')
     await wrong(t, 'send_message', { chat_session_id: id, text: 'Hi' }, 'INTERNAL')
     await server.query('ALTER TABLE hidden RENAME TO conversation_bots')
@@ -156,12 +156,12 @@ t.test('an event that is too long is refused, and the next one is answered', { b
     const reply = next<Live>(socket, 'new_message')
     t.match(await socket.emitWithAck('send_message', { chat_session_id: id, text: 'Hi' }), { messages: [{ text: 'Hi' }, {}] }, 'the next one is answered')
     t.equal((await reply).text, 'You said: Hi')
-    t.same(await server.query('SELECT FROM conversations'), started, 'nothing was begun')
+    t.same(await server.query('SELECT FROM conversations'), started, 'no conversation was created')
 
     const escaped = String.raw`\ud83d\ude00`.repeat(8000)
     socket.io.engine.write(`2["send_message",{"chat_session_id":${id},"text":"${escaped}"}]`)
     const heard = await next<Live>(socket, 'new_message')
-    t.equal(heard.text, `You said: ${'😀'.repeat(8000)}`, 'all that is allowed fits, however it is escaped')
+    t.equal(heard.text, `You said: ${'😀'.repeat(8000)}`, 'a message of the maximum length fits, however it is escaped')
 
     const gone = next(socket, 'disconnect')
     socket.emit('start_chat', { name: 'x'.repeat(4 * MIB) })
@@ -170,7 +170,7 @@ t.test('an event that is too long is refused, and the next one is answered', { b
   t.equal((await ann.get('/api/me')).statusCode, 200)
 })
 
-t.test('what connects or acknowledges with too much is nobody, or cut', { buffered: true }, async t => {
+t.test('a handshake that is too long is refused, and a client that sends an acknowledgement that is too long is disconnected', { buffered: true }, async t => {
   const server = await startLive(t)
   const { data } = await refused(t, server.url, { auth: { token: 'x'.repeat(5_000) } })
   t.match(data, { code: 'INVALID_TOKEN' }, 'a token that is too long')
@@ -181,7 +181,7 @@ t.test('what connects or acknowledges with too much is nobody, or cut', { buffer
   await gone
 })
 
-t.test('a user sends 20 messages in 10 s, and asks 600 times in a minute', { buffered: true }, async t => {
+t.test('a user can send 20 messages in 10 s, and 600 events in a minute', { buffered: true }, async t => {
   const server = await startLive(t, { RATE_LIMITS: 'on' })
   const ann = await server.as('ann')
   const bob = await server.as('bob')
@@ -190,7 +190,7 @@ t.test('a user sends 20 messages in 10 s, and asks 600 times in a minute', { buf
   const id = await begin(one.socket, ['bob'])
   const answers = await Promise.all(Array.from({ length: 25 }, (_, n) =>
     [one, two][n % 2]!.socket.emitWithAck('send_message', { chat_session_id: id, text: `m${n}` })))
-  t.equal(answers.filter(({ messages }) => messages?.length === 2).length, 19, 'and a chat that begins is one of the 20')
+  t.equal(answers.filter(({ messages }) => messages?.length === 2).length, 19, 'start_chat counts as one of the 20 messages')
   t.equal(answers.filter(({ code }) => code === 'TOO_MANY_REQUESTS').length, 6)
   t.match(await two.socket.emitWithAck('start_chat'), { code: 'TOO_MANY_REQUESTS', error: /wait/ })
   const { socket } = await enter(t, server, bob)
@@ -200,7 +200,7 @@ t.test('a user sends 20 messages in 10 s, and asks 600 times in a minute', { buf
   t.same(asked.map(({ code }) => code).filter(Boolean), ['TOO_MANY_REQUESTS'])
 })
 
-t.test('a socket that joins and sends at once hears each reply once', { buffered: true }, async t => {
+t.test('a socket that joins and sends at the same time gets each reply once', { buffered: true }, async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
   const id = (await ann.post('/api/conversations', { name: 'Plans' })).json().id as number
@@ -215,7 +215,7 @@ t.test('a socket that joins and sends at once hears each reply once', { buffered
   }
 })
 
-t.test('one client id, 20 times at once by HTTP and by sockets: one message, one reply, 20 equal answers', { buffered: true }, async t => {
+t.test('the same client id in 20 concurrent requests by HTTP and sockets: one message, one reply, 20 equal responses', { buffered: true }, async t => {
   const [one, two] = await startTwo(t)
   const ann = await one.as('ann')
   const watcher = await enter(t, one, ann)
@@ -234,7 +234,7 @@ t.test('one client id, 20 times at once by HTTP and by sockets: one message, one
   t.same(watcher.heard.map(({ rev }) => rev), [1, 2])
 })
 
-t.test('a message that is in the log though its sender was told otherwise', { buffered: true }, async t => {
+t.test('a message that was stored although its sender got an error', { buffered: true }, async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
   const { socket, heard } = await enter(t, server, ann)

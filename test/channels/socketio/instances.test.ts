@@ -7,11 +7,11 @@ import { CUT, dial, follow, listen, refused, startLive, type Live } from '../../
 import { layCable, until } from '../../support/process.ts'
 import { auth, begin, enter, hasAll, logOf, path, startTwo, texts } from '../../support/socket-users.ts'
 
-// What happens in a conversation, as it happens, on one instance and between two, also when a connection is lost.
+// Live events on one instance and between two instances, also when a connection is lost.
 
 t.jobs = 4 // for tests that are `buffered`
 
-t.test('whoever joins while others write as fast as they can misses nothing and hears nothing twice', async t => {
+t.test('a socket that joins while others write as fast as they can gets every message once', async t => {
   const [one, two] = await startTwo(t)
   const ann = await one.as('ann')
   const writers = [ann, two.clientOf(ann.headers)]
@@ -50,7 +50,7 @@ t.test('whoever joins while others write as fast as they can misses nothing and 
   }
 })
 
-t.test('pages of what was missed', { buffered: true }, async t => {
+t.test('missed messages are sent in pages', { buffered: true }, async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
   const { socket } = await enter(t, server, ann)
@@ -79,19 +79,19 @@ t.test('pages of what was missed', { buffered: true }, async t => {
   t.same(streams.map(({ events }) => events.length), [1_207, 2, 2])
   t.equal(ahead.heard.length, 2)
 
-  await t.test('long messages come in smaller pages, so that no page alone is too much', async t => {
+  await t.test('pages with long messages have fewer messages, so that no page is too large', async t => {
     await fill(100, 8_000)
     await fill(1, 100_000)
     const { heard, join } = await enter(t, server, ann)
     t.ok(await join(id, 1_207) >= 9)
-    await hasAll(t, server, id, [...streams[0]!.events.map(({ data }) => data).filter(({ rev }) => rev <= 1_207), ...heard], 'by pages')
+    await hasAll(t, server, id, [...streams[0]!.events.map(({ data }) => data).filter(({ rev }) => rev <= 1_207), ...heard], 'the socket that joined by pages')
     const stream = await listen(t, `${url}?after=0`, ann.headers)
     await until(() => stream.events.at(-1)?.id === 1_308)
     t.equal(stream.events.length, 1_308)
   })
 })
 
-t.test('between two instances', async t => {
+t.test('messages between two instances', async t => {
   const [one, two] = await startTwo(t)
   const ann = await one.as('ann')
   const here = await enter(t, one, ann)
@@ -105,26 +105,26 @@ t.test('between two instances', async t => {
     await until(() => there.last() === reply.rev && stream.events.at(-1)?.id === reply.rev)
     t.ok(performance.now() - began < within, `${text}: ${Math.round(performance.now() - began)} ms`)
   }
-  await t.test('what is said at one is heard at the other', async () => { await send('Over there?', 5_000) })
-  await t.test('also when its connection is cut', async () => {
+  await t.test('a message at one instance reaches sockets at the other one', async () => { await send('Over there?', 5_000) })
+  await t.test('also if the LISTEN connection is cut', async () => {
     await one.query(CUT)
     await send('Cut', 5_000)
   })
-  await t.test('also when nobody can be told', async () => {
+  await t.test('also if no notification can be sent', async () => {
     await one.query('ALTER FUNCTION pg_notify RENAME TO pg_notify_away')
     await send('Lost', 5_000)
     await one.query('ALTER FUNCTION pg_notify_away RENAME TO pg_notify')
   })
-  await t.test('also when others notify what they like', async () => {
+  await t.test('also if others send invalid notifications', async () => {
     for (const channel of ['conversations', 'sessions']) {
       for (const payload of ['', 'text', '{}', '7', 'null', '["a", null, {}]', '[1e99]']) await one.query('SELECT pg_notify($1, $2)', [channel, payload])
     }
     await send('Noise', 5_000)
   })
-  await hasAll(t, one, id, there.heard, 'there')
+  await hasAll(t, one, id, there.heard, 'the socket at the other instance')
 })
 
-t.test('while the database is away and when it is back', { buffered: true }, async t => {
+t.test('while the database is down, and after it is back', { buffered: true }, async t => {
   const database = await freshDatabase(t)
   const cable = await layCable(t, database)
   await cable.open()
@@ -143,7 +143,7 @@ t.test('while the database is away and when it is back', { buffered: true }, asy
   }
   t.equal((await refused(t, far.url, auth(ann))).data!.code, 'UNAVAILABLE')
   for (let n = 0; n < 10; n++) await here.socket.emitWithAck('send_message', { chat_session_id: id, text: `m${n}` })
-  await sleep(1_000) // in which it looks for itself, and finds nobody
+  await sleep(1_000) // in this time the instance polls, and does not reach the database
   await cable.open()
   await until(() => there.last() === 20 && stream.events.at(-1)?.id === 20)
   await hasAll(t, near, id, there.heard, 'the socket')
@@ -151,7 +151,7 @@ t.test('while the database is away and when it is back', { buffered: true }, asy
   t.match(await there.socket.emitWithAck('send_message', { chat_session_id: id, text: 'Back' }), { messages: [{}, {}] })
 })
 
-t.test('a network that is gone for 3 s while 200 messages are sent', { buffered: true }, async t => {
+t.test('a network that is down for 3 s while 200 messages are sent', { buffered: true }, async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
   const bob = await server.as('bob')
@@ -162,7 +162,7 @@ t.test('a network that is gone for 3 s while 200 messages are sent', { buffered:
   const url = `http://127.0.0.1:${new URL(cable.url).searchParams.get('port')}`
   const socket = dial(t, url, { ...auth(bob), reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 })
   const { heard, join } = follow(socket)
-  socket.on('connect', () => { join(id).catch(() => { /* cut again */ }) })
+  socket.on('connect', () => { join(id).catch(() => { /* disconnected again */ }) })
   await until(() => socket.connected)
 
   const sending = (async () => {

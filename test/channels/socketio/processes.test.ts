@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, follow, listen, next, tokenOf, type Live } from '../../support/live.ts'
 import { clientOf, openPlace, until } from '../../support/process.ts'
 
-// Sockets and streams of built servers, as processes of their own on one database.
+// Sockets and event streams of servers in separate processes on one database.
 
 t.jobs = 2 // for tests that are `buffered`
 
@@ -12,7 +12,7 @@ async function enter (t: Test, url: string, cookie: string) {
   return { socket, ...follow(socket) }
 }
 
-t.test('five users and two bots over two servers, of which one is killed', { buffered: true }, async t => {
+t.test('five users and two bots on two servers, one of which is killed', { buffered: true }, async t => {
   const place = await openPlace(t)
   const [one, two] = await Promise.all([place.serve(), place.serve()])
   const names = ['ann', 'bob', 'cem', 'dan', 'eve']
@@ -21,7 +21,7 @@ t.test('five users and two bots over two servers, of which one is killed', { buf
   const { chat_session_id: id } = await present[0]!.socket.emitWithAck('start_chat', { name: 'Group', users: names.slice(1), bots: ['simulated', 'favorite-song'] })
   for (const { join } of present) await join(id)
 
-  /** Each of them says something by its own way, and says it again until it is answered. */
+  /** Each user sends messages over a socket or by HTTP, and retries each until it is answered. */
   const said = new Map<string, number>()
   let current = present
   async function say (n: number, text: string) {
@@ -54,19 +54,19 @@ t.test('five users and two bots over two servers, of which one is killed', { buf
   const { body } = await clientOf(one.url, { cookie: users[0]!.cookie }).get(`/api/conversations/${id}/messages?after=0&limit=200`)
   const log = (body as Live[]).map(({ id, text, username }) => ({ id, text, username }))
   t.equal(said.size, 100)
-  t.equal(log.length, 150, 'each once, with the replies of the bots that were named')
+  t.equal(log.length, 150, 'each message is stored once, with the replies of the mentioned bots')
   t.same(log.map(({ id }) => id), Array.from({ length: 150 }, (_, n) => n + 1))
   const group = log.map(({ id }) => id)
   for (const [n, name] of names.entries()) {
-    // Its own messages a socket has from its acknowledgements.
+    // A socket gets its own messages by acknowledgements.
     const others = log.filter(({ username }) => username !== name)
     await until(() => group.at(-1) === log.at(-1)!.id && (heard[n]!.at(-1)?.id ?? 0) >= others.at(-1)!.id)
-    t.same(heard[n]!.filter(({ username }) => username !== name).map(({ id, text, username }) => ({ id, text, username })), others, `${name} has missed nothing, and heard it in order`)
-    t.ok(log.filter(({ username }) => username === name).every(({ id, text }) => said.get(text) === id), 'and its own have their places')
+    t.same(heard[n]!.filter(({ username }) => username !== name).map(({ id, text, username }) => ({ id, text, username })), others, `${name} got all messages of others, in order`)
+    t.ok(log.filter(({ username }) => username === name).every(({ id, text }) => said.get(text) === id), 'the acknowledgements of own messages had the right ids')
   }
 })
 
-t.test('logout at one server, and what is open at the other closes', { buffered: true }, async t => {
+t.test('a logout at one server closes sockets and streams at the other one', { buffered: true }, async t => {
   const place = await openPlace(t)
   const [one, two] = await Promise.all([place.serve(), place.serve()])
   const ann = await one.join('ann')
@@ -98,6 +98,6 @@ t.test('SIGTERM with sockets and streams open', { buffered: true }, async t => {
   const { code, stderr } = await server.ended
   t.equal(code, 0)
   t.equal(stderr, '')
-  t.ok(performance.now() - began < 8_000, 'before who is still open would be given up')
+  t.ok(performance.now() - began < 8_000, 'the server does not wait until open connections would be closed by force')
   t.equal(await place.runningPostgres(), undefined)
 })

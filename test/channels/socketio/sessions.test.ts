@@ -7,11 +7,11 @@ import { connect, CUT, dial, follow, listen, next, refused, startLive, tokenOf }
 import { until } from '../../support/process.ts'
 import { auth, begin, enter, list, logOf, startTwo } from '../../support/socket-users.ts'
 
-// Who may connect and hear, and what closes when a session or a membership ends.
+// Which clients may connect and receive events, and what is closed when a session or membership ends.
 
 t.jobs = 4 // for tests that are `buffered`
 
-t.test('who connects has a token', { buffered: true }, async t => {
+t.test('a connection needs a valid token', { buffered: true }, async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
   const token = tokenOf(ann)
@@ -47,7 +47,7 @@ t.test('who connects has a token', { buffered: true }, async t => {
     }
   }
 
-  await t.test('as the first clients did, who upgrade from polling', async t => {
+  await t.test('clients that begin with polling and upgrade to WebSocket, like the first ones', async t => {
     const socket = dial(t, `${server.url}?token=${access_token}`, { transports: ['polling', 'websocket'] })
     await next(socket, 'connect')
     await until(() => socket.io.engine.transport.name === 'websocket')
@@ -59,7 +59,7 @@ t.test('who connects has a token', { buffered: true }, async t => {
   })
 })
 
-t.test('pages of other sites do not connect', { buffered: true }, async t => {
+t.test('pages of other sites cannot connect', { buffered: true }, async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
   const cookie = ann.headers['cookie']!
@@ -87,14 +87,14 @@ t.test('pages of other sites do not connect', { buffered: true }, async t => {
   t.equal(preflight.headers.get('access-control-allow-origin'), 'http://localhost:3000')
 })
 
-t.test('an ended session closes what is open, at the other instance too', async t => {
+t.test('an ended session closes its sockets and streams, also at the other instance', async t => {
   const [one, two] = await startTwo(t)
   const sidOf = (client: Client) => one.app.jwt.decode<{ sid: number }>(tokenOf(client))!.sid
   const bySql = (change: string) => async (client: Client) => { await one.query(`UPDATE sessions SET ${change} WHERE id = $1`, [sidOf(client)]) }
   const ways: Record<string, (client: Client) => Promise<unknown>> = {
     'a logout': client => client.post('/api/logout'),
     'a new password': client => client.patch('/api/me', { password: 'battery staple', current_password: 'correct horse' }),
-    'an end from another device': async client => {
+    'a session that is ended from another device': async client => {
       const other = (await one.anyone.post('/api/login', { username: await nameOf(client), password: 'correct horse' })).cookies[0]!
       return await one.clientOf({ cookie: `${other.name}=${other.value}` }).delete(`/api/me/sessions/${sidOf(client)}`)
     },
@@ -121,14 +121,14 @@ t.test('an ended session closes what is open, at the other instance too', async 
         t.equal((await two.clientOf(client.headers).get('/api/conversations')).statusCode, 401, `${way}: the next request`)
       }
       t.same((await gone).slice(0, 2), ['io server disconnect', 'io server disconnect'])
-      t.ok(performance.now() - after < 1_500, `${way}, ${isCut ? 'and nobody was told' : 'told'}: closed after ${Math.round(performance.now() - began)} ms`)
+      t.ok(performance.now() - after < 1_500, `${way}, ${isCut ? 'without a notification' : 'with a notification'}: closed after ${Math.round(performance.now() - began)} ms`)
       t.equal((await two.clientOf(client.headers).get('/api/conversations')).statusCode, 401)
       t.equal((await refused(t, two.url, auth(client))).data!.code, 'INVALID_TOKEN')
     }
   }
 })
 
-t.test('a stranger, a former member and an ended session are told nothing, for every event', { buffered: true }, async t => {
+t.test('a stranger, a former member and an ended session get no data, for every event', { buffered: true }, async t => {
   const server = await startLive(t)
   const [ann, bob, eve] = [await server.as('ann'), await server.as('bob'), await server.as('eve')]
   const owner = await enter(t, server, ann)
@@ -166,7 +166,7 @@ t.test('a stranger, a former member and an ended session are told nothing, for e
     const { socket } = await enter(t, server, ann)
     const gone = next(socket, 'disconnect')
     const error = next(socket, 'error')
-    // The watch may come first, or while it is asked.
+    // The regular session check may close the socket first, or while the event is handled.
     const [answer] = await Promise.all([
       server.query('UPDATE sessions SET expires_at = now() WHERE revoked_at IS NULL AND user_id = (SELECT id FROM users WHERE username = \'ann\')')
         .then(() => Promise.race([socket.emitWithAck(event, input).catch(() => undefined), gone.then(() => undefined)])),
@@ -178,7 +178,7 @@ t.test('a stranger, a former member and an ended session are told nothing, for e
   t.equal((await logOf(server, id)).length, 6)
 })
 
-t.test('who is taken out of a quiet conversation, and whose conversation is deleted', { buffered: true }, async t => {
+t.test('a member is removed from a quiet conversation, and a conversation is deleted', { buffered: true }, async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
   const { socket } = await enter(t, server, ann)
@@ -199,7 +199,7 @@ t.test('who is taken out of a quiet conversation, and whose conversation is dele
   }
 })
 
-t.test('using a socket is using the session; being there is not', { buffered: true }, async t => {
+t.test('sending events on a socket keeps the session alive; a mere connection does not', { buffered: true }, async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
   const { socket } = await enter(t, server, ann)
@@ -213,14 +213,14 @@ t.test('using a socket is using the session; being there is not', { buffered: tr
     await quiet()
     const queries = server.watchQueries()
     await until(() => queries.filter(name => name === 'sessions_alive').length === 2)
-    t.equal(await minutes(), 20, 'idle, though its session is looked at')
+    t.equal(await minutes(), 20, 'the session counts as idle, although it is checked regularly')
     await socket.emitWithAck(event, input)
     t.equal(await minutes(), 0, event)
   }
   t.equal(stream.events.length, 2)
 })
 
-t.test('an upgrade to elsewhere is answered and closed, whoever asks', { buffered: true }, async t => {
+t.test('a WebSocket upgrade on another path is answered and closed, for every client', { buffered: true }, async t => {
   const server = await startLive(t)
   const ask = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`
   for (const [path, answer] of [['/elsewhere', /^HTTP\/1\.1 404 /], ['/socket.io/', /^HTTP\/1\.1 400 /], ['/socket.io/?EIO=4&transport=websocket&sid=x', /^HTTP\/1\.1 400 /]] as const) {
@@ -241,7 +241,7 @@ t.test('an upgrade to elsewhere is answered and closed, whoever asks', { buffere
   t.equal((await server.anyone.get('/api/test')).statusCode, 200)
 })
 
-t.test('who leaves while its session is looked at is not ended any more', async t => {
+t.test('a socket that disconnects while its session is checked is not closed again', async t => {
   let hear = (_ids: number[]) => {}
   const { watch } = createWatch({ publish: async () => {}, subscribe (_channel, listener) { hear = listener } }, async () => [])
   const ended: string[] = []

@@ -7,11 +7,11 @@ import { listen, next, startLive, tokenOf } from '../../support/live.ts'
 import { until } from '../../support/process.ts'
 import { begin, enter, hasAll, path } from '../../support/socket-users.ts'
 
-// Event streams, and connections that are slow, leave or are closed.
+// Event streams, and connections that are slow, are closed by the client or by the server.
 
 t.jobs = 4 // for tests that are `buffered`
 
-t.test('a stream: its headers, its form, and whose it is', { buffered: true }, async t => {
+t.test('a stream: its headers, its format, and who may read it', { buffered: true }, async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
@@ -35,7 +35,7 @@ t.test('a stream: its headers, its form, and whose it is', { buffered: true }, a
   }
 })
 
-t.test('a client that does not read is cut, and the others go on', async t => {
+t.test('a client that does not read is disconnected, and others are not affected', async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
   const bob = await server.as('bob')
@@ -47,7 +47,7 @@ t.test('a client that does not read is cut, and the others go on', async t => {
   await slow.join(id)
   const raw = net.connect(server.port, '127.0.0.1')
   t.teardown(() => raw.destroy())
-  raw.on('error', () => { /* it is cut */ })
+  raw.on('error', () => { /* the server closes it */ })
   raw.write(`GET /api/conversations/${id}/events HTTP/1.1\r\nHost: a\r\nCookie: ${bob.headers['cookie']}\r\n\r\n`)
   await once(raw, 'data')
   raw.pause()
@@ -60,15 +60,15 @@ t.test('a client that does not read is cut, and the others go on', async t => {
     await sender.socket.emitWithAck('send_message', { chat_session_id: id, text: '語'.repeat(8_000) })
   }
   t.comment(`${count} messages of 24 kB`)
-  t.ok(count < 2_000, 'both are cut')
+  t.ok(count < 2_000, 'both are disconnected')
   ws.resume()
   await next(slow.socket, 'disconnect')
-  await hasAll(t, server, id, reader.heard, 'who reads')
+  await hasAll(t, server, id, reader.heard, 'the client that reads')
   const back = await enter(t, server, bob)
   await back.join(id, slow.last())
-  await hasAll(t, server, id, [...slow.heard, ...back.heard], 'who comes back')
+  await hasAll(t, server, id, [...slow.heard, ...back.heard], 'the client that reconnected')
 
-  await t.test('also who asks and asks and does not read', async t => {
+  await t.test('a client that sends events without reading the acknowledgements is disconnected, too', async t => {
     for (const transports of [['websocket'], ['polling']]) {
       const greedy = await enter(t, server, bob, { transports })
       const { ws } = greedy.socket.io.engine.transport as unknown as { ws?: { pause: () => void } }
@@ -81,10 +81,10 @@ t.test('a client that does not read is cut, and the others go on', async t => {
   })
 })
 
-t.test('who leaves while it is answered is followed no more', { buffered: true }, async t => {
+t.test('a client that disconnects during a response is not followed any more', { buffered: true }, async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
-  /** Nobody reads what is new in a conversation that nobody follows. */
+  /** Checks that changes of a conversation without followers are not read. */
   async function isFollowed (id: number) {
     const names = server.watchQueries()
     await ann.post(path(id), { text: 'Anybody?' })
@@ -124,7 +124,7 @@ t.test('who leaves while it is answered is followed no more', { buffered: true }
   }
 })
 
-t.test('a stream whose reader must go while it catches up, and one that cannot be read', { buffered: true }, async t => {
+t.test('a stream whose reader is removed while it catches up, and one that cannot be read', { buffered: true }, async t => {
   const server = await startLive(t)
   const open = async (username: string) => {
     const client = await server.as(username)
@@ -149,9 +149,9 @@ t.test('a stream whose reader must go while it catches up, and one that cannot b
   await cut.ended
   const back = await listen(t, bob.url, { ...bob.client.headers, 'last-event-id': String(cut.events.at(-1)!.id) })
   await until(() => back.events.at(-1)?.id === 201)
-  t.equal(cut.events.length + back.events.length, 201, 'it comes back and goes on')
+  t.equal(cut.events.length + back.events.length, 201, 'it reconnects and continues')
 
-  await t.test('a stream that is asked for when the server closes', async t => {
+  await t.test('a stream that is requested while the server shuts down', async t => {
     const { asked, release } = server.hold('news')
     const answer = listen(t, bob.url, bob.client.headers)
     await asked
@@ -164,7 +164,7 @@ t.test('a stream whose reader must go while it catches up, and one that cannot b
   })
 })
 
-t.test('a proxy sees every 15 s that a stream is alive', async t => {
+t.test('a stream sends a keep-alive every 15 s', async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
@@ -177,7 +177,7 @@ t.test('a proxy sees every 15 s that a stream is alive', async t => {
   t.same(stream.events, [])
 })
 
-t.test('it closes with sockets, streams and who does not say goodbye', async t => {
+t.test('a server with open sockets, streams and unresponsive clients shuts down', async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
   const { socket } = await enter(t, server, ann)

@@ -4,9 +4,9 @@ import { connect, next, startLive, type Live, type Server } from '../../support/
 import { until } from '../../support/process.ts'
 import { auth } from '../../support/socket-users.ts'
 
-// What a socket hears of a reply that takes its time: whole, or as it grows, by what the client said it can show.
+// Streamed replies on sockets: clients that can show deltas get them; all other clients get the whole reply once.
 
-/** Ann's server, whose bot `slow` says what the test makes it say. */
+/** A server for Ann, with a bot `slow` that the test controls. */
 async function start (t: Test) {
   const server = await startLive(t)
   server.bots.takeOver()
@@ -15,14 +15,14 @@ async function start (t: Test) {
   return { server, ann }
 }
 
-/** Shows what it hears as the page of the earlier system did: each `new_message` is one more bubble. */
+/** Shows messages like the page of the legacy system: each `new_message` adds a bubble. */
 function append (socket: Socket) {
   const bubbles: string[] = []
   socket.on('new_message', ({ text }: Live) => bubbles.push(text))
   return bubbles
 }
 
-/** Everything that a socket hears, in short. */
+/** All events that a socket gets, in a short form. */
 function record (socket: Socket) {
   const heard: string[] = []
   socket.on('new_message', ({ text, status }: Live) => heard.push(`${text} (${status})`))
@@ -55,17 +55,17 @@ t.test('a client that appends each message shows a streamed reply in one bubble'
   await speak(server, 2)
   await speak(server, 3)
   await until(() => bubbles.length > 2)
-  t.same(bubbles, ['One two', 'One two', 'One two'], 'neither one that waited for its turn')
+  t.same(bubbles, ['One two', 'One two', 'One two'], 'a reply that was queued is in one bubble, too')
 
   socket.emit('send_message', { chat_session_id: id, text: 'And now?' })
   const { say, fail } = await server.bots.call(4)
   say('Well')
   fail(new Error('gone'))
   await until(() => bubbles.length > 3)
-  t.equal(bubbles[3], 'Well', 'a reply that failed, with what it had said')
+  t.equal(bubbles[3], 'Well', 'a failed reply, with its text so far')
 })
 
-t.test('a client that says that it can show a reply grow, by the handshake or when it begins', async t => {
+t.test('a client that asks for streaming, in the handshake or with start_chat', async t => {
   const { server, ann } = await start(t)
   const byHandshake = await connect(t, server.url, { auth: { ...auth(ann).auth, stream: true } })
   const byStart = await connect(t, server.url, auth(ann))
@@ -82,7 +82,7 @@ t.test('a client that says that it can show a reply grow, by the handshake or wh
   t.match(await byStart.emitWithAck('start_chat', { stream: 'yes' }), { code: 'INVALID_REQUEST' })
 })
 
-t.test('a client that joins in mid-reply sees it grow from there', async t => {
+t.test('a client that joins during a reply gets its deltas from there on', async t => {
   const { server, ann } = await start(t)
   const socket = await connect(t, server.url, auth(ann))
   const heard = record(socket)

@@ -4,15 +4,15 @@ import { freshDatabase, run } from '../../support/helper.ts'
 import { contact, from, secondsAgo, signed, startMeta, status, text, webhook, type Sent } from '../../support/meta.ts'
 import { connect, layCable, openPlace, until } from '../../support/process.ts'
 
-// WhatsApp when servers are killed: every message is answered, and none twice if that can be avoided.
+// WhatsApp when servers are killed: every message is answered, and none twice unless that cannot be avoided.
 
 t.jobs = 2 // for tests that are `buffered`
 
-/** Every exchange takes minutes (`npm run test:kills`); a run of all tests takes some of them, each day others. */
+/** A kill at every exchange takes minutes (`npm run test:kills`). A run of all tests kills at some exchanges, which change every day. */
 const STEP = Number(process.env['KILL_EVERY'] ?? 20)
 const FIRST = 1 + Math.floor(Date.now() / 86_400_000) % STEP
 
-/** Posts a webhook until it is taken, as Meta does. */
+/** Posts a webhook repeatedly until it is accepted, as Meta does. */
 async function deliver (url: () => string, body: object) {
   const raw = JSON.stringify(body)
   await until(async () => {
@@ -23,10 +23,10 @@ async function deliver (url: () => string, body: object) {
 }
 
 /**
- * One contact after the other writes to a server, which is killed at the n-th exchange, for the next one at a later one,
- * until there is none so late. Meta's statuses come before its answer, or when the answer is noted, and after a kill later
- * than we wait for them. With `isHeld` Meta refuses the first attempt because of our account, so that everything is held
- * until a probe goes through; and the contact edits its message when it has been answered.
+ * For each contact, a server gets a message and is killed at the n-th exchange with the database or Meta. The next contact's n is
+ * higher, until there are fewer than n exchanges. Meta's statuses arrive before its response, or after the response is stored; after
+ * a kill they arrive later than we wait for them. With `isHeld`, Meta refuses the first attempt because of our account, so that all
+ * messages are held until a probe succeeds, and the contact edits the message after it was answered.
  */
 async function killInTurn (t: Test, { isEarly, isHeld }: { isEarly: boolean, isHeld: boolean }) {
   const database = await freshDatabase(t)
@@ -40,11 +40,11 @@ async function killInTurn (t: Test, { isEarly, isHeld }: { isEarly: boolean, isH
     if (!isEarly) return
     const first = tellOne(sent, 'delivered')
     told.set(sent.id, first.then(() => tellOne(sent, 'sent')).then(() => tellOne(sent, 'read')))
-    // A server that is killed takes it when it is started again, and does not wait for an answer any more.
+    // A killed server handles the webhook after its restart, but no client waits for the response any more.
     await Promise.race([first, server.ended])
   })
 
-  /** Counts what goes by, in either direction, from a webhook on, and kills at the n-th; nothing of that one gets through. */
+  /** Counts the exchanges after a webhook, in both directions, and kills the server at the n-th, which is not forwarded. */
   let counted = 0
   let killAt: number | undefined
   const passes = () => {
@@ -59,19 +59,19 @@ async function killInTurn (t: Test, { isEarly, isHeld }: { isEarly: boolean, isH
   const serve = () => place.serve({
     ...meta.settings, DATABASE_URL: toDatabase.url, META_API_URL: `http://127.0.0.1:${toMeta.port}`, WHATSAPP_BOT: 'favorite-song'
   })
-  /** The time passes that a worker which says nothing is given. */
+  /** Lets the time pass after which a silent worker is considered dead. */
   const forgetTheDead = () => postgres.query(`UPDATE workers SET seen_at = seen_at - interval '1 minute';
     UPDATE graphile_worker._private_jobs SET locked_at = locked_at - interval '1 minute'`)
-  /** The time passes in which we would hear of what Meta has taken. */
+  /** Lets the time pass in which we wait for Meta's status of an accepted message. */
   const stopDoubting = () => postgres.query(`UPDATE whatsapp_deliveries SET try_at = least(try_at, now()) WHERE doubted_at IS NOT NULL;
     UPDATE graphile_worker._private_jobs SET run_at = least(run_at, now()) WHERE locked_at IS NULL AND key LIKE 'whatsapp%';
     SELECT pg_notify('jobs:insert', '{"r":"0","count":2}')`)
 
-  /** The minute passes after which one message is tried while all are held. */
+  /** Lets the minute pass after which the probe tries one message while all are held. */
   const tryAgain = () => postgres.query(`UPDATE graphile_worker._private_jobs SET run_at = now() WHERE locked_at IS NULL AND key = 'whatsapp-probe' AND run_at > now();
     SELECT pg_notify('jobs:insert', '{"r":"0","count":1}')`)
 
-  /** Waits until a contact's message is answered and the answer read, as far as it is known, with nothing left to do. */
+  /** Waits until a contact's message is answered, the status of the reply is the final one, and no job is left. */
   async function isThrough (to: string, stop: () => boolean) {
     while (!stop()) {
       await sleep(20)
@@ -102,13 +102,13 @@ async function killInTurn (t: Test, { isEarly, isHeld }: { isEarly: boolean, isH
     return false
   }
 
-  /** The server is gone, and so is whatever it was saying to the database. */
+  /** Waits until the server has ended, and its connections to the database with it. */
   async function itsDeath () {
     await server.ended
     await until(async () => (await postgres.query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'parley%'")).rowCount === 0)
   }
 
-  /** Whose message was edited, as far as Meta knows, and where it has been taken. */
+  /** `edited` has the contacts whose edit Meta has sent, `edits` those whose edit the server has accepted. */
   const edited = new Set<string>()
   const edits = new Set<string>()
   const originals = new Map<string, string>()
@@ -116,7 +116,7 @@ async function killInTurn (t: Test, { isEarly, isHeld }: { isEarly: boolean, isH
   const counts = { killed: 0, unknown: 0 }
   let through = 0
   server = await serve()
-  // Held messages take more exchanges, of which a run of all tests takes fewer.
+  // Held messages need more exchanges, so a run of all tests kills at fewer of them.
   const step = isHeld && STEP > 1 ? 3 * STEP : STEP
   for (let n = FIRST; ; n += step) {
     const to = `4900${n}`
@@ -138,7 +138,7 @@ async function killInTurn (t: Test, { isEarly, isHeld }: { isEarly: boolean, isH
       const { rowCount: unanswered } = await postgres.query('SELECT FROM whatsapp_deliveries WHERE contact = $1 AND attempted_at IS NOT NULL', [to])
       if (unanswered === 1 && answers().length === 1) {
         counts.unknown++
-        // The one exception: Meta has it, its answer never came, and no status in time.
+        // The only exception: Meta accepted the message, but neither its response nor a status arrived in time.
         if (!isEarly) expected.push(...expected)
       }
       await forgetTheDead()
@@ -148,20 +148,20 @@ async function killInTurn (t: Test, { isEarly, isHeld }: { isEarly: boolean, isH
     }
     await Promise.all(told.values())
     if (answers().join() !== expected.join()) complaints.push(`killed at ${n}: ${answers().length} answers instead of ${expected.length}: ${answers().join()}`)
-    // A way may be some exchanges shorter than the one before it: they come from several connections.
+    // The number of exchanges can vary a little between contacts, since they use several connections.
     if (isOver && ++through === 3) {
       t.ok(n > 100, `there are ${counted} exchanges`)
       break
     }
   }
-  t.same(complaints, [], `killed ${counts.killed} times, of which Meta's answer was on its way ${counts.unknown} times`)
+  t.same(complaints, [], `killed ${counts.killed} times, ${counts.unknown} of them while Meta's response was on its way`)
   const inLog = 'SELECT count(*)::int AS said, count(DISTINCT client_id)::int AS heard FROM messages GROUP BY sender ORDER BY sender'
   const each = counts.killed + through
   if (isHeld) {
     t.same(await run(database, "SELECT DISTINCT text FROM messages WHERE sender = 'user'"), [{ text: 'hello!' }], 'every message was edited')
-    t.same(await run(database, 'SELECT FROM whatsapp_holds'), [], 'nothing is held any more')
+    t.same(await run(database, 'SELECT FROM whatsapp_holds'), [], 'no messages are held any more')
   }
-  t.same(await run(database, inLog), [{ said: each, heard: each }, { said: each, heard: 0 }], 'what each said is in the log once, and so is the answer')
+  t.same(await run(database, inLog), [{ said: each, heard: each }, { said: each, heard: 0 }], 'each contact’s message and its reply are in the log once')
 }
 
 for (const [how, isEarly, isHeld] of [['come before its answer', true, false], ['come long after its answer', false, false], ['come late, and that refuses us at first', false, true]] as const) {

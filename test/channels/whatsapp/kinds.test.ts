@@ -3,13 +3,13 @@ import { contact, secondsAgo, status, text, webhook } from '../../support/meta.t
 import { until } from '../../support/process.ts'
 import { ANN, BOB, start, USER_ID } from '../../support/whatsapp.ts'
 
-// Kinds of messages on WhatsApp: deletions and edits, groups, people without a number, and what is not text.
+// Kinds of messages on WhatsApp: deletions and edits, groups, contacts without a phone number, and messages that are not text.
 
 t.jobs = 3 // for tests that are `buffered`
 
 const SORRY = 'Sorry, I can only read text messages. Please write it to me.'
 
-/** As Meta documents them. @see https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/revoke */
+/** Webhooks for deletions and edits, as Meta documents them. @see https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/revoke */
 const revoke = (from: string, original: string, more: object = {}) => text(from, '', { type: 'revoke', text: undefined, revoke: { original_message_id: original }, ...more })
 const edit = (from: string, original: string, body: string, more: object = {}) =>
   text(from, '', { type: 'edit', text: undefined, edit: { original_message_id: original, message: { context: { id: 'M0' }, type: 'text', text: { body } } }, ...more })
@@ -39,10 +39,10 @@ t.test('a contact deletes and edits messages after they are answered: the log sh
   await deliver(only(revoke(ANN, one.id), edit(ANN, two.id, 'zwei'), revoke(ANN, bobs.id), revoke(ANN, 'wamid.nothing'), revoke(ANN, reaction.id), text(ANN, '', { type: 'revoke' })))
   await allDone()
   t.same(await said(ANN), ['user: ', 'bot: You said: one', 'user: zwei', 'bot: You said: two'])
-  t.same(await said(BOB), ['user: three', 'bot: You said: three'], 'nobody deletes what somebody else wrote')
+  t.same(await said(BOB), ['user: three', 'bot: You said: three'], 'a contact cannot delete another contact’s message')
   t.equal(await rev(), before + 2)
   t.match(await query("SELECT status FROM messages WHERE text = '' "), [{ status: 'deleted' }])
-  t.equal(meta.asked, 3, 'and nothing is sent for it')
+  t.equal(meta.asked, 3, 'no reply is sent for it')
   t.same(await query('SELECT problem FROM whatsapp_inbox WHERE problem IS NOT NULL'), [{ problem: 'changes a message without an id' }])
 
   const again = edit(ANN, two.id, 'dos')
@@ -50,19 +50,19 @@ t.test('a contact deletes and edits messages after they are answered: the log sh
   await deliver(only(again))
   await deliver(only(edit(ANN, two.id, ' \u0000 ', { timestamp: secondsAgo(-1) }), edit(ANN, one.id, 'back')))
   await allDone()
-  t.same((await said(ANN))[2], 'user: dos', 'an edit that leaves nothing is none')
-  t.same((await said(ANN))[0], 'user: ', 'what is deleted stays so')
+  t.same((await said(ANN))[2], 'user: dos', 'an edit to an empty text is ignored')
+  t.same((await said(ANN))[0], 'user: ', 'an edit does not restore a deleted message')
   await query('UPDATE whatsapp_inbox SET handled_at = NULL')
   await deliver(only(text(ANN, 'four')))
   await allDone()
-  t.equal(await rev(), before + 2 + 1 + 2, 'done once more, it does no harm')
+  t.equal(await rev(), before + 2 + 1 + 2, 'repeated webhooks change nothing')
   await query("UPDATE messages SET text = '', status = 'deleted' WHERE text = 'dos'")
   await deliver(only(edit(ANN, two.id, 'due')))
   await allDone()
-  t.equal((await said(ANN))[2], 'user: ', 'what the log has deleted no edit brings back')
+  t.equal((await said(ANN))[2], 'user: ', 'an edit does not restore a message that was deleted in the log')
 })
 
-t.test('a bot does not get a message that was deleted or edited before it was answered, in whatever order they arrive', { buffered: true }, async t => {
+t.test('a bot does not get a message that was deleted, or its old text, before it was answered, in any order of the webhooks', { buffered: true }, async t => {
   const { deliver, allDone, said, work, meta, query } = await start(t, { bot: 'simulated', works: false })
   const [gone, early, changed, twice, kept] = [1, 2, 3, 4, 5].map(n => text(ANN, `secret ${n}`, { timestamp: secondsAgo(10 - n) }))
   const image = text(ANN, '', { type: 'image', image: { caption: 'secret 6' }, timestamp: secondsAgo(4) })
@@ -79,7 +79,7 @@ t.test('a bot does not get a message that was deleted or edited before it was an
   t.same(await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NULL'), [])
 })
 
-t.test('a streaming bot: one of several messages is deleted, and it is asked again about the others', { buffered: true }, async t => {
+t.test('a streaming bot: one of several messages is deleted, and the bot is called again with the others', { buffered: true }, async t => {
   const { deliver, bots, meta, handled, log, allDone } = await startThinking(t)
   const one = text(ANN, 'secret', { timestamp: secondsAgo(9) })
   const two = text(ANN, 'two', { timestamp: secondsAgo(8) })
@@ -100,10 +100,10 @@ t.test('a streaming bot: one of several messages is deleted, and it is asked aga
 
   await deliver(only(edit(ANN, two.id, 'due')))
   await allDone()
-  t.same(await log(), ['user complete: due', 'bot complete: Two it is'], 'what was answered is not asked about again')
+  t.same(await log(), ['user complete: due', 'bot complete: Two it is'], 'answered messages are not sent to the bot again')
 })
 
-t.test('a reply to a message that is deleted meanwhile is not sent, and the bot does not get that message later', { buffered: true }, async t => {
+t.test('a reply is not sent if its message is deleted meanwhile, and the bot does not get that message later', { buffered: true }, async t => {
   const { deliver, bots, meta, handled, log, allDone, query } = await startThinking(t)
   const one = text(ANN, 'secret')
   await deliver(only(one))
@@ -130,7 +130,7 @@ t.test('a reply that was finished before the edit arrived, and one that cannot b
   const one = text(ANN, 'one')
   await deliver(only(one))
   const first = await bots.call(1)
-  await query("SELECT graphile_worker.remove_job('whatsapp-inbox 16505551234')") // nobody looks for the reply
+  await query("SELECT graphile_worker.remove_job('whatsapp-inbox 16505551234')") // no job waits for the reply
   first.say('First')
   first.end()
   await until(async () => (await log())[1] === 'bot complete: First')
@@ -146,13 +146,13 @@ t.test('a reply that was finished before the edit arrived, and one that cannot b
   t.same(meta.sent.map(({ body, text }) => body['type'] === 'template' ? 'template' : text), ['template', 'Second, as far'])
 })
 
-t.test('an interrupted reply is generated again when the limit of replies allows it', { buffered: true }, async t => {
+t.test('an interrupted reply is generated again as soon as the limit of concurrent replies allows it', { buffered: true }, async t => {
   const { deliver, bots, meta, log, query } = await startThinking(t)
   await deliver(only(text(ANN, 'one')))
   const first = await bots.call(1)
   first.say('First')
   await until(async () => (await log())[1] === 'bot streaming: First')
-  // Three others to the same author, which somebody else writes.
+  // Three other replies to the same user, generated by another instance.
   await query(`WITH elsewhere AS (INSERT INTO conversations (name, owner_id, last_rev) SELECT 'Elsewhere', id, 4 FROM users RETURNING id, owner_id)
     INSERT INTO messages (conversation_id, id, rev, sender, user_id, reply_to, text, status, lease_owner, lease_until)
     SELECT id, 1, 1, 'user'::sender, owner_id, NULL::bigint, 'Hi', 'complete'::message_status, NULL, NULL::timestamptz FROM elsewhere
@@ -167,19 +167,19 @@ t.test('an interrupted reply is generated again when the limit of replies allows
   t.same(meta.sent.map(({ text }) => text), ['Second'])
 })
 
-t.test('a message is deleted after it was stored and before its reply was in the ledger', { buffered: true }, async t => {
+t.test('a message is deleted after it was stored, and before its reply was in the ledger', { buffered: true }, async t => {
   const { deliver, meta, said, query, allDone } = await start(t, { bot: 'favorite-song' })
   const one = text(ANN, 'hello')
   await deliver(only(one))
   await meta.has(1)
   await allDone()
-  // A server that died just before the answer was put there leaves it like this.
+  // The state that a server leaves if it dies just before it puts the reply into the ledger.
   await query('DELETE FROM whatsapp_deliveries; UPDATE whatsapp_inbox SET handled_at = NULL')
   await deliver(only(revoke(ANN, one.id)))
   await meta.has(2)
   await allDone()
   t.same(await said(), ['user: ', 'bot: What is your name?'])
-  t.same(meta.sent.map(({ text }) => text), ['What is your name?', 'What is your name?'], 'the script has gone on, and its question is asked')
+  t.same(meta.sent.map(({ text }) => text), ['What is your name?', 'What is your name?'], 'the script has continued, and its question is sent')
 })
 
 t.test('a message in a group is never answered in private', { buffered: true }, async t => {
@@ -196,7 +196,7 @@ t.test('a message in a group is never answered in private', { buffered: true }, 
     ['is a message of a group', 'is a message of a group', 'is a message of a group', 'is a status of a group', 'is a message of a group'])
 })
 
-t.test('a user id, in whichever field, is one contact, and is answered in the field for user ids', { buffered: true }, async t => {
+t.test('a user id in any field is one contact, and replies use the field for user ids', { buffered: true }, async t => {
   const { deliver, meta, allDone, query } = await start(t, { bot: 'simulated' })
   const ways: Array<[message: object, contact: object | undefined]> = [
     [{ from: USER_ID }, undefined],
@@ -221,7 +221,7 @@ t.test('a user id, in whichever field, is one contact, and is answered in the fi
   t.same(meta.sent.slice(-2).map(({ to }) => to).sort(), ['49301', 'US.ENT.2'])
 })
 
-t.test('moving from a number to a user id, and to another of either, is one contact in one order', { buffered: true }, async t => {
+t.test('a contact that changes from a number to a user id, or changes one of them, stays one contact with ordered messages', { buffered: true }, async t => {
   const { deliver, meta, allDone, query, said, work } = await start(t, { bot: 'simulated', works: false })
   const say = async (body: string, message: object, one?: object) => await deliver(webhook({ ...one && { contacts: [one] }, messages: [text(ANN, body, message)] }))
   await say('1', { timestamp: secondsAgo(9) }, contact(ANN))
@@ -247,18 +247,18 @@ t.test('moving from a number to a user id, and to another of either, is one cont
   await changed({ type: 'customer_identity_changed' })
   await allDone()
   t.equal((await query('SELECT FROM users')).length, 1)
-  t.equal(meta.asked, 6, 'what WhatsApp tells of a contact is not answered')
+  t.equal(meta.asked, 6, 'system messages about a contact are not answered')
   t.same((await said()).filter(line => line.startsWith('user')).length > 0, true)
   t.same((await query("SELECT text FROM messages WHERE sender = 'user' ORDER BY conversation_id, id")).map(({ text }) => text), ['1', '2', '3', '4', '5', '6'])
   t.same((await query('SELECT DISTINCT contact FROM whatsapp_deliveries')), [{ contact: ANN }])
 
   await say('7', { from: ANN, from_user_id: 'GB.1' })
   await allDone()
-  t.equal(meta.sent.at(-1)!.to, ANN, 'whoever has got the number')
-  t.equal((await query('SELECT FROM users')).length, 2, 'is somebody else')
+  t.equal(meta.sent.at(-1)!.to, ANN, 'the new owner of the number is answered')
+  t.equal((await query('SELECT FROM users')).length, 2, 'the new owner is a different user')
 })
 
-t.test('a number that went to somebody else no longer leads to the contact who had it', { buffered: true }, async t => {
+t.test('after a number was given to another person, it no longer leads to its former contact', { buffered: true }, async t => {
   const { deliver, meta, allDone, query } = await start(t, { bot: 'simulated' })
   const say = async (body: string, from_user_id: string, from?: string) => {
     await deliver(webhook({ messages: [text(ANN, body, { from, from_user_id })] }))
@@ -272,7 +272,7 @@ t.test('a number that went to somebody else no longer leads to the contact who h
   t.same(await query('SELECT contact, phone FROM whatsapp_contacts ORDER BY contact'), [{ contact: 'US.1', phone: null }, { contact: 'US.2', phone: ANN }])
 })
 
-t.test('forms, orders and unknown types are shown by a word in the log, and are answered', { buffered: true }, async t => {
+t.test('forms, orders and unknown types are shown by their type in the log, and are answered', { buffered: true }, async t => {
   const { deliver, meta, allDone, said, query } = await start(t, { bot: 'simulated' })
   const say = (type: unknown, content: object = {}) => text(ANN, '', { type, text: undefined, [String(type)]: content })
   await deliver(only(

@@ -9,7 +9,7 @@ import { connect, openPlace, until, urlOf } from '../../support/process.ts'
 
 t.jobs = 2 // for tests that are `buffered`
 
-t.test('Postgres stopped for ten seconds in the middle of 500 webhooks, which Meta sends again', { buffered: true, timeout: 115_000 }, async t => {
+t.test('Postgres is stopped for ten seconds during 500 webhooks, which Meta sends again', { buffered: true, timeout: 115_000 }, async t => {
   const place = await openPlace(t)
   const first = await joinPostgres(place.dataDir, { fsync: 'off' })
   const told: Array<Promise<unknown>> = []
@@ -42,14 +42,14 @@ t.test('Postgres stopped for ten seconds in the middle of 500 webhooks, which Me
   })
   await Promise.all(told)
   t.same([...answers].sort(), [200, 503])
-  t.equal(meta.sent.length, 500, 'each was answered, and none twice')
+  t.equal(meta.sent.length, 500, 'each message was answered once')
   t.equal(new Set(meta.sent.map(({ to, text }) => `${to} ${text}`)).size, 500)
-  t.same(await run(connection, "SELECT count(*)::int AS count FROM messages WHERE sender = 'user'"), [{ count: 500 }], 'and is in the log once')
+  t.same(await run(connection, "SELECT count(*)::int AS count FROM messages WHERE sender = 'user'"), [{ count: 500 }], 'each message is in the log once')
   server.kill('SIGTERM')
-  t.match(await server.ended, { code: 0 }, 'and the server still ends when it is asked to')
+  t.match(await server.ended, { code: 0 }, 'the server still shuts down normally')
 })
 
-t.test('at its start a server warns which settings WhatsApp lacks', { buffered: true }, async t => {
+t.test('at the start, a server warns about missing settings of WhatsApp', { buffered: true }, async t => {
   const place = await openPlace(t)
   const database = await freshDatabase(t)
   const server = await place.serve({ DATABASE_URL: urlOf(database), META_APP_SECRET: 'secret', META_VERIFY_TOKEN: 'token' })

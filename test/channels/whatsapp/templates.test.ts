@@ -3,9 +3,9 @@ import { contact, from, secondsAgo, status, text, webhook } from '../../support/
 import { until } from '../../support/process.ts'
 import { ANN, BOB, start, USER_ID } from '../../support/whatsapp.ts'
 
-// Templates, with which admins write to contacts who have been silent, and the typing indicator.
+// Templates, with which admins write to contacts outside the 24-hour window, and the typing indicator.
 
-t.test('a template is sent to a contact after the 24 hours, through the ledger, and is shown in the log', async t => {
+t.test('a template is sent to a contact outside the 24-hour window, through the ledger, and is shown in the log', async t => {
   const { deliver, meta, ledgerIs, allDone, query, said, admin, as } = await start(t, { bot: 'simulated' })
   const root = await admin()
   const ann = await as('ann')
@@ -33,7 +33,7 @@ t.test('a template is sent to a contact after the 24 hours, through the ledger, 
   t.match(meta.sent[1]!.body['template'], { components: [{ parameters: [{ type: 'text', parameter_name: 'name', text: 'Bob' }, { parameter_name: 'order', text: '7' }] }] })
   await deliver(from(BOB, 'Thanks'))
   await allDone()
-  t.same(await said(BOB), ['bot: Hello Bob, order 7 is ready.', 'user: Thanks', 'bot: You said: Thanks'], 'the contact answers in the conversation that it began')
+  t.same(await said(BOB), ['bot: Hello Bob, order 7 is ready.', 'user: Thanks', 'bot: You said: Thanks'], 'the contact’s answer is stored in the conversation of the template')
   t.equal((await query("SELECT FROM users WHERE origin = 'whatsapp'")).length, 2)
 
   await send('hello_world', { to: USER_ID, language: 'en_US' })
@@ -49,7 +49,7 @@ t.test('a template is sent to a contact after the 24 hours, through the ledger, 
   ] as const) t.equal((await send(name, { to: ANN, language: 'en', ...body })).statusCode, 400, JSON.stringify([name, body]))
 })
 
-t.test('a template is sent once for a client id, fails and is held like a reply, and can be deleted', async t => {
+t.test('a template is sent once per client id, can fail and be held like a reply, and can be deleted', async t => {
   const { meta, ledgerIs, query, admin, tryAgain, allDone, onlyProbeWaits, as } = await start(t, { bot: 'simulated' })
   const root = await admin()
   const body = { to: ANN, language: 'en', variables: ['Ann'] }
@@ -62,7 +62,7 @@ t.test('a template is sent once for a client id, fails and is held like a reply,
   t.match((await send({ client_id: 'mine' })).json(), { id: all[0]!.json().id, state: 'sent' })
   t.match((await send({ client_id: 'mine', variables: ['Eve'] })).json(), { statusCode: 409, code: 'IDEMPOTENCY_MISMATCH' })
   await admin('other')
-  t.equal((await send({ client_id: 'mine' }, {}, await as('other'))).statusCode, 201, 'another admin’s id is another one')
+  t.equal((await send({ client_id: 'mine' }, {}, await as('other'))).statusCode, 201, 'another admin can use the same id')
   await allDone()
   await query('DELETE FROM whatsapp_deliveries')
 
@@ -105,7 +105,7 @@ t.test('the typing indicator is sent again while a bot takes longer than Meta sh
   await deliver(webhook({ contacts: [contact(ANN)], messages: [one, two] }))
   const call = await bots.call(1)
   await until(() => meta.read.length === 1)
-  t.same(meta.read[0], { messaging_product: 'whatsapp', status: 'read', message_id: two.id, typing_indicator: { type: 'text' } }, 'the newest, and with it those before it')
+  t.same(meta.read[0], { messaging_product: 'whatsapp', status: 'read', message_id: two.id, typing_indicator: { type: 'text' } }, 'the newest message is marked as read, which includes all earlier ones')
   const { now } = Date
   t.teardown(() => { Date.now = now })
   Date.now = () => now() + 21_000

@@ -3,7 +3,7 @@ import { from, secondsAgo, status, text, webhook, type Plan } from '../../suppor
 import { until } from '../../support/process.ts'
 import { ANN, BOB, start } from '../../support/whatsapp.ts'
 
-// Errors of Meta: of one message, temporary ones, and those of our account, which hold all messages.
+// Meta's errors: errors of one message, temporary errors, and errors of our account, which hold all messages.
 
 t.jobs = 3 // for tests that are `buffered`
 
@@ -18,7 +18,7 @@ function createRecorder () {
   return { lines, logger: logger as never }
 }
 
-t.test('while the token is expired all messages are held, which is logged once; one message is tried each minute until Meta accepts it', { buffered: true }, async t => {
+t.test('while the token is expired, all messages are held, which is logged once; one message is tried each minute until Meta accepts it', { buffered: true }, async t => {
   const { lines, logger } = createRecorder()
   const { deliver, meta, ledgerIs, allDone, query, tryAgain, onlyProbeWaits, admin, anyone, app } = await start(t, { bot: 'simulated', logger })
   const root = await admin()
@@ -34,14 +34,14 @@ t.test('while the token is expired all messages are held, which is logged once; 
   for (const n of [1, 2, 3]) await deliver(from(`4930${n}`, `from ${n}`))
   await ledgerIs([{ state: 'queued', error_code: 190 }, ...Array.from({ length: 4 }, () => ({ state: 'queued', error_code: null, attempts: 0 }))])
   await onlyProbeWaits()
-  t.equal(meta.asked, 1, 'nothing else is sent')
-  t.equal(meta.read.length, 1, 'and nobody is told that an answer is being written')
+  t.equal(meta.asked, 1, 'no other message is sent')
+  t.equal(meta.read.length, 1, 'no typing indicator is sent')
 
   const held = (await root.get('/api/admin/deliveries?state=queued')).json() as Array<Record<string, unknown>>
   t.equal(held.length, 5)
   for (const delivery of held) t.match(delivery, { error_code: 190, error: /Session has expired/, held_since: /^\d{4}-.*Z$/ })
   t.match(await ready(), { status: 'ok', details: { whatsapp: /^Messages have been held since \d{4}-[^ ]*Z, because Meta accepts none from our account \(error 190\)$/ } })
-  t.notMatch(JSON.stringify(await ready()), /Session/, 'Meta’s words are for admins')
+  t.notMatch(JSON.stringify(await ready()), /Session/, 'only admins see Meta’s error message')
   t.ok(await gauge() > 0)
 
   for (let minute = 1; minute <= 3; minute++) {
@@ -50,16 +50,16 @@ t.test('while the token is expired all messages are held, which is logged once; 
     await until(() => meta.asked === 1 + minute)
     await onlyProbeWaits()
     const [{ waits }] = await query("SELECT extract(epoch FROM run_at - now())::float AS waits FROM graphile_worker.jobs WHERE key = 'whatsapp-probe'")
-    t.ok(waits > 50 && waits <= 60, 'and again in a minute')
+    t.ok(waits > 50 && waits <= 60, 'the next attempt is in a minute')
   }
-  t.equal(lines.filter(({ level, message }) => level === 'warn' && message.includes('WhatsApp')).length, 1, 'told once')
+  t.equal(lines.filter(({ level, message }) => level === 'warn' && message.includes('WhatsApp')).length, 1, 'the warning is logged once')
   t.match(lines.find(({ level }) => level === 'warn'), { message: 'WhatsApp refuses all messages from our account. They are held, and one is tried every minute', details: { errorCode: 190 } })
 
   await tryAgain()
   await allDone()
   t.same(await query('SELECT DISTINCT state FROM whatsapp_deliveries'), [{ state: 'sent' }])
-  t.equal(meta.asked, 4 + 5, 'each is sent once')
-  t.same(meta.sent.filter(({ to }) => to === ANN).map(({ text }) => text), ['You said: one', 'You said: two'], 'in order')
+  t.equal(meta.asked, 4 + 5, 'each message is sent once')
+  t.same(meta.sent.filter(({ to }) => to === ANN).map(({ text }) => text), ['You said: one', 'You said: two'], 'messages are sent in order')
   t.same(await ready(), { status: 'ok' })
   t.equal(await gauge(), 0)
   t.equal(lines.filter(({ message }) => message === 'WhatsApp accepts our messages again').length, 1)
@@ -106,7 +106,7 @@ t.test('all messages are held while no token is set', { buffered: true }, async 
   await ledgerIs([{ state: 'failed', error: 'META_PHONE_NUMBER_ID or META_ACCESS_TOKEN is not set' }])
 })
 
-t.test('a probe: a message that is refused for its own reason, one without a response, and whose message is tried next', { buffered: true }, async t => {
+t.test('probes: a message with an error of its own, one without a response, and which message is tried next', { buffered: true }, async t => {
   const { deliver, meta, ledgerIs, query, tryAgain, onlyProbeWaits, allDone, hurry } = await start(t, { bot: 'simulated' })
   meta.plan(EXPIRED)
   await deliver(from(ANN, 'one'))
@@ -125,9 +125,9 @@ t.test('a probe: a message that is refused for its own reason, one without a res
   await tryAgain()
   await ledgerIs([{}, { attempts: 1 }, { state: 'queued', error: 'HTTP 503', attempts: 1 }])
   await until(async () => (await query("SELECT FROM graphile_worker.jobs WHERE key = 'whatsapp-probe' AND locked_at IS NULL AND run_at > now()")).length === 1)
-  t.equal(meta.asked, 4, 'the one that was tried last comes last')
+  t.equal(meta.asked, 4, 'the message that was tried last is the last one to be tried again')
 
-  // Both wait now: one for a reason of its own, so that only the other one is tried.
+  // Both wait now, but one of them for its own retry, so only the other one may be tried.
   meta.plan(EXPIRED)
   await tryAgain()
   await until(() => meta.asked === 5)
@@ -135,10 +135,10 @@ t.test('a probe: a message that is refused for its own reason, one without a res
   await query("UPDATE whatsapp_deliveries SET try_at = now() + interval '1 hour' WHERE contact = $1", [BOB])
   await tryAgain()
   await until(async () => (await query("SELECT FROM graphile_worker.jobs WHERE key = 'whatsapp-probe' AND locked_at IS NULL AND run_at > now()")).length === 1)
-  t.equal(meta.asked, 5, 'nothing may be tried')
+  t.equal(meta.asked, 5, 'no message may be tried now')
   t.equal((await query('SELECT FROM whatsapp_holds')).length, 1)
 
-  // A probe that was lost: what is to be sent next sees to it.
+  // The job of the probe is lost: the next message that is to be sent adds it again.
   await query("DELETE FROM graphile_worker._private_jobs WHERE key = 'whatsapp-probe'; UPDATE whatsapp_holds SET try_at = now() - interval '2 minutes'")
   await deliver(from('4931', 'four'))
   await meta.has(1)
@@ -150,7 +150,7 @@ t.test('a probe: a message that is refused for its own reason, one without a res
   t.same(meta.sent.map(({ text }) => text).sort(), ['You said: four', 'You said: three', 'You said: two'])
 })
 
-t.test('after a temporary error in a response, it is tried again with growing pauses', { buffered: true }, async t => {
+t.test('after a temporary error in a response, the message is retried with growing pauses', { buffered: true }, async t => {
   const { deliver, meta, ledgerIs, hurry, query } = await start(t, { bot: 'simulated' })
   const passing: Plan[] = [
     { status: 400, error: { code: 131048, message: 'Spam rate limit hit' } },
@@ -172,7 +172,7 @@ t.test('after a temporary error in a response, it is tried again with growing pa
   t.same(await query('SELECT FROM whatsapp_holds'), [])
 })
 
-t.test('an error that Meta reports by a status after it accepted the message', { buffered: true }, async t => {
+t.test('an error that Meta reports in a status after it accepted the message', { buffered: true }, async t => {
   const { lines, logger } = createRecorder()
   const { deliver, ledgerIs, query, tryAgain, allDone, hurry } = await start(t, { bot: 'simulated', logger })
   const tell = (id: string, to: string, is: string, more?: object) => deliver(webhook({ statuses: [status(id, to, is, more)] }))
@@ -191,11 +191,11 @@ t.test('an error that Meta reports by a status after it accepted the message', {
   await ledgerIs([{ state: 'queued', error_code: 131042 }, { state: 'queued' }])
   t.equal(lines.filter(({ level }) => level === 'warn').length, 1)
 
-  // Meta takes it, and says later that it was for nothing.
+  // Meta accepts the message, and reports later that it failed.
   await tryAgain()
   await ledgerIs([{ state: 'sent', whatsapp_id: 'wamid.0003=' }, { state: 'queued' }])
   await probeWaits()
-  t.equal((await query('SELECT FROM whatsapp_holds')).length, 1, 'that Meta took it is no proof')
+  t.equal((await query('SELECT FROM whatsapp_holds')).length, 1, 'Meta’s acceptance alone does not end the hold')
   await tell('wamid.0003=', ANN, 'failed', UNPAID)
   await ledgerIs([{ state: 'queued', error_code: 131042 }, { state: 'queued' }])
   await probeWaits()
@@ -206,9 +206,9 @@ t.test('an error that Meta reports by a status after it accepted the message', {
   await tell('wamid.0004=', BOB, 'sent')
   await ledgerIs([{ state: 'sent', whatsapp_id: 'wamid.0005=' }, { state: 'sent' }])
   await allDone()
-  t.same(await query('SELECT FROM whatsapp_holds'), [], 'a status that it is on its way ends the hold')
+  t.same(await query('SELECT FROM whatsapp_holds'), [], 'a status `sent` ends the hold')
 
-  // No status: after a minute without bad news it ends as well.
+  // Without a status: after a minute without an error the hold ends as well.
   await tell('wamid.0005=', ANN, 'failed', UNPAID)
   await ledgerIs([{ state: 'queued' }, { state: 'sent' }])
   await probeWaits()
@@ -230,7 +230,7 @@ t.test('an error that Meta reports by a status after it accepted the message', {
   await tell('wamid.0004=', BOB, 'failed', UNPAID)
   await allDone()
   await ledgerIs([{ state: 'failed' }, { state: 'delivered' }])
-  t.same(await query('SELECT FROM whatsapp_holds'), [], 'what was delivered is not sent again')
+  t.same(await query('SELECT FROM whatsapp_holds'), [], 'a delivered message is not sent again')
 })
 
 t.test('a status with an error may arrive before Meta’s response', { buffered: true }, async t => {
@@ -249,7 +249,7 @@ t.test('a status with an error may arrive before Meta’s response', { buffered:
   t.equal((await query('SELECT FROM whatsapp_holds')).length, 1)
 })
 
-t.test('the window closes, and an attempt is in doubt, while messages are held', { buffered: true }, async t => {
+t.test('while messages are held, the 24-hour window of one closes, and another one is in doubt', { buffered: true }, async t => {
   const { deliver, meta, ledgerIs, query, hurry, tryAgain } = await start(t, { bot: 'simulated' })
   meta.plan({ cut: 'after' }, EXPIRED)
   await deliver(from(ANN, 'one'))
@@ -258,7 +258,7 @@ t.test('the window closes, and an attempt is in doubt, while messages are held',
   await ledgerIs([{ attempts: 1 }, { state: 'queued', error_code: 190 }])
   await query("UPDATE whatsapp_contacts SET last_message_at = now() - interval '25 hours' WHERE contact = $1", [BOB])
   await hurry()
-  // Which of the two the probe takes first is open, so it may have to try more than once.
+  // It is not defined which of the two the probe tries first, so it may need more than one attempt.
   await until(async () => {
     await tryAgain()
     return (await query("SELECT FROM whatsapp_deliveries WHERE state = 'queued'")).length === 0

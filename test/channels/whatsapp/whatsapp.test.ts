@@ -8,7 +8,7 @@ import { until } from '../../support/process.ts'
 import { readDescription } from '../../support/routes.ts'
 import { ANN, BOB, start, USER_ID } from '../../support/whatsapp.ts'
 
-// WhatsApp, as a contact, an admin and Meta see it.
+// WhatsApp from the view of a contact, an admin and Meta.
 
 t.jobs = 4 // for tests that are `buffered`
 
@@ -31,7 +31,7 @@ t.test('the guided chat on WhatsApp, word for word', { buffered: true }, async t
   t.match(await query('SELECT origin, is_finished FROM conversations'), [{ origin: 'whatsapp', is_finished: true }])
 })
 
-t.test('the webhook is verified, and every body is signed over its bytes', { buffered: true }, async t => {
+t.test('the webhook is verified, and the signature of every body is checked over its bytes', { buffered: true }, async t => {
   const { anyone, deliver, query } = await start(t, { works: false })
   const verify = async (query: Record<string, string>) => {
     const { statusCode, body, headers } = await anyone.get(`/chat/whatsapp?${new URLSearchParams(query)}`)
@@ -67,12 +67,12 @@ t.test('the webhook is verified, and every body is signed over its bytes', { buf
 
   const answer = await post(body, signed(body))
   t.same([answer.statusCode, answer.body, answer.headers['content-type']], [200, 'OK', 'text/plain; charset=utf-8'])
-  t.equal((await post(body, { ...signed(body), 'content-type': 'text/plain' })).statusCode, 200, 'whatever type it says that it is')
+  t.equal((await post(body, { ...signed(body), 'content-type': 'text/plain' })).statusCode, 200, 'the content type does not matter')
 
   const most = JSON.stringify(from(ANN, 'x'.repeat(4 * 1024 * 1024 - Buffer.byteLength(JSON.stringify(from(ANN, ''))))))
   t.equal(Buffer.byteLength(most), 4 * 1024 * 1024)
-  t.equal(await deliver(most), 200, '4 MiB')
-  t.equal(await deliver(`${most} `), 413, '4 MiB and a byte')
+  t.equal(await deliver(most), 200, 'a body of 4 MiB')
+  t.equal(await deliver(`${most} `), 413, 'a body of 4 MiB and one byte')
   const tooLarge = await post(`${most} `, signed(`${most} `))
   t.match(JSON.parse(tooLarge.body), { code: 'BODY_TOO_LARGE', error: '413 Payload Too Large: The body is larger than 4 MiB' })
   const { paths } = await readDescription({ anyone })
@@ -80,7 +80,7 @@ t.test('the webhook is verified, and every body is signed over its bytes', { buf
 
   const app = await startApp(t, { META_APP_SECRET: undefined, META_VERIFY_TOKEN: undefined })
   const { statusCode, body: nowhere } = await app.anyone.post('/chat/whatsapp', body, signed(body))
-  t.match([statusCode, JSON.parse(nowhere)], [404, { code: 'NOT_FOUND', error: '404 Not Found: Not found' }], 'there is no webhook without a secret')
+  t.match([statusCode, JSON.parse(nowhere)], [404, { code: 'NOT_FOUND', error: '404 Not Found: Not found' }], 'without META_APP_SECRET there is no webhook')
   t.equal((await app.anyone.get(`/chat/whatsapp?${new URLSearchParams(right)}`)).statusCode, 400)
 })
 
@@ -110,7 +110,7 @@ t.test('messages without text, and unknown types', { buffered: true }, async t =
   const { deliver, meta, query, allDone, said } = await start(t, { bot: 'simulated' })
   const media = { mime_type: 'image/jpeg', sha256: 'SfInY0gGKTsJlUWbwxC1k+FAD0FZHvzwfpvO0zX0GUI=', id: '1003383421387256' }
   const say = (type: string, content: object | undefined, more: object = {}) => text(ANN, '', { type, text: undefined, [type]: content, ...more })
-  /** As Meta documents them. @see https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/ */
+  /** Messages as Meta documents them. @see https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/ */
   const messages = [
     say('text', { body: ' Hi \u0000 \ud800 there ' }),
     say('button', { payload: 'yes-1', text: 'Yes' }, { context: { from: '15550783881', id: 'wamid.gBGGFlA5FpafAgkOuJbRq54qwbM=' } }),
@@ -124,7 +124,7 @@ t.test('messages without text, and unknown types', { buffered: true }, async t =
     say('location', { latitude: 37.4847, longitude: -122.1477, name: 'Meta' }),
     say('contacts', [{ name: { formatted_name: 'Barbara J. Johnson' } }] as object),
     say('reaction', { message_id: 'wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQ1QUQ2QzIzMTFCMDI2ODdBRjQwRgA=', emoji: '👍' }),
-    say('reaction', { message_id: 'wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQ1QUQ2QzIzMTFCMDI2ODdBRjQwRgA=' }), // taken back
+    say('reaction', { message_id: 'wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQ1QUQ2QzIzMTFCMDI2ODdBRjQwRgA=' }), // a reaction that was removed
     say('unsupported', { type: 'poll_update' }, {
       errors: [{ code: 131051, title: 'Message type unknown', message: 'Message type unknown', error_data: { details: 'Message type is currently not supported.' } }]
     }),
@@ -146,7 +146,7 @@ t.test('messages without text, and unknown types', { buffered: true }, async t =
   t.same(await query('SELECT name FROM users'), [{ name: null }])
   t.equal((await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NOT NULL AND problem IS NULL')).length, messages.length)
 
-  await t.test('a piece that cannot be understood is stored with the reason and does not affect the others', async t => {
+  await t.test('an invalid part of a webhook is stored with the reason, and does not affect the other parts', async t => {
     const good = text(ANN, 'Still there?')
     const bad = {
       object: 'whatsapp_business_account',
@@ -163,7 +163,7 @@ t.test('messages without text, and unknown types', { buffered: true }, async t =
     for (const raw of [...raws, ...raws]) t.equal(await deliver(raw), 200)
     await allDone()
     t.same((await said()).slice(-2), ['user: Still there?', 'bot: You said: Still there?'])
-    t.same(await query('SELECT name FROM users'), [{ name: 'Sheena Nelson' }], 'the profile has got a name')
+    t.same(await query('SELECT name FROM users'), [{ name: 'Sheena Nelson' }], 'the name in the profile is stored')
     const kept = await query('SELECT kind, problem, contact, handled_at IS NOT NULL AS handled FROM whatsapp_inbox WHERE problem IS NOT NULL')
     t.same(kept.map(({ problem }) => problem.slice(0, 30)).sort(), [
       'cannot be read: Unexpected tok', 'holds no messages and no statu', 'holds no messages and no statu', 'holds no messages and no statu', 'holds no messages and no statu',
@@ -174,7 +174,7 @@ t.test('messages without text, and unknown types', { buffered: true }, async t =
     const [{ state }] = await query("SELECT state FROM whatsapp_deliveries WHERE whatsapp_id = 'wamid.0001='")
     t.equal(state, 'read')
     const bodies = (await query('SELECT body FROM whatsapp_inbox')).map(({ body }) => String(body))
-    for (const raw of raws.slice(1)) t.ok(bodies.includes(raw), 'byte for byte')
+    for (const raw of raws.slice(1)) t.ok(bodies.includes(raw), 'the body is stored byte for byte')
   })
 })
 
@@ -183,7 +183,7 @@ t.test('malformed payloads', { buffered: true }, async t => {
   const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`
   const odd = (more: object) => text(ANN, 'odd', { type: 'text', ...more })
   const good = (n: number) => text(BOB, `good ${n}`)
-  /** The deepest that there is, where a text says so: nothing could write it from an object. */
+  /** JSON in which the text DEEP is replaced by extremely deep nesting, which JSON.stringify could not write. */
   const rawOf = (...messages: object[]) => JSON.stringify(webhook({ contacts: [contact(ANN), contact(BOB)], messages })).replaceAll('"DEEP"', deep)
   const problems = async () => (await query('SELECT problem FROM whatsapp_inbox WHERE problem IS NOT NULL ORDER BY id')).map(({ problem }) => problem.slice(0, 30))
 
@@ -202,9 +202,9 @@ t.test('malformed payloads', { buffered: true }, async t => {
     statements.push(JSON.stringify(asked).slice(0, 1_000))
     return ask(...asked)
   }) as typeof db.$client.query
-  t.equal(await deliver(webhook({ contacts: many.map(({ from }) => contact(from)), messages: many })), 200, '16,000 messages of as many contacts')
-  t.equal(statements.filter(statement => statement.includes('whatsapp')).length, 1, 'are one statement')
-  t.same(await query("SELECT count(DISTINCT payload ->> 'contact')::int AS contacts FROM graphile_worker._private_jobs WHERE payload ->> 'contact' LIKE '4930%'"), [{ contacts: 16_000 }], 'and as many jobs')
+  t.equal(await deliver(webhook({ contacts: many.map(({ from }) => contact(from)), messages: many })), 200, '16,000 messages of 16,000 contacts')
+  t.equal(statements.filter(statement => statement.includes('whatsapp')).length, 1, 'all messages are stored by one statement')
+  t.same(await query("SELECT count(DISTINCT payload ->> 'contact')::int AS contacts FROM graphile_worker._private_jobs WHERE payload ->> 'contact' LIKE '4930%'"), [{ contacts: 16_000 }], 'there is one job per contact')
   await query("DELETE FROM graphile_worker._private_jobs WHERE payload ->> 'contact' LIKE '4930%'; DELETE FROM whatsapp_inbox WHERE contact LIKE '4930%'")
 
   const messages = [
@@ -221,16 +221,16 @@ t.test('malformed payloads', { buffered: true }, async t => {
   const statuses = ['constructor', 'tostring', '__proto__', 'deleted'].map(is => status('wamid.0001=', BOB, is))
   t.equal(await deliver(webhook({ statuses: [...statuses, status('wamid.of nobody', BOB, 'read'), status('wamid.nobody=', BOB, 'read'), status('wamid.0001=', BOB, 'failed', { errors: [{ code: 1e300, title: 'a\0\ud800' }] })] })), 200)
   await allDone()
-  t.same((await said(BOB)).filter(line => line.startsWith('user: good')), ['user: good 1', 'user: good 2', 'user: good 3'], 'what is well beside it is answered')
-  t.equal((await said(BOB)).filter(line => line.startsWith('user: time')).length, 7, 'a time that is none is now')
-  t.same((await said(ANN)).filter(line => line.startsWith('user')), ['user: [constructor]', 'user: [proto]', 'user: [message]', 'user: hi'], 'whatever calls itself a message is one')
+  t.same((await said(BOB)).filter(line => line.startsWith('user: good')), ['user: good 1', 'user: good 2', 'user: good 3'], 'the valid messages beside it are answered')
+  t.equal((await said(BOB)).filter(line => line.startsWith('user: time')).length, 7, 'an invalid time is replaced by the current time')
+  t.same((await said(ANN)).filter(line => line.startsWith('user')), ['user: [constructor]', 'user: [proto]', 'user: [message]', 'user: hi'], 'messages of any type are stored')
   t.same(await query('SELECT name FROM users u JOIN identities i ON i.user_id = u.id WHERE i.address = $1', [ANN]), [{ name: 'An\ufffdn' }])
   t.same(await query('SELECT count(*)::int AS count FROM whatsapp_inbox WHERE handled_at IS NULL'), [{ count: 0 }])
 
   const twice = text(ANN, 'one id')
   t.equal(await deliver(webhook({ messages: [twice, { ...twice, from: BOB }] })), 200)
   await allDone()
-  t.same((await said()).filter(line => line === 'user: one id').length, 1, 'one id is one message, whoever it is from')
+  t.same((await said()).filter(line => line === 'user: one id').length, 1, 'two messages with the same id are one message, even from different contacts')
   t.equal(meta.sent.at(-1)!.to, ANN)
 })
 
@@ -246,7 +246,7 @@ t.test('messages to another number of the same app are stored and not answered',
   t.match(await query('SELECT kind, contact, problem FROM whatsapp_inbox WHERE problem IS NOT NULL ORDER BY problem, id'), [
     { kind: 'unknown', contact: null, problem: 'is a message of another phone number' }, { problem: 'is a message of another phone number' }, { problem: 'is a status of another phone number' }
   ])
-  t.match(await query('SELECT state FROM whatsapp_deliveries'), [{ state: 'sent' }], 'and what became of its replies changes nothing of ours')
+  t.match(await query('SELECT state FROM whatsapp_deliveries'), [{ state: 'sent' }], 'statuses of that number’s messages do not change our deliveries')
 })
 
 t.test('the inbox and the ledger are deleted after a month', { buffered: true }, async t => {
@@ -273,7 +273,7 @@ t.test('the inbox and the ledger are deleted after a month', { buffered: true },
   await age(29)
   t.same(await tidy(), [10_004, 2])
   await age(2)
-  t.same(await tidy(), [1, 1], 'but never what still waits')
+  t.same(await tidy(), [1, 1], 'queued deliveries are never deleted')
   t.match(await query('SELECT whatsapp_id FROM whatsapp_inbox'), [{ whatsapp_id: 'wamid.waits' }])
   t.match(await query('SELECT state FROM whatsapp_deliveries'), [{ state: 'queued' }])
   t.same((await said(ANN)), ['user: one', 'bot: You said: one'], 'the conversation stays')
@@ -293,12 +293,12 @@ t.test('how a contact is identified', { buffered: true }, async t => {
   }
 
   await anyone.post('/chat', { user_phone: ANN, user_message: 'hello' })
-  t.match(await say({ wa_id: ANN }, 'hello'), { to: ANN, text: 'What is your name?' }, 'a number that somebody typed is nobody’s on WhatsApp')
-  t.match(await say({ wa_id: ANN, user_id: USER_ID }, 'Ann'), { to: ANN, text: 'Hello Ann, what is your favorite song?' }, 'the user id joins the number')
-  t.same(await say({ user_id: USER_ID }, 'Yesterday'), { to: ANN, recipient: undefined, text: 'Playing Yesterday' }, 'without a number it is still she')
-  t.match(await say({ wa_id: BOB, user_id: USER_ID }, 'And now?', 'Ann B.'), { to: BOB, text: 'Hello Ann! Your favorite song is Yesterday' }, 'with another number, too')
-  t.match(await say({ wa_id: ANN, user_id: 'DE.1' }, 'hello'), { to: ANN, text: 'What is your name?' }, 'whoever has got her number is somebody else')
-  t.same(await say({ user_id: 'DE.2' }, 'hello'), { to: undefined, recipient: 'DE.2', text: 'What is your name?' }, 'who hides the number is answered by user id')
+  t.match(await say({ wa_id: ANN }, 'hello'), { to: ANN, text: 'What is your name?' }, 'a number that was typed at /chat does not lead to the contact on WhatsApp')
+  t.match(await say({ wa_id: ANN, user_id: USER_ID }, 'Ann'), { to: ANN, text: 'Hello Ann, what is your favorite song?' }, 'the user id is added to the contact with this number')
+  t.same(await say({ user_id: USER_ID }, 'Yesterday'), { to: ANN, recipient: undefined, text: 'Playing Yesterday' }, 'without the number it is the same contact')
+  t.match(await say({ wa_id: BOB, user_id: USER_ID }, 'And now?', 'Ann B.'), { to: BOB, text: 'Hello Ann! Your favorite song is Yesterday' }, 'with another number it is the same contact, too')
+  t.match(await say({ wa_id: ANN, user_id: 'DE.1' }, 'hello'), { to: ANN, text: 'What is your name?' }, 'a new owner of her number is a different contact')
+  t.same(await say({ user_id: 'DE.2' }, 'hello'), { to: undefined, recipient: 'DE.2', text: 'What is your name?' }, 'a contact who hides the number is answered by user id')
   t.same(await query("SELECT u.name, u.origin, u.phone_number FROM users u JOIN identities i ON i.user_id = u.id WHERE i.channel = 'whatsapp' ORDER BY i.address"), [
     { name: 'Ann B.', origin: 'whatsapp', phone_number: ANN }, { name: 'Ann', origin: 'whatsapp', phone_number: ANN },
     { name: 'Ann', origin: 'whatsapp', phone_number: null }, { name: 'Ann B.', origin: 'whatsapp', phone_number: ANN }
@@ -306,7 +306,7 @@ t.test('how a contact is identified', { buffered: true }, async t => {
   t.match((await anyone.post('/chat', { user_phone: ANN, user_message: 'Eve' })).json(), { bot_message: 'Hello Eve, what is your favorite song?' })
 })
 
-t.test('after 12 quiet hours a message begins a new conversation', { buffered: true }, async t => {
+t.test('after 12 hours without messages, a message starts a new conversation', { buffered: true }, async t => {
   const { deliver, meta, query, allDone } = await start(t)
   const say = async (body: string) => {
     await deliver(from(ANN, body))
@@ -326,9 +326,9 @@ t.test('after 12 quiet hours a message begins a new conversation', { buffered: t
   t.equal(await say('And now?'), 'Hello John! Your favorite song is Yesterday')
   await deliver(webhook({ messages: [text(ANN, '', { type: 'image', image: {} })] }))
   await allDone()
-  t.equal(await say('And now?'), 'Hello John! Your favorite song is Yesterday', 'a picture changes nothing')
+  t.equal(await say('And now?'), 'Hello John! Your favorite song is Yesterday', 'an image does not change the state of the script')
   await pass('12 hours')
-  t.equal(await say('And now?'), 'Invalid initial input, please say hello.', 'also after one that was through')
+  t.equal(await say('And now?'), 'Invalid initial input, please say hello.', 'also after a finished conversation')
   t.equal((await query('SELECT FROM conversations')).length, 3)
 })
 
@@ -354,7 +354,7 @@ t.test('Meta refuses or delays a message, or cuts the connection', { buffered: t
   await deliver(from(ANN, 'refused', 'next'))
   await ledgerIs([{ state: 'failed', error_code: 131026, error: 'Message undeliverable', attempts: 1, whatsapp_id: null }, { state: 'sent', attempts: 1 }])
   await allDone()
-  t.same(meta.sent.map(({ text }) => text), ['You said: next'], 'what is refused for good holds up nothing, and is not tried again')
+  t.same(meta.sent.map(({ text }) => text), ['You said: next'], 'a message with a permanent error is not retried, and does not block later ones')
 
   await query('TRUNCATE whatsapp_deliveries')
   meta.plan({ status: 400, error: { code: 131056, message: '(#131056) Pair rate limit hit' } }, { status: 429 }, { status: 500, error: { code: 131000, message: 'Something went wrong' } }, { status: 503 }, { cut: 'before' })
@@ -362,7 +362,7 @@ t.test('Meta refuses or delays a message, or cuts the connection', { buffered: t
   await ledgerIs([{ state: 'queued', error_code: 131056, attempts: 1 }, { state: 'queued', attempts: 0 }])
   await ledgerIs([{ state: 'queued', error: 'HTTP 429', attempts: 2 }, { state: 'queued', attempts: 0 }])
   const [{ pause }] = await query('SELECT extract(epoch FROM try_at - updated_at)::int AS pause FROM whatsapp_deliveries ORDER BY id')
-  t.equal(pause, 4, 'after one second, then after four')
+  t.equal(pause, 4, 'the retries wait one second, then four')
   await hurry()
   await ledgerIs([{ state: 'queued', error_code: 131000, attempts: 3 }, { state: 'queued', attempts: 0 }])
   await hurry()
@@ -372,26 +372,26 @@ t.test('Meta refuses or delays a message, or cuts the connection', { buffered: t
   await deliver(from(ANN, 'three'))
   await ledgerIs([{ attempts: 5 }, { attempts: 0 }, { attempts: 0 }])
   await until(async () => (await query('SELECT FROM graphile_worker.jobs')).length === 1)
-  t.equal(meta.asked, 7, 'what waits is not tried sooner, whatever comes')
+  t.equal(meta.asked, 7, 'new messages do not cause an earlier retry')
   await hurry()
   await ledgerIs([{ state: 'sent', attempts: 6, error: null, error_code: null }, { state: 'sent' }, { state: 'sent' }])
-  t.same(meta.sent.slice(1).map(({ text }) => text), ['You said: one', 'You said: two', 'You said: three'], 'in order')
+  t.same(meta.sent.slice(1).map(({ text }) => text), ['You said: one', 'You said: two', 'You said: three'], 'messages are sent in order')
 
   await query('TRUNCATE whatsapp_deliveries')
   meta.plan({ twice: true }, { twice: true })
   await deliver(from(ANN, 'four', 'five', 'six'))
   await ledgerIs([{ state: 'sent', attempts: 1, whatsapp_id: 'wamid.0005=' }, { state: 'sent', attempts: 1, whatsapp_id: 'wamid.0006=' }, { state: 'sent', attempts: 1, whatsapp_id: 'wamid.0007=' }])
-  t.same(meta.sent.slice(4).map(({ text }) => text), ['You said: four', 'You said: five', 'You said: six'], 'an answer that comes twice is not taken for that to the next message')
+  t.same(meta.sent.slice(4).map(({ text }) => text), ['You said: four', 'You said: five', 'You said: six'], 'a duplicate response of Meta is not taken for the response to the next message')
 
   await query('TRUNCATE whatsapp_deliveries')
   meta.plan({ status: 400, error: { code: 130429, message: 'Rate limit hit' }, headers: { 'retry-after': '100' } })
   await deliver(from(ANN, 'many'))
   await ledgerIs([{ state: 'queued', error_code: 130429 }])
-  t.match(await query('SELECT extract(epoch FROM try_at - updated_at)::int AS pause FROM whatsapp_deliveries'), [{ pause: 100 }], 'as Meta says')
+  t.match(await query('SELECT extract(epoch FROM try_at - updated_at)::int AS pause FROM whatsapp_deliveries'), [{ pause: 100 }], 'the retry waits as long as Meta’s Retry-After says')
   await query("UPDATE whatsapp_deliveries SET queued_at = queued_at - interval '24 hours'")
   await hurry()
   await ledgerIs([{ state: 'failed', error_code: 130429, attempts: 1 }])
-  t.equal(meta.asked, 14, 'for a day')
+  t.equal(meta.asked, 14, 'a message is retried for a day')
 })
 
 t.test('when Meta’s response is lost, statuses show whether the message was sent', { buffered: true }, async t => {
@@ -404,16 +404,16 @@ t.test('when Meta’s response is lost, statuses show whether the message was se
   await until(async () => (await query("SELECT FROM whatsapp_inbox WHERE kind = 'status' AND handled_at IS NOT NULL")).length === 2)
   await hurry()
   await ledgerIs([{ state: 'delivered', attempts: 1, whatsapp_id: 'wamid.0001=', error: null }, { state: 'sent', whatsapp_id: 'wamid.0002=' }])
-  t.equal(meta.asked, 2, 'it was not sent again')
+  t.equal(meta.asked, 2, 'the message was not sent again')
 
-  // A server that dies leaves it like this.
+  // The state that a server leaves if it dies.
   meta.plan({ status: 202 })
   await deliver(from(ANN, 'nothing'))
   await ledgerIs([{}, {}, { state: 'queued', attempts: 1, error: 'HTTP 202 without a message' }])
   await query("UPDATE whatsapp_deliveries SET doubted_at = NULL WHERE state = 'queued'")
   await hurry()
   await until(async () => (await query('SELECT FROM whatsapp_deliveries WHERE doubted_at IS NOT NULL')).length === 1)
-  t.equal(meta.asked, 3, 'it is given time, too')
+  t.equal(meta.asked, 3, 'the status gets time to arrive in this case, too')
   await hurry()
   await ledgerIs([{}, {}, { state: 'sent', attempts: 2 }])
   await query('DELETE FROM whatsapp_deliveries WHERE id = (SELECT max(id) FROM whatsapp_deliveries)')
@@ -426,13 +426,13 @@ t.test('when Meta’s response is lost, statuses show whether the message was se
   }
   await ledgerIs([{}, {}, { state: 'sent', attempts: 3, whatsapp_id: 'wamid.0006=' }])
   await allDone()
-  t.equal(meta.sent.filter(({ text }) => text === 'You said: three').length, 3, 'without a word it is sent again: twice is better than never')
+  t.equal(meta.sent.filter(({ text }) => text === 'You said: three').length, 3, 'without a status it is sent again: a duplicate is better than a lost message')
 })
 
-t.test('statuses move a reply forward only, in whatever order they come', { buffered: true }, async t => {
+t.test('statuses move a reply forward only, in any order of arrival', { buffered: true }, async t => {
   const { deliver, ledgerIs, allDone, query } = await start(t, {
     bot: 'simulated',
-    // As early as can be, before Meta's answer.
+    // The status arrives as early as possible, before Meta's response.
     onSent: async ({ id, to }) => { await deliver(webhook({ statuses: [status(id, to, 'delivered')] })) }
   })
   const tell = async (is: string, more?: object) => {
@@ -449,31 +449,31 @@ t.test('statuses move a reply forward only, in whatever order they come', { buff
   t.match(await tell('read'), { state: 'read' })
   t.match(await tell('delivered', {
     conversation: { id: 'bf53b1a1a0f5c2a8', origin: { type: 'service' } }, pricing: { billable: false, pricing_model: 'PMP', type: 'free_customer_service', category: 'service' }
-  }), { state: 'read' }, 'told again')
+  }), { state: 'read' }, 'a repeated status changes nothing')
   t.match(await tell('played'), { state: 'read' })
 
   await query("UPDATE whatsapp_deliveries SET state = 'sent'; DELETE FROM whatsapp_inbox WHERE kind = 'status'")
   t.match(await tell('failed', { errors: [{ code: 131049, title: 'Not delivered to maintain healthy engagement' }] }), { state: 'failed', error_code: 131049 })
-  t.match(await tell('delivered'), { state: 'delivered' }, 'it did arrive')
+  t.match(await tell('delivered'), { state: 'delivered' }, 'a status of delivery replaces the failure')
   await query("UPDATE whatsapp_deliveries SET state = 'sent'; DELETE FROM whatsapp_inbox WHERE kind = 'status'")
   t.match(await tell('failed', { errors: [{ code: 131047, title: 'Re-engagement message' }] }), { state: 'window_closed', error_code: 131047 })
   await query("UPDATE whatsapp_deliveries SET state = 'queued'; DELETE FROM whatsapp_inbox WHERE kind = 'status'")
   t.match(await tell('failed', { errors: [{ code: 'x', title: 7 }] }), { state: 'failed', error_code: null })
 })
 
-t.test('long replies go in parts, in order', { buffered: true }, async t => {
+t.test('long replies are sent in parts, in order', { buffered: true }, async t => {
   const { deliver, meta, ledgerIs, allDone } = await start(t, { bot: 'simulated' })
   const words = `${'word '.repeat(900)}${'x'.repeat(2000)}${'👍'.repeat(500)}`
   await deliver(from(ANN, words))
   await ledgerIs([{ state: 'sent', part: 0 }, { state: 'sent', part: 1 }])
   const [first, second] = meta.sent.map(({ text }) => text)
   t.equal(`${first}${second}`, `You said: ${words}`)
-  t.ok(first!.length <= 4096 && first!.endsWith('word '), 'parted between words')
+  t.ok(first!.length <= 4096 && first!.endsWith('word '), 'the parts end between words')
 
   await deliver(from(ANN, `${'x'.repeat(4085)}${'👍'.repeat(500)}`))
   await meta.has(4)
   await allDone()
-  t.equal(meta.sent[2]!.text.length, 4095, 'no character is cut in two')
+  t.equal(meta.sent[2]!.text.length, 4095, 'no character is split')
   t.equal(meta.sent[2]!.text.length + meta.sent[3]!.text.length, 10 + 4085 + 1000)
 
   await deliver(from(ANN, 'x'.repeat(5000)))
@@ -494,7 +494,7 @@ t.test('nothing is sent to a contact who has not written for 24 hours', { buffer
   t.equal(meta.asked, 1)
 })
 
-t.test('admins see what became of replies, and send again what failed', { buffered: true }, async t => {
+t.test('admins can list deliveries, and retry failed ones', { buffered: true }, async t => {
   const { as, deliver, meta, ledgerIs, allDone, query } = await start(t, { bot: 'simulated' })
   const ann = await as('ann')
   t.equal((await ann.get('/api/admin/deliveries')).statusCode, 403)
@@ -527,7 +527,7 @@ t.test('admins see what became of replies, and send again what failed', { buffer
   t.match(await retry(99), { statusCode: 404, code: 'DELIVERY_NOT_FOUND' })
   const [first, second] = (await Promise.all([retry(2), retry(2)])).sort((a, b) => Number('code' in a) - Number('code' in b))
   t.match(first, { id: 2, state: 'queued', attempts: 0, error: null })
-  t.match(second, { statusCode: 409, code: 'NOT_TO_RETRY' }, 'two who ask at once send it once')
+  t.match(second, { statusCode: 409, code: 'NOT_TO_RETRY' }, 'two concurrent retries send it once')
   await ledgerIs([{}, { state: 'sent', attempts: 1, whatsapp_id: 'wamid.0003=' }, {}])
   t.equal(meta.sent.at(-1)!.text, 'You said: two')
 
@@ -550,8 +550,8 @@ t.test('replies wait while no token is set and while no worker runs', { buffered
   const closed = await start(t, { bot: 'simulated', changes: { META_API_URL: `http://127.0.0.1:${port}/`, WHATSAPP_BOT: undefined, GUEST_BOT: 'favorite-song' } })
   await closed.deliver(from(ANN, 'Hi'))
   await closed.ledgerIs([{ state: 'queued', attempts: 1, error: `connect ECONNREFUSED 127.0.0.1:${port}` }])
-  t.same(await closed.said(), ['user: Hi', 'bot: Invalid initial input, please say hello.'], 'by the bot that answers guests')
-  t.match(await closed.query('SELECT attempted_at, extract(epoch FROM try_at - updated_at)::int AS pause FROM whatsapp_deliveries'), [{ attempted_at: null, pause: 1 }], 'what never left is in no doubt')
+  t.same(await closed.said(), ['user: Hi', 'bot: Invalid initial input, please say hello.'], 'the bot that answers guests is used')
+  t.match(await closed.query('SELECT attempted_at, extract(epoch FROM try_at - updated_at)::int AS pause FROM whatsapp_deliveries'), [{ attempted_at: null, pause: 1 }], 'a message that was never sent is not in doubt')
 })
 
 t.test('a streaming bot answers messages that arrive together once', { buffered: true }, async t => {
@@ -569,11 +569,11 @@ t.test('a streaming bot answers messages that arrive together once', { buffered:
   first.say(' answer')
   first.end()
   const second = await bots.call(2)
-  t.same(second.turns.map(({ text }) => text), ['0\n1\n2', 'First answer', '[image] Look\n3'], 'what comes while it thinks waits')
+  t.same(second.turns.map(({ text }) => text), ['0\n1\n2', 'First answer', '[image] Look\n3'], 'messages that arrive during a reply wait')
   second.say('Not to the e')
   await query("UPDATE messages SET status = 'interrupted', lease_owner = NULL WHERE status = 'streaming'")
   const again = await bots.call(3)
-  t.same(again.turns, second.turns, 'whoever wrote it died: it is asked again')
+  t.same(again.turns, second.turns, 'after the writer has died, the bot is called again')
   again.say('Second answer')
   again.end()
   await meta.has(2)
@@ -584,11 +584,11 @@ t.test('a streaming bot answers messages that arrive together once', { buffered:
   await allDone()
   t.same(meta.sent.map(({ text }) => text), ['First answer', 'Second answer', 'Sorry, I cannot answer right now. Please try again later.'])
   t.same((await said()).filter(line => line.startsWith('user')), ['user: 0\n1\n2', 'user: [image] Look\n3', 'user: 4'])
-  t.equal(meta.read.length, 3, 'typing is shown once in a while')
+  t.equal(meta.read.length, 3, 'the typing indicator is not sent for every message')
   t.equal((await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NULL')).length, 0)
 })
 
-t.test('messages that were joined stay joined, also when another bot answers by then', { buffered: true }, async t => {
+t.test('messages that were joined stay joined, also if a different bot answers them later', { buffered: true }, async t => {
   const first = await start(t, { bot: 'slow' })
   await first.query("INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook')")
   first.bots.takeOver()

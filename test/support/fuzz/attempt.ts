@@ -7,16 +7,16 @@ import { sendHttp } from './send.ts'
 import { createSockets, drawSocketRequest, EVENTS, isSuccess, judgeSocket } from './socket-events.ts'
 import type { World } from './world.ts'
 
-/** What requests are sent to: a route, a socket event, or a bare connection. */
+/** What requests are sent to: a route, a socket event, or a raw TCP connection. */
 export type Target = { name: string } & ({ route: World['routes'][number] } | { event: typeof EVENTS[number] } | { raw: true })
 
-/** A request that was sent, and what came of it, both in words. */
+/** A request that was sent, and its result, both as readable text. */
 export interface Sent { described: string, answered: string, isGood: boolean, fault: Fault | undefined }
 
-/** Whether a request, as it is described, is to be sent. */
+/** Whether the request with this description should be sent. */
 type IsNew = (described: string) => boolean
 
-/** Sockets have few events, each of which does much, so that each event is several targets. */
+/** There are only a few socket events, but each does a lot. So each event counts as several targets and gets more requests. */
 const SOCKET_SHARE = 4
 
 export function targetsOf ({ routes }: World): Target[] {
@@ -34,7 +34,7 @@ export function createAttempts (world: World) {
 
   return {
     close: sockets.close,
-    /** Undefined when the request is not new. */
+    /** Undefined if the same request was sent before. */
     async attempt (draw: Draw, target: Target, caller: Caller, isNew: IsNew): Promise<Sent | undefined> {
       try {
         if ('route' in target) return await overHttp(draw, target.route, caller, isNew)
@@ -75,7 +75,7 @@ export function createAttempts (world: World) {
     return { described, answered: answer.toString('latin1'), isGood: statusesIn(answer).some(isGood), fault: judgeRaw(request, answer) }
   }
 
-  /** What an answer tells about what exists, and whether the caller's session has ended. */
+  /** Learns from an answer which resources exist, and whether the caller's session has ended. */
   function learn ({ collection, ids, method, headers }: HttpRequest, caller: Caller, status: number, body: Buffer, link: string) {
     const { learned } = world
     const isOne = collection.endsWith('/{}')
@@ -95,7 +95,7 @@ function asksToLogIn (body: Buffer) {
   return ['UNAUTHORIZED', 'INVALID_TOKEN'].includes(String((parsed(body) as { code?: string } | undefined)?.code))
 }
 
-/** A request as JSON, so that it can be read, compared and sent again. Bytes that are not text are shown in base64. */
+/** A request as JSON, so that it can be read, compared and sent again. Bytes that are not text are in base64. */
 function describe (request: object) {
   return JSON.stringify(request, (name, value) => {
     if (name === 'collection' || name === 'ids' || name === 'kind') return undefined

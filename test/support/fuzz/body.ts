@@ -6,11 +6,11 @@ import { STRINGS } from './hostile.ts'
 import { valueOf, type Hints, type Schema } from './values.ts'
 import type { World } from './world.ts'
 
-/** Every column, as the tables and the wire spell it: a handler that hands a whole body on would write some of them. */
+/** The names of all columns, in snake case and camel case. A handler that passes a whole body to the database would write some of them. */
 const COLUMNS = [...new Set(Object.values(tables).filter(table => is(table, Table)).flatMap(table => Object.keys(getTableColumns(table as Table)))
   .flatMap(name => [name, name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)])), 'is_admin']
 
-/** The documented example with some fields of its own, or a body from the schema alone; at times with fields that no schema names. */
+/** The documented example with some fields replaced, or a body generated from the schema; sometimes with fields that are in no schema. */
 export function drawBody (draw: Draw, world: World, { body: schema, example }: Route, hints: Hints): unknown {
   if (schema === undefined) return structuredClone(example?.body)
   const generated = valueOf(draw, schema as Schema, hints)
@@ -26,7 +26,7 @@ export function drawBody (draw: Draw, world: World, { body: schema, example }: R
   return body
 }
 
-/** Columns, and the fields of other bodies, one or many, some of which another handler or the store beneath would know. */
+/** One or many extra fields: columns, and fields of other bodies, which another handler or the store might accept. */
 function addUnknown (draw: Draw, { bodyFields }: World, body: Record<string, unknown>, { properties = {} }: Schema) {
   const names = draw.pick([bodyFields, COLUMNS])
   for (let n = draw.pick([1, 5, 30]); n > 0; n--) {

@@ -6,10 +6,13 @@ export const PASSWORD = 'correct horse'
 
 export type Role = 'nobody' | 'user' | 'guest' | 'admin' | 'server'
 
-/** Somebody who sends requests. `headers` come with each of them: a server acts for one of its users. `isGone`: their session or account has ended, so that the next request needs another one. */
+/**
+ * A user who sends requests. `headers` are sent with each of them: a server acts for one of its users. `isGone`: the session or
+ * account has ended, so the next request needs another caller.
+ */
 export interface Caller { role: Role, name: string, token?: string, headers?: Headers, isGone: boolean, uses: number }
 
-/** A caller is replaced after so many requests, since their lists get longer with each. */
+/** A caller is replaced after this many requests, since the lists of their resources grow with each request. */
 const MOST_USES = 500
 
 const HOW_MANY: Record<Role, number> = { nobody: 1, user: 3, guest: 2, admin: 2, server: 1 }

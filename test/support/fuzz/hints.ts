@@ -6,7 +6,7 @@ import { collectionOf, type World } from './world.ts'
 
 const NONE: readonly unknown[] = []
 
-/** What the tests agreed on with the server, and what the server gave out. A new account needs a name that nobody has. */
+/** Values that the server is likely to accept: those from its settings, and those in its responses. A new account needs an unused name. */
 export function hintsFor ({ learned, callers, tokensFor }: World, { path }: Route): Hints {
   const segments = collectionOf(path).split('/').filter(segment => segment !== '{}')
   const collection = segments.at(-1)!

@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import type { Draw } from './draw.ts'
 
-// Input of the kinds that have broken servers before. Each list begins with the plainest member.
+// Kinds of input that are known to break servers. Each list begins with the simplest value.
 
 const repeat = (text: string, bytes: number) => text.repeat(Math.ceil(bytes / Buffer.byteLength(text)))
 
@@ -36,7 +36,7 @@ export function hostileValue (draw: Draw): unknown {
   return draw.pick([() => draw.pick(STRINGS), () => draw.pick(NUMBERS), () => draw.pick(CONTAINERS)()])()
 }
 
-/** Path segments and query values, as they stand in an address: some are percent-encoded in a wrong way. */
+/** Path segments and query values as they appear in a URL. Some have wrong percent-encoding. */
 export const SEGMENTS: readonly string[] = [
   '0', '-1', '1.5', '1e0', '0x1', '%201', '%2B1', '01', 'null', 'me', '9007199254740991', '9007199254740992', '9223372036854775808', '1e400', '9'.repeat(400),
   '1%20OR%201=1', "1'--", '%D9%A1', '%EF%BC%91', '%00', '1%00', '%0d%0a', '%2e%2e', '..', '%2F', '%5c', '%zz', '%', '%ff', '%ed%a0%80', '%F0%9F%98%80', '%e2%80%ae1',
@@ -54,7 +54,7 @@ const HEADER_NAMES: readonly string[] = [
   'x-api-key', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-http-method-override', 'x-hub-signature-256', 'x-requested-with', '__proto__', 'constructor'
 ]
 
-/** Headers that have a meaning of their own, with values that ask for something unusual. */
+/** Standard headers with unusual values. */
 const TELLING_HEADERS: ReadonlyArray<readonly [string, string]> = [
   ['accept', 'text/html'], ['accept', 'text/event-stream'], ['accept', 'application/xml;q=0.9, */*;q=0'], ['accept', 'text/event-stream;q=0, application/json'],
   ['accept-encoding', 'gzip, br, zstd;q=2'], ['accept-encoding', 'identity;q=0, *;q=0'], ['range', 'bytes=0-0'], ['range', 'bytes=-1,5-2,abc'], ['expect', '100-continue'],
@@ -78,13 +78,13 @@ export const CONTENT_TYPES: readonly string[] = [
 
 export const METHODS: readonly string[] = ['HEAD', 'OPTIONS', 'PATCH', 'PUT', 'DELETE', 'POST', 'GET', 'TRACE', 'QUERY', 'PROPFIND']
 
-/** Query strings that parsers disagree about. */
+/** Query strings that different parsers read differently. */
 export const QUERIES: readonly string[] = [
   '', '&&&', '=', '=1', 'a', 'limit=', 'limit=1&limit=2', 'limit[]=1', 'limit=1%00', 'limit=%zz', 'limit=+5', '__proto__[x]=1', '__proto__=1', 'constructor=1', 'hasOwnProperty=1',
   'cursor=AAAA', 'cursor=%ff', 'after=-1', 'before=0', 'before=1&after=1', 'messages=201', '?', `a=${'b'.repeat(4000)}`, Array.from({ length: 300 }, (_, n) => `p${n}=${n}`).join('&')
 ]
 
-/** Ways to spoil the bytes of a JSON body, and headers that make a body odd. */
+/** Ways to damage the bytes of a JSON body, and headers that do not match the body. */
 export const SPOILS: ReadonlyArray<(json: string) => { body: Buffer, headers?: Record<string, string> }> = [
   json => ({ body: Buffer.from(json.slice(0, -1)) }),
   () => ({ body: Buffer.from('null') }),

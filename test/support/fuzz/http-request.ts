@@ -11,19 +11,19 @@ import { mutate } from './mutate.ts'
 import { valueOf, type Hints, type Schema } from './values.ts'
 import { collectionOf, type World } from './world.ts'
 
-/** How a request was made: right, wrong in one way, or wrong in several. */
+/** How a request was generated: valid, wrong in one way, or wrong in several ways. */
 export type Kind = 'valid' | 'near-valid' | 'hostile'
 
 export interface HttpRequest {
   kind: Kind
   method: string
   url: string
-  /** Without the credentials of the caller. */
+  /** The headers without the caller's credentials. */
   headers: Headers
   body?: Buffer
-  /** How the caller proves who they are. */
+  /** The caller's credentials. */
   credentials: 'cookie' | 'bearer'
-  /** What `learned` calls the resource of the path, and its ids. */
+  /** The name of the path's resource in `learned`, and its ids. */
   collection: string
   ids: string[]
 }
@@ -88,7 +88,7 @@ function drawQuery (draw: Draw, { parameters = [], example }: Route, hints: Hint
   return query.toString()
 }
 
-/** Ids of a resource that this caller has seen. When there is none, one is made where the documentation says how. */
+/** Ids of a resource that this caller has seen. If there is none, one is created if a documented route can do that. */
 async function drawIds (draw: Draw, { learned, routes, ask }: World, route: Route, caller: Caller): Promise<string[]> {
   const depth = route.path.split('{').length - 1
   if (depth === 0) return []
@@ -103,7 +103,7 @@ async function drawIds (draw: Draw, { learned, routes, ask }: World, route: Rout
   return ids.slice(0, depth)
 }
 
-/** Of any conversation there is: seen by this caller, or by nobody in particular. */
+/** Ids of conversations that this caller has seen; otherwise 1 to 3, which may belong to others. */
 function fallback (learned: World['learned'], caller: Caller): string[][] {
   const known = learned.idsOf('/api/conversations', caller.name)
   return known.length > 0 ? known : [['1'], ['2'], ['3']]
@@ -142,7 +142,7 @@ function wrongHeader (draw: Draw, { parameters = [] }: Route): readonly [string,
   return [draw.pick(names.length > 0 ? names : ['idempotency-key', 'last-event-id', 'x-api-key', 'authorization']), draw.pick(HEADER_VALUES)]
 }
 
-/** Defined, since a literal or an assignment would take `__proto__` for something else. */
+/** Uses `defineProperty`, because in a literal or an assignment `__proto__` would set the prototype. */
 function addHeader (headers: Headers, [name, value]: readonly [string, string]) {
   Object.defineProperty(headers, name, { value, enumerable: true, writable: true, configurable: true })
 }

@@ -6,15 +6,15 @@ import type { HttpRequest } from './http-request.ts'
 import type { HttpAnswer } from './send.ts'
 
 /**
- * What is wrong with an answer. `origin` is the line of our code that a logged error came from. Faults of one origin
- * count as one, and so do those of one kind and target.
+ * What is wrong with an answer. `origin` is the line of our code that caused a logged error. Faults with the same origin count as
+ * one fault, and so do faults with the same kind and target.
  */
 export interface Fault { kind: string, detail: string, origin?: string | undefined }
 
-/** Every code that an answer may have. */
+/** All error codes that an answer may have. */
 export const CODES: ReadonlySet<string> = new Set(Object.values(errors).map(Failure => new Failure('', {} as never).code))
 
-/** 503s that are meant: the bot of a guest fails, and the guest's door has no message to show it in. */
+/** Codes of intended 503s: when the bot of a guest fails, `/chat` can show the failure only as an error. */
 const MEANT = new Set(['BOT_FAILED'])
 
 const ajv = new Ajv2020({
@@ -29,7 +29,7 @@ const ajv = new Ajv2020({
 type Json = Record<string, unknown>
 type Responses = Record<string, { content?: Record<string, { schema?: Json }> }>
 
-/** Compares an answer with the documentation, or, for a path or method that is not in it, with the shape of all errors. */
+/** Compares an answer with the documentation. If the path or method is not documented, the answer must be an error in the usual format. */
 export function createJudge (routes: Route[]) {
   const compiled = new Map<object, ValidateFunction>()
 
@@ -39,7 +39,7 @@ export function createJudge (routes: Route[]) {
     if (status >= 500 && !(status === 503 && MEANT.has(code!))) return { kind: `status ${status}`, detail: answer.body.toString().slice(0, 500) }
     if ((status === 429 || status === 503) && headers['retry-after'] === undefined) return { kind: 'no Retry-After', detail: `status ${status}` }
     if (status === 405 && headers['allow'] === undefined) return { kind: 'no Allow', detail: 'status 405' }
-    if (request.method === 'HEAD') return undefined // Node itself takes the body away
+    if (request.method === 'HEAD') return undefined // Node.js removes the body of these responses
     const route = routeOf(request)
     if (isSentence(request, answer)) return undefined
     if (route === undefined) return status < 400 ? undefined : faultOfError(answer)
@@ -55,7 +55,7 @@ export function createJudge (routes: Route[]) {
     const { status, headers, body, isComplete } = answer
     const responses = route.responses as unknown as Responses
     const declared = responses[status]
-    // The router refuses a longer part of a path before it looks for a route.
+    // The router refuses a path with a longer parameter before it looks for a route.
     if (declared === undefined && status === 404 && /[^/]{500,}/.test(url)) return faultOfError(answer)
     if (declared === undefined) return { kind: `status ${status} is not documented`, detail: body.toString().slice(0, 500) }
     if (declared.content === undefined) return body.length === 0 ? undefined : { kind: `a body with ${status}`, detail: body.toString().slice(0, 500) }
@@ -87,26 +87,26 @@ function isSentence ({ url }: HttpRequest, { status, headers, body }: HttpAnswer
   return isTheirs && status >= 400 && headers['content-type'] === 'text/plain; charset=utf-8' && /^[a-z][^{}]* [^{}]*$/i.test(body.toString())
 }
 
-/** Every refusal has the same three fields, whatever was asked for. */
+/** Every error has the same three fields, for all routes. */
 function faultOfError (answer: HttpAnswer): Fault | undefined {
   const body = parsed(answer.body) as { statusCode?: unknown, code?: unknown, error?: unknown } | undefined
   const detail = answer.body.toString().slice(0, 500)
-  if (body?.statusCode !== answer.status || typeof body.error !== 'string' || body.error === '') return { kind: `an error of another shape, ${answer.status}`, detail }
-  return CODES.has(String(body.code)) ? undefined : { kind: `the code ${String(body.code)} is in no catalogue`, detail }
+  if (body?.statusCode !== answer.status || typeof body.error !== 'string' || body.error === '') return { kind: `an error in another format, ${answer.status}`, detail }
+  return CODES.has(String(body.code)) ? undefined : { kind: `unknown error code ${String(body.code)}`, detail }
 }
 
-/** A block of a stream has JSON data; `[DONE]` ends a stream of the AI SDK. Comments keep the connection open. */
+/** Every event of a stream has JSON data; `[DONE]` ends a stream of the AI SDK. Comments are keep-alives. */
 function faultOfEvents (text: string, isComplete: boolean): Fault | undefined {
   const blocks = text.split('\n\n')
   const rest = blocks.pop()!
-  if (isComplete && rest !== '') return { kind: 'a stream that ends within a block', detail: rest.slice(0, 500) }
+  if (isComplete && rest !== '') return { kind: 'a stream that ends inside an event', detail: rest.slice(0, 500) }
   for (const block of blocks) {
     const data = block.split('\n').filter(line => line.startsWith('data:')).map(line => line.slice(5)).join('\n')
-    if (data !== '' && data !== ' [DONE]' && parsed(Buffer.from(data)) === undefined) return { kind: 'a block whose data is not JSON', detail: block.slice(0, 500) }
+    if (data !== '' && data !== ' [DONE]' && parsed(Buffer.from(data)) === undefined) return { kind: 'an event whose data is not JSON', detail: block.slice(0, 500) }
   }
 }
 
-/** The schema with every object closed: a field that nobody documented is a fault, too. */
+/** The schema with `additionalProperties: false` in every object, so that an undocumented field is a fault, too. */
 function closed (schema: unknown): unknown {
   if (typeof schema !== 'object' || schema === null) return schema
   if (Array.isArray(schema)) return schema.map(closed)
@@ -126,7 +126,7 @@ export function parsed (body: Buffer): unknown {
   }
 }
 
-/** The path that goes out: the client resolves segments of dots, encoded or not. */
+/** The path that is actually sent: the client resolves `.` and `..` segments, also if they are percent-encoded. */
 function sentPath (url: string) {
   return URL.canParse(url, 'http://localhost') ? new URL(url, 'http://localhost').pathname : url.replace(/[?#].*/s, '')
 }

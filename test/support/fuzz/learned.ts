@@ -1,4 +1,4 @@
-/** How many resources and values of one kind are remembered. The oldest are forgotten first. */
+/** The maximum number of resources and values of one kind that are remembered. The oldest are forgotten first. */
 const MOST = 40
 
 type Json = Record<string, unknown>

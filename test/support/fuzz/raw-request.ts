@@ -3,10 +3,10 @@ import type { Draw } from './draw.ts'
 import { HEADER_VALUES, METHODS, SEGMENTS } from './hostile.ts'
 import { CODES, parsed, type Fault } from './judge.ts'
 
-/** Bytes for a connection of their own, for what a request that goes through no parser cannot say. */
+/** Raw bytes for a separate connection: malformed HTTP that no HTTP client would send. */
 export interface RawRequest { bytes: Buffer }
 
-/** How long the server may take. What is not a whole request gets no answer, and is left after this time. */
+/** How long to wait for the server, in milliseconds. An incomplete request gets no answer; its connection is closed after this time. */
 const QUIET_MS = 25
 
 const PATHS = ['/api/test', '/api/me', '/chat', '/api/login', '/socket.io/?EIO=4&transport=polling', '/socket.io/?EIO=4&transport=websocket&sid=none', '/socket.io/?EIO=3', '/docs', '/openapi.json', '/']
@@ -37,7 +37,7 @@ export function drawRawRequest (draw: Draw): RawRequest {
   return { bytes: Buffer.from(`${line}\r\n${headers.join('\r\n')}${end}${body}`, 'latin1') }
 }
 
-/** Everything that came back until the server closed the connection or was quiet. */
+/** Everything that was received until the server closed the connection or sent nothing for that time. */
 export async function sendRaw (port: number, { bytes }: RawRequest): Promise<Buffer> {
   return await new Promise(resolve => {
     const chunks: Buffer[] = []
@@ -49,12 +49,12 @@ export async function sendRaw (port: number, { bytes }: RawRequest): Promise<Buf
   })
 }
 
-/** The statuses of all answers. Nothing at all is a fine answer to what is not HTTP. */
+/** The statuses of all answers. No answer at all is correct for bytes that are not HTTP. */
 export function statusesIn (answer: Buffer) {
   return [...answer.toString('latin1').matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
 }
 
-/** Refusals have the shape of all errors, except for those of Socket.IO's own path and of WebSockets. */
+/** Errors have the usual format, except on Socket.IO's path and for WebSocket upgrades. */
 export function judgeRaw ({ bytes }: RawRequest, answer: Buffer): Fault | undefined {
   const text = answer.toString('latin1')
   const sent = bytes.toString('latin1')
@@ -66,5 +66,5 @@ export function judgeRaw ({ bytes }: RawRequest, answer: Buffer): Fault | undefi
   if (status === undefined || status < 400 || sent.includes('/socket.io/') || /upgrade: websocket/i.test(sent) || /^\s*HEAD /.test(sent)) return undefined
   const [, body = ''] = /\r\n\r\n(\{.*?\})(HTTP\/1\.1 |$)/s.exec(text) ?? []
   const { statusCode, code } = (parsed(Buffer.from(body, 'latin1')) ?? {}) as { statusCode?: unknown, code?: unknown }
-  return statusCode === status && CODES.has(String(code)) ? undefined : { kind: `a refusal of another shape, ${status}`, detail }
+  return statusCode === status && CODES.has(String(code)) ? undefined : { kind: `an error in another format, ${status}`, detail }
 }

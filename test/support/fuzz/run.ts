@@ -17,10 +17,10 @@ export interface Options {
   say: (line: string) => void
 }
 
-/** A fault as it was first seen, how often it came, and the smallest request that still shows it. */
+/** A fault: how it was seen first, how often it occurred, and the smallest request that reproduces it. */
 export interface Found extends Fault { target: string, number: number, times: number, smallest: string }
 
-/** Each target is asked by these roles in turn. */
+/** Each target gets requests from these roles in turn. */
 const ROLES: readonly Role[] = ['user', 'admin', 'guest', 'user', 'admin', 'nobody', 'user', 'guest', 'admin', 'server']
 
 const MAINTAIN_EVERY = 25
@@ -29,8 +29,8 @@ const TRIES_TO_SHRINK = 300
 const MS_TO_SHRINK = 20_000
 
 /**
- * Sends generated requests to everything that the server offers, one after the other, and looks at each answer. The
- * same seed gives the same requests, as long as the server answers them in the same way.
+ * Sends generated requests to all routes and socket events, one after the other, and checks each answer. The same seed gives the
+ * same requests, as long as the server answers them in the same way.
  */
 export async function run (world: World, { seed, count, at, say }: Options) {
   const targets = targetsOf(world)
@@ -47,10 +47,10 @@ export async function run (world: World, { seed, count, at, say }: Options) {
     const property = fc.asyncProperty(fc.gen(), async generate => {
       if (tally.sent() < count) await one(createDraw(generate), next++)
     })
-    // What was sent before is not sent again, so more requests are generated than are sent.
+    // A request that was sent before is skipped, so more requests are generated than are sent.
     const { failed, errorInstance } = await fc.check(property, { seed, numRuns: count * 3, endOnFailure: true })
     if (failed) throw errorInstance
-    await sleep(500) // what the last requests began may still fail
+    await sleep(500) // background work of the last requests may still fail
     note('the end', next, '', unhandled(undefined))
   } finally {
     close()
@@ -84,7 +84,7 @@ export async function run (world: World, { seed, count, at, say }: Options) {
     return true
   }
 
-  /** Gives the fault when it is the first of its kind. */
+  /** Records a fault. Returns it if it is the first of its kind. */
   function note (target: string, number: number, described: string, fault: Fault | undefined): Found | undefined {
     if (fault === undefined) return undefined
     const key = fault.origin ?? `${target}: ${fault.kind}`
@@ -98,18 +98,18 @@ export async function run (world: World, { seed, count, at, say }: Options) {
     return first
   }
 
-  /** Adds what the server logged as an error, and what nobody caught, since the last request. */
+  /** Adds errors that the server logged since the last request, and uncaught errors. */
   function unhandled (fault: Fault | undefined): Fault | undefined {
     const logged = world.errors.splice(0).filter(({ err }) => err?.code !== 'BOT_FAILED')
     const thrown = uncaught.splice(0).map(reason => String((reason as Error)?.stack ?? reason))
     if (logged.length + thrown.length === 0) return fault
     const said = [...thrown, ...logged.map(({ msg, err }) => `${msg}: ${err?.type} ${err?.message}\n${err?.stack}`)].join('\n')
     const [origin] = /\bsrc\/(?!pg-core|node-postgres)[\w/-]+\.ts:\d+/.exec(said) ?? []
-    const kind = fault?.kind ?? (thrown.length > 0 ? 'an error that nobody caught' : `logged as an error: ${logged[0]!.msg}`)
+    const kind = fault?.kind ?? (thrown.length > 0 ? 'an uncaught error' : `logged as an error: ${logged[0]!.msg}`)
     return { kind, origin, detail: `${fault?.detail ?? ''}\n${said}` }
   }
 
-  /** The smallest request that is answered with the same fault, as far as it is found in a short time. */
+  /** Shrinks a request: finds the smallest one with the same fault, within a short time. */
   async function shrink (number: number, { kind, origin, smallest: described }: Found) {
     let smallest = described
     let tries = 0

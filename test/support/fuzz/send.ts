@@ -12,17 +12,17 @@ export interface HttpAnswer {
   status: number
   headers: Record<string, string | number | string[] | undefined>
   body: Buffer
-  /** Whether all of the body came. A stream of events is left after a while. */
+  /** Whether the whole body was received. An event stream is closed after a while. */
   isComplete: boolean
 }
 
-/** How long a stream of events is read. One that answers a POST ends by itself, mostly sooner. */
+/** How long an event stream is read, in milliseconds. A stream that answers a POST ends by itself, usually earlier. */
 const STREAM_MS = { GET: 20, POST: 200 }
 
-/** An answer that takes longer is a fault. It is far more than a busy machine needs for one request. */
+/** A slower answer is a fault, in milliseconds. It is much longer than one request takes on a busy machine. */
 const ANSWER_MS = 30_000
 
-/** Sends a request and reads its answer. @throws when none comes within `ANSWER_MS` */
+/** Sends a request and reads its answer. @throws if there is no answer within `ANSWER_MS` */
 export async function sendHttp (world: World, request: HttpRequest, caller: Caller): Promise<HttpAnswer> {
   const mayStream = request.url.includes('/events') || Object.values(request.headers).some(value => value.includes('event-stream'))
   return await within(ANSWER_MS, async () => mayStream ? await overNetwork(world, request, caller) : await injected(world, request, caller))
@@ -30,21 +30,21 @@ export async function sendHttp (world: World, request: HttpRequest, caller: Call
 
 async function injected ({ server }: World, request: HttpRequest, caller: Caller): Promise<HttpAnswer> {
   const { method, url, body } = request
-  // light-my-request's type has fewer methods than it takes.
+  // The type of light-my-request lists fewer methods than it accepts.
   const options = { method, url, headers: withCredentials(request, caller), ...body !== undefined && { payload: body } } as InjectOptions
   const { statusCode, headers, rawPayload } = await server.app.inject(options)
   return { status: statusCode, headers, body: decompressed(rawPayload, headers['content-encoding']), isComplete: true }
 }
 
-/** A stream needs a connection that can be left. */
+/** Sends a request over a real connection, since the client must be able to close an event stream. */
 async function overNetwork ({ server }: World, request: HttpRequest, caller: Caller): Promise<HttpAnswer> {
   const { method, url, body } = request
   const headers = Object.entries(withCredentials(request, caller))
     .filter(([name, value]) => isSendable(value) && (body === undefined || name.toLowerCase() !== 'content-length'))
-  // Node leaves the length out for some methods, and takes no more headers once it has seen an `Expect` among them.
+  // Node.js omits Content-Length for some methods, and accepts no further headers after an `Expect`.
   const length = body === undefined ? {} : { 'content-length': body.length }
   const sent = http.request({ host: '127.0.0.1', port: server.port, method, path: url, headers: { ...Object.fromEntries(headers), ...length }, agent: false })
-  sent.on('error', () => { /* the reader of the answer is told */ })
+  sent.on('error', () => { /* the reader of the answer gets the error */ })
   sent.end(body)
   const [answer] = await once(sent, 'response') as [http.IncomingMessage]
   const isStream = answer.headers['content-type']?.startsWith('text/event-stream')
@@ -80,7 +80,7 @@ export async function within<T> (milliseconds: number, work: () => Promise<T>): 
   }
 }
 
-/** Node's own client sends no characters beyond Latin-1 in a header; `inject` does. */
+/** Node's HTTP client cannot send characters outside Latin-1 in a header, but `inject` can. */
 function isSendable (value: string) {
   return !/[^\t\x20-\x7e\x80-\xff]/.test(value)
 }

@@ -12,18 +12,18 @@ import type { World } from './world.ts'
 
 export interface SocketRequest { kind: Kind, event: string, args: unknown[], wantsAnswer: boolean }
 
-/** What came of an event: the acknowledgement, or that the connection ended. */
+/** The result of an event: the acknowledgement, or that the connection ended. */
 export interface SocketAnswer { isRefused: boolean, isCut: boolean, acknowledgement: unknown, refusals: unknown[] }
 
 /** Every event that a client may send, with the schema of its argument: `StartChat` describes `start_chat`. */
 export const EVENTS = Object.entries(events).filter(([, value]) => typeof value === 'object')
   .map(([name, schema]) => ({ event: name.replace(/(?!^)[A-Z]/g, letter => `_${letter}`).toLowerCase(), schema: schema as Schema }))
 
-/** Codes that only sockets know. */
+/** Error codes that only sockets use. */
 const SOCKET_CODES = new Set([...CODES, 'CHAT_SESSION_NOT_FOUND', 'INVALID_MESSAGE'])
 
 const ANSWER_MS = 30_000
-/** How long an answer is waited for when the client asked for none, or when nobody is let in. */
+/** How long to wait, in milliseconds, if the client asked for no acknowledgement, or if the connection is refused. */
 const QUIET_MS = 20
 
 export function drawSocketRequest (draw: Draw, { learned, callers }: World, { event, schema }: typeof EVENTS[number], caller: Caller): SocketRequest {
@@ -50,7 +50,7 @@ export function drawSocketRequest (draw: Draw, { learned, callers }: World, { ev
   }
 }
 
-/** Sends events over a socket of the caller's own, which is opened again when it was cut. */
+/** Sends events over the caller's socket, which is reopened if the server closed it. */
 export function createSockets (world: World) {
   const open = new Map<string, Socket>()
   const refusals = new WeakMap<Socket, unknown[]>()
@@ -92,16 +92,16 @@ export function createSockets (world: World) {
   }
 }
 
-/** A refusal has a sentence and a code, and never the one for what broke on our side. */
+/** An error has a sentence and a code, which is never the one for internal errors. */
 export function judgeSocket ({ acknowledgement, refusals }: SocketAnswer): Fault | undefined {
   for (const said of [acknowledgement, ...refusals]) {
     if (said === undefined) continue
     const { code, error } = (said ?? {}) as { code?: unknown, error?: unknown }
     const detail = String(JSON.stringify(said)).slice(0, 500)
-    if (typeof said !== 'object' || said === null) return { kind: 'an acknowledgement that is no object', detail }
+    if (typeof said !== 'object' || said === null) return { kind: 'an acknowledgement that is not an object', detail }
     if (code === undefined && error === undefined) continue
     if (code === 'INTERNAL' || code === 'UNAVAILABLE') return { kind: `code ${code}`, detail }
-    if (!SOCKET_CODES.has(String(code)) || typeof error !== 'string') return { kind: `the code ${String(code)} is in no catalogue`, detail }
+    if (!SOCKET_CODES.has(String(code)) || typeof error !== 'string') return { kind: `unknown error code ${String(code)}`, detail }
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Role } from './callers.ts'
 
-/** Counts what was sent, to which target, as whom, and how much of it succeeded. */
+/** Counts the requests by target and role, and how many of them succeeded. */
 export function createTally () {
   const asked = new Map<string, Record<Role, number>>()
   const succeeded = new Map<string, number>()
@@ -18,9 +18,9 @@ export function createTally () {
     },
     sent: () => sent,
     successes: () => successes,
-    /** How often each target was asked, by role. */
+    /** The number of requests to each target, by role. */
     asked,
-    /** How often each target was answered with a success. */
+    /** The number of successful requests to each target. */
     succeeded
   }
 }

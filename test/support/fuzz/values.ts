@@ -27,10 +27,10 @@ export interface Schema {
   else?: Schema
 }
 
-/** Values that are likely to be accepted for a field, because the server gave them out or the tests agreed on them. */
+/** Values that are likely to be accepted for a field, because they come from the server's responses or settings. */
 export type Hints = (field: string) => readonly unknown[]
 
-/** A value that a schema allows, with hints in three of four fields that have some. An array's hints are for its items. */
+/** A value that a schema allows. If there are hints for a field, three of four values are hints. An array's hints are for its items. */
 export function valueOf (draw: Draw, schema: Schema, hints: Hints, field = ''): unknown {
   const known = schema.type === 'array' ? [] : hints(field)
   if (known.length > 0 && draw.chance(75)) return draw.pick(known)
@@ -53,7 +53,7 @@ export function valueOf (draw: Draw, schema: Schema, hints: Hints, field = ''): 
 
 const WORDS = ['Hi', 'hello', 'Plans', 'a', 'Où est la gare ?', '@slow tell me', '@simulated hi', 'שלום', '你好，世界', '👩‍👩‍👧‍👦 family', 'line one\nline two', 'x'.repeat(300)]
 
-/** Without a length a text is short. A pattern that fast-check cannot read, or that nothing short matches, gives any text. */
+/** A text without a documented length is short. For a pattern that fast-check cannot read, or that no short text matches, it is any text. */
 function textOf (draw: Draw, { minLength = 0, maxLength = 1000, pattern, format }: Schema): string {
   if (format === 'date-time') return new Date(draw.integer(0, 4_000_000_000) * 1000).toISOString()
   const word = draw.pick([() => draw.pick(WORDS), () => `word ${draw.below(10_000)}`, () => `v${draw.text(20)}`])()

@@ -16,14 +16,14 @@ export type World = Awaited<ReturnType<typeof createWorld>>
 /** A line that the server logs as an error. */
 export interface LoggedError { msg: string, err?: { type: string, message: string, code?: string, stack: string } }
 
-/** Bots that must be there: those that a new database brings, and one that takes its time. */
+/** Bots that must exist: those of a new database, and a slow one. */
 const BOTS = [['simulated', 'simulated', {}], ['favorite-song', 'guided', { script: 'favorite-song' }], ['slow', 'webhook', {}]] as const
 
 const ODD_CLAIMS = [
   {}, ...[0, -1, 1.5, 2 ** 53, 1e300, '1', 'x', '', null, true, [], [1], {}].map(sid => ({ sid, kind: 'cookie' })), { sid: 1, kind: 'other' }, { sid: 1, kind: null }, { sid: 1 }
 ]
 
-/** The app with its callers, and all that is known about it. Requests change it; `maintain` brings back what they destroy. */
+/** The app, its callers, and what is known about its data. Requests change the data; `maintain` restores what they delete. */
 export async function createWorld (t: Test) {
   const errors: LoggedError[] = []
   const logger = pino({ level: 'error' }, { write: (line: string) => { errors.push(JSON.parse(line)) } })
@@ -41,31 +41,31 @@ export async function createWorld (t: Test) {
   return {
     server,
     routes,
-    /** Every field that the body of a route or the argument of an event may have. */
+    /** All fields of all bodies and event arguments. */
     bodyFields,
     learned,
     callers,
     errors,
     maintain,
-    /** Signed as the server signs them, and naming no session that there can be. */
+    /** A token with a valid signature, for a session that cannot exist. */
     oddTokens: ODD_CLAIMS.map(claims => server.app.jwt.sign(claims as never, { expiresIn: '1h' })),
-    /** Sends a request that is not a generated one, and learns from its answer. */
+    /** Sends a fixed request, which is not generated, and learns from its answer. */
     ask,
     tokensFor: (purpose: string) => tokens[purpose] ?? []
   }
 
-  /** Restores the bots that everything else needs, and looks up what only mails and the outside world would tell. */
+  /** Restores the bots that all other requests need, and reads values that users would only get by mail or from other systems. */
   async function maintain () {
     const { db } = server
     for (const [name, engine, settings] of BOTS) {
       await db.$client.query('INSERT INTO chatbots (name, engine, settings) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING', [name, engine, settings])
       learned.learnValue('bots', 'name', name)
     }
-    // Only the newest are kept, or every list of bots would get longer.
+    // Only the newest bots are kept, or the lists of bots would grow all the time.
     await db.$client.query('DELETE FROM chatbots WHERE id < (SELECT max(id) - 200 FROM chatbots) AND name <> ALL ($1)', [BOTS.map(([name]) => name)])
     await db.$client.query(`INSERT INTO whatsapp_deliveries (conversation_id, message_id, contact, state)
       SELECT conversation_id, id, 'contact', 'failed' FROM messages WHERE sender = 'bot' ORDER BY conversation_id DESC, id DESC LIMIT 1 ON CONFLICT DO NOTHING`)
-    // A link for a new password is for a verified address, and one that verifies is for an address that is not.
+    // A password reset needs a verified address, and an email verification an unverified one.
     const [purpose, verifiedAt] = times++ % 2 === 0 ? ['password_reset' as const, new Date()] : ['email_verification' as const, null]
     const { rows: [someone] } = await db.$client.query(`UPDATE users SET email = 'mailed' || id || '@example.com', email_verified_at = $1
       WHERE id = (SELECT max(id) FROM users WHERE role = 'user' AND password_hash IS NOT NULL) RETURNING id, email`, [verifiedAt])
@@ -74,7 +74,7 @@ export async function createWorld (t: Test) {
     tokens[purpose] = [mailed.of({ ...token!, userId: Number(someone.id) })]
   }
 
-  /** What every new caller needs: a conversation with a bot that answers at once, and one with a bot that takes its time. */
+  /** Gives a new caller a conversation with an instant bot, and one with a slow bot. */
   async function begin (caller: Caller) {
     if (caller.role === 'nobody') return
     for (const bots of [['simulated'], ['slow']]) {
@@ -99,7 +99,7 @@ function isAdminsList ({ method, path }: Route) {
   return method === 'GET' && path.startsWith('/api/admin/') && !path.includes('{')
 }
 
-/** The name that `learned` has for a path, whether it is a template or an address. */
+/** The name of a path in `learned`, for a path template as well as for an actual path. */
 export function collectionOf (path: string) {
   return path.replace(/\{\w+\}|(?<=\/)\d+(?=\/|$)/g, '{}')
 }
