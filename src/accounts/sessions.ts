@@ -4,7 +4,7 @@ import { createCoalescer } from '../db/batch.ts'
 import type { Listener } from '../db/listener.ts'
 import { prepareQuery, value } from '../db/prepared.ts'
 import { serverKeys, sessions, users } from '../db/tables.ts'
-import { INVALID_CREDENTIALS } from '../errors.ts'
+import { ACCOUNT_LOCKED, INVALID_CREDENTIALS, USER_NOT_FOUND } from '../errors.ts'
 import { cutPage } from '../http/paging.ts'
 import { createWatch } from './session-watch.ts'
 
@@ -99,12 +99,14 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
 
     /**
      * Begins a session. Who came by a password gives the hash that it was proved against.
-     * @throws INVALID_CREDENTIALS when the password was changed meanwhile, or the account is locked or gone
+     * @throws INVALID_CREDENTIALS when that password was changed meanwhile, or the account is locked or gone. Without a
+     * password, ACCOUNT_LOCKED or USER_NOT_FOUND
      */
     async open ({ userId, kind, userAgent, ip, provedHash, serverKeyId, seconds = SESSION_LIFETIME_SECONDS[kind] }: NewSession): Promise<number> {
       const { rows: [row] } = await db.$client.query<{ id: number }>(OPEN({ userId, provedHash, kind, userAgent: userAgent?.slice(0, 500), ip, seconds, serverKeyId }))
-      if (row === undefined) throw new INVALID_CREDENTIALS()
-      return row.id
+      if (row !== undefined) return row.id
+      if (provedHash !== undefined) throw new INVALID_CREDENTIALS()
+      throw await db.$count(users, eq(users.id, userId)) > 0 ? new ACCOUNT_LOCKED() : new USER_NOT_FOUND()
     },
 
     /** Whose session this is; undefined when there is none, or none any more. */

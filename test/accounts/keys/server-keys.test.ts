@@ -2,7 +2,7 @@ import t from 'tap'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { blocksOf } from '../../support/docs.ts'
-import { startApp, type Client } from '../../support/helper.ts'
+import { holdLock, startApp, type Client } from '../../support/helper.ts'
 import { bearer } from '../../support/issuer.ts'
 import { connect, listen, next, refused, startLive } from '../../support/live.ts'
 
@@ -117,6 +117,24 @@ t.test('a server acts for its users, on every route, as far as its scopes go', a
   t.match((await acting('bob').get('/api/me')).json(), { code: 'ACCOUNT_LOCKED' }, 'locked')
   t.match((await server.post('/api/users/bob/tokens', {})).json(), { code: 'ACCOUNT_LOCKED' })
   t.match((await server.get('/api/users/bob')).json(), { is_locked: true })
+})
+
+t.test('a user who is locked or deleted while a session is begun for them', async t => {
+  const app = await startApp(t)
+  const boss = await adminOf(app)
+  const { server, acting } = await serverWith(app, boss, ['users', 'act'])
+  for (const begin of [() => server.post('/api/users/ann/tokens', {}), () => acting('ann').get('/api/me')]) {
+    for (const [meanwhile, code] of [["UPDATE users SET locked_at = now() WHERE name = 'Ann'", 'ACCOUNT_LOCKED'], ["DELETE FROM users WHERE name = 'Ann'", 'USER_NOT_FOUND']] as const) {
+      await server.put('/api/users/ann', { name: 'Ann' })
+      const lock = await holdLock(t, app.connection, 0)
+      await lock.query(meanwhile)
+      const answer = begin()
+      await lock.until(1)
+      await lock.release()
+      t.match((await answer).json(), { code })
+      await app.query("DELETE FROM users WHERE name = 'Ann'")
+    }
+  }
 })
 
 t.test('tokens for a browser, which end with the key', async t => {
