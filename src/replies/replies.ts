@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Budgets } from '../accounts/token-budget-store.ts'
+import type { Transaction } from '../db/client.ts'
 import type { Listener } from '../db/listener.ts'
-import { BOT_BUSY, BUDGET_SPENT, CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES } from '../errors.ts'
+import { BOT_BUSY, BUDGET_SPENT, CONVERSATION_NOT_FOUND, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES } from '../errors.ts'
 import { createDraft } from './draft.ts'
 import { breakOff, createFlusher } from './flusher.ts'
 import type { MessageKey } from './store.ts'
@@ -122,26 +123,23 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
 
     /**
      * Asks again, in the row of the last reply. It counts against the budget of the author of the question, as the reply
-     * did, and those who have nothing left cannot ask at somebody else's cost.
-     * @throws MESSAGE_NOT_FOUND, BOT_BUSY, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES, BUDGET_SPENT
+     * did, and those who have nothing left cannot ask at somebody else's cost. `first` is what to change before that, in the
+     * same transaction: when the reply is refused, nothing is changed.
+     * @throws MESSAGE_NOT_FOUND, BOT_BUSY, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES, BUDGET_SPENT, and what `first` throws
      */
-    async regenerate (user: number, place: MessageKey) {
+    async regenerate (user: number, place: MessageKey, first?: (tx: Transaction) => Promise<void>) {
       await budgets.mustHaveLeft(user)
       const author = await store.askedBy(user, place)
       if (author !== undefined && author !== user) await budgets.mustHaveLeft(author)
-      await this.resume(user, place)
+      await this.resume(user, place, first)
     },
 
     /** The same for a reply that broke off by our own fault: it was allowed already. */
-    async resume (user: number, place: MessageKey) {
+    async resume (user: number, place: MessageKey, first?: (tx: Transaction) => Promise<void>) {
       const row = await store.botOf(place)
       const bot = row !== undefined && directory(row).kind === 'streaming' ? row.id : null
       await withLease(async owner => {
-        const became = await store.restart(user, place, owner, bot)
-        if (became === null) throw new MESSAGE_NOT_FOUND()
-        if (became === 'busy') throw new BOT_BUSY()
-        if (became === 'not last') throw new NOT_THE_LAST_REPLY()
-        if (became === 'too many') throw new TOO_MANY_REPLIES()
+        await store.restart(user, place, owner, bot, first)
         if (owner !== null) write(place, owner)
         events.changed(place.conversation)
       })

@@ -1,9 +1,10 @@
-import { and, desc, eq, gt, lte, ne, sql } from 'drizzle-orm'
+import { and, desc, eq, gt, lte, ne, sql, type Placeholder } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/pg-core'
 import type { BotRow, BotMemory, Turn } from '../bots/bot.ts'
-import type { Db } from '../db/client.ts'
+import type { Db, Transaction } from '../db/client.ts'
 import { prepareQuery, rowsFrom, value } from '../db/prepared.ts'
 import { chatbots, conversations, messages } from '../db/tables.ts'
+import { BOT_BUSY, MESSAGE_NOT_FOUND, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES } from '../errors.ts'
 import { LEFT_OUT, type FailureCode } from '../failures.ts'
 import type { Cost } from './cost.ts'
 import type { Message } from '../log/message.ts'
@@ -139,14 +140,31 @@ export function createReplyStore (db: Db) {
     },
 
     /**
-     * Generates a reply again, in the same row. Returns what has become of it, or null if this user has no such reply. `bot`
-     * is the reply's bot if it streams its replies, else null.
+     * Generates a reply again, in the same row. `bot` is the reply's bot if it streams its replies, else null. `first` is
+     * what to change before that in the same transaction: if the reply is refused, nothing is changed.
+     * @throws MESSAGE_NOT_FOUND when this user has no such reply, BOT_BUSY, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES, and what `first` throws
      */
-    async restart (user: number, { conversation, id }: MessageKey, owner: string | null, bot: number | null): Promise<'streaming' | 'queued' | 'busy' | 'not last' | 'too many' | null> {
-      const { rows: [row] } = await db.$client.query(RESTART({ conversation, user, id, owner, bot }))
-      return row.became
+    async restart (user: number, { conversation, id }: MessageKey, owner: string | null, bot: number | null, first?: (tx: Transaction) => Promise<void>) {
+      if (first === undefined) {
+        const { rows: [row] } = await db.$client.query(RESTART({ conversation, user, id, owner, bot }))
+        return refuseUnless(row.became)
+      }
+      await db.transaction(async tx => {
+        await first(tx)
+        const { rows: [row] } = await tx.execute<Restarted>(restartReply({ conversation, user, id, owner, bot }))
+        refuseUnless(row!.became)
+      })
     }
   }
+}
+
+type Restarted = { became: 'streaming' | 'queued' | 'busy' | 'not last' | 'too many' | null }
+
+function refuseUnless (became: Restarted['became']) {
+  if (became === null) throw new MESSAGE_NOT_FOUND()
+  if (became === 'busy') throw new BOT_BUSY()
+  if (became === 'not last') throw new NOT_THE_LAST_REPLY()
+  if (became === 'too many') throw new TOO_MANY_REPLIES()
 }
 
 const FLUSH = prepareQuery('flush', sql`
@@ -183,11 +201,15 @@ const STOP = prepareQuery('stop_conversation', sql`
 
 const STOP_FOR = prepareQuery('stop_replies_to', sql`SELECT stop_replies_to(in_author => ${value('user')}) AS conversation`)
 
-const RESTART = prepareQuery('restart_reply', sql`
+const restartReply = (values: Record<'conversation' | 'user' | 'id' | 'owner' | 'bot', Placeholder | string | number | null>) => sql`
   SELECT restart_reply(
-    in_conversation => ${value('conversation')},
-    in_user => ${value('user')},
-    in_id => ${value('id')},
-    in_owner => ${value('owner')},
-    in_bot => ${value('bot')}
-  ) AS became`)
+    in_conversation => ${values.conversation},
+    in_user => ${values.user},
+    in_id => ${values.id},
+    in_owner => ${values.owner},
+    in_bot => ${values.bot}
+  ) AS became`
+
+const RESTART = prepareQuery('restart_reply', restartReply({
+  conversation: value('conversation'), user: value('user'), id: value('id'), owner: value('owner'), bot: value('bot')
+}))

@@ -4,16 +4,18 @@ import type { Converse } from '../../conversations/converse.ts'
 import type { Streams } from '../../conversations/live/streams.ts'
 import type { MessageStore } from '../../conversations/messages/store.ts'
 import type { ConversationStore } from '../../conversations/store.ts'
+import type { Transaction } from '../../db/client.ts'
 import { CONVERSATION_NOT_FOUND, NOT_THE_AUTHOR, NOT_THE_LAST_REPLY } from '../../errors.ts'
 import type { Message } from '../../log/message.ts'
 import type { Replies } from '../../replies/replies.ts'
+import { cut, trimmed } from '../../text/text.ts'
 import type { Exchange, ExchangeStore, Named } from './exchange-store.ts'
 import { textOf, type UiChat } from './schema.ts'
 import { createUiWire, DONE, UI_STREAM_HEADERS } from './ui-stream.ts'
 
 export interface UiChatOptions {
   conversations: Pick<ConversationStore, 'create'>
-  messages: Pick<MessageStore, 'get' | 'edit'>
+  messages: Pick<MessageStore, 'get'>
   exchanges: ExchangeStore
   converse: Converse
   generation: Replies
@@ -26,7 +28,7 @@ export interface UiChatOptions {
 
 export type UiChats = ReturnType<typeof createUiChats>
 
-/** A new conversation is named after the beginning of its first message, in code points. */
+/** A new conversation is named after the beginning of its first message, in code points, unless nothing in it can be seen. */
 const MAX_NAME_LENGTH = 60
 
 /**
@@ -83,38 +85,44 @@ export function createUiChats ({ conversations, messages, exchanges, converse, g
     const ids = isRegenerate ? [messageId, message.id] : [messageId]
     const exchange = await findExchange(user, conversation, ids.filter(id => id !== undefined))
     if (exchange === undefined) return undefined
-    const { question, replies } = exchange
+    const { question, replies, lastRev } = exchange
     const reply = replies.find(({ id }) => id === namedBy(conversation, messageId ?? '').id) ?? replies[0]
+    const canAsk = reply !== undefined && await canAskAgain(reply)
     return { conversation, message: isRegenerate ? await regenerate() : await edit() }
 
     async function regenerate () {
-      if (reply !== undefined && !await canAskAgain(reply)) throw new NOT_THE_LAST_REPLY()
-      await cut()
-      return reply && await begin(reply.id)
+      if (reply !== undefined && !canAsk) throw new NOT_THE_LAST_REPLY()
+      return await goOnFrom({ canAsk })
     }
 
     async function edit () {
       if (question.author !== user.id) throw new NOT_THE_AUTHOR()
       const text = textOf(message)
       await mustFitBots(conversation, text)
-      await cut()
-      await messages.edit(user.id, conversation, question.id, text)
-      return reply !== undefined && await canAskAgain(reply) ? await begin(reply.id) : reply
+      return await goOnFrom({ text, canAsk }).catch(async error => {
+        // The bot has left the conversation, or somebody has sent a message meanwhile. The reply stays, as when a message is edited elsewhere.
+        if (error instanceof NOT_THE_LAST_REPLY) return await goOnFrom({ text, canAsk: false })
+        throw error
+      })
     }
 
-    /** Deletes what follows this exchange, as the client has done in its own list. */
-    async function cut () {
+    /**
+     * Deletes what follows this exchange, as the client has done in its own list, changes the text of the question if there
+     * is a new one, and asks the bot again. If the bot cannot be asked, nothing is changed.
+     */
+    async function goOnFrom ({ text, canAsk }: { text?: string, canAsk: boolean }) {
       const underWay = await exchanges.underWay(conversation)
       if (underWay.length > 0) {
         await generation.stop(user.id, conversation)
         await streams.ended(user.id, conversation, underWay)
       }
-      await exchanges.cutAfter(user.id, conversation, question.id)
-    }
-
-    async function begin (id: number) {
-      await generation.regenerate(user.id, { conversation, id })
-      return await messages.get(user.id, conversation, id)
+      const cutAndEdit = (tx: Transaction) => exchanges.cutAfter(tx, user.id, { conversation, id: question.id, upTo: lastRev, ...text !== undefined && { text } })
+      if (!canAsk) {
+        await exchanges.change(conversation, cutAndEdit)
+        return reply
+      }
+      await generation.regenerate(user.id, { conversation, id: reply!.id }, cutAndEdit)
+      return await messages.get(user.id, conversation, reply!.id)
     }
   }
 
@@ -149,5 +157,5 @@ function clientIdOf (conversation: number, id: string) {
 }
 
 function nameFrom (text: string) {
-  return [...text.slice(0, 4 * MAX_NAME_LENGTH).replace(/\s+/g, ' ')].slice(0, MAX_NAME_LENGTH).join('').trim()
+  return trimmed(cut(text.slice(0, 4 * MAX_NAME_LENGTH).replace(/\s+/g, ' '), MAX_NAME_LENGTH)) || 'Chat'
 }

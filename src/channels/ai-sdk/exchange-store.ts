@@ -1,17 +1,19 @@
-import { and, eq, sql } from 'drizzle-orm'
-import type { Db } from '../../db/client.ts'
-import { conversations, messages } from '../../db/tables.ts'
-import { NOT_THE_OWNER } from '../../errors.ts'
+import { and, eq, ne, sql } from 'drizzle-orm'
+import { lockAsMember } from '../../conversations/members/store.ts'
+import type { Db, Transaction } from '../../db/client.ts'
+import { messages } from '../../db/tables.ts'
+import { MESSAGE_NOT_FOUND, NOT_THE_OWNER } from '../../errors.ts'
 import { FROM_MESSAGES, MESSAGE, shown, type Message, type MessageRow } from '../../log/message.ts'
 import { IS_MEMBER } from '../../log/membership.ts'
+import type { MessageKey } from '../../replies/store.ts'
 
 export type ExchangeStore = ReturnType<typeof createExchangeStore>
 
 /** A message in the log, with its author's user id. */
 export type Authored = Message & { author: number | null }
 
-/** A user's message and the replies to it. */
-export interface Exchange { question: Authored, replies: Authored[] }
+/** A user's message and the replies to it. `lastRev` is the number of the conversation's last change so far. */
+export interface Exchange { question: Authored, replies: Authored[], lastRev: number }
 
 /** Names a message by its author's client id or by its id in the conversation. If both are null, it is the newest reply. */
 export interface Named { clientId: string | null, id: number | null }
@@ -33,25 +35,34 @@ export function createExchangeStore (db: Db, changed: (conversation: number) => 
 
     /** The exchange that has this message, if any. The caller has checked that the user may read it. */
     async exchange (user: number, conversation: number, { clientId, id }: Named): Promise<Exchange | undefined> {
-      const { rows } = await db.$client.query<MessageRow & { author: number | null }>({ name: 'ui_exchange', text: EXCHANGE, values: [conversation, user, clientId, id] })
-      const [question, ...replies] = rows.map(shown)
-      return question && { question, replies }
+      const { rows } = await db.$client.query<MessageRow & { author: number | null, lastRev: number }>({ name: 'ui_exchange', text: EXCHANGE, values: [conversation, user, clientId, id] })
+      const [question, ...replies] = rows.map(({ lastRev, ...row }) => shown(row))
+      return question && { question, replies, lastRev: rows[0]!.lastRev }
     },
 
     /**
-     * Deletes the messages after an exchange, in one transaction.
-     * @throws NOT_THE_OWNER when one of them is not the user's, and the user does not own the conversation
+     * Deletes the messages after a question and its replies up to the rev `upTo`, and gives the question a new text if there is
+     * one. Later messages were sent while the request was under way, so whoever asked cannot have seen them.
+     * @throws CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND when the question was deleted meanwhile, and NOT_THE_OWNER when one of
+     * the messages is not the user's, and the user does not own the conversation
      */
-    async cutAfter (user: number, conversation: number, question: number) {
-      await db.transaction(async tx => {
-        await tx.select({ id: conversations.id }).from(conversations).where(eq(conversations.id, conversation)).for('no key update')
-        const after = sql`${messages.conversationId} = ${conversation} AND ${messages.id} > ${question}
-          AND ${messages.replyTo} IS DISTINCT FROM ${question} AND ${messages.status} <> 'deleted'`
-        const [foreign] = await tx.select({ id: messages.id }).from(messages).innerJoin(conversations, eq(conversations.id, messages.conversationId))
-          .where(and(after, sql`${conversations.ownerId} <> ${user}`, sql`${messages.userId} IS DISTINCT FROM ${user}`)).limit(1)
-        if (foreign !== undefined) throw new NOT_THE_OWNER()
-        await tx.update(messages).set({ text: '', status: 'deleted', rev: sql`next_rev(${conversation})` }).where(after)
-      })
+    async cutAfter (tx: Transaction, user: number, { conversation, id, upTo, text }: MessageKey & { upTo: number, text?: string | undefined }) {
+      const { isOwner } = await lockAsMember(tx, user, conversation)
+      const rev = sql`next_rev(${conversation})`
+      const after = sql`${messages.conversationId} = ${conversation} AND ${messages.id} > ${id} AND ${messages.id} <= ${upTo}
+        AND ${messages.replyTo} IS DISTINCT FROM ${id} AND ${messages.status} <> 'deleted'`
+      const [foreign] = isOwner ? [] : await tx.select({ id: messages.id }).from(messages).where(and(after, sql`${messages.userId} IS DISTINCT FROM ${user}`)).limit(1)
+      if (foreign !== undefined) throw new NOT_THE_OWNER()
+      await tx.update(messages).set({ text: '', status: 'deleted', rev }).where(after)
+      if (text === undefined) return
+      const changed = await tx.update(messages).set({ text, error: null, rev })
+        .where(and(eq(messages.conversationId, conversation), eq(messages.id, id), ne(messages.status, 'deleted'))).returning({ id: messages.id })
+      if (changed.length === 0) throw new MESSAGE_NOT_FOUND()
+    },
+
+    /** Changes a conversation without asking a bot again. */
+    async change (conversation: number, change: (tx: Transaction) => Promise<void>) {
+      await db.transaction(change)
       changed(conversation)
     }
   }
@@ -74,6 +85,6 @@ const EXCHANGE = `
       AND CASE WHEN $3::text IS NULL AND $4::bigint IS NULL THEN m.reply_to IS NOT NULL ELSE m.user_id = $2 AND m.client_id = $3 OR m.id = $4 END
     ORDER BY m.user_id = $2 AND m.client_id IS NOT DISTINCT FROM $3 DESC NULLS LAST, m.id DESC LIMIT 1
   )
-  SELECT ${MESSAGE}, m.user_id AS author ${FROM_MESSAGES}
+  SELECT ${MESSAGE}, m.user_id AS author, (SELECT last_rev FROM conversations WHERE id = $1) AS "lastRev" ${FROM_MESSAGES}
   WHERE m.conversation_id = $1 AND (m.id = (SELECT question FROM named) OR m.reply_to = (SELECT question FROM named) AND m.status <> 'deleted')
   ORDER BY m.id`

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { startApp } from '../../support/helper.ts'
+import { holdLock, startApp } from '../../support/helper.ts'
+import { startLive } from '../../support/live.ts'
 
 // What the AI SDK's clients rarely or never send, and who may do what.
 
@@ -89,4 +90,88 @@ t.test('in a group, each edits their own, and only the owner cuts what others sa
   t.equal(textIn((await ann.post('/api/chat', { id: number, message: { role: 'user', parts: [] }, trigger: 'regenerate-message' })).body), 'Slowly: From Ann', 'the newest reply')
   t.equal(textIn((await ann.post('/api/chat', { id: number, message: said('From Bob', 'm1'), messageId: 'm2', trigger: 'regenerate-message' })).body), 'Slowly: From Bob')
   t.equal((await ann.get(`/api/chat/${number}`)).json().length, 2)
+})
+
+t.test('when a reply cannot be had again, nothing is deleted or changed', async t => {
+  const { as, query, bots, slowChat } = await startApp(t)
+  const ann = await as('ann')
+  const number = await slowChat(ann)
+  for (const id of ['one', 'two']) await ann.post('/api/chat', { id: String(number), message: said(`Message ${id}`, id) })
+  const before = (await ann.get(`/api/chat/${number}`)).json()
+  t.equal(before.length, 4)
+  const regenerate = { id: String(number), messages: [said('Message one')], messageId: 'm2', trigger: 'regenerate-message' }
+  const edit = { id: String(number), messages: [said('Changed', 'new')], messageId: 'one' }
+
+  await query('UPDATE users SET budget_tokens = 1')
+  for (const body of [regenerate, edit]) t.match(await ann.post('/api/chat', body), { statusCode: 429, body: /tokens for today/ })
+  t.same((await ann.get(`/api/chat/${number}`)).json(), before, 'the budget is spent')
+
+  await query('UPDATE users SET budget_tokens = NULL')
+  bots.takeOver()
+  const others = await Promise.all([1, 2, 3].map(() => slowChat(ann)))
+  const sent = others.map(other => ann.post('/api/chat', { id: String(other), message: said('Hello') }))
+  await bots.call(3)
+  for (const body of [regenerate, edit]) t.match(await ann.post('/api/chat', body), { statusCode: 429, body: /Three replies/ })
+  t.same((await ann.get(`/api/chat/${number}`)).json(), before, 'three other replies are under way')
+  for (const { end } of bots.calls) end()
+  await Promise.all(sent)
+
+  const [{ id: bot }] = (await ann.get(`/api/conversations/${number}/bots`)).json()
+  await ann.delete(`/api/conversations/${number}/bots/${bot}`)
+  t.match(await ann.post('/api/chat', regenerate), { statusCode: 409, body: /Only the last reply/ })
+  t.same((await ann.get(`/api/chat/${number}`)).json(), before, 'the bot has left')
+  t.equal(textIn((await ann.post('/api/chat', edit)).body), 'Slowly: Message one', 'its reply stays')
+  t.match((await ann.get(`/api/chat/${number}`)).json(), [{ id: 'm1', parts: [{ text: 'Changed' }] }, { id: 'm2' }])
+})
+
+t.test('whoever leaves while they edit, and whose message is deleted meanwhile, changes nothing', async t => {
+  const { as, query, connection } = await startApp(t)
+  const ann = await as('ann')
+  const bob = await as('bob')
+  const { id } = (await ann.post('/api/conversations', { name: 'Group' })).json()
+  await ann.post(`/api/conversations/${id}/users`, { username: 'bob' })
+  await bob.post('/api/chat', { id: String(id), message: said('First', 'one') })
+  await query("UPDATE messages SET status = 'deleted', text = '' WHERE sender = 'bot'")
+  for (const [meanwhile, sentence] of [
+    ["DELETE FROM conversation_users u USING users WHERE username = 'bob' AND u.user_id = users.id", 'Conversation not found'],
+    ["UPDATE messages SET status = 'deleted', text = '' WHERE sender = 'user'", 'Message not found']
+  ] as const) {
+    const lock = await holdLock(t, connection, id)
+    const edited = bob.post('/api/chat', { id: String(id), message: said('Changed'), messageId: 'one' })
+    await lock.until(1)
+    await lock.query(meanwhile)
+    await lock.release()
+    t.match(await edited, { statusCode: 404, body: sentence })
+    t.same(await query("SELECT text FROM messages WHERE text = 'Changed'"), [])
+    await ann.post(`/api/conversations/${id}/users`, { username: 'bob' })
+  }
+})
+
+t.test('a message that is sent while a reply is asked for again is not deleted', async t => {
+  const server = await startLive(t)
+  const ann = await server.as('ann')
+  const bob = await server.as('bob')
+  const id = String(await server.slowChat(ann))
+  await ann.post(`/api/conversations/${id}/users`, { username: 'bob' })
+  await ann.post('/api/chat', { id, message: said('First', 'one') })
+  const texts = async () => (await ann.get(`/api/chat/${id}`)).json().map(({ parts }: { parts: Array<{ text: string }> }) => parts[0]!.text)
+  const whileAsked = async (body: object, text: string) => {
+    const { asked, release } = server.hold('ui_exchange')
+    const answer = ann.post('/api/chat', { id, message: said('Changed', 'one'), messageId: 'one', ...body })
+    await asked
+    await bob.post('/api/chat', { id, message: said(text, text) })
+    release()
+    return await answer
+  }
+  t.match(await whileAsked({ trigger: 'regenerate-message' }, 'Wait'), { statusCode: 409, body: /Only the last reply/ })
+  t.same(await texts(), ['First', 'Slowly: First', 'Wait', 'Slowly: Wait'])
+  t.equal(textIn((await whileAsked({}, 'Stop')).body), 'Slowly: First', 'edited, and its reply stays')
+  t.same(await texts(), ['Changed', 'Slowly: First', 'Stop', 'Slowly: Stop'], 'what was there before is deleted')
+})
+
+t.test('a chat has a name that can be seen', async t => {
+  const { as, query } = await startApp(t)
+  const ann = await as('ann')
+  for (const [id, text] of [['dots', `${'\u200b'.repeat(300)}Hello`], ['lines', 'One\n\n two'], ['long', '\u{1f600}'.repeat(100)]] as const) await ann.post('/api/chat', { id, message: said(text) })
+  t.same(await query('SELECT name FROM conversations ORDER BY id'), [{ name: 'Chat' }, { name: 'One two' }, { name: '\u{1f600}'.repeat(60) }])
 })
