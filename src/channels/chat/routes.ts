@@ -1,5 +1,5 @@
-import type { Readable } from 'node:stream'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Transform, type Readable } from 'node:stream'
+import type { FastifyReply, FastifyRequest, RequestPayload } from 'fastify'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import {
@@ -38,7 +38,7 @@ export const chatRoutes: FastifyPluginAsyncTypebox<ChatRoutesOptions> =
       return bytes > MESSAGE_BODY_LIMIT ? new MESSAGE_BODY_TOO_LARGE() : body
     }))
 
-    app.post('/chat', { ...Chat, onRequest: mayBeLarge, preValidation: prepare }, async (request, reply) => {
+    app.post('/chat', { ...Chat, onRequest: mayBeLarge, preParsing: countBytes, preValidation: prepare }, async (request, reply) => {
       const { headers, body, bearer, user, log } = request
       if (isUiChat(body)) return await chats.answer(user, body, reply, log)
       const clientId = headers['idempotency-key'] ?? body.client_id
@@ -46,12 +46,27 @@ export const chatRoutes: FastifyPluginAsyncTypebox<ChatRoutesOptions> =
       return await chatByPhone({ ...body, client_id: clientId }, digits => request.limitBy('phone', digits))
     })
 
-    /** Only users send whole histories. A large body of anybody else is refused before it is read. */
+    /** Only users send whole histories. A large body of anybody else is refused before it is read, or as soon as it is too large. */
     async function mayBeLarge (request: FastifyRequest) {
-      if (!(Number(request.headers['content-length']) > MESSAGE_BODY_LIMIT)) return
+      const length = lengthOf(request)
+      if (length !== undefined && !(length > MESSAGE_BODY_LIMIT)) return
       const user = await app.identify(request)
-      if (user === undefined) throw new MESSAGE_BODY_TOO_LARGE()
-      request.user = user
+      if (user !== undefined) request.user = user
+      else if (length !== undefined) throw new MESSAGE_BODY_TOO_LARGE()
+    }
+
+    /** A body that does not say its length is counted while it is read, unless it is a user's. */
+    async function countBytes (request: FastifyRequest, _reply: FastifyReply, payload: RequestPayload) {
+      if (lengthOf(request) !== undefined || (request.user as unknown)) return payload
+      let bytes = 0
+      const counted = payload.pipe(new Transform({
+        transform (chunk: Buffer, _encoding, done) {
+          bytes += chunk.length
+          done(bytes > MESSAGE_BODY_LIMIT ? new MESSAGE_BODY_TOO_LARGE() : null, chunk)
+        }
+      }))
+      payload.once('error', error => counted.destroy(error))
+      return counted
     }
 
     async function prepare (request: FastifyRequest, reply: FastifyReply) {
@@ -73,6 +88,11 @@ export const chatRoutes: FastifyPluginAsyncTypebox<ChatRoutesOptions> =
       return { token: await reply.openSession(guestId, 'guest', key.serverKey && { serverKeyId: key.serverKey.id }), text }
     })
   }
+
+/** The length of a request's body in bytes, not a number if there is none; undefined for a body that does not say its length. */
+function lengthOf ({ headers }: FastifyRequest) {
+  return headers['transfer-encoding'] === undefined ? Number(headers['content-length']) : undefined
+}
 
 /** Whether a body is a guest's: it has `token` or `content`, and no field of the phone chat. `ChatSchema` states the same rule as a schema. */
 function isFromGuest (body: unknown): body is GuestMessage {

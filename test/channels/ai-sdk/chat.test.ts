@@ -1,6 +1,8 @@
 import t from 'tap'
 import { holdLock, startApp } from '../../support/helper.ts'
 import { startLive } from '../../support/live.ts'
+import { until } from '../../support/process.ts'
+import { exchange } from '../../support/raw-http.ts'
 
 // What the AI SDK's clients rarely or never send, and who may do what.
 
@@ -59,6 +61,30 @@ t.test('bodies of more than 1.5 MiB are for users with a history', async t => {
   const phone = { user_phone: '1111111111', user_message: 'x'.repeat(2_000_000) }
   t.match((await ann.post('/api/chat', phone)).json(), { statusCode: 413, error: 'The body is larger than 1.5 MiB' })
   t.match((await ann.post('/api/chat', { id: 'long', messages: [...history, ...history] })).json(), { statusCode: 413, error: 'The body is larger than 4 MiB' })
+})
+
+t.test('a body that does not say its length is read to the size that its sender may send', async t => {
+  const logged: Array<{ level: number, code?: string }> = []
+  const { pino } = await import('pino')
+  const { port, as } = await startLive(t, {}, undefined, pino({ level: 'info' }, { write: (line: string) => { logged.push(JSON.parse(line)) } }))
+  const ann = await as('ann')
+  const begin = (headers: object = {}) => [
+    'POST /chat HTTP/1.1', 'Host: x', 'Content-Type: application/json', 'Transfer-Encoding: chunked', 'Connection: close', ...Object.entries(headers).map(field => field.join(': ')), '', ''
+  ].join('\r\n')
+  const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`
+  const end = chunk('')
+  const history = JSON.stringify({ id: 'long', messages: [...Array.from({ length: 30 }, () => said('x'.repeat(100_000))), said('Hello')] })
+  t.match(await exchange(port, begin(ann.headers) + chunk(history) + end), /^HTTP\/1\.1 200 [^]*You said: /)
+  t.match(await exchange(port, begin() + chunk(history.slice(0, 1.5 * 1024 * 1024 + 1))), /^HTTP\/1\.1 413 [^]*larger than 1\.5 MiB/, 'a stranger’s, before it ends')
+  t.match(await exchange(port, begin() + chunk(JSON.stringify({ id: 'c', message: said('Hello') })) + end), /^HTTP\/1\.1 401 [^]*Please log in/)
+  t.match(await exchange(port, begin() + chunk(JSON.stringify({ user_phone: '1111111111', user_message: 'Hi' })) + end), /^HTTP\/1\.1 200 [^]*bot_message/)
+  const before = logged.length
+  await exchange(port, begin() + chunk('{'), async socket => {
+    await until(() => logged.length > before)
+    socket.destroy()
+  })
+  await until(() => logged.some(({ code }) => code === 'INVALID_REQUEST'))
+  t.ok(logged.every(({ level }) => level === 30), 'nothing is the server’s fault')
 })
 
 t.test('bots that answer at once, several bots, and none', async t => {
