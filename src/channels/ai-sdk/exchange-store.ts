@@ -11,7 +11,7 @@ export type ExchangeStore = ReturnType<typeof createExchangeStore>
 export type Authored = Message & { author: number | null }
 
 /** A user's message and the replies to it. */
-export interface Exchange { question: Authored, replies: Authored[] }
+export interface UiExchange { question: Authored, replies: Authored[] }
 
 /** Names a message by its author's client id or by its id in the conversation. If both are null, it is the newest reply. */
 export interface Named { clientId: string | null, id: number | null }
@@ -32,7 +32,7 @@ export function createExchangeStore (db: Db, changed: (conversation: number) => 
     },
 
     /** The exchange that has this message, if any. The caller has checked that the user may read it. */
-    async exchange (user: number, conversation: number, { clientId, id }: Named): Promise<Exchange | undefined> {
+    async exchange (user: number, conversation: number, { clientId, id }: Named): Promise<UiExchange | undefined> {
       const { rows } = await db.$client.query<MessageRow & { author: number | null }>({ name: 'ui_exchange', text: EXCHANGE, values: [conversation, user, clientId, id] })
       const [question, ...replies] = rows.map(shown)
       return question && { question, replies }
