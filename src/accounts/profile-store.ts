@@ -1,14 +1,13 @@
 import { and, eq, sql } from 'drizzle-orm'
-import type { Db } from '../db/client.ts'
+import { unlessTaken, type Db } from '../db/client.ts'
 import { externalUsers, oneTimeTokens, users } from '../db/tables.ts'
-import { UNAUTHORIZED, WRONG_PASSWORD } from '../errors.ts'
+import { UNAUTHORIZED, WRONG_PASSWORD, USERNAME_TAKEN } from '../errors.ts'
 import { keyOf } from '../text/username.ts'
 import { mailboxOf } from './address.ts'
 import { askToVerify, endLinksToOtherAddresses } from './recovery-store.ts'
 import { lockConversationsOf, mustNotBeLastAdmin, removeLocked } from './removal-store.ts'
 import type { Profile, ProfileChanges } from './schema.ts'
 import { endSessionsOf, type Sessions } from './sessions.ts'
-import { unlessTaken } from './store.ts'
 import { mustBeFree } from './username-store.ts'
 
 export type ProfileStore = ReturnType<typeof createProfileStore>
@@ -79,7 +78,7 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>
         await tx.update(oneTimeTokens).set({ usedAt: sql`now()` })
           .where(and(eq(oneTimeTokens.userId, userId), eq(oneTimeTokens.purpose, 'password_reset'), sql`${oneTimeTokens.usedAt} IS NULL`))
         return { ended: await endSessionsOf([userId], tx), changed }
-      }))
+      }), 'users_username_key', USERNAME_TAKEN)
       if (done === undefined) return await refuse(userId)
       await sessions.announce(done.ended)
       return done.changed

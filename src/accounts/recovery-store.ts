@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { and, desc, eq, gt, isNotNull, isNull, ne, sql, type SQL } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
-import { violates, type Db, type Transaction } from '../db/client.ts'
+import { unlessTaken, type Db, type Transaction } from '../db/client.ts'
 import { addJob } from '../db/jobs.ts'
 import { oneTimeTokens, users } from '../db/tables.ts'
 import { EMAIL_TAKEN, INVALID_LINK, NOTHING_TO_VERIFY, TOO_MANY_REQUESTS } from '../errors.ts'
@@ -159,18 +159,13 @@ export function createRecoveryStore (db: Db) {
      * @throws INVALID_LINK when the token was used meanwhile, or the user has another address now; EMAIL_TAKEN
      */
     async verifyEmail ({ id, userId, address }: Token) {
-      try {
-        await db.transaction(async tx => {
-          const verified = await tx.update(users).set({ emailVerifiedAt: sql`now()` })
-            .where(and(eq(users.id, userId), hasAddress(address))).returning({ id: users.id })
-          const used = await tx.update(oneTimeTokens).set({ usedAt: sql`now()` })
-            .where(and(eq(oneTimeTokens.id, id), isOpen)).returning({ id: oneTimeTokens.id })
-          if (verified.length === 0 || used.length === 0) throw new INVALID_LINK()
-        })
-      } catch (error) {
-        if (violates(error, 'users_verified_email')) throw new EMAIL_TAKEN()
-        throw error
-      }
+      await unlessTaken(db.transaction(async tx => {
+        const verified = await tx.update(users).set({ emailVerifiedAt: sql`now()` })
+          .where(and(eq(users.id, userId), hasAddress(address))).returning({ id: users.id })
+        const used = await tx.update(oneTimeTokens).set({ usedAt: sql`now()` })
+          .where(and(eq(oneTimeTokens.id, id), isOpen)).returning({ id: oneTimeTokens.id })
+        if (verified.length === 0 || used.length === 0) throw new INVALID_LINK()
+      }), 'users_verified_email', EMAIL_TAKEN)
     }
   }
 }

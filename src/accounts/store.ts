@@ -1,5 +1,5 @@
 import { and, eq, isNull } from 'drizzle-orm'
-import { violates, type Db, type Transaction } from '../db/client.ts'
+import { unlessTaken, type Db, type Transaction } from '../db/client.ts'
 import { users } from '../db/tables.ts'
 import { INVALID_TOKEN, USERNAME_TAKEN } from '../errors.ts'
 import { keyOf } from '../text/username.ts'
@@ -26,7 +26,7 @@ export function createAccountStore (db: Db, sessions: Pick<Sessions, 'announce'>
         await within?.(tx, user!.id)
         if (account.email !== undefined) await askToVerify(tx, user!.id, mailboxOf(account.email))
         return { id: user!.id, username: account.username }
-      }))
+      }), 'users_username_key', USERNAME_TAKEN)
     },
 
     /** The account of this username, with what a login needs to know. */
@@ -57,7 +57,7 @@ export function createAccountStore (db: Db, sessions: Pick<Sessions, 'announce'>
         await within?.(tx, guestId)
         if (account.email !== undefined) await askToVerify(tx, guestId, mailboxOf(account.email))
         return await endSessionsOf([guestId], tx)
-      }))
+      }), 'users_username_key', USERNAME_TAKEN)
       await sessions.announce(ended)
       return { id: guestId, username: account.username }
     }
@@ -66,14 +66,4 @@ export function createAccountStore (db: Db, sessions: Pick<Sessions, 'announce'>
 
 function rowOf ({ username, name, email }: Account) {
   return { username, usernameKey: keyOf(username), name, email: email && mailboxOf(email) }
-}
-
-/** @throws USERNAME_TAKEN */
-export async function unlessTaken<T> (change: Promise<T>): Promise<T> {
-  try {
-    return await change
-  } catch (error) {
-    if (violates(error, 'users_username_key')) throw new USERNAME_TAKEN()
-    throw error
-  }
 }

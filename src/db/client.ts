@@ -146,6 +146,15 @@ export function violates (error: unknown, constraint: string): boolean {
   return reason.code === '23505' && reason.constraint === constraint
 }
 
+/** Waits for a change. If it violates the named unique constraint or index, throws `Refusal` instead of the database's error. */
+export async function unlessTaken<T> (change: Promise<T>, constraint: string, Refusal: new () => Error): Promise<T> {
+  try {
+    return await change
+  } catch (error) {
+    throw violates(error, constraint) ? new Refusal() : error
+  }
+}
+
 /** Finds the driver's own error. Drizzle wraps it, and Node collects the errors of several addresses in one. */
 export function reasonOf (error: unknown): { code?: string, message: string, constraint?: string } {
   const inner = error as { cause?: unknown, errors?: unknown[] }

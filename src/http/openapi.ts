@@ -6,7 +6,7 @@ import { Type, type TObject } from 'typebox'
 import { ACCOUNT_LOCKED, CROSS_SITE, INVALID_JSON, INVALID_TEXT, MISSING_SCOPE, TOO_MANY_AT_ONCE, TOO_MANY_STREAMS, UNSUPPORTED_MEDIA_TYPE, USER_NOT_FOUND } from '../errors.ts'
 import { tooLarge } from './body-limits.ts'
 import { tidy, type Document } from './openapi-document.ts'
-import { LOGGED_IN, refuse, type Responses } from './schema.ts'
+import { refuse, type Responses } from './schema.ts'
 
 /** What any write may be refused for, for its body or for the site it comes from, before its route is asked. */
 const WRITE_ERRORS = [INVALID_JSON, INVALID_TEXT, UNSUPPORTED_MEDIA_TYPE, CROSS_SITE]
@@ -76,7 +76,7 @@ const asClientsSeeIt: SwaggerTransform<FastifySchema> = function asClientsSeeIt 
       querystring: querystring && withoutDefaults(querystring),
       response: response && refuse(canBeCached ? { ...response, 304: UNCHANGED } : response, [
         ...isWrite ? [...WRITE_ERRORS, tooLarge(route.bodyLimit)] : [],
-        ...security === LOGGED_IN ? [TOO_MANY_AT_ONCE, ...ACTING_ERRORS] : [],
+        ...security?.some(scheme => 'bearer' in scheme) ? [TOO_MANY_AT_ONCE, ...ACTING_ERRORS] : [],
         ...route.config?.stream ? [TOO_MANY_STREAMS] : []
       ], response[400])
     }

@@ -9,7 +9,7 @@ import { CONVERSATION_NOT_FOUND, NOT_THE_AUTHOR, NOT_THE_LAST_REPLY } from '../.
 import type { Message } from '../../log/message.ts'
 import type { Replies } from '../../replies/replies.ts'
 import { cut, trimmed } from '../../text/text.ts'
-import type { Exchange, ExchangeStore, Named } from './exchange-store.ts'
+import type { ExchangeStore, Named, UiExchange } from './exchange-store.ts'
 import { textOf, type UiChat } from './schema.ts'
 import { createUiWire, DONE, UI_STREAM_HEADERS } from './ui-stream.ts'
 
@@ -131,7 +131,7 @@ export function createUiChats ({ conversations, messages, exchanges, converse, g
   }
 
   /** The exchange of the first id that names a stored message; without ids, the newest exchange. */
-  async function findExchange (user: SessionUser, conversation: number, ids: string[]): Promise<Exchange | undefined> {
+  async function findExchange (user: SessionUser, conversation: number, ids: string[]): Promise<UiExchange | undefined> {
     if (ids.length === 0) return await exchanges.exchange(user.id, conversation, { clientId: null, id: null })
     for (const id of ids) {
       const exchange = await exchanges.exchange(user.id, conversation, namedBy(conversation, id))

@@ -13,7 +13,7 @@ export type ExchangeStore = ReturnType<typeof createExchangeStore>
 export type Authored = Message & { author: number | null }
 
 /** A user's message and the replies to it. `lastRev` is the number of the conversation's last change so far. */
-export interface Exchange { question: Authored, replies: Authored[], lastRev: number }
+export interface UiExchange { question: Authored, replies: Authored[], lastRev: number }
 
 /** Names a message by its author's client id or by its id in the conversation. If both are null, it is the newest reply. */
 export interface Named { clientId: string | null, id: number | null }
@@ -34,7 +34,7 @@ export function createExchangeStore (db: Db, changed: (conversation: number) => 
     },
 
     /** The exchange that has this message, if any. The caller has checked that the user may read it. */
-    async exchange (user: number, conversation: number, { clientId, id }: Named): Promise<Exchange | undefined> {
+    async exchange (user: number, conversation: number, { clientId, id }: Named): Promise<UiExchange | undefined> {
       const { rows } = await db.$client.query<MessageRow & { author: number | null, lastRev: number }>({ name: 'ui_exchange', text: EXCHANGE, values: [conversation, user, clientId, id] })
       const [question, ...replies] = rows.map(({ lastRev, ...row }) => shown(row))
       return question && { question, replies, lastRev: rows[0]!.lastRev }

@@ -1,7 +1,7 @@
 import { eq, inArray, sql } from 'drizzle-orm'
 import { logAction, type Admin } from '../../accounts/admin-log-store.ts'
 import type { BotRow } from '../../bots/bot.ts'
-import { violates, type Db } from '../../db/client.ts'
+import { unlessTaken, type Db } from '../../db/client.ts'
 import { chatbots, conversationBots, conversations } from '../../db/tables.ts'
 import { BOT_NAME_TAKEN, BOT_NOT_FOUND } from '../../errors.ts'
 import { cutUnread, cutWritten, pageOf, type JsonRow } from '../../http/paging.ts'
@@ -51,7 +51,7 @@ export function createBotStore (db: Db) {
         const [row] = await tx.insert(chatbots).values({ name, engine, settings }).returning(botRow)
         await logAction(tx, admin, 'bot.create', { details: { bot: row!.id, name, engine } })
         return row!
-      }))
+      }), 'chatbots_name', BOT_NAME_TAKEN)
     },
 
     /** @throws BOT_NOT_FOUND, BOT_NAME_TAKEN */
@@ -63,7 +63,7 @@ export function createBotStore (db: Db) {
         // Settings may be secret: only their names are written down.
         await logAction(tx, admin, 'bot.change', { details: { bot: id, name: changed.name, settings: settings && Object.keys(settings).sort() } })
         return changed
-      }))
+      }), 'chatbots_name', BOT_NAME_TAKEN)
     },
 
     /** Deletes a bot and its state in all conversations. Its messages stay, without a name. @throws BOT_NOT_FOUND */
@@ -97,14 +97,4 @@ export const without = (botId: number) => sql`${conversations.state} - ${String(
 function orNotFound<T> (row: T | undefined): T {
   if (row === undefined) throw new BOT_NOT_FOUND()
   return row
-}
-
-/** @throws BOT_NAME_TAKEN */
-async function unlessTaken<T> (change: Promise<T>): Promise<T> {
-  try {
-    return await change
-  } catch (error) {
-    if (violates(error, 'chatbots_name')) throw new BOT_NAME_TAKEN()
-    throw error
-  }
 }

@@ -108,6 +108,7 @@ t.test('errors are sent as an `error` event and as an acknowledgement', { buffer
     for (const chat of [7, 'x', [], { name: 7 }, { name: '' }, { name: 'x'.repeat(201) }, { users: 'ann' }, { users: [7] }, { bots: ['a', 'a'] }, { name: 'a\0' }]) {
       await wrong(t, 'start_chat', chat, /^INVALID_(REQUEST|TEXT)$/)
     }
+    await wrong(t, 'start_chat', JSON.parse('{"__proto__": {"name": "x"}}'), 'INVALID_JSON')
     socket.emit('send_message', 'no acknowledgement')
     t.match(await next(socket, 'error'), { code: 'INVALID_MESSAGE' })
     socket.emit('nothing that we know', {})

@@ -41,7 +41,7 @@ export function createJudge (routes: Route[]) {
     if (status === 405 && headers['allow'] === undefined) return { kind: 'no Allow', detail: 'status 405' }
     if (request.method === 'HEAD') return undefined // Node.js removes the body of these responses
     const route = routeOf(request)
-    if (isSentence(request, answer)) return undefined
+    if (isSentence(request.url, answer)) return undefined
     if (route === undefined) return status < 400 ? undefined : faultOfError(answer)
     return faultOfDocumented(route, request, answer)
   }
@@ -82,8 +82,9 @@ export function createJudge (routes: Route[]) {
  * Whether an answer is an error as the AI SDK gets it, which shows its body as it is: a sentence. The descriptions of its
  * routes say so, and list the codes that the same errors have elsewhere.
  */
-function isSentence ({ url }: HttpRequest, { status, headers, body }: HttpAnswer) {
-  const isTheirs = /^(\/api)?\/chat(\/[^/]*\/stream)?$/.test(sentPath(url))
+function isSentence (url: string, { status, headers, body }: HttpAnswer) {
+  // The router gets the path as it was sent, with `.` and `..`, or as a client resolves it.
+  const isTheirs = [sentPath(url), url.replace(/[?#].*/s, '')].some(path => /^(\/api)?\/chat(\/[^/]*\/stream)?$/.test(path))
   return isTheirs && status >= 400 && headers['content-type'] === 'text/plain; charset=utf-8' && /^[a-z][^{}]* [^{}]*$/i.test(body.toString())
 }
 
