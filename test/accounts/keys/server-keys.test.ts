@@ -49,7 +49,7 @@ t.test('keys are shown once, listed with their last use, and revoked at once', a
   t.equal((await others.server.get('/api/users/1')).statusCode, 200)
   await app.query("UPDATE server_keys SET expires_at = now() WHERE name = 'shop'")
   t.match((await others.server.get('/api/users/1')).json(), { code: 'UNAUTHORIZED' }, 'expired')
-  for (const wrong of [{ scopes: [] }, { scopes: ['all'] }, { scopes: ['act', 'act'] }, { scopes: ['act'], expires_at: 'tomorrow' }, { scopes: ['act'], expires_at: '2099-13-01T00:00:00Z' }, { scopes: ['act'], expires_at: '2020-01-01T00:00:00Z' }]) {
+  for (const wrong of [{ scopes: [] }, { scopes: ['all'] }, { scopes: ['act', 'act'] }, { scopes: ['act'], expires_at: 'tomorrow' }, { scopes: ['act'], expires_at: '2099-13-01T00:00:00Z' }, { scopes: ['act'], expires_at: '2099-02-30T00:00:00Z' }, { scopes: ['act'], expires_at: '2020-01-01T00:00:00Z' }]) {
     t.equal((await boss.post('/api/admin/keys', { name: 'shop', ...wrong })).statusCode, 400, JSON.stringify(wrong))
   }
   t.match((await boss.get('/api/admin/log')).json().map(({ action }: { action: string }) => action), ['key.revoke', 'key.create', 'user.create', 'key.create'])
