@@ -21,10 +21,10 @@ const scripts: Record<string, Script> = { 'favorite-song': favoriteSong }
 /** Settings that every engine has. */
 const common = {
   greeting: Type.Optional(Type.String({
-    minLength: 1, maxLength: MAX_MESSAGE_LENGTH, 'x-trimmed': true, description: 'What the bot says to a guest before anything is said'
+    title: 'BotGreeting', minLength: 1, maxLength: MAX_MESSAGE_LENGTH, 'x-trimmed': true, description: 'What the bot says to a guest before anything is said'
   })),
   description: Type.Optional(Type.String({
-    minLength: 1, maxLength: 500, 'x-trimmed': true, description: 'What the bot is for, shown to users who choose a bot'
+    title: 'BotDescription', minLength: 1, maxLength: 500, 'x-trimmed': true, description: 'What the bot is for, shown to users who choose a bot'
   }))
 }
 

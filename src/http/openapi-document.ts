@@ -3,7 +3,7 @@ import { exampleOf, TEXTS } from './openapi-examples.ts'
 type Json = Record<string, unknown>
 interface Content { schema: Json, example?: unknown }
 interface Response { description: string, content?: Record<string, Content> }
-interface Parameter { name: string, required?: boolean }
+interface Parameter { name: string, required?: boolean, schema?: unknown }
 interface Operation {
   operationId: string
   parameters?: Array<Parameter | { $ref: string }>
@@ -12,12 +12,19 @@ interface Operation {
 }
 export interface Document { paths: Record<string, Record<string, Operation>>, components: Json }
 
+/** Errors that have little to do with what an operation does, and the range under which an operation lists them. */
+const GENERAL: Record<string, string> = { 413: '4XX', 415: '4XX', 429: '4XX', 500: '5XX', 503: '5XX' }
+
+/** A response of fewer characters of JSON is not worth a reference. */
+const SHORT_RESPONSE = 60
+
 const SUCCESS: Record<string, string> = { 200: 'Success', 201: 'Created', 204: 'Done; the answer has no body' }
 
 /**
  * Makes the description of the API short and easy to generate clients from. Schemas with a `title` become components of that
  * name, other bodies are named after their operation. Responses and parameters that several operations share become components, too. Every body
- * and answer gets an example. An operation at a second path has the `operationId` of the first one with `UnderApi` behind it.
+ * and answer gets an example. The `GENERAL` errors of an operation become one response for `4XX` and one for `5XX`.
+ * An operation at a second path has the `operationId` of the first one with `UnderApi` behind it.
  */
 export function tidy (document: Document): Document {
   const schemas: Record<string, Json> = {}
@@ -28,6 +35,7 @@ export function tidy (document: Document): Document {
     if (ids.has(id)) operation.operationId = `${id}UnderApi`
     ids.add(id)
     const name = `${id[0]!.toUpperCase()}${id.slice(1)}`
+    for (const parameter of operation.parameters as Parameter[] | undefined ?? []) parameter.schema = named(parameter.schema)
     for (const content of Object.values(operation.requestBody?.content ?? {})) describe(content, `${name}Body`)
     for (const [status, response] of Object.entries(operation.responses)) {
       const { content, description } = response as Response
@@ -35,10 +43,12 @@ export function tidy (document: Document): Document {
       if (SUCCESS[status] !== undefined) (response as Response).description = SUCCESS[status]
       for (const [type, one] of Object.entries(content ?? {})) {
         if (isError) delete one.schema['description'] // the plugin copies the response's there
-        if (type === 'application/json') describe(one, `${name}Answer`, isError ? errorOf(status, description) : undefined)
-        else one.example = TEXTS[type]
+        const error = isError ? errorOf(status, description) : undefined
+        if (type === 'application/json') describe(one, `${name}Answer`, error)
+        else one.example = error?.['error'] ?? TEXTS[type]
       }
     }
+    operation.responses = joinGeneral(operation.responses as Record<string, Response>)
   }
   const responses = shareResponses(operations)
   const parameters = shareParameters(operations)
@@ -79,6 +89,23 @@ function withError (example: Json, { details, ...error }: Json): Json {
   return { ...rest, ...same, ...error, ...details !== undefined && { details } }
 }
 
+/** Joins the responses of `GENERAL` errors, with the status of each: `INTERNAL (500): …; UNAVAILABLE (503): …`. */
+function joinGeneral (responses: Record<string, Response>): Record<string, Response> {
+  const joined: Record<string, Response> = {}
+  for (const [status, response] of Object.entries(responses)) {
+    const range = GENERAL[status] ?? status
+    const description = range === status ? response.description : withStatus(status, response.description)
+    const known = joined[range]
+    joined[range] = known === undefined ? { ...response, description } : { ...known, description: `${known.description}; ${description}` }
+  }
+  return joined
+}
+
+/** Puts the status behind each code in a list of errors, for a place that is not under this status. */
+export function withStatus (status: string | number, description: string) {
+  return description.replace(/(^|; )([A-Z_]+):/g, `$1$2 (${status}):`)
+}
+
 /** Moves the parameters that several operations have into components, named after themselves. */
 function shareParameters (operations: Operation[]) {
   const all = operations.flatMap(({ parameters = [] }) => parameters as Parameter[])
@@ -106,7 +133,7 @@ function countEach (values: unknown[]): Map<string, number> {
   return counts
 }
 
-/** Moves the responses that several operations have into components, named after their first error. */
+/** Moves the responses that several operations have into components, unless a reference to it would be as long. */
 function shareResponses (operations: Operation[]) {
   const counts = countEach(operations.flatMap(({ responses }) => Object.values(responses)))
   const shared = new Map<string, string>()
@@ -114,7 +141,7 @@ function shareResponses (operations: Operation[]) {
   for (const { responses } of operations) {
     for (const [status, response] of Object.entries(responses)) {
       const text = JSON.stringify(response)
-      if (counts.get(text) === 1 || Number(status) < 300) continue
+      if (counts.get(text) === 1 || text.length < SHORT_RESPONSE) continue
       const name = shared.get(text) ?? nameOf(response as Response, components)
       shared.set(text, name)
       components[name] = response
@@ -124,10 +151,16 @@ function shareResponses (operations: Operation[]) {
   return components
 }
 
-/** The first error's code in PascalCase, with a number where another response has that name. */
-function nameOf ({ description }: Response, taken: Json) {
-  const [, code = 'NOT_MODIFIED'] = /^([A-Z_]+): /.exec(description) ?? []
-  return freeName(code.toLowerCase().replace(/(?:^|_)(.)/g, (_whole, letter: string) => letter.toUpperCase()), taken)
+/** The first error's code, or the name of the schema, or the media type, with a number where another response has that name. */
+function nameOf ({ description, content }: Response, taken: Json) {
+  const [, code] = /^([A-Z_]+)(?: \(\d+\))?: /.exec(description) ?? []
+  if (code !== undefined) return freeName(inPascalCase(code), taken)
+  const [, schema] = /#\/components\/schemas\/(\w+)/.exec(JSON.stringify(content)) ?? []
+  return freeName(schema ?? inPascalCase(Object.keys(content!)[0]!.split('/')[1]!), taken)
+}
+
+function inPascalCase (words: string) {
+  return words.toLowerCase().replace(/(?:^|[_-])(.)/g, (_whole, letter: string) => letter.toUpperCase())
 }
 
 function freeName (name: string, taken: Json) {

@@ -78,7 +78,8 @@ export const TEXTS: Record<string, string> = {
 export function exampleOf (schema: Json, components: Record<string, Json>, title = '', field = ''): unknown {
   if (typeof schema['$ref'] === 'string') {
     const name = schema['$ref'].slice('#/components/schemas/'.length)
-    return exampleOf(components[name]!, components, name)
+    const component = components[name]!
+    return 'properties' in component ? exampleOf(component, components, name) : exampleOf(component, components, title, field)
   }
   const value = valueOf(title, field)
   if (Array.isArray(schema['enum'])) return schema['enum'].includes(value) ? value : schema['enum'][0]

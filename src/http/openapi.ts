@@ -2,27 +2,26 @@ import fp from 'fastify-plugin'
 import type { FastifySchema } from 'fastify'
 import swagger, { type SwaggerTransform } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import { Type, type TObject } from 'typebox'
+import type { TObject } from 'typebox'
 import { ACCOUNT_LOCKED, CROSS_SITE, INVALID_JSON, INVALID_TEXT, MISSING_SCOPE, TOO_MANY_AT_ONCE, TOO_MANY_STREAMS, UNSUPPORTED_MEDIA_TYPE, USER_NOT_FOUND } from '../errors.ts'
 import { tooLarge } from './body-limits.ts'
-import { tidy, type Document } from './openapi-document.ts'
-import { refuse, type Responses } from './schema.ts'
+import { tidy, withStatus, type Document } from './openapi-document.ts'
+import { LOGGED_IN, refuse, type Responses } from './schema.ts'
 
-/** What any write may be refused for, for its body or for the site it comes from, before its route is asked. */
-const WRITE_ERRORS = [INVALID_JSON, INVALID_TEXT, UNSUPPORTED_MEDIA_TYPE, CROSS_SITE]
+/** What any write may be refused for, for its body, before its route is asked. */
+const WRITE_ERRORS = [INVALID_JSON, INVALID_TEXT, UNSUPPORTED_MEDIA_TYPE]
 
 /** Why a server key may not act for a user. */
-const ACTING_ERRORS = [MISSING_SCOPE, USER_NOT_FOUND, ACCOUNT_LOCKED]
-
-/** See answerBriefly: longer answers have an ETag. */
-const UNCHANGED = Type.Null({ description: 'Nothing has changed since the ETag in If-None-Match' })
+const ACTING_ERRORS = [MISSING_SCOPE, ACCOUNT_LOCKED, USER_NOT_FOUND]
 
 /** For the page at /docs: it takes everything from here, also where we are reached by http. */
 const DOCS_CSP = { 'default-src': "'self'", 'img-src': ["'self'", 'data:'], 'base-uri': "'none'", 'frame-ancestors': "'none'" }
 
 const ABOUT = 'The durable backend behind a chat: accounts, conversations, bots and channels over one log per conversation. ' +
   'Log in with `POST /api/login`, which sets a cookie, or send the token of `POST /login` as `Authorization: Bearer`. ' +
-  'An error is `{statusCode, code, error}`: `code` never changes, `error` is a sentence for people.'
+  'An error is `{statusCode, code, error}`: `code` never changes, `error` is a sentence for people. ' +
+  'Each response lists its errors by `code`; the logins, shown by Authorize, list those that all their operations may have. ' +
+  'A long answer to `GET` has an `ETag`, and answers `If-None-Match` with 304 if nothing has changed.'
 
 /** The sections of the documentation, in the order in which somebody needs them who builds a front end. */
 const TAGS = [
@@ -47,10 +46,17 @@ export const openapi = fp<{ cookieName: string }>(async function openapi (app, {
       info: { title: 'Parley', version: '1', description: ABOUT, license: { name: 'MIT', identifier: 'MIT' } },
       servers: [{ url: '/', description: 'This server' }],
       tags: TAGS,
+      security: LOGGED_IN,
       components: {
         securitySchemes: {
-          cookie: { type: 'apiKey', in: 'cookie', name: cookieName },
-          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+          cookie: { type: 'apiKey', in: 'cookie', name: cookieName, description: `With a cookie, every operation that writes may have this error, too: ${listed([CROSS_SITE])}` },
+          bearer: {
+            type: 'http',
+            scheme: 'bearer',
+            bearerFormat: 'JWT',
+            description: 'A token, a key of your own, or a server key that acts for a user by the header `X-Act-As`. With a server key, every operation ' +
+              `may have these errors, too: ${listed(ACTING_ERRORS)}`
+          },
           key: { type: 'http', scheme: 'bearer', description: 'A server key, which begins with pk_' }
         }
       }
@@ -62,25 +68,29 @@ export const openapi = fp<{ cookieName: string }>(async function openapi (app, {
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
 })
 
-/** What a route's schema leaves out: that a default may be left out, and what every write may be refused for. */
+/** What a route's schema leaves out: that a default may be left out, and what every write may be refused for. The login that most routes need is the document's default. */
 const asClientsSeeIt: SwaggerTransform<FastifySchema> = function asClientsSeeIt ({ schema, url, route }) {
   const { body, querystring, response, security } = schema as { body?: TObject, querystring?: TObject, response?: Responses, security?: FastifySchema['security'] }
   const isWrite = ![route.method].flat().includes('GET')
-  const canBeCached = !isWrite && response?.[200] !== undefined
   return {
     url: url.replace(/(.)\/$/, '$1'),
     schema: {
       ...schema,
-      security: security ?? [],
+      security: security === LOGGED_IN ? undefined : security ?? [],
       body: body && withoutDefaults(body),
       querystring: querystring && withoutDefaults(querystring),
-      response: response && refuse(canBeCached ? { ...response, 304: UNCHANGED } : response, [
+      response: response && refuse(response, [
         ...isWrite ? [...WRITE_ERRORS, tooLarge(route.bodyLimit)] : [],
-        ...security?.some(scheme => 'bearer' in scheme) ? [TOO_MANY_AT_ONCE, ...ACTING_ERRORS] : [],
+        ...security === LOGGED_IN ? [TOO_MANY_AT_ONCE] : isWrite ? [CROSS_SITE] : [],
         ...route.config?.stream ? [TOO_MANY_STREAMS] : []
       ], response[400])
     }
   }
+}
+
+/** Errors that are listed once, at a login, and not at each operation. */
+function listed (failures: Parameters<typeof refuse>[1]) {
+  return Object.entries(refuse({}, failures)).map(([status, { description }]) => withStatus(status, description!)).join('; ')
 }
 
 function withoutDefaults (schema: TObject) {

@@ -24,14 +24,14 @@ export const Text = (maxLength: number, minLength = 1) => Type.String({ minLengt
 
 /** The client's own id for what it stores (a message, a conversation), so that what is sent twice is stored once. */
 export const ClientId = Type.String({
-  minLength: 1, maxLength: 255, pattern: /^[\x20-\x7e]*$/.source, 'x-rule': 'may contain only printable ASCII characters'
+  title: 'ClientId', minLength: 1, maxLength: 255, pattern: /^[\x20-\x7e]*$/.source, 'x-rule': 'may contain only printable ASCII characters'
 })
 
 export const ClientIdHeader = Type.Object({ 'idempotency-key': Type.Optional(ClientId) })
 
 /** A JSON object of the client's own. The server keeps it, gives it back and never looks into it. */
 export const Metadata = Type.Unsafe<Record<string, unknown>>({
-  type: 'object', additionalProperties: true, 'x-max-bytes': 4096, 'x-rule': 'may have at most 4 KiB as JSON, and 100 levels'
+  title: 'Metadata', type: 'object', additionalProperties: true, 'x-max-bytes': 4096, 'x-rule': 'may have at most 4 KiB as JSON, and 100 levels'
 })
 
 export const PageQuery = Type.Object({
@@ -52,8 +52,10 @@ export function wantsStream ({ accept = '' }: { accept?: string }): boolean {
   })
 }
 
-/** A response that is not JSON. */
-export const PlainText = Type.Unsafe<string>({ description: 'Plain text', content: { 'text/plain': { schema: { type: 'string' } } } })
+/** The `content` of a response that is not JSON. */
+export const PLAIN_TEXT = { 'text/plain': { schema: { type: 'string' } } }
+
+export const PlainText = Type.Unsafe<string>({ description: 'Plain text', content: PLAIN_TEXT })
 
 export const ErrorSchema = Type.Object({
   statusCode: Type.Integer(),
@@ -62,6 +64,9 @@ export const ErrorSchema = Type.Object({
   details: Type.Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() })))
 }, { title: 'Error' })
 export type ErrorBody = Static<typeof ErrorSchema>
+
+/** For clients that show the body of an error as it is: only its sentence. */
+export const ErrorText = Type.Unsafe<string>({ content: PLAIN_TEXT })
 
 /** For the documentation: a route that is for users who are logged in. */
 export const LOGGED_IN: Array<Record<string, string[]>> = [{ cookie: [] }, { bearer: [] }]

@@ -16,6 +16,7 @@ export const MessageSchema = Type.Object({
   status: Type.Enum(MESSAGE_STATUSES),
   created_at: Timestamp,
   failure: Type.Optional(Type.Enum(FAILURE_CODES, {
+    title: 'Failure',
     description: `Why a reply failed. Apart from \`failed\` messages, only those have it that a content filter refused later: \`MESSAGE_REFUSED\`. ${Object.entries(FAILURES).map(([code, sentence]) => `\`${code}\`: ${sentence}`).join(' ')}`
   }))
 }, { title: 'Message', description: '`id` is its place in the conversation; `rev` is the conversation\'s count of changes at its last change' })

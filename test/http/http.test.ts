@@ -241,8 +241,8 @@ function json (code: string | undefined, payloads: Record<string, InjectOptions[
 function complaintsAbout (answer: LightMyRequestResponse, { code, how }: Wrong, { name, responses }: Route) {
   if (answer.headers['content-type'] === 'text/event-stream') return ['got a stream']
   if (answer.payload === '') return [`got ${answer.statusCode} without a body`]
-  // The AI SDK shows the body of a refusal as it is.
-  const isText = answer.headers['content-type'] === 'text/plain; charset=utf-8' && /with the AI SDK$|\/chat\/\{id\}\/stream$/.test(name)
+  const { 'application/json': json, 'text/plain': text } = responses[answer.statusCode]?.content ?? {}
+  const isText = answer.headers['content-type'] === 'text/plain; charset=utf-8' && text !== undefined && (json === undefined || name.endsWith('with the AI SDK'))
   if (isText) return [400, 401, 403, 404, 409, 413].includes(answer.statusCode) && SENTENCE.test(answer.payload) ? [] : [`${answer.statusCode} ${answer.payload}`]
   const said = answer.json()
   const documented = responses[answer.statusCode]?.description ?? ''
@@ -301,7 +301,9 @@ t.test('the OpenAPI description lists every route with its responses, errors and
     for (const [status, { description, content }] of Object.entries(responses)) {
       if (Number(status) < 400) continue
       t.match(description, /^[A-Z_]+: [^;]+(; [A-Z_]+: [^;]+)*$/, `${name} lists its errors of status ${status} by code`)
-      t.match(content!['application/json'].schema.required, ['statusCode', 'code', 'error'])
+      const { 'application/json': json, 'text/plain': text } = content!
+      if (text === undefined || json !== undefined) t.match(json?.schema.required, ['statusCode', 'code', 'error'])
+      else t.equal(text.schema.type, 'string', `${name} has the sentence of an error as plain text`)
     }
     t.same(Object.keys(responses).filter(status => ['400', '429', '500', '503'].includes(status)).length, 4, `${name} lists 400, 429, 500 and 503`)
     t.same(parameters.filter(({ in: place }) => place === 'path').map(({ name }) => name).sort(), [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).sort())

@@ -11,13 +11,14 @@ import { startApp } from '../support/helper.ts'
 
 interface Content { schema: { $ref?: string, type?: string, items?: { $ref?: string }, anyOf?: unknown[] }, example?: unknown }
 interface Response { $ref?: string, description: string, content?: Record<string, Content> }
-interface Operation { operationId: string, tags: string[], security: unknown[], requestBody?: { content: Record<string, Content> }, responses: Record<string, Response> }
+interface Operation { operationId: string, tags: string[], security?: unknown[], requestBody?: { content: Record<string, Content> }, responses: Record<string, Response> }
 interface Description {
   info: { title: string, license: unknown }
   servers: Array<{ url: string }>
   tags: Array<{ name: string, description: string }>
   paths: Record<string, Record<string, Operation>>
-  components: { schemas: Record<string, unknown>, responses: Record<string, Response> }
+  security: unknown[]
+  components: { schemas: Record<string, unknown>, responses: Record<string, Response>, securitySchemes: Record<string, { description: string }> }
 }
 
 /** Generated clients call these functions: a name in this list must not change. */
@@ -120,33 +121,55 @@ t.test('operation ids do not change', async t => {
 })
 
 t.test('the description has sections, named schemas, a server and a licence', async t => {
-  const { description: { info, servers, tags, components, paths }, operations, length } = await describe(t)
-  t.ok(length < 170_000, `${length} bytes`)
+  const { description: { info, servers, tags, security: usual, components }, operations, length } = await describe(t)
+  t.ok(length < 150_000, `${length} bytes`)
   t.match(info, { title: 'Parley', license: { identifier: 'MIT' } })
   t.match(servers, [{ url: '/' }])
   t.equal(tags[0]!.name, 'accounts')
   for (const { name, description } of tags) t.match(description, /^[A-Z].+\.$/, name)
-  for (const { name, tags: [tag, ...more], security } of operations) {
+  t.same(usual, [{ cookie: [] }, { bearer: [] }], 'the login of operations that say nothing else')
+  for (const { name, tags: [tag, ...more], security = usual } of operations) {
     t.ok(tags.some(known => known.name === tag), `${name} is in a section with a description`)
     t.same(more, [])
     t.ok(Array.isArray(security), `${name} says whether it requires a login`)
   }
   for (const name of ['Message', 'Conversation', 'Error']) t.ok(components.schemas[name], name)
-  t.same(Object.keys(paths['/metrics']!['get']!.responses['200']!.content!), ['text/plain'])
+  t.same(Object.keys(operations.find(({ name }) => name === 'GET /metrics')!.responses['200']!.content!), ['text/plain'])
 })
 
 t.test('every request body and response has a named schema and an example', async t => {
-  const { description: { components }, operations } = await describe(t)
+  const { operations } = await describe(t)
   for (const { name, requestBody, responses } of operations) {
-    const answers = Object.entries(responses).map(([status, response]): [string, Response] =>
-      [status, response.$ref === undefined ? response : components.responses[response.$ref.replace(/.*\//, '')]!])
-    for (const [where, content] of [['the body', requestBody?.content] as const, ...answers.map(([status, { content }]) => [status, content] as const)]) {
+    for (const [where, content] of [['the body', requestBody?.content] as const, ...Object.entries(responses).map(([status, { content }]) => [status, content] as const)]) {
       for (const [type, { schema, example }] of Object.entries(content ?? {})) {
         t.not(example, undefined, `${name}, ${where}: an example`)
         if (type === 'application/json') t.ok(schema.$ref ?? schema.items?.$ref ?? schema.anyOf, `${name}, ${where}: a named schema`)
       }
     }
   }
+})
+
+t.test('every error is listed with its code and its status, once for all operations with a login', async t => {
+  const { description: { components: { securitySchemes } }, operations } = await describe(t)
+  const format: Record<string, RegExp> = { '4XX': /^([A-Z_]+ \(4\d\d\): [^;]+; )+$/, '5XX': /^([A-Z_]+ \(5\d\d\): [^;]+; )+$/ }
+  for (const { name, responses } of operations) {
+    for (const [status, { description }] of Object.entries(responses)) {
+      if (status >= '400') t.match(`${description}; `, format[status] ?? /^([A-Z_]+: [^;]+; )+$/, `${name}, ${status}`)
+    }
+    t.ok(responses['4XX'] && responses['5XX'], `${name} lists the errors of every operation`)
+  }
+  const codes = (login: string) => [...securitySchemes[login]!.description.matchAll(/([A-Z_]+) \((\d+)\): /g)].map(([, code, status]) => `${status} ${code}`)
+  t.same([codes('cookie'), codes('bearer')], [['403 CROSS_SITE'], ['403 MISSING_SCOPE', '403 ACCOUNT_LOCKED', '404 USER_NOT_FOUND']])
+})
+
+t.test('the errors of `useChat` are documented as plain text', async t => {
+  const { operations } = await describe(t)
+  const responsesOf = (id: string) => Object.entries(operations.find(({ operationId }) => operationId === id)!.responses)
+  for (const [id, types] of [['chat', ['application/json', 'text/plain']], ['resumeUiStream', ['text/plain']], ['listUiMessages', ['application/json']]] as const) {
+    for (const [status, { content }] of responsesOf(id)) if (status >= '400') t.same(Object.keys(content!), types, `${id}, ${status}`)
+  }
+  const [, { content }] = responsesOf('resumeUiStream').find(([status]) => status === '401')!
+  t.equal(content!['text/plain']!.example, 'Please log in', 'the example is a sentence')
 })
 
 t.test('redocly lint finds nothing', async t => {
@@ -177,7 +200,11 @@ async function describe (t: Parameters<typeof startApp>[0]) {
   const { anyone } = await startApp(t)
   const text = (await anyone.get('/openapi.json')).body
   const description = JSON.parse(text) as Description
-  const operations = Object.entries(description.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, ...operation })))
+  const whole = (response: Response) => response.$ref === undefined ? response : description.components.responses[response.$ref.replace(/.*\//, '')]!
+  const operations = Object.entries(description.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]) => ({
+    name: `${method.toUpperCase()} ${path}`,
+    ...operation,
+    responses: Object.fromEntries(Object.entries(operation.responses).map(([status, response]) => [status, whole(response)]))
+  })))
   return { text, description, operations, length: Buffer.byteLength(text) }
 }

@@ -75,7 +75,7 @@ t.test('each code is documented, and has a sentence for operators and one for us
   t.same(schema.properties.failure.enum, FAILURE_CODES)
   t.notOk(schema.required.includes('failure'))
   const docs = readFileSync('docs/bots.md', 'utf8')
-  const [, table] = /## When a bot cannot go on\n(.*)/s.exec(docs)!
+  const [, table] = /## When a bot fails\n(.*)/s.exec(docs)!
   const documented = [...table!.matchAll(/^\| `([A-Z_]+)` \| (.+) \|$/gm)]
   t.same(documented.map(([, code]) => code).sort(), [...FAILURE_CODES].sort(), 'docs/bots.md lists exactly these codes')
   for (const code of FAILURE_CODES) {

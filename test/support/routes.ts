@@ -11,7 +11,7 @@ import { from, signed, VERIFY_TOKEN } from './meta.ts'
 
 export type Server = Awaited<ReturnType<typeof startApp>>
 export type Schema = { then?: Schema, anyOf?: Schema[], else?: Schema, type?: string | string[], properties?: Record<string, Schema>, required?: string[], items?: Schema, minimum?: number, maximum?: number }
-type Content = { content?: { 'application/json': { schema: Schema }, 'text/event-stream'?: unknown } }
+type Content = { content?: { 'application/json'?: { schema: Schema }, 'text/plain'?: { schema: Schema }, 'text/event-stream'?: unknown } }
 export interface Parameter { in: 'path' | 'query' | 'header', name: string, required?: boolean, schema: Schema }
 interface Operation {
   summary?: string
@@ -19,8 +19,9 @@ interface Operation {
   security?: unknown[]
   parameters?: Parameter[]
   requestBody?: Content
-  responses: Record<string, Content & { description: string }>
+  responses: Responses
 }
+type Responses = Record<string, Content & { description: string }>
 /** An operation of the API document, with an example from below. */
 export interface Route extends Operation { name: string, method: Method, path: string, body: Schema | undefined, example: Example }
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -142,10 +143,26 @@ export function placesOf (path: string, begun: Begun = { conversation: 1, sessio
   return { id: conversation, message: path.includes('/regenerate') ? 2 : 1, user, bot }
 }
 
-/** The OpenAPI document, with every `$ref` replaced by its component. */
+/** The OpenAPI document, with every `$ref` replaced by its component, and every operation with what the document says once for all of them. */
 export async function readDescription ({ anyone }: Pick<Server, 'anyone'>) {
   const description = (await anyone.get('/openapi.json')).json()
-  return { ...description, paths: resolved(description.paths) }
+  const paths = resolved(description.paths) as Record<string, Record<string, Operation>>
+  const whole = (operations: Record<string, Operation>) => Object.fromEntries(Object.entries(operations).map(([method, operation]) => [method, complete(method, operation)]))
+  return { ...description, paths: Object.fromEntries(Object.entries(paths).map(([path, operations]) => [path, whole(operations)])) }
+
+  function complete (method: string, { security = description.security as object[], responses: { '4XX': general, '5XX': failures, ...own }, ...operation }: Operation): Operation {
+    const { cookie, bearer } = description.components.securitySchemes
+    const has = (login: string) => security.some(scheme => Object.hasOwn(scheme as object, login))
+    const { content } = own[400]!
+    const responses = [
+      general!,
+      failures!,
+      ...has('cookie') && method !== 'get' ? [{ content, description: cookie.description as string }] : [],
+      ...has('bearer') ? [{ content, description: bearer.description as string }] : []
+    ].reduce(withListed, own)
+    const unchanged = method === 'get' && responses[200] !== undefined && { 304: { description: 'Not modified' } }
+    return { ...operation, security, responses: { ...responses, ...unchanged } } as Operation
+  }
 
   function resolved (part: unknown): unknown {
     if (Array.isArray(part)) return part.map(resolved)
@@ -155,6 +172,17 @@ export async function readDescription ({ anyone }: Pick<Server, 'anyone'>) {
     const [kind, name] = $ref.split('/').slice(2)
     return resolved(description.components[kind!][name!])
   }
+}
+
+/** Adds the errors that a description lists with their statuses, as `INTERNAL (500): Something went wrong on our side`. */
+function withListed (responses: Responses, { content, description }: Responses[string]): Responses {
+  const all = { ...responses }
+  for (const [, code, status, sentence] of description.matchAll(/([A-Z_]+) \((\d{3})\): ([^;]+)/g)) {
+    const known = all[status!]
+    const errors = known?.description.split('; ') ?? []
+    if (!errors.some(error => error.startsWith(`${code}: `))) all[status!] = { content, ...known, description: [...errors, `${code}: ${sentence}`].join('; ') } as Responses[string]
+  }
+  return all
 }
 
 /** The kinds of bodies that an operation takes, by what its example is called. */
@@ -168,7 +196,7 @@ export async function documentedRoutes (server: Pick<Server, 'anyone'>): Promise
   const { paths } = await readDescription(server) as { paths: Record<string, Record<string, Operation>> }
   return Object.entries(paths).flatMap(([path, operations]) => Object.entries(operations).flatMap(([key, { security = [], ...operation }]) => {
     const method = key.toUpperCase() as Method
-    const schema = operation.requestBody?.content!['application/json'].schema
+    const schema = operation.requestBody?.content!['application/json']!.schema
     return kindsOf(schema).map(([kind, body]) => {
       const name = `${method} ${path}${kind}`
       const isOptional = security.some(scheme => Object.keys(scheme as object).length === 0)

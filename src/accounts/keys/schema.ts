@@ -4,6 +4,7 @@ import { Id, Nullable, PageQuery, Text, Timestamp } from '../../http/schema.ts'
 import { Email, Name } from '../schema.ts'
 
 const Scopes = Type.Array(Type.Enum(KEY_SCOPES), {
+  title: 'KeyScopes',
   minItems: 1,
   maxItems: KEY_SCOPES.length,
   uniqueItems: true,

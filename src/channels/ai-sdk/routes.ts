@@ -5,7 +5,7 @@ import type { MessageStore } from '../../conversations/messages/store.ts'
 import { CONVERSATION_NOT_FOUND, UNAUTHORIZED } from '../../errors.ts'
 import type { createErrorHandler, Dialect } from '../../http/error-handler.ts'
 import { linkNext } from '../../http/paging.ts'
-import { answers, Id, LOGGED_IN } from '../../http/schema.ts'
+import { answers, ErrorText, Id, LOGGED_IN } from '../../http/schema.ts'
 import type { Message } from '../../log/message.ts'
 import type { Replies } from '../../replies/replies.ts'
 import type { UiChats } from './chat.ts'
@@ -67,8 +67,8 @@ const Resume = {
     ...common,
     operationId: 'resumeUiStream',
     summary: 'The reply that is under way, from its beginning, for the AI SDK\'s `resumeStream`',
-    description: '204 where none is under way. An error is its sentence, as plain text.',
-    response: answers({ 200: UiStream, 204: Type.Null() }, FAILURES)
+    description: '204 where none is under way.',
+    response: answers({ 200: UiStream, 204: Type.Null() }, FAILURES, ErrorText)
   }
 }
 

@@ -4,12 +4,12 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import {
   ACCOUNT_LOCKED, BOT_BUSY, BOT_FAILED, BOT_NOT_FOUND, BUDGET_SPENT, CONVERSATION_NOT_FOUND, EMPTY_INPUT, IDEMPOTENCY_MISMATCH, INVALID_PHONE, INVALID_TOKEN, MESSAGE_BODY_TOO_LARGE,
-  MESSAGE_NOT_FOUND, MESSAGE_TOO_LONG, MISSING_TOKEN, NOT_THE_AUTHOR, NOT_THE_LAST_REPLY, NOT_THE_OWNER, TOO_MANY_REPLIES, TOO_MANY_STREAMS, UNAUTHORIZED
+  MESSAGE_NOT_FOUND, MESSAGE_TOO_LONG, MISSING_TOKEN, NOT_THE_AUTHOR, NOT_THE_LAST_REPLY, NOT_THE_OWNER, TOO_MANY_AT_ONCE, TOO_MANY_REPLIES, TOO_MANY_STREAMS, UNAUTHORIZED
 } from '../../errors.ts'
 import { HISTORY_BODY_LIMIT, MESSAGE_BODY_LIMIT } from '../../http/body-limits.ts'
 import type { createErrorHandler, Dialect } from '../../http/error-handler.ts'
 import { nothing } from '../../http/paging.ts'
-import { answers, ClientIdHeader, LOGGED_IN } from '../../http/schema.ts'
+import { answers, ClientIdHeader, LOGGED_IN, PLAIN_TEXT, type ErrorBody } from '../../http/schema.ts'
 import type { UiChats } from '../ai-sdk/chat.ts'
 import { IS_UI_CHAT, isUiChat, UiChatSchema, withoutHistory, type UiChat } from '../ai-sdk/schema.ts'
 import { createGuestChat, type GuestAnswer, GuestAnswerSchema, GuestMessageSchema, Initial, tokenOf, withStatus, type GuestChatOptions, type GuestMessage } from './guest.ts'
@@ -118,6 +118,8 @@ const AnswerOrStream = Type.Unsafe<PhoneAnswer | GuestAnswer | Readable>({
   content: { 'application/json': { schema: Type.Union([PhoneAnswerSchema, GuestAnswerSchema]) }, 'text/event-stream': { schema: { type: 'string' } } }
 })
 
+const ChatError = Type.Unsafe<ErrorBody | string>({ content: { 'application/json': { schema: PhoneErrorSchema }, ...PLAIN_TEXT } })
+
 const Chat = {
   config: { limit: 'chat' as const },
   bodyLimit: HISTORY_BODY_LIMIT,
@@ -134,7 +136,7 @@ const Chat = {
     body: ChatSchema,
     response: answers({ 200: AnswerOrStream },
       [EMPTY_INPUT, INVALID_PHONE, MESSAGE_TOO_LONG, BOT_NOT_FOUND, IDEMPOTENCY_MISMATCH, MISSING_TOKEN, INVALID_TOKEN, UNAUTHORIZED, NOT_THE_AUTHOR, NOT_THE_OWNER, CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, BOT_BUSY, NOT_THE_LAST_REPLY,
-        TOO_MANY_REPLIES, TOO_MANY_STREAMS, BOT_FAILED, BUDGET_SPENT, ACCOUNT_LOCKED],
-      PhoneErrorSchema)
+        TOO_MANY_AT_ONCE, TOO_MANY_REPLIES, TOO_MANY_STREAMS, BOT_FAILED, BUDGET_SPENT, ACCOUNT_LOCKED],
+      ChatError)
   }
 }

@@ -5,7 +5,7 @@ import { Id } from '../../http/schema.ts'
 
 /** A name that can be mentioned as `@name`. */
 const Name = Type.String({
-  minLength: 1, maxLength: 64, pattern: /^[\w-]*$/.source, 'x-rule': 'may contain only letters from a to z, digits, _ and -'
+  title: 'BotHandle', minLength: 1, maxLength: 64, pattern: /^[\w-]*$/.source, 'x-rule': 'may contain only letters from a to z, digits, _ and -'
 })
 const Settings = Type.Record(Type.String(), Type.Unknown())
 

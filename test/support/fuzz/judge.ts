@@ -3,7 +3,7 @@ import * as errors from '../../../src/errors.ts'
 import { isDay } from '../../../src/http/schema.ts'
 import type { Route } from '../routes.ts'
 import type { HttpRequest } from './http-request.ts'
-import type { HttpAnswer } from './send.ts'
+import { mayStream, type HttpAnswer } from './send.ts'
 
 /**
  * What is wrong with an answer. `origin` is the line of our code that caused a logged error. Faults with the same origin count as
@@ -41,14 +41,20 @@ export function createJudge (routes: Route[]) {
     if (status === 405 && headers['allow'] === undefined) return { kind: 'no Allow', detail: 'status 405' }
     if (request.method === 'HEAD') return undefined // Node.js removes the body of these responses
     const route = routeOf(request)
-    if (isSentence(request.url, answer)) return undefined
-    if (route === undefined) return status < 400 ? undefined : faultOfError(answer)
+    if (route === undefined && status < 400) return undefined
+    if (route === undefined) return hasTextErrors(request) ? faultOfText(answer) : faultOfError(answer)
     return faultOfDocumented(route, request, answer)
   }
 
-  function routeOf ({ method, url }: HttpRequest): Route | undefined {
-    const path = decoded(sentPath(url))
-    return path === undefined ? undefined : routes.find(route => route.method === method && patternOf(route.path).test(path))
+  function routeOf (request: HttpRequest): Route | undefined {
+    const path = decoded(sentPath(request))
+    return path === undefined ? undefined : routes.find(route => route.method === request.method && patternOf(route.path).test(path))
+  }
+
+  /** Whether the routes at a path send errors as text. A documented route at it may be for another method, or need a parameter that is empty here. */
+  function hasTextErrors (request: HttpRequest) {
+    const path = (decoded(sentPath(request)) ?? '').replaceAll('//', '/-/')
+    return routes.some(route => patternOf(route.path).test(path) && (route.responses as unknown as Responses)[400]!.content!['application/json'] === undefined)
   }
 
   function faultOfDocumented (route: Route, { url }: HttpRequest, answer: HttpAnswer): Fault | undefined {
@@ -62,6 +68,7 @@ export function createJudge (routes: Route[]) {
     const type = String(headers['content-type']).replace(/;.*/, '')
     const content = declared.content[type]
     if (content === undefined) return { kind: `${status} is ${type}, and documented as ${Object.keys(declared.content).join(', ')}`, detail: body.toString().slice(0, 500) }
+    if (type === 'text/plain' && status >= 400) return faultOfText(answer)
     if (type === 'text/event-stream') return faultOfEvents(body.toString(), isComplete)
     const value = type === 'application/json' ? parsed(body) : body.toString()
     if (value === undefined) return { kind: `${status} is not JSON`, detail: body.toString().slice(0, 500) }
@@ -78,14 +85,10 @@ export function createJudge (routes: Route[]) {
   }
 }
 
-/**
- * Whether an answer is an error as the AI SDK gets it, which shows its body as it is: a sentence. The descriptions of its
- * routes say so, and list the codes that the same errors have elsewhere.
- */
-function isSentence (url: string, { status, headers, body }: HttpAnswer) {
-  // The router gets the path as it was sent, with `.` and `..`, or as a client resolves it.
-  const isTheirs = [sentPath(url), url.replace(/[?#].*/s, '')].some(path => /^(\/api)?\/chat(\/[^/]*\/stream)?$/.test(path))
-  return isTheirs && status >= 400 && headers['content-type'] === 'text/plain; charset=utf-8' && /^[a-z][^{}]* [^{}]*$/i.test(body.toString())
+/** An error for the AI SDK, which shows its body as it is: a sentence. */
+function faultOfText ({ status, headers, body }: HttpAnswer): Fault | undefined {
+  if (headers['content-type'] === 'text/plain; charset=utf-8' && /^[a-z][^{}]* [^{}]*$/i.test(body.toString())) return undefined
+  return { kind: `an error that is not a sentence, ${status}`, detail: body.toString().slice(0, 500) }
 }
 
 /** Every error has the same three fields, for all routes. */
@@ -127,9 +130,10 @@ export function parsed (body: Buffer): unknown {
   }
 }
 
-/** The path that is actually sent: the client resolves `.` and `..` segments, also if they are percent-encoded. */
-function sentPath (url: string) {
-  return URL.canParse(url, 'http://localhost') ? new URL(url, 'http://localhost').pathname : url.replace(/[?#].*/s, '')
+/** The path that is actually sent: `inject` resolves `.` and `..` segments, also if they are percent-encoded. */
+function sentPath (request: HttpRequest) {
+  const { url } = request
+  return !mayStream(request) && URL.canParse(url, 'http://localhost') ? new URL(url, 'http://localhost').pathname : url.replace(/[?#].*/s, '')
 }
 
 function decoded (path: string) {

@@ -24,8 +24,12 @@ const ANSWER_MS = 30_000
 
 /** Sends a request and reads its answer. @throws if there is no answer within `ANSWER_MS` */
 export async function sendHttp (world: World, request: HttpRequest, caller: Caller): Promise<HttpAnswer> {
-  const mayStream = request.url.includes('/events') || Object.values(request.headers).some(value => value.includes('event-stream'))
-  return await within(ANSWER_MS, async () => mayStream ? await overNetwork(world, request, caller) : await injected(world, request, caller))
+  return await within(ANSWER_MS, async () => mayStream(request) ? await overNetwork(world, request, caller) : await injected(world, request, caller))
+}
+
+/** Whether a request is sent over a real connection, because its answer may be an event stream. */
+export function mayStream ({ url, headers }: HttpRequest) {
+  return url.includes('/events') || Object.values(headers).some(value => value.includes('event-stream'))
 }
 
 async function injected ({ server }: World, request: HttpRequest, caller: Caller): Promise<HttpAnswer> {
