@@ -94,7 +94,7 @@ function joinGeneral (responses: Record<string, Response>): Record<string, Respo
   const joined: Record<string, Response> = {}
   for (const [status, response] of Object.entries(responses)) {
     const range = GENERAL[status] ?? status
-    const description = range === status ? response.description : withStatus(status, response.description)
+    const description = range === status ? response.description : codesWithStatus(status, response.description)
     const known = joined[range]
     joined[range] = known === undefined ? { ...response, description } : { ...known, description: `${known.description}; ${description}` }
   }
@@ -102,7 +102,7 @@ function joinGeneral (responses: Record<string, Response>): Record<string, Respo
 }
 
 /** Puts the status behind each code in a list of errors, for a place that is not under this status. */
-export function withStatus (status: string | number, description: string) {
+export function codesWithStatus (status: string | number, description: string) {
   return description.replace(/(^|; )([A-Z_]+):/g, `$1$2 (${status}):`)
 }
 

@@ -5,7 +5,7 @@ import swaggerUi from '@fastify/swagger-ui'
 import type { TObject } from 'typebox'
 import { ACCOUNT_LOCKED, CROSS_SITE, INVALID_JSON, INVALID_TEXT, MISSING_SCOPE, TOO_MANY_AT_ONCE, TOO_MANY_STREAMS, UNSUPPORTED_MEDIA_TYPE, USER_NOT_FOUND } from '../errors.ts'
 import { tooLarge } from './body-limits.ts'
-import { tidy, withStatus, type Document } from './openapi-document.ts'
+import { tidy, codesWithStatus, type Document } from './openapi-document.ts'
 import { LOGGED_IN, refuse, type Responses } from './schema.ts'
 
 /** What any write may be refused for, for its body, before its route is asked. */
@@ -90,7 +90,7 @@ const asClientsSeeIt: SwaggerTransform<FastifySchema> = function asClientsSeeIt 
 
 /** Errors that are listed once, at a login, and not at each operation. */
 function listed (failures: Parameters<typeof refuse>[1]) {
-  return Object.entries(refuse({}, failures)).map(([status, { description }]) => withStatus(status, description!)).join('; ')
+  return Object.entries(refuse({}, failures)).map(([status, { description }]) => codesWithStatus(status, description!)).join('; ')
 }
 
 function withoutDefaults (schema: TObject) {

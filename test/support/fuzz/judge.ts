@@ -42,7 +42,8 @@ export function createJudge (routes: Route[]) {
     if (request.method === 'HEAD') return undefined // Node.js removes the body of these responses
     const route = routeOf(request)
     if (route === undefined && status < 400) return undefined
-    if (route === undefined) return hasTextErrors(request) ? faultOfText(answer) : faultOfError(answer)
+    // A hook may refuse a method that the path does not have before it is known which route is meant: then the error is JSON.
+    if (route === undefined) return hasTextErrors(request) && /^text\/plain/.test(String(headers['content-type'])) ? faultOfText(answer) : faultOfError(answer)
     return faultOfDocumented(route, request, answer)
   }
 
