@@ -23,7 +23,10 @@ export function createIdentityStore (db: Pick<Db, 'select' | 'update' | 'insert'
     return undefined
   }
 
-  /** Adds an address to a user who has exactly one. To a user with several it adds none, since knowing one of them is no longer enough to identify the user. */
+  /**
+   * Adds an address to a user who has one address so far. If the user has several already, one of them alone does not identify
+   * the user for certain, so that no further address is added.
+   */
   async function adopt (tx: Transaction, address: string, userId: number): Promise<number | undefined> {
     const further = alias(identities, 'further')
     const hasFurther = tx.select({ one: sql`1` }).from(further).where(and(eq(further.userId, identities.userId), ne(further.address, identities.address)))

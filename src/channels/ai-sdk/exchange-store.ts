@@ -42,7 +42,7 @@ export function createExchangeStore (db: Db, changed: (conversation: number) => 
 
     /**
      * Deletes the messages after a question and its replies up to the rev `upTo`, and gives the question a new text if there is
-     * one. Later messages were sent while the request was under way, so whoever asked cannot have seen them.
+     * one. Messages with a later rev stay: they were sent after the request came, so the user has not seen them.
      * @throws CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND when the question was deleted meanwhile, and NOT_THE_OWNER when one of
      * the messages is not the user's, and the user does not own the conversation
      */

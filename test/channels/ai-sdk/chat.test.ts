@@ -150,7 +150,7 @@ t.test('when a reply cannot be had again, nothing is deleted or changed', async 
   t.match((await ann.get(`/api/chat/${number}`)).json(), [{ id: 'm1', parts: [{ text: 'Changed' }] }, { id: 'm2' }])
 })
 
-t.test('whoever leaves while they edit, and whose message is deleted meanwhile, changes nothing', async t => {
+t.test('an edit changes nothing if the user leaves the conversation, or the message is deleted, while the edit is under way', async t => {
   const { as, query, connection } = await startApp(t)
   const ann = await as('ann')
   const bob = await as('bob')
