@@ -54,8 +54,8 @@ export interface Estimate {
 export interface ReplyContext {
   /** `metadata`: the object that clients keep with the conversation; empty where they keep none. */
   conversation: { id: number, name: string, metadata: Record<string, unknown> }
-  /** The message to answer and the reply, by their ids in the conversation. */
-  message: { id: number, replyId: number }
+  /** The message to answer and the reply, by their ids in the conversation, and the object that the client sent with the message, or an empty one. */
+  message: { id: number, replyId: number, metadata: Record<string, unknown> }
   /** Who wrote the message to answer; null when the account was deleted. */
   user: { id: number, name: string | null } | null
   channel: Origin

@@ -7,7 +7,7 @@ import { MAX_LONG_MESSAGE_LENGTH } from '../text/text.ts'
 /** As long as the most patient bot takes it; `mustFit` says how much the bots of the conversation take. */
 export const UserText = Text(MAX_LONG_MESSAGE_LENGTH)
 
-export const NewMessageSchema = Type.Object({ text: UserText, client_id: Type.Optional(ClientId) }, { title: 'NewMessage' })
+export const NewMessageSchema = Type.Object({ text: UserText, client_id: Type.Optional(ClientId), metadata: Type.Optional(Metadata) }, { title: 'NewMessage' })
 export const EditedMessageSchema = Type.Object({ text: UserText }, { title: 'EditedMessage' })
 
 /** What clients add to a conversation. Answers leave out what nobody has set, and show the `client_id` to the owner only. */

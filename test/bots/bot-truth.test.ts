@@ -64,7 +64,7 @@ t.test('a streaming bot in code can answer, be stopped and regenerate like any o
   t.match((await sent).json()[1], { text: 'One', status: 'complete' })
   const again = ann.post(`${url}/messages/2/regenerate`)
   const second = await bots.call(2)
-  t.match(second.context, { conversation: { id, name: 'Plans' }, message: { id: 1, replyId: 2 }, user: { name: 'ann' }, channel: 'web', state: null, metadata: {}, providerUser: /^u_[\w-]{32}$/ })
+  t.match(second.context, { conversation: { id, name: 'Plans' }, message: { id: 1, replyId: 2, metadata: {} }, user: { name: 'ann' }, channel: 'web', state: null, metadata: {}, providerUser: /^u_[\w-]{32}$/ })
   second.say('Two')
   second.end()
   t.match((await again).json(), { text: 'Two', status: 'complete' })
@@ -148,7 +148,7 @@ t.test('a webhook gets the user, the conversation and its own state', async t =>
   t.same(first!.body, {
     turns: [{ sender: 'user', name: 'ann', text: 'Hi' }],
     conversation: { id, name: 'Plans', metadata: {} },
-    message: { id: 1, reply_id: 2 },
+    message: { id: 1, reply_id: 2, metadata: {} },
     user: { id: me, name: 'ann' },
     channel: 'web',
     state: null,

@@ -27,6 +27,7 @@ const says = (text: string, changes: Partial<Addition> = {}): Addition => ({
   text,
   clientId: null,
   textHash: null,
+  metadata: null,
   replies: [{ bot: BOT, text: `You said: ${text}` }],
   oldState: '{}',
   newState: '{}',

@@ -1,6 +1,6 @@
 import { Type, type Static } from 'typebox'
 import { invalidRequest } from '../../http/faults.ts'
-import { ClientId, Id, Rev, Timestamp } from '../../http/schema.ts'
+import { ClientId, Id, Metadata, Rev, Timestamp } from '../../http/schema.ts'
 import { MessageSchema, type Message } from '../../log/message.ts'
 import { trimmed } from '../../text/text.ts'
 
@@ -12,7 +12,8 @@ const Anything = Type.Unsafe<Record<string, unknown>>({ type: 'object', addition
 const SentMessageSchema = Type.Object({
   id: Type.Optional(ClientId),
   role: Type.Optional(Type.Enum(['user', 'assistant', 'system'])),
-  parts: Type.Array(Anything, { maxItems: 1000 })
+  parts: Type.Array(Anything, { maxItems: 1000 }),
+  metadata: Type.Optional(Metadata)
 }, { title: 'SentUiMessage' })
 export type SentMessage = Static<typeof SentMessageSchema>
 
@@ -63,18 +64,18 @@ export const UiMessageSchema = Type.Object({
   id: Type.String(),
   role: Type.Enum(['user', 'assistant']),
   parts: Type.Array(Type.Object({ type: Type.Enum(['text']), text: Type.String() }, { title: 'UiTextPart' })),
-  metadata: Type.Object({ id: Id, rev: Rev, username, created_at: Timestamp, status, failure }, { title: 'UiMessageMetadata' })
+  metadata: Type.Object({ id: Id, rev: Rev, username, created_at: Timestamp, status, failure }, { title: 'UiMessageMetadata', additionalProperties: true })
 }, { title: 'UiMessage' })
 export type UiMessage = Static<typeof UiMessageSchema>
 
 /** The id of a message for the AI SDK: the same in the history, in a stream and in one that is resumed. */
 export const uiId = (id: number) => `m${id}`
 
-export function toUiMessage ({ id, rev, sender, username, text, status, created_at, failure }: Message): UiMessage {
+export function toUiMessage ({ id, rev, sender, username, text, status, created_at, metadata, failure }: Message): UiMessage {
   return {
     id: uiId(id),
     role: sender === 'user' ? 'user' : 'assistant',
     parts: text === '' ? [] : [{ type: 'text', text }],
-    metadata: { id, rev, username, created_at, status, ...failure !== undefined && { failure } }
+    metadata: { ...metadata, id, rev, username, created_at, status, ...failure !== undefined && { failure } }
   }
 }

@@ -71,12 +71,12 @@ export function createSocketService ({ app, useOf, config, sessions, conversatio
       return { chat_session_id: id }
     })
 
-    on('send_message', async (user, { chat_session_id: id, text, client_id: clientId = `socket:${randomUUID()}` }) => {
+    on('send_message', async (user, { chat_session_id: id, text, metadata, client_id: clientId = `socket:${randomUUID()}` }) => {
       await writes?.count(userId)
       const own: Sent = { isAnswered: false }
       sent.set(clientId, own)
       try {
-        const { messages } = await converse({ author: user, to: { conversation: id }, text, clientId })
+        const { messages } = await converse({ author: user, to: { conversation: id }, text, metadata, clientId })
         const place = messages[0]!.id
         await joining
         own.isAnswered = true

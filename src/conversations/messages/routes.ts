@@ -43,7 +43,7 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> =
     app.post('/', Send, async ({ user, params, headers, body, log }, reply) => {
       const clientId = headers['idempotency-key'] ?? body.client_id
       const to = { conversation: params.id }
-      const { conversation, messages: said } = await converse({ author: user, to, text: body.text, clientId })
+      const { conversation, messages: said } = await converse({ author: user, to, text: body.text, metadata: body.metadata, clientId })
       if (wantsStream(headers)) return await streams.send(reply, { user, conversation, after: Math.min(...said.map(({ rev }) => rev)) - 1, until: said }, log)
       reply.leaveSlot()
       return reply.code(201).send(await streams.ended(user.id, conversation, said))
