@@ -4,6 +4,7 @@ import {
   text, timestamp, unique, uniqueIndex, type AnyPgColumn
 } from 'drizzle-orm/pg-core'
 import { DELIVERY_STATES, ENGINES, MESSAGE_STATUSES, ORIGINS, ROLES, SENDERS, SESSION_KINDS, WHEN_BUSY, type KeyScope } from '../enums.ts'
+import type { Part } from '../text/message-parts.ts'
 
 // All tables. Times have a precision of milliseconds, as in JSON. With microseconds, a cursor made from a time would lose
 // some digits and not find its row again.
@@ -219,7 +220,7 @@ export const messages = pgTable('messages', {
   clientId: text(),
   clientTextHash: text(),
   createdAt: createdAt(),
-  parts: json().$type<object[]>(),
+  parts: json().$type<Part[]>(),
   metadata: json().$type<Record<string, unknown>>()
 }, table => [
   primaryKey({ columns: [table.conversationId, table.id] }),

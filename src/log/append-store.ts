@@ -14,6 +14,7 @@ export interface Addition {
   textHash: string | null
   /** JSON; null for none. */
   metadata: string | null
+  parts: string | null
   replies: Array<{ bot: number, text: string | null }>
   oldState: string
   newState: string
@@ -111,6 +112,7 @@ function columnsOf (items: Item[]) {
     clientIds: additions.map(({ clientId }) => clientId),
     textHashes: additions.map(({ textHash }) => textHash),
     metadata: additions.map(({ metadata }) => metadata),
+    parts: additions.map(({ parts }) => parts),
     oldStates: additions.map(({ oldState }) => oldState),
     newStates: additions.map(({ newState }) => newState),
     finished: additions.map(({ isFinished }) => isFinished),
@@ -133,7 +135,8 @@ const appendTo = (conversation: SQL | Placeholder) => sql`append_message(
   in_new_state => ${value('newState')},
   in_finished => ${value('isFinished')},
   in_owner => ${value('owner')},
-  in_metadata => ${value('metadata')}
+  in_metadata => ${value('metadata')},
+  in_parts => ${value('parts')}
 )`
 
 const APPEND = prepareQuery('append', sql`
@@ -161,5 +164,6 @@ const APPEND_MANY = prepareQuery('append_messages', sql`
     in_reply_to => ${value('replyTo')},
     in_bots => ${value('bots')},
     in_replies => ${value('replies')},
-    in_metadata => ${value('metadata')}
+    in_metadata => ${value('metadata')},
+    in_parts => ${value('parts')}
   )`)

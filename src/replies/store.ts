@@ -6,6 +6,7 @@ import { prepareQuery, rowsFrom, value } from '../db/prepared.ts'
 import { chatbots, conversations, messages } from '../db/tables.ts'
 import { BOT_BUSY, MESSAGE_NOT_FOUND, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES } from '../errors.ts'
 import { LEFT_OUT, type FailureCode } from '../failures.ts'
+import type { Part } from '../text/message-parts.ts'
 import type { Cost } from './cost.ts'
 import type { Message } from '../log/message.ts'
 import { isMember } from '../log/membership.ts'
@@ -21,6 +22,8 @@ export interface Growth extends MessageKey { owner: string, at: number, piece: s
 /** How a reply ended, its cost, and the bot's state after it. */
 export interface Ending extends Growth {
   status: Message['status']
+  /** What it is made of, if it is more than a text. */
+  parts: Part[] | null
   error: FailureCode | null
   memory: BotMemory
   cost: Cost | null
@@ -57,9 +60,9 @@ export function createReplyStore (db: Db) {
     },
 
     /** Ends a reply, unless its lease was lost, and records its cost in any case. Returns the tokens that were added to the costs. */
-    async finish ({ memory: { state, isFinished }, cost, ...ending }: Ending): Promise<Omit<Spent, 'bot'>> {
+    async finish ({ memory: { state, isFinished }, parts, cost, ...ending }: Ending): Promise<Omit<Spent, 'bot'>> {
       const { rows: [row] } = await db.$client.query<Omit<Spent, 'bot'>>(FINISH({
-        ...ending, isFinished, state: state === undefined ? null : JSON.stringify(state), cost: cost && JSON.stringify(cost)
+        ...ending, isFinished, parts: parts && JSON.stringify(parts), state: state === undefined ? null : JSON.stringify(state), cost: cost && JSON.stringify(cost)
       }))
       return row!
     },
@@ -188,7 +191,8 @@ const FINISH = prepareQuery('finish_reply', sql`
     in_error => ${value('error')},
     in_state => ${value('state')},
     in_finished => ${value('isFinished')},
-    in_cost => ${value('cost')}
+    in_cost => ${value('cost')},
+    in_parts => ${value('parts')}
   )`)
 
 const BEGIN = prepareQuery('begin_reply', sql`SELECT id FROM begin_reply(in_conversation => ${value('conversation')}, in_owner => ${value('owner')})`)

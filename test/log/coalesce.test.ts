@@ -28,6 +28,7 @@ const says = (text: string, changes: Partial<Addition> = {}): Addition => ({
   clientId: null,
   textHash: null,
   metadata: null,
+  parts: null,
   replies: [{ bot: BOT, text: `You said: ${text}` }],
   oldState: '{}',
   newState: '{}',
