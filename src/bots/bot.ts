@@ -36,12 +36,10 @@ export interface BotMemory { state?: unknown, isFinished?: boolean }
  * A part of a reply as it comes: text of any length; a part that follows the text, which `isSaid` in the text already or is
  * added to it in words; or what the reply has cost so far, of which the last one counts, what to remember, which is stored
  * when the reply is complete, and turns that a content filter refuses. Text that `replaces` takes back all text before it,
- * which turned out to be no part of the reply.
+ * which turned out to be no part of the reply. `reasoning` is a piece of what a model thinks; it may be empty, to show that
+ * the model is at work, and if it `replaces`, all reasoning before it turned out to be text, which follows.
  */
-export type ReplyPiece = { text: string, replaces?: true } | { part: Addendum, isSaid: boolean } | { usage?: TokenUsage | undefined, memory?: BotMemory | undefined, refused?: Turn[] | undefined }
-
-/** What a provider sends: a piece of the reply, or of what the model thinks, which is never shown. */
-export type ProviderPiece = ReplyPiece | { reasoning: string }
+export type ReplyPiece = { text: string, replaces?: true } | { reasoning: string, replaces?: true } | { part: Addendum, isSaid: boolean } | { usage?: TokenUsage | undefined, memory?: BotMemory | undefined, refused?: Turn[] | undefined }
 
 /** How to estimate what a reply costs whose provider never says. */
 export interface Estimate {

@@ -1,6 +1,6 @@
 import { wordsOf } from '../text/message-parts.ts'
 import { isBlank, MAX_REPLY_LENGTH, takePiece } from '../text/text.ts'
-import { failure, type ProviderPiece } from './bot.ts'
+import { failure, type ReplyPiece } from './bot.ts'
 
 /**
  * Makes pieces storable: none ends within a surrogate pair, there is no NUL, and the reply ends after 100,000 code
@@ -9,8 +9,8 @@ import { failure, type ProviderPiece } from './bot.ts'
  * that ends a reply without text, since a provider may charge for that, too.
  * @throws BOT_NONSENSE when there is nothing visible at all, and no part that says something in words
  */
-export async function * tidy (pieces: AsyncIterable<ProviderPiece> | Iterable<ProviderPiece>): AsyncGenerator<ProviderPiece, void> {
-  const heldBack: ProviderPiece[] = []
+export async function * tidy (pieces: AsyncIterable<ReplyPiece> | Iterable<ReplyPiece>): AsyncGenerator<ReplyPiece, void> {
+  const heldBack: ReplyPiece[] = []
   let intake = { points: 0, half: '' }
   let blank = ''
   let isVisible = false

@@ -24,6 +24,10 @@ export function readAnswer (answer: unknown): ReadPieces<ReplyPiece> {
   const memory = memoryOf(fields)
   const usage = usageOf(fields.usage)
   const pieces: ReplyPiece[] = []
+  for (const part of parts) {
+    const { type, text } = fieldsOf(part)
+    if (type === 'reasoning' && typeof text === 'string') pieces.push({ reasoning: text })
+  }
   if (text !== undefined) pieces.push({ text })
   for (const part of parts) pieces.push(...addendaIn(part).map(part => ({ part, isSaid: fields.text !== undefined })))
   if (memory !== undefined || usage !== undefined) pieces.push({ memory, usage })

@@ -1,5 +1,6 @@
 import type { Db } from '../db/client.ts'
 import { CONVERSATION_NOT_FOUND } from '../errors.ts'
+import { growingPartsOf } from '../text/message-parts.ts'
 import { FROM_MESSAGES, type Message, MESSAGE, MESSAGE_BYTES, MESSAGE_COLUMNS, type MessageRow, shown } from './message.ts'
 import { IS_MEMBER } from './membership.ts'
 
@@ -14,11 +15,17 @@ export interface Change extends Message { author: number | null, clientId: strin
  */
 export interface News { conversation: number, lastRev: number, members: Set<number>, changes: Change[], more: boolean, streaming: Change[] }
 
-/** How much of each growing reply a reader of this page has, in UTF-16 units, by message id. */
-export function heardIn ({ changes, streaming }: News) {
+/** How much of each part of each growing reply a reader has, in UTF-16 units, by message id. */
+export type Heard = Map<number, number[]>
+
+/** What a reader of this page has. */
+export function heardIn ({ changes, streaming }: News): Heard {
   const underWay = [...streaming, ...changes].filter(({ status }) => status === 'streaming')
-  return new Map(underWay.map(({ id, text }) => [id, text.length]))
+  return new Map(underWay.map(message => [message.id, lengthsOf(message)]))
 }
+
+/** The length of each part of a growing reply. */
+export const lengthsOf = (message: Pick<Message, 'text' | 'parts'>) => growingPartsOf(message).map(({ text }) => text.length)
 
 /** How much of one conversation is read at once, in changes and in bytes, so that a slow reader can keep up. */
 const AT_ONCE = { changes: 200, bytes: 256 * 1024 }

@@ -11,7 +11,7 @@ import { Id, Metadata, Nullable, Rev, Timestamp } from '../http/schema.ts'
 /** A part on the wire. One schema for all types is written as JSON several times as fast as a union. */
 const PartSchema = Type.Unsafe<Part>(Type.Object({
   type: Type.Enum(PART_TYPES),
-  text: Type.Optional(Type.String({ description: 'Of `text`' })),
+  text: Type.Optional(Type.String({ description: 'Of `text` and `reasoning`' })),
   url: Type.Optional(Type.String({ description: 'Of `source`' })),
   id: Type.Optional(Type.String({ description: 'Of `choice`: which of the choices' })),
   title: Type.Optional(Type.String({ description: 'Of `source` and `choice`' })),

@@ -16,14 +16,15 @@ export type ReplyStore = ReturnType<typeof createReplyStore>
 /** A message in the log. */
 export interface MessageKey { conversation: number, id: number }
 
-/** The text that a reply has gained since it was last stored. `at` is its position in code points, `owner` the owner of the lease. */
-export interface Growth extends MessageKey { owner: string, at: number, piece: string }
+/**
+ * The text that a reply has gained since it was last stored. `at` is its position in code points, `owner` the owner of the
+ * lease. `parts` are all of them if the reply is more than a text and they have changed, else null.
+ */
+export interface Growth extends MessageKey { owner: string, at: number, piece: string, parts: Part[] | null }
 
 /** How a reply ended, its cost, and the bot's state after it. */
 export interface Ending extends Growth {
   status: Message['status']
-  /** What it is made of, if it is more than a text. */
-  parts: Part[] | null
   error: FailureCode | null
   memory: BotMemory
   cost: Cost | null
@@ -54,6 +55,7 @@ export function createReplyStore (db: Db) {
         id: growing.map(({ id }) => id),
         at: growing.map(({ at }) => at),
         piece: growing.map(({ piece }) => piece),
+        parts: growing.map(({ parts }) => parts && JSON.stringify(parts)),
         cost: growing.map(({ cost }) => cost && JSON.stringify(cost))
       }))
       return rows
@@ -173,8 +175,8 @@ function refuseUnless (became: Restarted['became']) {
 const FLUSH = prepareQuery('flush', sql`
   UPDATE messages m
   SET text = left(m.text, grown.at) || grown.piece, lease_until = clock_timestamp() + interval '8 seconds',
-    cost_so_far = coalesce(grown.cost, m.cost_so_far)
-  FROM ${rowsFrom('grown', { owner: 'text', conversation: 'bigint', id: 'bigint', at: 'integer', piece: 'text', cost: 'jsonb' })}
+    parts = coalesce(grown.parts, m.parts), cost_so_far = coalesce(grown.cost, m.cost_so_far)
+  FROM ${rowsFrom('grown', { owner: 'text', conversation: 'bigint', id: 'bigint', at: 'integer', piece: 'text', parts: 'json', cost: 'jsonb' })}
   WHERE m.conversation_id = grown.conversation AND m.id = grown.id AND m.status = 'streaming' AND m.lease_owner = grown.owner
   RETURNING grown.owner, m.stop_requested AS "isToStop"`)
 

@@ -4,7 +4,7 @@ import type { Directory, BotMemory, Turn } from '../bots/bot.ts'
 import { failureCodeOf, type FailureCode } from '../failures.ts'
 import type { Events } from '../log/followers.ts'
 import { createMeter } from './cost.ts'
-import { isTooLong, lastOf, take, takeBack, takePart, type Draft } from './draft.ts'
+import { isTooLong, lastOf, take, takeBack, takeBackThoughts, takePart, think, type Draft } from './draft.ts'
 import type { Ending, Spent, ReplyStore } from './store.ts'
 import type { TaskReader } from './task-store.ts'
 
@@ -63,7 +63,11 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
         if ('refused' in piece && piece.refused !== undefined) outcome.refused = piece.refused
         if ('memory' in piece) Object.assign(outcome.memory, piece.memory)
         if ('part' in piece) takePart(draft, piece.part, piece.isSaid)
-        else if (!('text' in piece)) {
+        else if ('reasoning' in piece) {
+          if (piece.replaces === true) takeBackThoughts(draft)
+          const grown = think(draft, piece.reasoning)
+          if (grown !== undefined) events.grew(draft, grown)
+        } else if (!('text' in piece)) {
           if (piece.usage !== undefined) meter.heard(piece.usage)
         } else {
           if (piece.replaces === true) takeBack(draft)

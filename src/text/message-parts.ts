@@ -6,18 +6,21 @@ export interface Choice { id: string, title: string }
 /** A page that supports the message. Its address begins with `http:` or `https:`. */
 export interface Source { type: 'source', url: string, title: string }
 
+/** A part of a reply that grows while the bot writes. `reasoning` is what a model thinks before it answers. */
+export interface GrowingPart { type: 'text' | 'reasoning', text: string }
+
 /** A part of a message. `choices` are answers to choose from, `choice` is the one that a user chose. */
 export type Part =
-  | { type: 'text', text: string }
+  | GrowingPart
   | Source
   | { type: 'choices', choices: Choice[] }
   | { type: 'choice' } & Choice
   | { type: 'data', name: string, data: unknown }
 
 /** What a bot adds to its text. */
-export type Addendum = Exclude<Part, { type: 'text' | 'choice' }>
+export type Addendum = Exclude<Part, GrowingPart | { type: 'choice' }>
 
-export const PART_TYPES = ['text', 'source', 'choices', 'choice', 'data'] as const satisfies Array<Part['type']>
+export const PART_TYPES = ['text', 'reasoning', 'source', 'choices', 'choice', 'data'] as const satisfies Array<Part['type']>
 
 /** Types that will exist, and are refused until then. */
 export const RESERVED_TYPES = ['file', 'tool']
@@ -33,7 +36,15 @@ export const MAX_TITLE_LENGTH = 300
 export const MAX_DATA_NAME_LENGTH = 64
 const MAX_URL_LENGTH = 2048
 
-/** What parts say in plain words. */
+/** The most reasoning of one reply, in code points. Of a model that thinks longer the beginning is kept. */
+export const MAX_REASONING_LENGTH = 32_000
+
+/** The parts of a reply that grow, which come before all others. A reply without parts is one text. */
+export function growingPartsOf ({ text, parts }: { text: string, parts?: Part[] | undefined }): GrowingPart[] {
+  return parts === undefined ? [{ type: 'text', text }] : parts.filter((part): part is GrowingPart => part.type === 'text' || part.type === 'reasoning')
+}
+
+/** What parts say in plain words, without the reasoning. */
 export function wordsOf (parts: Part[]): string {
   return trimmed(parts.flatMap(part => {
     if (part.type === 'text') return [part.text]

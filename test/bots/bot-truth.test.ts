@@ -204,6 +204,7 @@ t.test('a webhook answers in parts, as JSON and as events', async t => {
     { text: 'Which size?\n\n- Small\n- Large', parts: [said, CHOICES] }, 'the text comes first, wherever the parts came')
   t.same((await answered({ text: 'x', parts: Array(40).fill(DATA) })).parts.length, 1 + 32, 'no more than 32 parts follow the text')
   t.same(await answered({ text: 'Well' }), { text: 'Well', parts: undefined })
+  t.same(await answered({ parts: [said, { type: 'reasoning', text: 'Hm' }, { type: 'reasoning', text: 7 }] }), { text: 'Which size?', parts: [{ type: 'reasoning', text: 'Hm' }, said] })
 
   const [newest] = (await ann.get(`${url}/messages?limit=1`)).json()
   hook.answer = () => ({ text: 'x', parts: [DATA] })
@@ -212,7 +213,7 @@ t.test('a webhook answers in parts, as JSON and as events', async t => {
   hook.answer = () => ({ text: 'y' })
   t.notOk('parts' in (await ann.post(`${url}/messages/${newest.id}/regenerate`)).json(), 'a new reply has its own parts')
   await ann.post(`${url}/messages`, { parts: [{ type: 'choice', id: 'l', title: 'Large' }] })
-  t.match(hook.asked.at(-1)!.body, { turns: { length: 15 }, message: { parts: [{ type: 'choice', id: 'l', title: 'Large' }] } })
+  t.match(hook.asked.at(-1)!.body, { turns: { length: 17 }, message: { parts: [{ type: 'choice', id: 'l', title: 'Large' }] } })
   t.same((hook.asked.at(-1)!.body as { turns: unknown[] }).turns.at(-1), { sender: 'user', name: 'ann', text: 'Large' })
   const again = (await ann.get(`${url}/messages?limit=1`)).json()[0].id
   await ann.post(`${url}/messages/${again}/regenerate`)

@@ -84,3 +84,16 @@ t.test('sockets and event streams show parts, and pages count them', async t => 
   t.equal((await ann.get(`/api/conversations/${id}/messages?after=2`)).json().length, 2, 'about 256 KiB of changes come at once')
   t.ok((await ann.get(`/api/conversations/${id}`)).body.length < 1024 * 1024)
 })
+
+t.test('the AI SDK gets the parts of a message in its history', async t => {
+  const { as, query } = await startApp(t)
+  const ann = await as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans', client_id: 'chat' })).json()
+  await ann.post(`/api/conversations/${id}/messages`, { parts: [CHOICE, DATA] })
+  const parts = [{ type: 'reasoning', text: 'Hm' }, { type: 'text', text: 'Well' }, { type: 'source', url: 'https://example.com', title: 'A' }, { type: 'choices', choices: [{ id: 'y', title: 'Yes' }] }]
+  await query("UPDATE messages SET parts = $1, text = 'Well' WHERE id = 2", [JSON.stringify(parts)])
+  t.same((await ann.get('/api/chat/chat')).json().map(({ parts }: { parts: object[] }) => parts), [
+    [{ type: 'data-choice', data: { id: 'l', title: 'Large' } }, { type: 'data-form', data: DATA.data }],
+    [...parts.slice(0, 2), { type: 'source-url', sourceId: 's2', url: 'https://example.com', title: 'A' }, { type: 'data-choices', data: [{ id: 'y', title: 'Yes' }] }]
+  ])
+})
