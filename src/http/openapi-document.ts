@@ -86,7 +86,8 @@ function errorOf (status: string, description: string): Json {
 function withError (example: Json, { details, ...error }: Json): Json {
   const same = Object.fromEntries(Object.keys(example).filter(name => ['msg', 'message', 'bot_message'].includes(name)).map(name => [name, error['error']]))
   const { details: _unused, ...rest } = example
-  return { ...rest, ...same, ...error, ...details !== undefined && { details } }
+  const inner = typeof rest['error'] === 'object' ? { error: { ...rest['error'], message: error['error'], code: error['code'] } } : {}
+  return { ...rest, ...same, ...error, ...inner, ...details !== undefined && { details } }
 }
 
 /** Joins the responses of `GENERAL` errors, with the status of each: `INTERNAL (500): …; UNAVAILABLE (503): …`. */
