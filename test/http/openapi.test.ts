@@ -145,7 +145,8 @@ t.test('every request body and response has a named schema and an example', asyn
   for (const { name, requestBody, responses } of operations) {
     for (const [where, content] of [['the body', requestBody?.content] as const, ...Object.entries(responses).map(([status, { content }]) => [status, content] as const)]) {
       for (const [type, { schema, example }] of Object.entries(content ?? {})) {
-        t.not(example, undefined, `${name}, ${where}: an example`)
+        // A range lists several errors, and none of them is an example of all.
+        t.equal(example === undefined, where.endsWith('XX'), `${name}, ${where}: an example`)
         if (type === 'application/json') t.ok(schema.$ref ?? schema.items?.$ref ?? schema.anyOf, `${name}, ${where}: a named schema`)
       }
     }

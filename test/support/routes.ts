@@ -157,7 +157,7 @@ export async function readDescription ({ anyone }: Pick<Server, 'anyone'>) {
   function complete (method: string, { security = description.security as object[], responses: { '4XX': general, '5XX': failures, ...own }, ...operation }: Operation): Operation {
     const { cookie, bearer } = description.components.securitySchemes
     const has = (login: string) => security.some(scheme => Object.hasOwn(scheme as object, login))
-    const { content } = own[400]!
+    const { content } = own[400] ?? general!
     const responses = [
       general!,
       failures!,

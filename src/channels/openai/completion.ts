@@ -51,7 +51,7 @@ export function createCompletions ({ unstored, generation, sessions }: Completio
       const usage = await write(question, user, reply, (text, replaces) => { content = replaces ? text : content + text })
       return {
         ...headOf(question, 'chat.completion'),
-        choices: [{ index: 0, message: { role: 'assistant', content }, finish_reason: 'stop' }],
+        choices: [{ index: 0, message: { role: 'assistant', content, refusal: null }, logprobs: null, finish_reason: 'stop' }],
         usage
       }
     },
@@ -76,7 +76,7 @@ export function createCompletions ({ unstored, generation, sessions }: Completio
       }
 
       function chunk (delta: object, finishReason: 'stop' | null = null) {
-        return frame({ ...head, choices: [{ index: 0, delta, finish_reason: finishReason }], ...includesUsage && { usage: null } })
+        return frame({ ...head, choices: [{ index: 0, delta, logprobs: null, finish_reason: finishReason }], ...includesUsage && { usage: null } })
       }
 
       const heartbeat = setInterval(() => say(':\n\n'), HEARTBEAT_INTERVAL_MS).unref()

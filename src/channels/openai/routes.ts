@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { isServerKey, type ServerKey } from '../../accounts/keys/key-store.ts'
@@ -12,7 +12,7 @@ import { answers, LOGGED_IN } from '../../http/schema.ts'
 import { isStorable, MAX_MESSAGE_LENGTH } from '../../text/text.ts'
 import type { Completions } from './completion.ts'
 import { inOpenAiWords, OpenAiErrorSchema } from './errors.ts'
-import { AnswerOrStream, CompletionSchema, ModelName, ModelSchema, ModelsSchema, readHistory, toModel, withoutOldMessages } from './schema.ts'
+import { AnswerOrStream, CompletionSchema, ModelName, ModelSchema, ModelsSchema, mustFitABot, readHistory, toModel, withoutOldMessages } from './schema.ts'
 
 export interface OpenAiRoutesOptions {
   bots: Pick<BotStore, 'list' | 'named'>
@@ -28,7 +28,12 @@ const PAGE = 200
 export const openAiRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> =
   async function openAiRoutes (app, { bots, directory, completions, handleErrors }) {
     const needsKey = app.needsKey('v1')
-    app.setErrorHandler(handleErrors(inOpenAiWords))
+    const handleError = handleErrors(inOpenAiWords)
+    app.setErrorHandler<FastifyError>((error, request, reply) => {
+      // The `openai` packages repeat a request that got 429, although a budget is spent until tomorrow.
+      if (error.code === 'BUDGET_SPENT') reply.header('x-should-retry', 'false')
+      return handleError(error, request, reply)
+    })
     /* c8 ignore next -- a hook of the whole app refuses unknown paths; a handler of this scope makes it use these words */
     app.setNotFoundHandler(async () => { throw new NOT_FOUND() })
     app.addHook('onRequest', enter)
@@ -52,6 +57,7 @@ export const openAiRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> =
     app.post('/chat/completions', Complete, async (request, reply) => {
       const { body } = request
       const { user, serverKey } = request as { user: SessionUser | null, serverKey?: ServerKey }
+      mustFitABot(body)
       const name = user === null ? null : user.username ?? user.name
       const bot = await find(body.model)
       const { turns, instructions } = readHistory(body.messages, bot.name, name, bot.longestText)

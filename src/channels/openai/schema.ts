@@ -8,6 +8,9 @@ import { isBlank, isLongerThan, MAX_LONG_MESSAGE_LENGTH } from '../../text/text.
 /** How many messages of a history a bot gets at most. */
 const MAX_TURNS = 2_000
 
+/** How many messages are looked at: so many turns, and before them the instructions, wherever they are. */
+const MAX_MESSAGES = 3_000
+
 /** The name of a bot, as a client sends it. */
 export const ModelName = Type.String({ maxLength: 200 })
 
@@ -24,31 +27,40 @@ const SentMessage = Type.Unsafe<Record<string, unknown>>({ type: 'object' })
 
 export const CompletionSchema = Type.Object({
   model: ModelName,
-  messages: Type.Array(SentMessage, { minItems: 1, maxItems: 100_000 }),
+  messages: Type.Array(SentMessage, { minItems: 1, maxItems: MAX_MESSAGES }),
   stream: Type.Optional(Nullable(Type.Boolean())),
-  stream_options: Type.Optional(Type.Unsafe<{ include_usage?: unknown } | null>({ type: ['object', 'null'] }))
+  stream_options: Type.Optional(Type.Unsafe<{ include_usage?: unknown } | null>({ type: ['object', 'null'] })),
+  n: Type.Optional(Nullable(Type.Integer())),
+  tools: Type.Optional(Nullable(Type.Array(Type.Unsafe<object>({ type: 'object' }), { maxItems: 1_000 })))
 }, { title: 'NewCompletion' })
 
-const Count = Type.Integer()
-
-export const CompletionAnswerSchema = Type.Object({
-  id: Type.String(),
-  object: Type.Enum(['chat.completion']),
-  created: Type.Integer(),
-  model: Type.String(),
-  choices: Type.Array(Type.Object({
-    index: Type.Integer(),
-    message: Type.Object({ role: Type.Enum(['assistant']), content: Type.String() }),
-    finish_reason: Type.Enum(['stop'])
-  })),
-  usage: Type.Object({ prompt_tokens: Count, completion_tokens: Count, total_tokens: Count })
-}, { title: 'Completion' })
-export type CompletionAnswer = Static<typeof CompletionAnswerSchema>
+/** Described as no more than an object: OpenAI's documentation has its fields. */
+export interface CompletionAnswer {
+  id: string
+  object: 'chat.completion'
+  created: number
+  model: string
+  choices: Array<{ index: number, message: { role: 'assistant', content: string, refusal: null }, logprobs: null, finish_reason: 'stop' }>
+  usage: { prompt_tokens: number, completion_tokens: number, total_tokens: number }
+}
+const CompletionAnswerSchema = Type.Unsafe<CompletionAnswer>({ title: 'Completion', type: 'object', properties: { choices: { type: 'array', items: {} } }, additionalProperties: true })
 
 export const AnswerOrStream = Type.Unsafe<CompletionAnswer | Readable>({
   description: 'The reply, or the stream',
-  content: { 'application/json': { schema: CompletionAnswerSchema }, 'text/event-stream': { schema: { type: 'string' } } }
+  content: {
+    'application/json': { schema: CompletionAnswerSchema },
+    'text/event-stream': { schema: { type: 'string' }, example: 'data: {"choices":[{"index":0,"delta":{"content":"Hello!"}}]}\n\ndata: [DONE]\n\n' }
+  }
 })
+
+/**
+ * Refuses what asks for an answer of another form than a bot's, which the client would misread.
+ * @throws INVALID_REQUEST
+ */
+export function mustFitABot ({ n, tools }: Pick<Static<typeof CompletionSchema>, 'n' | 'tools'>): void {
+  if (n !== undefined && n !== null && n !== 1) throw refusal('n', 'must be 1, because a bot gives one answer')
+  if (tools?.length) throw refusal('tools', 'cannot be used, because bots do not call tools of clients')
+}
 
 /** Leaves out the messages that no bot would get, so that nothing has to walk through them. Instructions stay, wherever they are. */
 export function withoutOldMessages (body: unknown): unknown {

@@ -87,7 +87,7 @@ t.test('a completion, whole and streamed: only its costs are stored', async t =>
     object: 'chat.completion',
     created: Number,
     model: 'slow',
-    choices: [{ index: 0, message: { role: 'assistant', content: 'Slowly: Hello' }, finish_reason: 'stop' }],
+    choices: [{ index: 0, message: { role: 'assistant', content: 'Slowly: Hello', refusal: null }, logprobs: null, finish_reason: 'stop' }],
     usage: { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 }
   })
   t.ok(Math.abs(whole.created - Date.now() / 1000) < 60)
@@ -117,7 +117,10 @@ t.test('the client’s history is what the bot gets', async t => {
   const asked = client.chat.completions.create({
     ...ASKED,
     temperature: 2,
+    n: 1,
     tools: [],
+    response_format: { type: 'json_object' },
+    user: 'somebody',
     messages: [
       { role: 'system', content: 'Be kind.' },
       { role: 'assistant', content: 'Hello' },
@@ -217,6 +220,7 @@ t.test('errors are those of OpenAI', async t => {
   const wrong: Array<[messages: unknown, param: string, message: RegExp]> = [
     [[], 'messages', /needs at least 1 entry/],
     [[null], 'messages.0', /must be an object/],
+    [Array(5_000).fill({ role: 'system', content: '' }), 'messages', /may have at most 3,000 entries/],
     [[{ role: 'tool', content: 'x' }], 'messages.0.role', /must be one of system, developer, user, assistant/],
     [[{ role: 'user' }], 'messages.0.content', /must be a string or a list of parts/],
     [[{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'data:,x' } }] }], 'messages.0.content', /only text can be sent yet/],
@@ -226,6 +230,19 @@ t.test('errors are those of OpenAI', async t => {
     [[{ role: 'system', content: 'x'.repeat(100_001) }, ...HELLO], 'messages', /at most 100,000 characters in all messages of the roles system/]
   ]
   for (const [messages, param, message] of wrong) t.match(await refused(messages), { status: 400, type: 'invalid_request_error', code: 'INVALID_REQUEST', param, message }, String(message))
+  const tool = { type: 'function', function: { name: 'look_up', parameters: {} } }
+  const unfit: Array<[more: object, param: string, message: string]> = [
+    [{ n: 2 }, 'n', '400 n must be 1, because a bot gives one answer'],
+    [{ n: 0 }, 'n', '400 n must be 1, because a bot gives one answer'],
+    [{ n: '1' }, 'n', '400 n must be a whole number or null'],
+    [{ tools: [tool], tool_choice: 'auto' }, 'tools', '400 tools cannot be used, because bots do not call tools of clients'],
+    [{ tools: [1] }, 'tools.0', '400 tools.0 must be an object'],
+    [{ stream: 'yes' }, 'stream', '400 stream must be true or false or null'],
+    [{ stream_options: [] }, 'stream_options', '400 stream_options must be an object or null'],
+    [{ model: 7 }, 'model', '400 model must be a string']
+  ]
+  for (const [more, param, message] of unfit) t.match(await refused(HELLO, more), { status: 400, type: 'invalid_request_error', code: 'INVALID_REQUEST', param, message }, JSON.stringify(more))
+  t.equal((await client.chat.completions.create({ ...ASKED, n: null, tools: null, stream: null, stream_options: null } as never) as OpenAI.ChatCompletion).choices.length, 1, 'null is like a field that is left out')
   const large: Messages = Array.from({ length: 45 }, () => ({ role: 'user', content: 'x'.repeat(100_000) }))
   t.match(await refused([...large, ...HELLO]), { status: 413, code: 'BODY_TOO_LARGE', message: /4 MiB/ })
   t.equal((await client.chat.completions.create({ ...ASKED, messages: [...large.slice(5), ...HELLO] })).choices[0]!.message.content, 'Slowly: Hello', 'a history of almost 4 MB')
@@ -281,6 +298,16 @@ t.test('three replies at once, budgets, streams and places are limited as elsewh
   }
   await Promise.all([stored, ...both])
   t.match(await errorOf(client.chat.completions.create({ ...ASKED, stream: true })), { status: 429, code: 'insufficient_quota', type: 'insufficient_quota', message: /tokens for today/ })
+  let requests = 0
+  const repeating = client.withOptions({
+    maxRetries: 2,
+    fetch: async (...request) => {
+      requests++
+      return await fetch(...request)
+    }
+  })
+  t.match(await errorOf(repeating.chat.completions.create(ASKED)), { code: 'insufficient_quota' })
+  t.equal(requests, 1, 'the package does not ask again')
   await query('DELETE FROM reply_costs')
 
   const own = clientOf(server, (await keyWith(db, ['v1'])).authorization.slice(7))
@@ -316,6 +343,7 @@ t.test('users by token, guests not at all, and servers by the scopes of their ke
   t.equal((await bob.get('/v1/models')).statusCode, 200, 'by cookie')
   const { access_token: token } = (await anyone.post('/login', { id: 'bob', passcode: 'correct horse' })).json()
   t.equal((await clientOf(server, token).models.list()).data.length, 1, 'by token')
+  t.match(await errorOf(clientOf(server, API_KEY).models.list()), { status: 401 }, 'the keys in API_KEYS let guests in, and no more')
   const { token: guest } = (await anyone.get('/chat/initial', { 'x-api-key': API_KEY })).json()
   t.match(await errorOf(clientOf(server, guest).models.list()), { status: 403, code: 'NOT_FOR_GUESTS', type: 'permission_error' })
 
@@ -332,6 +360,14 @@ t.test('users by token, guests not at all, and servers by the scopes of their ke
   t.match(await query('SELECT u.name, count(*)::int AS replies FROM reply_costs r LEFT JOIN users u ON u.id = r.user_id GROUP BY 1 ORDER BY 2 DESC'), [{ name: 'Zoe', replies: 2 }, { name: null, replies: 1 }], 'the user is charged')
   const elsewhere = await server.clientOf({ authorization: `Bearer ${await keyOf('v1')}`, 'x-act-as': 'zoe' }).get('/api/me')
   t.match(elsewhere.json(), { code: 'MISSING_SCOPE' }, '`v1` opens nothing else')
+
+  t.comment('Users who are locked')
+  const ada = await as('ada')
+  await query("UPDATE users SET role = 'admin' WHERE username = 'ada'")
+  const locked = await query("SELECT id::int FROM users WHERE username = 'bob' OR name = 'Zoe'")
+  for (const { id } of locked) t.equal((await ada.patch(`/api/admin/users/${id}`, { is_locked: true })).statusCode, 200)
+  t.match(await errorOf(clientOf(server, token).chat.completions.create(ASKED)), { status: 401, code: 'invalid_api_key' })
+  t.match(await errorOf(asked(await keyOf('v1'), zoe)), { status: 403, code: 'ACCOUNT_LOCKED', type: 'permission_error' })
 })
 
 t.test('a reply ends with the session of its user, and its costs are stored even if that fails at first', async t => {
@@ -348,6 +384,7 @@ t.test('a reply ends with the session of its user, and its costs are stored even
   await over
   t.match(heard.error, { code: 'invalid_api_key', message: 'Please log in' })
   t.match(await whole, { status: 401 })
+  t.match(await errorOf(client.models.list()), { status: 401, code: 'invalid_api_key' })
 
   const { key } = (await ann.post('/api/me/keys', { name: 'another' })).json()
   const { asked: stored, release } = server.hold('record_cost')
