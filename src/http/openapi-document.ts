@@ -53,7 +53,7 @@ export function tidy (document: Document): Document {
         }
         const error = isError ? errorOf(status, description) : undefined
         if (type === 'application/json') describe(one, `${name}Answer`, error)
-        else one.example ??= error?.['error'] ?? TEXTS[type]
+        else one.example = error?.['error'] ?? exampleIn(one) ?? TEXTS[type]
       }
     }
     operation.responses = joinRanges(operation.responses as Record<string, Response>, path)
@@ -61,6 +61,13 @@ export function tidy (document: Document): Document {
   const responses = shareResponses(operations)
   const parameters = shareParameters(operations)
   return { ...document, components: { ...document.components, schemas, responses, parameters } }
+
+  /** Takes the example out of the schema of a body that is not JSON. */
+  function exampleIn ({ schema }: Content) {
+    const [example] = schema['examples'] as string[] | undefined ?? []
+    delete schema['examples']
+    return example
+  }
 
   function describe (content: Content, name: string, error?: Json) {
     content.schema = named(content.schema, name) as Json

@@ -176,6 +176,16 @@ t.test('the errors of `useChat` are documented as plain text', async t => {
   t.equal(content!['text/plain']!.example, 'Please log in', 'the example is a sentence')
 })
 
+t.test('the example of a stream is in the protocol of its route', async t => {
+  const { operations } = await describe(t)
+  const examples = operations.flatMap(({ operationId, responses }) => {
+    const content = responses['200']?.content?.['text/event-stream']
+    return content === undefined ? [] : [[operationId, content.example as string] as const]
+  })
+  t.same(examples.filter(([, example]) => !example.startsWith('event: ')).map(([id]) => id), ['chat', 'chatUnderApi', 'createCompletion', 'resumeUiStream', 'resumeUiStreamUnderApi'])
+  for (const [id, example] of examples) t.doesNotThrow(() => JSON.parse(/^data: (.+)\n\n$/m.exec(example)![1]!), id)
+})
+
 t.test('redocly lint finds nothing', async t => {
   const { text } = await describe(t)
   const folder = t.testdir()

@@ -49,7 +49,7 @@ export const AnswerOrStream = Type.Unsafe<CompletionAnswer | Readable>({
   description: 'The reply, or the stream',
   content: {
     'application/json': { schema: CompletionAnswerSchema },
-    'text/event-stream': { schema: { type: 'string' }, example: 'data: {"choices":[{"index":0,"delta":{"content":"Hello!"}}]}\n\ndata: [DONE]\n\n' }
+    'text/event-stream': { schema: { type: 'string', examples: ['data: {"choices":[{"index":0,"delta":{"content":"Hello!"}}]}\n\n'] } }
   }
 })
 
