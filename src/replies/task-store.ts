@@ -43,7 +43,7 @@ export function createTaskReader (db: Db) {
       return rows.map(({ authorName, ...task }): Task => ({
         ...task,
         turns: [...task.turns, { sender: 'user', name: authorName, text }],
-        context: { ...task.context, message: { ...task.context.message, parts, metadata } }
+        context: { ...task.context, message: { ...task.context.message!, parts, metadata } }
       }))[0]
     }
   }

@@ -59,7 +59,7 @@ t.test('reasoning is folded, sources are links, choices answer by mouse and keyb
   t.ok(await hasFocus(small), 'the choices can be reached by Tab')
   await page.keyboard.press('Enter')
   const second = await server.bots.call(2)
-  t.match([second.turns.at(-1), second.context.message.parts], [{ text: 'Small' }, [{ type: 'choice', id: 's', title: 'Small' }]])
+  t.match([second.turns.at(-1), second.context.message!.parts], [{ text: 'Small' }, [{ type: 'choice', id: 's', title: 'Small' }]])
   await page.locator('.mine').getByText('Small', { exact: true }).waitFor()
   t.equal(await page.getByRole('button', { name: 'Large' }).count(), 0, 'a choice can be made once')
   await page.locator('.bot').first().getByText('Large', { exact: true }).waitFor()
