@@ -1,7 +1,4 @@
 import t from 'tap'
-import path from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { blocksOf } from '../../support/docs.ts'
 import { holdLock, startApp, type Client } from '../../support/helper.ts'
 import { bearer } from '../../support/issuer.ts'
 import { connect, listen, next, refused, startLive } from '../../support/live.ts'
@@ -167,19 +164,6 @@ t.test('tokens for a browser, which end with the key', async t => {
   await Promise.all([gone, stream.ended])
   isPrompt(t, began, 1_000)
   t.equal((await ann.get('/api/me')).statusCode, 401)
-})
-
-t.test('the server of the documentation gets tokens', async t => {
-  const app = await startLive(t)
-  const boss = await adminOf(app)
-  const { key } = await serverWith(app, boss, ['users'])
-  const code = blocksOf('docs/users.md', 'js').find(code => code.includes('tokenFor ({'))!
-  const file = path.join(t.testdir({ 'chat.mjs': code }), 'chat.mjs')
-  Object.assign(process.env, { CHAT_URL: app.url, CHAT_KEY: key })
-  const { tokenFor } = await import(pathToFileURL(file).href)
-  const { token } = await tokenFor({ id: 'github:1', name: 'Ann', email: 'ann@example.com' })
-  t.match((await app.clientOf(bearer(token)).get('/api/me')).json(), { name: 'Ann', email: 'ann@example.com', external_id: 'github:1' })
-  await t.rejects(tokenFor({ id: 'a space is not allowed' }), /PUT .*: 400 /)
 })
 
 t.test('many first requests for a user share one session, and a key that expires ends it', async t => {
