@@ -56,8 +56,8 @@ export interface ReplyContext {
   conversation: { id: number, name: string, metadata: Record<string, unknown> }
   /** The message to answer and the reply, by their ids in the conversation. */
   message: { id: number, replyId: number }
-  /** Who wrote the message to answer; null when the account was deleted. */
-  user: { id: number, name: string | null } | null
+  /** Who wrote the message to answer, with the object that the operator's servers keep about them; null when the account was deleted. */
+  user: { id: number, name: string | null, metadata: Record<string, unknown> } | null
   channel: Origin
   /** What this bot remembered of the conversation; null at first. */
   state: unknown

@@ -75,7 +75,7 @@ const taskFor = (reply: string) => `
     json_build_object(
       'conversation', json_build_object('id', c.id, 'name', c.name, 'metadata', coalesce(c.metadata, '{}')),
       'message', json_build_object('id', reply.reply_to, 'replyId', reply.id),
-      'user', CASE WHEN asker.id IS NOT NULL THEN json_build_object('id', asker.id, 'name', ${nameOf('asker')}) END,
+      'user', CASE WHEN asker.id IS NOT NULL THEN json_build_object('id', asker.id, 'name', ${nameOf('asker')}, 'metadata', asker.metadata) END,
       'channel', c.origin,
       'state', c.state -> bot.id::text
     ) AS context,

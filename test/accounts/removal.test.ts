@@ -33,7 +33,7 @@ async function tracesIn (query: Query) {
 }
 
 /** Columns that are not marked: the texts of messages, which may remain, and columns that never contain data of a user. */
-const TEXTS = ['messages.text', 'messages.error', 'messages.lease_owner']
+const TEXTS = ['messages.text', 'messages.error', 'messages.lease_owner', 'messages.agent_name']
 
 /**
  * Writes marks into all columns of text or JSON in all rows that refer to this user. A column that is added later is
@@ -47,7 +47,7 @@ async function markAll (query: Query, user: number) {
   for (const { schema, table, column, type } of await columnsOf(query)) {
     const owner = table === 'users' ? 'id' : owners.find(other => String(other['table']) === table)?.['column']
     if (schema !== 'public' || owner === undefined || TEXTS.includes(`${table}.${column}`)) continue
-    const mark = type === 'jsonb' ? `'{"mark": "unmistakable ${table}.${column} "}'::jsonb` : `'unmistakable ${table}.${column} ' || gen_random_uuid()`
+    const mark = type.startsWith('json') ? `'{"mark": "unmistakable ${table}.${column} "}'::${type}` : `'unmistakable ${table}.${column} ' || gen_random_uuid()`
     await query(`UPDATE "${table}" SET "${column}" = ${mark} WHERE "${owner}" = $1`, [user])
     marked.push(`${table}.${column}`)
   }

@@ -82,6 +82,43 @@ t.test('a server manages its users, by its own ids', async t => {
   ], 'and what changed nothing is not there')
 })
 
+t.test('a server keeps an object with a user, which is stored unchanged and returned wherever the user’s own record is', async t => {
+  const app = await startApp(t)
+  const boss = await adminOf(app)
+  const { server, acting } = await serverWith(app, boss, ['users', 'act'])
+  const metadata = { z: 1, a: [null, true, 1.5, 1e300], '': { 'ä"\\': '😀\u2028' } }
+  t.same((await server.put('/api/users/zoe', { name: 'Zoe' })).json().metadata, {})
+  t.equal((await server.put('/api/users/zoe', { metadata })).statusCode, 200)
+  const logged = async () => (await boss.get('/api/admin/log?action=user.change')).json().length
+  t.equal(await logged(), 1)
+  await server.put('/api/users/zoe', { metadata })
+  t.equal(await logged(), 1, 'the same again changes nothing')
+  const zoe = acting('zoe')
+  const inside = `"metadata":${JSON.stringify(metadata)}`
+  for (const { body } of [await server.put('/api/users/zoe', { name: 'Zoë' }), await server.get('/api/users/zoe'), await zoe.get('/api/me'), await zoe.patch('/api/me', { name: 'Z.' }), await zoe.get('/api/me/export')]) {
+    t.ok(body.includes(inside), 'unchanged, with the keys in the same order')
+  }
+  t.match((await zoe.patch('/api/me', { metadata: { mine: 1 } })).json(), { metadata }, 'users do not change it themselves')
+  t.same((await server.put('/api/users/zoe', { metadata: { plan: 'gold' } })).json().metadata, { plan: 'gold' }, 'it is replaced as a whole')
+  t.same((await (await app.as('bob')).get('/api/me')).json().metadata, {}, 'a user of nobody’s server has none')
+
+  const details = async (metadata: unknown) => (await server.put('/api/users/zoe', { metadata })).json().details
+  const tooLarge = [{ path: 'metadata', message: 'may have at most 4 KiB as JSON, and 100 levels' }]
+  t.same(await details({ a: 'x'.repeat(4096 - 7) }), tooLarge)
+  t.same(await details({ a: 'ä'.repeat(2045) }), tooLarge, 'in bytes')
+  for (const wrong of [[1], 'text', 1, null]) t.same(await details(wrong), [{ path: 'metadata', message: 'must be an object' }])
+  t.same((await server.get('/api/users/zoe')).json().metadata, { plan: 'gold' })
+  t.equal((await server.put('/api/users/zoe', { metadata: { a: 'x'.repeat(4096 - 8) } })).statusCode, 200)
+
+  app.bots.takeOver()
+  await server.put('/api/users/zoe', { metadata: { plan: 'silver' } })
+  const sent = zoe.post(`/api/conversations/${await app.slowChat(zoe)}/messages`, { text: 'Hi' })
+  const { context, end } = await app.bots.call(1)
+  end()
+  await sent
+  t.match(context.user, { name: 'Z.', metadata: { plan: 'silver' } }, 'and bots get it')
+})
+
 t.test('a server acts for its users, on every route, as far as its scopes go', async t => {
   const app = await startApp(t)
   const boss = await adminOf(app)
