@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox'
+import { Name } from '../accounts/schema.ts'
 import { WHEN_BUSY } from '../enums.ts'
 import { ClientId, Id, Metadata, PageQuery, Rev, Text, Timestamp } from '../http/schema.ts'
 import { MessagesSchema } from '../log/message.ts'
@@ -7,7 +8,19 @@ import { MAX_LONG_MESSAGE_LENGTH } from '../text/text.ts'
 /** As long as the most patient bot takes it; `mustFit` says how much the bots of the conversation take. */
 export const UserText = Text(MAX_LONG_MESSAGE_LENGTH)
 
-export const NewMessageSchema = Type.Object({ text: UserText, client_id: Type.Optional(ClientId) }, { title: 'NewMessage' })
+/** As whom a server writes: one of the conversation's bots, by name, or a human agent. */
+const SpeakerSchema = Type.Object({ bot: Type.Optional(Type.String({ maxLength: 64 })), agent: Type.Optional(Name) }, {
+  title: 'Speaker',
+  minProperties: 1,
+  maxProperties: 1,
+  'x-rule': 'must name either a bot or an agent',
+  description: 'Only for a server key with the scope `act`, without `X-Act-As`: the bot of the conversation, or the human agent, in whose name it is said'
+})
+export type Speaker = Static<typeof SpeakerSchema>
+
+/** A message as users send it. Over HTTP, servers send messages, too. */
+export const UserMessageSchema = Type.Object({ text: UserText, client_id: Type.Optional(ClientId) }, { title: 'UserMessage' })
+export const NewMessageSchema = Type.Object({ ...UserMessageSchema.properties, as: Type.Optional(SpeakerSchema) }, { title: 'NewMessage' })
 export const EditedMessageSchema = Type.Object({ text: UserText }, { title: 'EditedMessage' })
 
 /** What clients add to a conversation. Answers leave out what nobody has set, and show the `client_id` to the owner only. */
