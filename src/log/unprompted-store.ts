@@ -1,11 +1,14 @@
 import { eq, sql } from 'drizzle-orm'
 import type { Transaction } from '../db/client.ts'
 import { conversations, messages } from '../db/tables.ts'
+import type { Part } from '../text/message-parts.ts'
 
 /** A message on the side of the bots that answers no message. */
 export interface Unprompted {
   conversation: number
   text: string
+  parts?: Part[] | undefined
+  metadata?: Record<string, unknown> | undefined
   /** The bot that says it; left out: a human agent does. */
   chatbotId?: number | undefined
   agentName?: string | undefined

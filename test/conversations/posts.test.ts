@@ -152,6 +152,9 @@ t.test('names and texts are checked as all are', async t => {
   t.same(await details({ agent: 'x'.repeat(101) }), [{ path: 'as.agent', message: 'may have at most 100 characters' }])
   t.same(await details({ agent: 7 }), [{ path: 'as.agent', message: 'must be a string' }])
   t.match((await server.post(url, { text: 'Hi', as: { agent: 'Ma\0ria' } })).json(), { statusCode: 400 })
+  const parts = [{ type: 'text', text: 'Your order' }, { type: 'data', name: 'order', data: { id: 7 } }]
+  t.match((await server.post(url, { parts, metadata: { case: 1 }, as: { agent: 'Maria' } })).json(), [{ text: /Your order/, parts, metadata: { case: 1 } }])
+  t.match((await server.post(url, { as: { agent: 'Maria' } })).json(), { details: [{ path: 'text', message: 'is required' }] })
   t.same(await details({ agent: 'Maria' }, ' '), [{ path: 'text', message: 'must not be empty' }])
   const agent = '👩‍💻'.repeat(33)
   t.match((await server.post(url, { text: 'x'.repeat(100_000), as: { agent } })).json(), [{ username: agent }], 'and as long as a bot’s may be')

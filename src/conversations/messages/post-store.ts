@@ -7,13 +7,21 @@ import { chatbots, conversationBots, conversations, conversationUsers, externalU
 import { BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, IDEMPOTENCY_MISMATCH } from '../../errors.ts'
 import type { Message } from '../../log/message.ts'
 import { appendUnprompted } from '../../log/unprompted-store.ts'
+import type { Part } from '../../text/message-parts.ts'
 import type { Speaker } from '../schema.ts'
 import { messageAt } from './store.ts'
 
 export type PostStore = ReturnType<typeof createPostStore>
 
 /** A message that a server writes as one of the conversation's bots, or as a human agent. No bot replies to it. */
-export interface Post { conversation: number, text: string, as: Speaker, clientId: string | undefined }
+export interface Post {
+  conversation: number
+  text: string
+  parts: Part[] | undefined
+  metadata: Record<string, unknown> | undefined
+  as: Speaker
+  clientId: string | undefined
+}
 
 /** A message that was stored in a WhatsApp conversation, whose owner is the contact. */
 export interface WhatsAppPost { owner: number, conversation: number, message: number, text: string }
@@ -42,7 +50,7 @@ export function createPostStore (db: Db, { changed, deliver }: PostStoreOptions)
     }
   }
 
-  async function append (tx: Transaction, key: ServerKey, { conversation, text, as, clientId }: Post): Promise<Message> {
+  async function append (tx: Transaction, key: ServerKey, { conversation, text, parts, metadata, as, clientId }: Post): Promise<Message> {
     const { owner, origin } = await lockForServer(tx, key, conversation)
     const clientTextHash = clientId === undefined ? undefined : hashOf(text, as)
     const known = clientId === undefined ? undefined : await find(tx, key, clientId)
@@ -51,7 +59,7 @@ export function createPostStore (db: Db, { changed, deliver }: PostStoreOptions)
       return await messageAt(tx, conversation, known.id)
     }
     const chatbotId = as.bot === undefined ? undefined : await botOf(tx, conversation, as.bot)
-    const message = await appendUnprompted(tx, { conversation, text, chatbotId, agentName: as.agent, serverKeyId: key.id, clientId, clientTextHash })
+    const message = await appendUnprompted(tx, { conversation, text, parts, metadata, chatbotId, agentName: as.agent, serverKeyId: key.id, clientId, clientTextHash })
     await logAction(tx, asAdmin(key), 'message.post', { userId: owner, details: { conversation, message } })
     if (origin === 'whatsapp') await deliver(tx, { owner, conversation, message, text })
     return await messageAt(tx, conversation, message)

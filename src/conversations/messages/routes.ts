@@ -13,7 +13,7 @@ import type { FeedStore } from '../../log/feed-store.ts'
 import type { Replies } from '../../replies/replies.ts'
 import type { PostStore } from './post-store.ts'
 import type { MessageStore } from './store.ts'
-import { ConversationParams, EditedMessageSchema, MessageParams, MessagesQuery, NewMessageSchema } from '../schema.ts'
+import { ConversationParams, EditedMessageSchema, MessageParams, MessagesQuery, NewMessageSchema, saidIn } from '../schema.ts'
 import { MessageSchema, MessagesSchema } from '../../log/message.ts'
 import { EventStream } from '../live/routes.ts'
 import type { Streams } from '../live/streams.ts'
@@ -61,15 +61,16 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> =
 export const sendRoute: FastifyPluginAsyncTypebox<{ converse: Converse, streams: Streams, posts: PostStore }> =
   async function sendRoute (app, { converse, streams, posts }) {
     app.post('/', { onRequest: app.authenticateOrNeedKey('act'), ...Send }, async (request, reply) => {
-      const { user, params, headers, body: { text, client_id: ownId, as }, log } = request
+      const { user, params, headers, body, log } = request
       const { serverKey }: { serverKey?: ServerKey } = request
+      const { as, metadata, client_id: ownId } = body
       const clientId = headers['idempotency-key'] ?? ownId
       if (serverKey !== undefined) {
         if (as === undefined) throw new UNAUTHORIZED()
-        return reply.code(201).send([await posts.post(serverKey, { conversation: params.id, text, as, clientId })])
+        return reply.code(201).send([await posts.post(serverKey, { conversation: params.id, ...saidIn(body), metadata, as, clientId })])
       }
       if (as !== undefined) throw new NOT_A_SERVER()
-      const { conversation, messages: said } = await converse({ author: user, to: { conversation: params.id }, text, clientId })
+      const { conversation, messages: said } = await converse({ author: user, to: { conversation: params.id }, ...saidIn(body), metadata, clientId })
       if (wantsStream(headers)) return await streams.send(reply, { user, conversation, after: Math.min(...said.map(({ rev }) => rev)) - 1, until: said }, log)
       reply.leaveSlot()
       return reply.code(201).send(await streams.ended(user.id, conversation, said))
