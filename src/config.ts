@@ -43,7 +43,7 @@ export const ConfigSchema = Type.Object({
     format: 'urls',
     pattern: '^https?://[^/,\\s]+(,\\s*https?://[^/,\\s]+)*$',
     'x-rule': ': each origin needs http:// or https:// in front and no slash at the end, such as https://app.example.com',
-    description: 'Origins of front ends that may call the API with cookies, separated by commas, without a slash at the end'
+    description: 'Origins of front ends that may call the API from a browser, with cookies or with tokens, separated by commas, without a slash at the end'
   }),
   COOKIE_SAMESITE: Type.Enum(['lax', 'none'], { default: 'lax', description: 'SameSite attribute of the session cookie; none for a front end on another site, which also requires an https PUBLIC_URL' }),
   TRUST_PROXY: Type.Optional(Type.String({

@@ -33,6 +33,7 @@ export const SIGNUP_CLOSED = createError('SIGNUP_CLOSED', 'Nobody can sign up he
 export const INVITATION_REQUIRED = createError('INVITATION_REQUIRED', 'Signing up needs an invitation, please ask an administrator for one', 403)
 export const WRONG_PASSWORD = createError('WRONG_PASSWORD', 'The password is wrong', 403)
 export const MISSING_SCOPE = createError('MISSING_SCOPE', 'This key may not do this', 403)
+export const NOT_A_SERVER = createError('NOT_A_SERVER', 'Only a server key, without X-Act-As, may write as a bot or an agent', 403)
 export const NOT_FOR_GUESTS = createError('NOT_FOR_GUESTS', 'Please sign up first', 403)
 export const NOT_AN_ADMIN = createError('NOT_AN_ADMIN', 'Only an admin may do this', 403)
 export const NOT_THE_OWNER = createError('NOT_THE_OWNER', 'Only the owner of the conversation may do this', 403)

@@ -27,6 +27,11 @@ declare module 'fastify' {
     refuseGuests: (request: FastifyRequest) => Promise<void>
     /** Makes an `onRequest` hook for routes of servers: sets `request.serverKey`, which has one of these scopes. @throws UNAUTHORIZED, MISSING_SCOPE */
     needsKey: (...scopes: KeyScope[]) => (request: FastifyRequest) => Promise<void>
+    /**
+     * Makes an `onRequest` hook for routes of users that servers may use in their own name, too. A server key without `X-Act-As` sets
+     * `request.serverKey`, anything else `request.user`. @throws as `needsKey` and `authenticate`
+     */
+    authenticateOrNeedKey: (...scopes: KeyScope[]) => (request: FastifyRequest) => Promise<void>
     /** An `onRequest` hook that follows `authenticate` for routes that create keys: a key that leaks must not create others, which would outlast it. */
     refuseKeys: (request: FastifyRequest) => Promise<void>
     /** An `onRequest` hook that follows `authenticate` in scopes that are for admins only. */
@@ -46,7 +51,7 @@ declare module 'fastify' {
     callerOf: (token: string | undefined, use: TokenUse & { method: string, route: string, scope?: KeyScope | undefined }) => Promise<SessionUser | undefined>
   }
   interface FastifyRequest {
-    /** The key of the server that asks, behind `needsKey`. */
+    /** The key of the server that asks, behind `needsKey` and, for a server, `authenticateOrNeedKey`. */
     serverKey: ServerKey
   }
   interface FastifyReply {
@@ -117,6 +122,11 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
   app.decorate('needsKey', (...scopes) => async request => {
     if (!isServerKey(request.bearer)) throw new UNAUTHORIZED()
     request.serverKey = await keys.use(request.bearer, ...scopes)
+  })
+
+  app.decorate('authenticateOrNeedKey', (...scopes) => {
+    const needKey = app.needsKey(...scopes)
+    return async request => await (isServerKey(request.bearer) && request.headers['x-act-as'] === undefined ? needKey : app.authenticate)(request)
   })
 
   app.decorate('refuseGuests', async ({ user }) => {

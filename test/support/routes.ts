@@ -115,7 +115,7 @@ const examples: Record<string, Example> = {
   'POST /api/admin/keys': { status: 201, body: { name: 'shop', scopes: ['users', 'act'], expires_at: '2099-01-01T00:00:00.000Z' } },
   'DELETE /api/admin/keys/{id}': { status: 204 },
   'GET /api/users/{external_id}': { status: 200 },
-  'PUT /api/users/{external_id}': { status: 200, body: { name: 'Zoe', email: 'zoe@example.com', picture: 'https://example.com/zoe.png' } },
+  'PUT /api/users/{external_id}': { status: 200, body: { name: 'Zoe', email: 'zoe@example.com', picture: 'https://example.com/zoe.png', metadata: { plan: 'gold' } } },
   'DELETE /api/users/{external_id}': { status: 204 },
   'POST /api/users/{external_id}/tokens': { status: 201, body: { expires_in: 600 } },
   'POST /api/conversations/{id}/stop': { status: 204 },

@@ -120,7 +120,7 @@ t.test('the commands of the README and of docs/', { skip: notBuilt, timeout: 600
   t.match(await sh(command('docs/admin.md', 'npm run admin')), /ann is an admin/)
   t.match(await sh(command('docs/admin.md', 'printf'), { env: { PASSWORD: 'correct horse' } }), /ada is an admin/)
   t.match(await sh(block('docs/admin.md', 'admin/users')), /"username":"ada"/)
-  t.match(await sh(block('docs/users.md', 'admin/keys')), /"external_id":"42"[^]*"token":"[^]*"name":"My order"/)
+  t.match(await sh(block('docs/users.md', 'admin/keys')), /"external_id":"42"[^]*"token":"[^]*"username":"Maria","text":"How can I help\?"/)
   t.match(await sh(block('docs/users.md', 'me/keys')), /"username":"ann"/)
   t.match(await sh(command('docs/operations.md', 'make doctor')), /✓ Database/)
   await mkdir(path.join(home, 'backups'))
