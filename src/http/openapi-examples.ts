@@ -29,6 +29,7 @@ const VALUES: Json = {
   'MadePersonalKey.name': 'Backup script',
   'ExternalUserChanges.name': 'Ann Example',
   'ExternalUser.name': 'Ann Example',
+  'Oidc.name': 'Keycloak',
   scopes: ['users', 'act'],
   key: 'pk_…',
   engine: 'openai',

@@ -3,7 +3,7 @@ import type { FastifySchema } from 'fastify'
 import swagger, { type SwaggerTransform } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { TObject } from 'typebox'
-import { ACCOUNT_LOCKED, CROSS_SITE, INVALID_JSON, INVALID_TEXT, MISSING_SCOPE, TOO_MANY_AT_ONCE, TOO_MANY_STREAMS, UNSUPPORTED_MEDIA_TYPE, USER_NOT_FOUND } from '../errors.ts'
+import { ACCOUNT_LOCKED, CROSS_SITE, INVALID_JSON, INVALID_TEXT, MISSING_SCOPE, PASSWORDS_OFF, TOO_MANY_AT_ONCE, TOO_MANY_STREAMS, UNSUPPORTED_MEDIA_TYPE, USER_NOT_FOUND } from '../errors.ts'
 import { tooLarge } from './body-limits.ts'
 import { tidy, codesWithStatus, type Document } from './openapi-document.ts'
 import { LOGGED_IN, refuse, type Responses } from './schema.ts'
@@ -82,6 +82,7 @@ const asClientsSeeIt: SwaggerTransform<FastifySchema> = function asClientsSeeIt 
       response: response && refuse(response, [
         ...isWrite ? [...WRITE_ERRORS, tooLarge(route.bodyLimit)] : [],
         ...security === LOGGED_IN ? [TOO_MANY_AT_ONCE] : isWrite ? [CROSS_SITE] : [],
+        ...route.config?.usesPassword ? [PASSWORDS_OFF] : [],
         ...route.config?.stream ? [TOO_MANY_STREAMS] : []
       ], response[400])
     }

@@ -49,6 +49,8 @@ const OPERATION_IDS: Record<string, string> = {
   'POST /api/login': 'logIn',
   'POST /api/logout': 'logOut',
   'GET /api/logout': 'logOutByGet',
+  'GET /api/oidc/start': 'startOidc',
+  'GET /api/oidc/callback': 'finishOidc',
   'POST /api/password/forgot': 'forgotPassword',
   'POST /api/password/reset': 'resetPassword',
   'POST /api/email/verify': 'verifyEmail',
