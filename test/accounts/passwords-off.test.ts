@@ -31,7 +31,7 @@ t.test('with PASSWORDS=off every route that takes a password refuses it, and all
       t.equal(answer.statusCode, route.example?.status ?? 200, route.name)
       continue
     }
-    t.match([answer.statusCode, answer.json()], [403, { code: 'PASSWORDS_OFF', error: 'This server does not use passwords, please sign in another way' }], route.name)
+    t.match([answer.statusCode, answer.json()], [403, { code: 'PASSWORDS_OFF', error: 'Passwords are switched off here' }], route.name)
     t.match(route.responses[403]!.description, 'PASSWORDS_OFF: ', `${route.name} documents it`)
     t.same(answer.cookies, [])
     t.same(await everythingIn(off), before, `${route.name}: nothing changed`)
@@ -45,6 +45,6 @@ t.test('the routes of users without a password still work', async t => {
   const ann = clientOf((await on.as('ann')).headers)
   t.equal((await ann.patch('/api/me', { name: 'Ann A.' })).statusCode, 200)
   for (const change of [{ email: 'ann@example.com' }, { username: 'anna' }, { password: 'another horse' }]) t.match((await ann.patch('/api/me', change)).json(), { code: 'PASSWORDS_OFF' })
-  t.match((await anyone.post('/login', { id: 'ann', passcode: 'correct horse' })).json(), { code: 'PASSWORDS_OFF', msg: 'This server does not use passwords, please sign in another way' })
+  t.match((await anyone.post('/login', { id: 'ann', passcode: 'correct horse' })).json(), { code: 'PASSWORDS_OFF', msg: 'Passwords are switched off here' })
   t.match((await anyone.post('/api/login', 'nonsense', { 'content-type': 'text/plain' })).json(), { code: 'PASSWORDS_OFF' }, 'whatever the body is')
 })
