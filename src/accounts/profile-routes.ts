@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import type { FastifyRequest } from 'fastify'
 import {
-  INVALID_CREDENTIALS, INVALID_PASSWORD, INVALID_USERNAME, LAST_ADMIN, NOT_FOR_GUESTS, PASSWORD_REQUIRED, PASSWORDS_OFF, SESSION_NOT_FOUND, UNAUTHORIZED,
+  INVALID_CREDENTIALS, INVALID_PASSWORD, INVALID_USERNAME, LAST_ADMIN, NOT_FOR_GUESTS, PASSWORD_REQUIRED, SESSION_NOT_FOUND, UNAUTHORIZED,
   USERNAME_TAKEN, WRONG_PASSWORD
 } from '../errors.ts'
 import { invalidRequest } from '../http/faults.ts'
@@ -103,7 +103,7 @@ const Change = {
     summary: 'Changes your account',
     description: 'A new e-mail address, username or password needs `current_password`. A new password ends all sessions; with a cookie you get a new one.',
     body: ProfileChangesSchema,
-    response: answers({ 200: ProfileSchema }, [...NOT_YOU, INVALID_CREDENTIALS, INVALID_PASSWORD, INVALID_USERNAME, PASSWORD_REQUIRED, PASSWORDS_OFF, WRONG_PASSWORD, USERNAME_TAKEN])
+    response: answers({ 200: ProfileSchema }, [...NOT_YOU, INVALID_CREDENTIALS, INVALID_PASSWORD, INVALID_USERNAME, PASSWORD_REQUIRED, WRONG_PASSWORD, USERNAME_TAKEN])
   }
 }
 
@@ -118,7 +118,7 @@ const Remove = {
     summary: 'Deletes your account with its conversations and messages',
     description: 'A conversation with others is handed over to the member who joined first; your messages in it stay, without an author. Guests, and users of another issuer, need no password and no body.',
     body: PasswordSchema,
-    response: answers({ 204: Type.Null() }, [UNAUTHORIZED, PASSWORDS_OFF, WRONG_PASSWORD, LAST_ADMIN])
+    response: answers({ 204: Type.Null() }, [UNAUTHORIZED, WRONG_PASSWORD, LAST_ADMIN])
   }
 }
 

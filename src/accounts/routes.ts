@@ -58,8 +58,8 @@ const Settings = {
     response: answers({
       200: Type.Object({
         signup: Type.Enum(['open', 'closed', 'invite'], { description: 'Who may sign up: everybody, nobody, or those with an invitation' }),
-        passwords: Type.Boolean({ description: 'Whether users can log in with a password' }),
-        oidc: Nullable(Type.Object({ name: Type.String() }, { title: 'Oidc', description: 'The provider with which `/api/oidc/start` signs users in' }))
+        passwords: Type.Boolean({ description: 'Whether there are any' }),
+        oidc: Nullable(Type.Object({ name: Type.String() }, { title: 'Oidc', description: 'The provider of `/api/oidc/start`' }))
       }, { title: 'Settings' })
     })
   }

@@ -3,7 +3,7 @@ import type { FastifySchema } from 'fastify'
 import swagger, { type SwaggerTransform } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { TObject } from 'typebox'
-import { ACCOUNT_LOCKED, CROSS_SITE, INVALID_JSON, INVALID_TEXT, MISSING_SCOPE, PASSWORDS_OFF, TOO_MANY_AT_ONCE, TOO_MANY_STREAMS, UNSUPPORTED_MEDIA_TYPE, USER_NOT_FOUND } from '../errors.ts'
+import { ACCOUNT_LOCKED, CROSS_SITE, INVALID_JSON, INVALID_TEXT, MISSING_SCOPE, TOO_MANY_AT_ONCE, TOO_MANY_STREAMS, UNSUPPORTED_MEDIA_TYPE, USER_NOT_FOUND } from '../errors.ts'
 import { tooLarge } from './body-limits.ts'
 import { tidy, codesWithStatus, type Document } from './openapi-document.ts'
 import { LOGGED_IN, refuse, type Responses } from './schema.ts'
@@ -21,6 +21,7 @@ const ABOUT = 'The durable backend behind a chat: accounts, conversations, bots 
   'Log in with `POST /api/login`, which sets a cookie, or send the token of `POST /login` as `Authorization: Bearer`. ' +
   'An error is `{statusCode, code, error}`: `code` never changes, `error` is a sentence for people. ' +
   'Each response lists its errors by `code`; the logins, shown by Authorize, list those that all their operations may have. ' +
+  'With `PASSWORDS=off`, operations that take a password answer 403 `PASSWORDS_OFF`. ' +
   'A long answer to `GET` has an `ETag`, and answers `If-None-Match` with 304 if nothing has changed.'
 
 /** The sections of the documentation, in the order in which somebody needs them who builds a front end. */
@@ -82,7 +83,6 @@ const asClientsSeeIt: SwaggerTransform<FastifySchema> = function asClientsSeeIt 
       response: response && refuse(response, [
         ...isWrite ? [...WRITE_ERRORS, tooLarge(route.bodyLimit)] : [],
         ...security === LOGGED_IN ? [TOO_MANY_AT_ONCE] : isWrite ? [CROSS_SITE] : [],
-        ...route.config?.usesPassword ? [PASSWORDS_OFF] : [],
         ...route.config?.stream ? [TOO_MANY_STREAMS] : []
       ], response[400])
     }

@@ -85,12 +85,12 @@ const Answer = Type.Optional(Type.String({ maxLength: 8_000 }))
 const Start = {
   schema: {
     operationId: 'startOidc',
-    summary: 'Sends the browser to the OpenID Connect provider to sign in',
-    description: 'A failure, here or in the callback, redirects to the page, with the code of the error behind `#sign-in-failed=`.',
+    summary: 'Sends a browser to the OpenID Connect provider',
+    description: 'An error comes back to the page as `#sign-in-failed=CODE`.',
     tags: ['accounts'],
     querystring: Type.Object({
       return_to: Type.String({
-        default: '#/', maxLength: 500, pattern: /^#\/[!-~]*$/.source, 'x-rule': 'must be a place of the page, such as #/c/7', description: 'Where the page is to be afterwards, such as `#/c/7`'
+        default: '#/', maxLength: 500, pattern: /^#\/[!-~]*$/.source, 'x-rule': 'must be a place of the page, such as #/c/7'
       })
     }),
     response: answers({ 302: Redirect })
@@ -100,7 +100,7 @@ const Start = {
 const Callback = {
   schema: {
     operationId: 'finishOidc',
-    summary: 'Where the OpenID Connect provider sends the browser back to; begins a session and sets its cookie',
+    summary: 'Where the provider sends the browser back to; sets the session cookie',
     tags: ['accounts'],
     querystring: Type.Object({
       state: Type.String({ default: '', maxLength: 100 }),
