@@ -11,12 +11,15 @@ import { keyUserRoutes } from './accounts/keys/user-routes.ts'
 import { createPersonalKeyStore } from './accounts/keys/personal-key-store.ts'
 import { personalKeyRoutes } from './accounts/keys/personal-routes.ts'
 import { createKeyUserStore } from './accounts/keys/user-store.ts'
+import { createIssuerStore } from './accounts/issuers/store.ts'
+import { oidcRoutes } from './accounts/oidc/routes.ts'
 import { passcodeRoutes } from './accounts/passcode-routes.ts'
 import { profileRoutes, removalRoute } from './accounts/profile-routes.ts'
 import { createProfileStore } from './accounts/profile-store.ts'
 import { originOf } from './accounts/recovery.ts'
 import { recoveryRoutes } from './accounts/recovery-routes.ts'
 import { accountRoutes } from './accounts/routes.ts'
+import { createFencedConnector } from './bots/ssrf-guard.ts'
 import { createUiChats } from './channels/ai-sdk/chat.ts'
 import { createExchangeStore } from './channels/ai-sdk/exchange-store.ts'
 import { uiChatRoutes } from './channels/ai-sdk/routes.ts'
@@ -50,7 +53,7 @@ import type { Deps, Parts } from './parts.ts'
 export type ErrorHandlers = (dialect?: Dialect) => ReturnType<typeof createErrorHandler>
 
 /** Registers every route inside the scope whose checks it needs. */
-export async function registerRoutes (app: FastifyInstance, { config, db, isWorking }: Deps, parts: Parts, handleErrors: ErrorHandlers): Promise<void> {
+export async function registerRoutes (app: FastifyInstance, { config, db, secret, isWorking }: Deps, parts: Parts, handleErrors: ErrorHandlers): Promise<void> {
   const { sessions, keys, accounts, passwords, invitations, signIn, recoveries, recovery, feeds, events, messages, bots, usage, engines, metrics, directory, titleOf, conversations, generation, unstored, converse, streams } = parts
   await app.register(page)
   await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`), details: async () => describeHold(await createHoldStore(db).current()) })
@@ -66,7 +69,8 @@ export async function registerRoutes (app: FastifyInstance, { config, db, isWork
   const metadataOf = async (userId: number) => (await profiles.get(userId)).metadata
   await app.register(openAiRoutes, { prefix: '/v1', bots, directory, completions: createCompletions({ unstored, generation, sessions }), metadataOf, handleErrors })
   await app.register(passcodeRoutes, { signIn, handleErrors })
-  await app.register(accountRoutes, { prefix: '/api', signIn })
+  await app.register(accountRoutes, { prefix: '/api', config, signIn })
+  await app.register(oidcRoutes, { prefix: '/api/oidc', config, secret, users: createIssuerStore(db), createConnector: createFencedConnector })
   await app.register(recoveryRoutes, { prefix: '/api', recovery, recoveries })
   const adminUsers = createAdminUserStore(db, sessions)
   await app.register(keyUserRoutes, { prefix: '/api/users', users: createKeyUserStore(db, adminUsers), keys })

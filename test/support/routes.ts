@@ -73,6 +73,8 @@ const examples: Record<string, Example> = {
   'POST /api/email/resend': { status: 200 },
   'GET /api/logout': { status: 200 },
   'POST /api/logout': { status: 200 },
+  'GET /api/oidc/start': { status: 302, query: 'return_to=%23%2Fc%2F1' },
+  'GET /api/oidc/callback': { status: 302, query: 'state=abc&code=abc' },
   'GET /api/me': { status: 200 },
   'PATCH /api/me': { status: 200, body: { name: 'Ann A.', phone_number: '+49 30 12345', email: 'ann@example.com', current_password: 'correct horse' } },
   'DELETE /api/me': { status: 204, body: { password: 'correct horse' } },

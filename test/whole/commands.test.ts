@@ -16,6 +16,7 @@ const NOT_RUN: Record<string, string> = {
   'make test': 'runs this test',
   'npm create --yes vite@latest my-chat -- --template react-ts --no-interactive': 'needs the registry of npm',
   'npm install socket.io-client': 'needs the registry of npm',
+  'npm run admin -- --subject f81d4fae-7dec-11d0-a765-00a0c91e6bf6': 'needs a user of an OpenID Connect provider; admin.test.ts runs it',
   'docker compose up --detach --wait': 'needs Docker',
   'docker compose exec app node dist/doctor.js': 'needs Docker',
   'docker compose exec app node dist/db/command.js backup': 'needs Docker',
