@@ -613,7 +613,7 @@ CREATE OR REPLACE VIEW user_sessions AS (
 -- Locks: nothing.
 -- Returns: the contact; a row of nulls when none is known.
 -- Raises: nothing.
--- Called by: note_whatsapp_contact, move_whatsapp_contact and `createInboxStore`.
+-- Called by: note_whatsapp_contact, move_whatsapp_contact, `createInboxStore` and `deliverPost`.
 CREATE OR REPLACE FUNCTION find_whatsapp_contact (in_user_id text, in_phone text) RETURNS whatsapp_contacts
 LANGUAGE sql STABLE AS $$
   SELECT c.* FROM (

@@ -68,7 +68,7 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
   })
   const keys = createKeyStore(db, sessions)
   const accounts = createAccountStore(db, sessions)
-  const passwords = createPasswords(config.BCRYPT_COST)
+  const passwords = createPasswords(config)
   const invitations = createInvitationStore(db)
   const signIn = createSignIn({ accounts, passwords, invitations, policy: config.SIGNUP })
   const budgets = createBudgets(db, config)

@@ -56,8 +56,8 @@ export interface ReplyContext {
   conversation: { id: number, name: string, metadata: Record<string, unknown> } | null
   /** The message to answer and the reply, by their ids in the conversation, and what the client sent with the message: parts and an object; both may be empty. */
   message: { id: number, replyId: number, parts: Part[], metadata: Record<string, unknown> } | null
-  /** Who wrote the message to answer; null when the account was deleted, or a server asks for no user. */
-  user: { id: number, name: string | null } | null
+  /** Who wrote the message to answer, with the object that the operator's servers keep about them; null when the account was deleted, or a server asks for no user. */
+  user: { id: number, name: string | null, metadata: Record<string, unknown> } | null
   /** `v1`: OpenAI's API, where the client keeps the history. */
   channel: Origin | 'v1'
   /** What such a client adds to the bot's own prompt; left out: nothing. */

@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox'
+import { Name } from '../accounts/schema.ts'
 import { WHEN_BUSY } from '../enums.ts'
 import { invalidRequest } from '../http/faults.ts'
 import { ClientId, Id, Metadata, PageQuery, Rev, Text, Timestamp } from '../http/schema.ts'
@@ -8,6 +9,16 @@ import { isLongerThan, MAX_LONG_MESSAGE_LENGTH } from '../text/text.ts'
 
 /** As long as the most patient bot takes it; `mustFit` says how much the bots of the conversation take. */
 export const UserText = Text(MAX_LONG_MESSAGE_LENGTH)
+
+/** As whom a server writes: one of the conversation's bots, by name, or a human agent. */
+const SpeakerSchema = Type.Object({ bot: Type.Optional(Type.String({ maxLength: 64 })), agent: Type.Optional(Name) }, {
+  title: 'Speaker',
+  minProperties: 1,
+  maxProperties: 1,
+  'x-rule': 'must name either a bot or an agent',
+  description: 'Only for a server key with the scope `act`, without `X-Act-As`: the bot of the conversation, or the human agent, in whose name it is said'
+})
+export type Speaker = Static<typeof SpeakerSchema>
 
 /** What a user sends as a part. Parts of bots, and types that do not exist yet, are refused. */
 const NewPart = Type.Union([
@@ -19,12 +30,14 @@ const NewPart = Type.Union([
   'x-rule': `must be a text (text), a choice (id, title) or data (name, data of at most 16 KiB); parts of type ${RESERVED_TYPES.join(' or ')} cannot be sent yet`
 })
 
-export const NewMessageSchema = Type.Object({
+/** A message as users send it. Over HTTP, servers send messages, too. */
+export const UserMessageSchema = Type.Object({
   text: Type.Optional(UserText),
   parts: Type.Optional(Type.Array(NewPart, { minItems: 1, maxItems: MAX_PARTS, description: 'What the message is made of. Without `text`, the server writes the text' })),
   client_id: Type.Optional(ClientId),
   metadata: Type.Optional(Metadata)
-}, { title: 'NewMessage', description: 'It needs `text` or `parts`' })
+}, { title: 'UserMessage' })
+export const NewMessageSchema = Type.Object({ ...UserMessageSchema.properties, as: Type.Optional(SpeakerSchema) }, { title: 'NewMessage', description: 'It needs `text` or `parts`' })
 
 /**
  * The text and the parts of what a client sends. Without a text, it is what the parts say.

@@ -29,6 +29,7 @@ const VALUES: Json = {
   'MadePersonalKey.name': 'Backup script',
   'ExternalUserChanges.name': 'Ann Example',
   'ExternalUser.name': 'Ann Example',
+  'Oidc.name': 'Keycloak',
   'Model.id': 'assistant',
   'NewCompletion.model': 'assistant',
   'Completion.choices': [{ index: 0, message: { role: 'assistant', content: 'Hello!' }, finish_reason: 'stop' }],

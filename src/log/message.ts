@@ -24,7 +24,7 @@ export const MessageSchema = Type.Object({
   id: Id,
   rev: Rev,
   sender: Type.Enum(SENDERS),
-  username: Nullable(Type.String({ description: 'Whose it is, by username or, without one, by name; or the name of the bot' })),
+  username: Nullable(Type.String({ description: 'Whose it is, by username or, without one, by name; or the name of the bot, or of the agent as whom a server wrote' })),
   text: Type.String(),
   status: Type.Enum(MESSAGE_STATUSES),
   created_at: Timestamp,
@@ -49,8 +49,11 @@ const HAS_FAILURE = `m.status = 'failed' OR ${IS_LEFT_OUT}`
 const FAILURE_CODE = `CASE WHEN ${IS_LEFT_OUT} THEN '${'MESSAGE_REFUSED' satisfies FailureCode}' WHEN m.error IN ('${FAILURE_CODES.join("', '")}') THEN m.error ELSE '${UNKNOWN_FAILURE}' END`
 const FAILURE = `CASE WHEN ${HAS_FAILURE} THEN ${FAILURE_CODE} END AS failure`
 
+/** The author's name. Needs `WITH_NAMES`. */
+const NAME = 'coalesce(m.agent_name, u.username, u.name, b.name)'
+
 /** Selects a message from `messages m` as clients see it. `shown` then removes the fields that it does not have. */
-export const MESSAGE = `m.id, m.rev, m.sender, coalesce(u.username, u.name, b.name) AS username, m.text, m.status, m.created_at, m.parts, m.metadata, ${FAILURE}`
+export const MESSAGE = `m.id, m.rev, m.sender, ${NAME} AS username, m.text, m.status, m.created_at, m.parts, m.metadata, ${FAILURE}`
 
 /** The columns of a query that selects `MESSAGE`. */
 export const MESSAGE_COLUMNS = 'id, rev, sender, username, text, status, created_at, parts, metadata, failure'
@@ -72,7 +75,7 @@ export const MESSAGE_BYTES = 'octet_length(text) + coalesce(pg_column_size(parts
  * long. It is concatenated by hand, because `row_to_json` of a subquery takes half as long again and writes null fields.
  */
 export const MESSAGE_JSON = `(
-  '{"id":' || m.id || ',"rev":' || m.rev || ',"sender":"' || m.sender || '","username":' || coalesce(to_json(coalesce(u.username, u.name, b.name))::text, 'null') ||
+  '{"id":' || m.id || ',"rev":' || m.rev || ',"sender":"' || m.sender || '","username":' || coalesce(to_json(${NAME})::text, 'null') ||
   ',"text":' || to_json(m.text) || (
     ',"status":"' || m.status || '","created_at":"' || ${jsonTime('m.created_at')} || '"' || CASE WHEN m.parts IS NULL THEN '' ELSE ',"parts":' || m.parts END || CASE WHEN m.metadata IS NULL THEN '' ELSE ',"metadata":' || m.metadata END ||
     CASE WHEN ${HAS_FAILURE} THEN ',"failure":"' || ${FAILURE_CODE} || '"}' ELSE '}' END

@@ -54,7 +54,7 @@ const nameOf = (user: string) => `coalesce(${user}.username, ${user}.name)`
 
 /** The newest messages before a reply, of which `cutUnread` takes one less than $3. */
 const SAID_BEFORE = `
-  SELECT id, sender, user_id, chatbot_id, text, error, reply_to FROM messages
+  SELECT id, sender, user_id, chatbot_id, agent_name, text, error, reply_to FROM messages
   WHERE conversation_id = $1 AND id < $2 AND status NOT IN ('streaming', 'queued') AND (text <> '' OR error = 'MESSAGE_REFUSED')
   ORDER BY id DESC LIMIT $3`
 
@@ -71,7 +71,7 @@ const taskFor = (reply: string) => `
   )
   SELECT json_build_object('id', bot.id, 'name', bot.name, 'engine', bot.engine, 'settings', bot.settings) AS bot,
     (
-      SELECT coalesce(json_agg(json_build_object('sender', m.sender, 'name', coalesce(${nameOf('u')}, b.name), 'text', m.text) ORDER BY m.id), '[]')
+      SELECT coalesce(json_agg(json_build_object('sender', m.sender, 'name', coalesce(m.agent_name, ${nameOf('u')}, b.name), 'text', m.text) ORDER BY m.id), '[]')
       FROM told m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id
       WHERE m.text <> '' AND (m.id = reply.reply_to OR m.error IS DISTINCT FROM '${LEFT_OUT}' AND m.id <> ALL (ARRAY(
         SELECT refused.reply_to FROM told refused WHERE refused.error = 'MESSAGE_REFUSED' AND refused.reply_to IS NOT NULL
@@ -80,7 +80,7 @@ const taskFor = (reply: string) => `
     json_build_object(
       'conversation', json_build_object('id', c.id, 'name', c.name, 'metadata', coalesce(c.metadata, '{}')),
       'message', json_build_object('id', reply.reply_to, 'replyId', reply.id, 'parts', coalesce(reply.parts, '[]'), 'metadata', coalesce(reply.metadata, '{}')),
-      'user', CASE WHEN asker.id IS NOT NULL THEN json_build_object('id', asker.id, 'name', ${nameOf('asker')}) END,
+      'user', CASE WHEN asker.id IS NOT NULL THEN json_build_object('id', asker.id, 'name', ${nameOf('asker')}, 'metadata', asker.metadata) END,
       'channel', c.origin,
       'state', c.state -> bot.id::text
     ) AS context,

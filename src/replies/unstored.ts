@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Budgets } from '../accounts/token-budget-store.ts'
-import type { Estimate, StreamingBot, Turn } from '../bots/bot.ts'
+import type { Estimate, ReplyContext, StreamingBot, Turn } from '../bots/bot.ts'
 import { BOT_CONTEXT_FULL, BOT_FAILED, MESSAGE_REFUSED, TOO_MANY_REPLIES } from '../errors.ts'
 import { failureCodeOf, FAILURES, type FailureCode } from '../failures.ts'
 import { wordsOf, type Addendum } from '../text/message-parts.ts'
@@ -24,7 +24,7 @@ export interface Question {
   /** What the client adds to the bot's own prompt; empty for nothing. */
   instructions: string
   /** Null when a server asks for no user. Then `apiKeyHash` is the SHA-256 of its key, which is charged instead. */
-  user: { id: number, name: string | null } | null
+  user: ReplyContext['user']
   apiKeyHash: string | null
 }
 

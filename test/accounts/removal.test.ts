@@ -33,7 +33,7 @@ async function tracesIn (query: Query) {
 }
 
 /** Columns that are not marked: the texts of messages, which may remain, and columns that never contain data of a user. */
-const TEXTS = ['messages.text', 'messages.error', 'messages.lease_owner']
+const TEXTS = ['messages.text', 'messages.error', 'messages.lease_owner', 'messages.agent_name']
 
 /**
  * Writes marks into all columns of text or JSON in all rows that refer to this user. A column that is added later is

@@ -149,7 +149,7 @@ t.test('a webhook gets the user, the conversation and its own state', async t =>
     turns: [{ sender: 'user', name: 'ann', text: 'Hi' }],
     conversation: { id, name: 'Plans', metadata: {} },
     message: { id: 1, reply_id: 2, parts: [], metadata: {} },
-    user: { id: me, name: 'ann' },
+    user: { id: me, name: 'ann', metadata: {} },
     channel: 'web',
     state: null,
     metadata: {}

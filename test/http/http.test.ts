@@ -122,6 +122,7 @@ const BAD_TEXTS: Record<string, string[]> = {
   q: ['', '%20', 'x'.repeat(101), '%00', 'a&q=b'],
   action: ['', 'user', '%00', 'user.lock&action=user.lock'],
   state: ['', 'lost', '%00', 'SENT', 'sent&state=read'],
+  return_to: ['', '%00', 'c/7', 'https%3A%2F%2Fevil.example', '%2F%2Fevil.example', '%23%2F%C3%A4', `%23%2F${'x'.repeat(500)}`, '%23%2F&return_to=%23%2F'],
   since: ['', 'yesterday', '2026-11-21', '2026-13-01T00:00:00Z', '2026-11-21T25:00:00Z', '2026-11-21T10:00:00+01:00', '%00', '20261-11-21T10:00:00Z']
 }
 
@@ -132,6 +133,8 @@ function wrongParameters ({ path }: Route, parameter: Parameter): Wrong[] {
     const keys = { empty: '', 'of 256 characters': 'k'.repeat(256), 'not ASCII': 'clé', 'with a control character': 'a\x01b' }
     return Object.entries(keys).map(([how, key]) => ({ how: `${name} ${how}`, code, headers: { [name]: key } }))
   }
+  // Whatever a provider answers is valid, up to a length.
+  if (path === '/api/oidc/callback') return ['x'.repeat(8_001), `a&${name}=b`].map(text => ({ how: `${name} ${text.slice(0, 50)}`, code, query: `${name}=${text}` }))
   if (name === 'x-api-key') {
     return [
       { how: 'an empty key', code: 'MISSING_API_KEY', headers: { [name]: '' } },

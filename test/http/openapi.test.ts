@@ -52,6 +52,8 @@ const OPERATION_IDS: Record<string, string> = {
   'POST /api/login': 'logIn',
   'POST /api/logout': 'logOut',
   'GET /api/logout': 'logOutByGet',
+  'GET /api/oidc/start': 'startOidc',
+  'GET /api/oidc/callback': 'finishOidc',
   'POST /api/password/forgot': 'forgotPassword',
   'POST /api/password/reset': 'resetPassword',
   'POST /api/email/verify': 'verifyEmail',
@@ -187,10 +189,12 @@ t.test('the example of a stream is in the protocol of its route', async t => {
 })
 
 t.test('redocly lint finds nothing', async t => {
-  const { text } = await describe(t)
+  const { text, operations } = await describe(t)
+  // Redirects are successes, too, unlike for the rule of redocly that is left out.
+  for (const { name, responses } of operations) t.ok(Object.keys(responses).some(status => /^[23]/.test(status)), `${name} has a success`)
   const folder = t.testdir()
   await writeFile(path.join(folder, 'openapi.json'), text)
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, [fileURLToPath(import.meta.resolve('@redocly/cli/bin/cli.js')), 'lint', 'openapi.json'], {
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [fileURLToPath(import.meta.resolve('@redocly/cli/bin/cli.js')), 'lint', '--skip-rule=operation-2xx-response', 'openapi.json'], {
     cwd: folder, env: { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' }
   })
   t.match(stdout + stderr, 'Your API description is valid')

@@ -18,6 +18,8 @@ export interface OpenAiRoutesOptions {
   bots: Pick<BotStore, 'list' | 'named'>
   directory: Directory
   completions: Completions
+  /** The object that the operator's servers keep about a user. @throws UNAUTHORIZED when the account is gone meanwhile */
+  metadataOf: (userId: number) => Promise<Record<string, unknown>>
   handleErrors: (dialect: Dialect) => ReturnType<typeof createErrorHandler>
 }
 
@@ -26,7 +28,7 @@ const PAGE = 200
 
 /** OpenAI's API: a bot is a model, and the client keeps the history. For users and for servers with a key. */
 export const openAiRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> =
-  async function openAiRoutes (app, { bots, directory, completions, handleErrors }) {
+  async function openAiRoutes (app, { bots, directory, completions, metadataOf, handleErrors }) {
     const needsKey = app.needsKey('v1')
     const handleError = handleErrors(inOpenAiWords)
     app.setErrorHandler<FastifyError>((error, request, reply) => {
@@ -62,8 +64,9 @@ export const openAiRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> =
       const bot = await find(body.model)
       const { turns, instructions } = readHistory(body.messages, bot.name, name, bot.longestText)
       if (body.stream && user !== null) reply.takeStream(user.id)
+      const asker = user && { id: user.id, name, metadata: await metadataOf(user.id) }
       reply.leaveSlot()
-      const question = { bot, turns, instructions, user: user && { id: user.id, name }, apiKeyHash: serverKey?.hash ?? null }
+      const question = { bot, turns, instructions, user: asker, apiKeyHash: serverKey?.hash ?? null }
       if (!body.stream) return await completions.whole(question, user, reply)
       return await completions.streamed(question, user, reply, body.stream_options?.include_usage === true)
     })

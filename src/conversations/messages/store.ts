@@ -1,5 +1,5 @@
 import { and, eq, ne, sql } from 'drizzle-orm'
-import type { Db } from '../../db/client.ts'
+import type { Db, Transaction } from '../../db/client.ts'
 import { conversations, conversationUsers, messages } from '../../db/tables.ts'
 import { CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR } from '../../errors.ts'
 import { cutUnread, cutWritten, pageOf, type JsonRow } from '../../http/paging.ts'
@@ -73,14 +73,19 @@ export function createMessageStore (db: Db, changed: (conversation: number) => v
       const [taken] = await tx.update(conversations).set({ lastRev: sql`${conversations.lastRev} + 1` })
         .where(eq(conversations.id, conversation)).returning({ rev: conversations.lastRev })
       await tx.update(messages).set({ ...set, rev: taken!.rev }).where(and(eq(messages.conversationId, conversation), eq(messages.id, id)))
-      const { rows: [row] } = await tx.execute<{ json: string }>(sql`
-        SELECT ${sql.raw(`${MESSAGE_JSON} AS json ${FROM_MESSAGES}`)} WHERE m.conversation_id = ${conversation} AND m.id = ${id}`)
-      const message = JSON.parse(row!.json) as Message & { created_at: string }
-      return { ...message, created_at: new Date(message.created_at) }
+      return await messageAt(tx, conversation, id)
     })
     changed(conversation)
     return changedMessage
   }
+}
+
+/** Reads a message that is there, deleted or not. The caller has checked that it may be shown. */
+export async function messageAt (tx: Transaction, conversation: number, id: number): Promise<Message> {
+  const { rows: [row] } = await tx.execute<{ json: string }>(sql`
+    SELECT ${sql.raw(`${MESSAGE_JSON} AS json ${FROM_MESSAGES}`)} WHERE m.conversation_id = ${conversation} AND m.id = ${id}`)
+  const message = JSON.parse(row!.json) as Message & { created_at: string }
+  return { ...message, created_at: new Date(message.created_at) }
 }
 
 const BEFORE = `

@@ -135,7 +135,7 @@ t.test('the client’s history is what the bot gets', async t => {
   t.same(call.turns, [
     { sender: 'bot', name: 'slow', text: 'Hello' }, { sender: 'user', name: 'ann', text: 'One\nTwo' }, { sender: 'user', name: 'bob', text: 'Three' }
   ])
-  t.match(call.context, { conversation: null, message: null, state: null, channel: 'v1', user: { name: 'ann' }, instructions: 'Be kind.\n\nBe brief.', providerUser: String })
+  t.match(call.context, { conversation: null, message: null, state: null, channel: 'v1', user: { name: 'ann', metadata: {} }, instructions: 'Be kind.\n\nBe brief.', providerUser: String })
   call.end()
   t.match(await asked, { choices: [{ message: { content: '' } }], usage: { total_tokens: 0 } }, 'a bot that reports no costs has none')
 
@@ -483,7 +483,7 @@ t.test('a webhook is told that there is no conversation, and the instructions', 
     turns: [{ sender: 'user', name: 'ann', text: 'Hello' }],
     conversation: null,
     message: null,
-    user: { id: 1, name: 'ann' },
+    user: { id: 1, name: 'ann', metadata: {} },
     channel: 'v1',
     state: null,
     metadata: {},

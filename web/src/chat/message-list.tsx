@@ -37,7 +37,7 @@ export function MessageList ({ view, chat, me, bots, isOwner, label }: MessageLi
         {view.isOpen && messages.length === 0 && view.outgoing.length === 0 && <p className='empty'>{words.chat.empty}</p>}
         {messages.map((message, at) => (
           <Row
-            key={message.id} message={message} chat={chat} isMine={isMine(message)}
+            key={message.id} message={message} chat={chat} isMine={isMine(message)} author={authorOf(message, bots)}
             day={dayAbove(message, messages[at - 1])}
             mayEdit={message === myLast} mayDelete={isOwner || isMine(message)}
             mayChoose={message === newest && view.outgoing.length === 0}
@@ -55,7 +55,7 @@ export function MessageList ({ view, chat, me, bots, isOwner, label }: MessageLi
         ))}
       </Scroller>
       <p className='visually-hidden' role='status'>
-        {newest !== undefined && !isMine(newest) && newest.status === 'complete' && words.chat.announced(authorOf(newest), newest.text.slice(0, MOST_ANNOUNCED))}
+        {newest !== undefined && !isMine(newest) && newest.status === 'complete' && words.chat.announced(authorOf(newest, bots), newest.text.slice(0, MOST_ANNOUNCED))}
       </p>
     </>
   )
@@ -66,9 +66,9 @@ function canReplyAgain ({ username, failure }: Message, bots: Bot[]) {
   return failure !== 'BOT_NOT_CONFIGURED' && bots.some(({ name, streaming }) => streaming && name === username)
 }
 
-interface RowProps { message: Message, chat: Chat, isMine: boolean, day: string | undefined, mayEdit: boolean, mayDelete: boolean, mayRegenerate: boolean, mayChoose: boolean }
+interface RowProps { message: Message, chat: Chat, isMine: boolean, author: string, day: string | undefined, mayEdit: boolean, mayDelete: boolean, mayRegenerate: boolean, mayChoose: boolean }
 
-const Row = memo(function Row ({ message, chat, isMine, day, mayEdit, mayDelete, mayRegenerate, mayChoose }: RowProps) {
+const Row = memo(function Row ({ message, chat, isMine, author, day, mayEdit, mayDelete, mayRegenerate, mayChoose }: RowProps) {
   const { id, sender, text, parts, status, failure, created_at: at } = message
   const [mode, setMode] = useState<'edit' | 'delete'>()
   const regenerate = useMutation({ mutationFn: () => chat.regenerate(id) })
@@ -90,7 +90,7 @@ const Row = memo(function Row ({ message, chat, isMine, day, mayEdit, mayDelete,
     <div data-message={id} data-focus-scope>
       {day !== undefined && <h2 className='day'>{day}</h2>}
       <Bubble
-        who={isMine ? words.chat.you : authorOf(message)} at={at} isMine={isMine} isBot={isBot}
+        who={isMine ? words.chat.you : author} at={at} isMine={isMine} isBot={isBot}
         note={isLeftOut || (isBot && status !== 'complete') ? <span className={`status ${status}`}>{noteOf(message)}</span> : undefined}
         actions={actions}
       >
@@ -120,9 +120,11 @@ function noteOf ({ status, failure }: Message) {
   return failure === undefined ? sentence : `${sentence} ${words.chat.failures[failure] ?? ''}`
 }
 
-function authorOf ({ sender, username }: Message) {
+/** A server may write on the side of the bots as a human agent, whose name is shown as it is. Before the bots are known, every name there is taken for a bot's. */
+function authorOf ({ sender, username }: Message, bots: Bot[]) {
   if (username === null) return words.chat.formerMember
-  return sender === 'bot' ? botTitle(username) : username
+  const isBot = sender === 'bot' && (bots.length === 0 || bots.some(({ name }) => name === username))
+  return isBot ? botTitle(username) : username
 }
 
 /** The date, above the first message of a day. */
