@@ -25,7 +25,11 @@ import { createTaskReader } from './replies/task-store.ts'
 import { createLog } from './log/log.ts'
 import { createMessageStore } from './conversations/messages/store.ts'
 import { createConversationStore } from './conversations/store.ts'
+import { createSse } from './conversations/live/sse.ts'
 import { createStreams } from './conversations/live/streams.ts'
+import { createNews } from './conversations/news/news.ts'
+import { createNewsStore } from './conversations/news/store.ts'
+import { createNewsStreams } from './conversations/news/stream.ts'
 import { createUsageStore } from './conversations/usage/store.ts'
 import { createListener } from './db/listener.ts'
 import { createMetrics } from './metrics/metrics.ts'
@@ -86,7 +90,7 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
   })
   const directory = watchReplies(changeBots(createDirectory(engines)), metrics)
   const titleOf = createTitles(directory, defaultBot(config))
-  const conversations = createConversationStore(db, defaultBot(config), titleOf)
+  const conversations = createConversationStore(db, defaultBot(config), titleOf, events.changed)
   const generation = createReplies({
     store: createReplyStore(db),
     tasks: createTaskReader(db),
@@ -101,9 +105,13 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
   })
   const log = createLog(db)
   const converse = createConverse(log, directory, events, generation, budgets)
-  const streams = createStreams(sessions, events, feeds)
+  const sse = createSse(sessions)
+  const streams = createStreams(sse, events, feeds)
+  const newsStore = createNewsStore(db)
+  const news = createNews(listener, events, newsStore, logger)
+  const newsStreams = createNewsStreams(sse, news)
   const cookie = sessionCookie(config)
   const people = { sessions, issuers, keys, accounts, passwords, invitations, signIn, budgets, recoveries, recovery, cookie }
-  const talk = { feeds, events, messages, usage, conversations, generation, log, converse, streams }
+  const talk = { feeds, events, messages, usage, conversations, generation, log, converse, streams, newsStore, news, newsStreams }
   return { ...people, ...talk, listener, bots, engines, metrics, directory, titleOf }
 }

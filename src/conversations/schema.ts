@@ -39,6 +39,7 @@ export const ConversationSchema = Type.Object({
   is_finished: Type.Boolean(),
   last_updated: Timestamp,
   ...own,
+  unread: Type.Integer({ description: 'How many messages of others you have not read, to 99' }),
   messages: MessagesSchema
 }, { title: 'Conversation' })
 
