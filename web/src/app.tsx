@@ -4,6 +4,7 @@ import { useRoute } from './route.ts'
 import { PhoneChat } from './start/phone-chat.tsx'
 import { Forgot, ResetPassword, VerifyEmail } from './start/recovery.tsx'
 import { Welcome } from './start/welcome.tsx'
+import { setTitle } from './ui/title.ts'
 import { words } from './words.ts'
 
 // Loaded when a user is signed in, to keep the first screen small.
@@ -13,7 +14,7 @@ const Home = lazy(() => import('./home.tsx'))
 export function App () {
   const route = useRoute()
   const { data: me, error, refetch, isFetching } = useMe()
-  useEffect(() => { document.title = words.name }, [route.at])
+  useEffect(() => setTitle(words.name), [route.at])
 
   if (route.at === 'reset-password') return <ResetPassword token={route.token} />
   if (route.at === 'phone') return <PhoneChat key={route.phone} phone={route.phone} />
