@@ -38,5 +38,16 @@ export default [
     ignores: ['src/config.ts', 'src/db/embedded/cluster.ts', 'src/db/backup.ts'],
     plugins: { n: plugins.n },
     rules: { 'n/no-process-env': 'error' }
+  },
+  {
+    // How long something takes depends on the machine and on what else it does.
+    files: ['test/**/*.ts'],
+    ignores: ['test/support/prompt.ts'],
+    rules: {
+      'no-restricted-syntax': ['error', {
+        selector: "BinaryExpression[operator=/^<=?$/][left.operator='-'][left.left.callee.property.name='now'][left.right.type='Identifier']",
+        message: 'Please measure speed in bench/, and use isPrompt() of test/support/prompt.ts to find what waits for a timeout.'
+      }]
+    }
   }
 ]

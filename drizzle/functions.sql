@@ -90,7 +90,7 @@ $$;
 -- moment would not count each other.
 -- Returns: the number.
 -- Raises: nothing.
--- Called by: append_message and restart_reply.
+-- Called by: append_message, restart_reply and `createReplyStore`.
 CREATE OR REPLACE FUNCTION replies_under_way (in_author bigint) RETURNS bigint
 LANGUAGE sql AS $$
   SELECT count(*) FROM messages r JOIN messages q ON q.conversation_id = r.conversation_id AND q.id = r.reply_to
@@ -312,13 +312,14 @@ END $$;
 -- user (the id of the user who asked), api_key_hash, bot (a name), model, prompt_tokens, completion_tokens and
 -- is_estimate; all but the tokens may be missing. Tokens are limited to the range of integer, from 0. A user who has been
 -- deleted is recorded as null. If the attempt was recorded before, its row is updated.
+-- in_conversation and in_id are null for a reply that is not stored.
 --
 -- Locks: the user who asked, against deletion only (FOR KEY SHARE), so that user_id never refers to a deleted user.
 -- Returns: one row with the bot's name and the tokens that were added, or no row when in_cost is null. For an attempt that
 -- was recorded before, that is the difference: 0 when a caller repeats itself, and perhaps negative when an exact count
 -- takes the place of an estimate.
 -- Raises: nothing.
--- Called by: finish_reply and interrupt_reply.
+-- Called by: finish_reply, interrupt_reply and `createReplyStore`.
 CREATE OR REPLACE FUNCTION record_cost (
   in_conversation bigint, in_id bigint, in_attempt text, in_status message_status, in_cost jsonb
 ) RETURNS TABLE (bot text, prompt_tokens integer, completion_tokens integer)

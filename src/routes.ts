@@ -20,6 +20,8 @@ import { accountRoutes } from './accounts/routes.ts'
 import { createUiChats } from './channels/ai-sdk/chat.ts'
 import { createExchangeStore } from './channels/ai-sdk/exchange-store.ts'
 import { uiChatRoutes } from './channels/ai-sdk/routes.ts'
+import { createCompletions } from './channels/openai/completion.ts'
+import { openAiRoutes } from './channels/openai/routes.ts'
 import { chatRoutes } from './channels/chat/routes.ts'
 import { deliveryRoutes } from './channels/whatsapp/delivery-routes.ts'
 import { createInboxStore } from './channels/whatsapp/inbox-store.ts'
@@ -48,7 +50,7 @@ export type ErrorHandlers = (dialect?: Dialect) => ReturnType<typeof createError
 
 /** Registers every route inside the scope whose checks it needs. */
 export async function registerRoutes (app: FastifyInstance, { config, db, isWorking }: Deps, parts: Parts, handleErrors: ErrorHandlers): Promise<void> {
-  const { sessions, keys, accounts, passwords, invitations, signIn, recoveries, recovery, feeds, events, messages, bots, usage, engines, metrics, directory, titleOf, conversations, generation, converse, streams, newsStore, news, newsStreams } = parts
+  const { sessions, keys, accounts, passwords, invitations, signIn, recoveries, recovery, feeds, events, messages, bots, usage, engines, metrics, directory, titleOf, conversations, generation, unstored, converse, streams, newsStore, news, newsStreams } = parts
   await app.register(page)
   await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`), details: async () => describeHold(await createHoldStore(db).current()) })
   await app.register(metricsRoutes, { config, metrics })
@@ -59,6 +61,7 @@ export async function registerRoutes (app: FastifyInstance, { config, db, isWork
     await app.register(chatRoutes, { prefix, config, accounts, identities, serverKeys: keys, conversations, converse, streams, chats, handleErrors })
     await app.register(whatsappRoutes, { prefix, config, inbox: createInboxStore(db), handleErrors })
   }
+  await app.register(openAiRoutes, { prefix: '/v1', bots, directory, completions: createCompletions({ unstored, generation, sessions }), handleErrors })
   await app.register(passcodeRoutes, { signIn, handleErrors })
   await app.register(accountRoutes, { prefix: '/api', signIn })
   await app.register(recoveryRoutes, { prefix: '/api', recovery, recoveries })

@@ -18,7 +18,7 @@ import { createTasks } from './jobs/tasks.ts'
 import { startWorker, type Worker } from './jobs/worker.ts'
 
 /** How long closing may take in all, and of that the requests that are under way, in milliseconds. */
-const GRACE = { all: 15_000, requests: 12_000 }
+const GRACE = { all: 18_000, requests: 10_000 }
 
 /** What is open, to be closed in reverse, whether by a signal or because the start fails. */
 const opened: Array<() => Promise<unknown>> = []

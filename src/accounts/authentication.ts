@@ -16,6 +16,10 @@ declare module '@fastify/jwt' {
 }
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** A scope with which a server key may act for users here, beside `act`. */
+    scope?: KeyScope
+  }
   interface FastifyInstance {
     /** An `onRequest` hook for scopes that are for users, guests too: sets `request.user`. @throws UNAUTHORIZED, and what `callerOf` throws */
     authenticate: (request: FastifyRequest) => Promise<void>
@@ -39,7 +43,7 @@ declare module 'fastify' {
      * Like `userOf`, and also takes a server key: then it is the user whom the header `X-Act-As` names.
      * @throws MISSING_SCOPE, USER_NOT_FOUND, ACCOUNT_LOCKED for a server
      */
-    callerOf: (token: string | undefined, use: TokenUse & { method: string, route: string }) => Promise<SessionUser | undefined>
+    callerOf: (token: string | undefined, use: TokenUse & { method: string, route: string, scope?: KeyScope | undefined }) => Promise<SessionUser | undefined>
   }
   interface FastifyRequest {
     /** The key of the server that asks, behind `needsKey`. */
@@ -102,7 +106,7 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
   })
 
   app.decorate('identify', async ({ bearer, cookies, headers, ip, method, routeOptions }) =>
-    await app.callerOf(bearer ?? cookies[cookie.name], { headers, ip, method, route: routeOptions.url! }))
+    await app.callerOf(bearer ?? cookies[cookie.name], { headers, ip, method, route: routeOptions.url!, scope: routeOptions.config.scope }))
 
   app.decorate('authenticate', async request => {
     const user = await app.identify(request)

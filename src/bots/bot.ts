@@ -52,13 +52,16 @@ export interface Estimate {
 
 /** Where a bot is asked, by whom, and to which message it replies. */
 export interface ReplyContext {
-  /** `metadata`: the object that clients keep with the conversation; empty where they keep none. */
-  conversation: { id: number, name: string, metadata: Record<string, unknown> }
+  /** `metadata`: the object that clients keep with the conversation; empty where they keep none. Null when the client keeps the history itself. */
+  conversation: { id: number, name: string, metadata: Record<string, unknown> } | null
   /** The message to answer and the reply, by their ids in the conversation. */
-  message: { id: number, replyId: number }
-  /** Who wrote the message to answer; null when the account was deleted. */
+  message: { id: number, replyId: number } | null
+  /** Who wrote the message to answer; null when the account was deleted, or a server asks for no user. */
   user: { id: number, name: string | null } | null
-  channel: Origin
+  /** `v1`: OpenAI's API, where the client keeps the history. */
+  channel: Origin | 'v1'
+  /** What such a client adds to the bot's own prompt; left out: nothing. */
+  instructions?: string
   /** What this bot remembered of the conversation; null at first. */
   state: unknown
   metadata: Record<string, unknown>

@@ -32,7 +32,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
 
     createBot ({ prompt, history_tokens: budget = 8000, model = defaultModel, temperature, max_tokens: maxTokens }: OpenAiSettings, name: string): StreamingBot {
       return async function reply (turns, signal, context) {
-        const draft: RequestDraft = { model, prompt, temperature, maxTokens, user: context?.providerUser }
+        const draft: RequestDraft = { model, prompt: joined(prompt, context?.instructions), temperature, maxTokens, user: context?.providerUser }
         const request = await createRequest(draft, turns, budget, name)
         const begins = () => { context?.begins?.(request.estimate()) }
         return call(address, signal => ask(request, begins, signal), signal)
@@ -162,6 +162,11 @@ async function * withTrials ({ refused, promptTokens }: { refused: Turn[], promp
 }
 
 function ignore () {}
+
+/** The bot's own prompt, and behind it what the client adds to it. */
+function joined (prompt: string | undefined, instructions: string | undefined) {
+  return prompt === undefined || instructions === undefined ? prompt ?? instructions : `${prompt}\n\n${instructions}`
+}
 
 /** The rest of what was begun, without another layer of promises around each piece. */
 function resumed<P> (first: IteratorResult<P, void>, rest: AsyncGenerator<P, void>): AsyncIterable<P> {

@@ -52,8 +52,8 @@ export function createWebhook ({ WEBHOOK_ALLOW: allow = '', BOT_TIMEOUT_CONNECT:
 /** What is posted: what was said, and where the bot is asked, by whom and to which message. */
 function questionOf (turns: Turn[], context: ReplyContext | undefined) {
   if (context === undefined) return { turns }
-  const { conversation, message, user, channel, state, metadata } = context
-  return { turns, conversation, message: { id: message.id, reply_id: message.replyId }, user, channel, state, metadata }
+  const { conversation, message, user, channel, state, metadata, instructions } = context
+  return { turns, conversation, message: message && { id: message.id, reply_id: message.replyId }, user, channel, state, metadata, instructions }
 }
 
 /** @throws BOT_NONSENSE when there is no text in it, which an event of a stream may lack */

@@ -26,6 +26,9 @@ export interface Ending extends Growth {
   cost: Cost | null
 }
 
+/** What becomes of an attempt at a reply. */
+export type AttemptStatus = 'complete' | 'stopped' | 'interrupted' | 'failed'
+
 /** Tokens that were added to the costs of a bot's replies. */
 export interface Spent { bot: string, promptTokens: number, completionTokens: number }
 
@@ -77,6 +80,18 @@ export function createReplyStore (db: Db) {
           WHERE m.conversation_id = ${conversation} AND m.id < ${id} AND m.sender = said.sender AND m.text = said.text
             AND m.status NOT IN ('streaming', 'queued') AND m.error IS DISTINCT FROM ${LEFT_OUT}`)
       })
+    },
+
+    /** Records the cost of an attempt at a reply that is not stored, or updates it. Returns the tokens that were added to the costs. */
+    async recordCost (attempt: string, status: AttemptStatus, cost: Cost): Promise<Omit<Spent, 'bot'>> {
+      const { rows: [row] } = await db.$client.query<Omit<Spent, 'bot'>>(RECORD_COST({ attempt, status, cost: JSON.stringify(cost) }))
+      return row!
+    },
+
+    /** How many replies to a user's messages are streaming or queued, in all conversations and on all instances. */
+    async underWay (user: number): Promise<number> {
+      const { rows: [row] } = await db.$client.query<{ count: number }>(UNDER_WAY({ user }))
+      return row!.count
     },
 
     /** Begins the oldest queued reply of a conversation; undefined when there is none, or when another one is under way. */
@@ -190,6 +205,17 @@ const FINISH = prepareQuery('finish_reply', sql`
     in_finished => ${value('isFinished')},
     in_cost => ${value('cost')}
   )`)
+
+const RECORD_COST = prepareQuery('record_cost', sql`
+  SELECT ${SPENT} FROM record_cost(
+    in_conversation => NULL,
+    in_id => NULL,
+    in_attempt => ${value('attempt')},
+    in_status => ${value('status')},
+    in_cost => ${value('cost')}
+  )`)
+
+const UNDER_WAY = prepareQuery('replies_under_way', sql`SELECT replies_under_way(in_author => ${value('user')})::integer AS count`)
 
 const BEGIN = prepareQuery('begin_reply', sql`SELECT id FROM begin_reply(in_conversation => ${value('conversation')}, in_owner => ${value('owner')})`)
 

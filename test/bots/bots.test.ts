@@ -16,6 +16,7 @@ import type { Lookup } from '../../src/bots/ssrf-guard.ts'
 import { createWebhook } from '../../src/bots/webhook.ts'
 import type { Config } from '../../src/config.ts'
 import { API_KEY, settings, startApp } from '../support/helper.ts'
+import { isPrompt } from '../support/prompt.ts'
 
 const KEY = 'sk-a-key-of-the-tests'
 const SECRET = 'a secret of the webhook'
@@ -247,7 +248,7 @@ t.test('a request is retried when the provider is busy or unreachable, and not w
     write = answer
     asked.length = 0
     const begun = performance.now()
-    return { ...await ask(), asked: asked.length, took: performance.now() - begun }
+    return { ...await ask(), asked: asked.length, begun, took: performance.now() - begun }
   }
   const status = (code: number, headers = {}) => (response: ServerResponse) =>
     response.writeHead(code, { 'content-type': 'application/json', ...headers }).end(`{"error":{"message":"no, ${KEY}"}}`)
@@ -261,7 +262,7 @@ t.test('a request is retried when the provider is busy or unreachable, and not w
   t.match(await asks(after(response => response.destroy())), { text: 'now', asked: 2 })
   const late = await asks(status(429, { 'retry-after': '3600' }))
   t.match(late, { text: '', failure: 'BOT_OVERLOADED', asked: 1 })
-  t.ok(late.took < 1000, 'there is no retry if Retry-After is an hour')
+  isPrompt(t, late.begun, 1_000, 'there is no retry if Retry-After is an hour')
   t.match(await asks(status(502)), { text: '', failure: 'BOT_UNREACHABLE', asked: 3, causes: 'no, …' }, 'the key is not in the log')
   for (const code of [400, 401, 404]) t.match(await asks(status(code)), { text: '', failure: 'BOT_REFUSED', asked: 1 })
 
@@ -333,7 +334,7 @@ t.test('when a reply is stopped, the connection to the provider closes within a 
     stop.abort()
     t.match(await reply, { text: expected, failure: undefined }, when)
     await isGone
-    t.ok(performance.now() - begun < 1000, `${when}: the connection is closed`)
+    isPrompt(t, begun, 1_000, `${when}: the connection is closed`)
   }
   asked.length = 0
   t.match(await ask({}, HELLO, AbortSignal.abort()), { text: '', failure: undefined })
@@ -350,9 +351,7 @@ t.test('circuit breaker: after repeated failures, requests to a provider are pau
   const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url, BOT_BREAKER_FAILURES: 1, BOT_BREAKER_PAUSE: 1 })
   t.match(await ask(), { failure: 'BOT_UNREACHABLE' })
   const tried = asked.length
-  const begun = performance.now()
   t.match(await ask(), { failure: 'BOT_OVERLOADED' })
-  t.ok(performance.now() - begun < 500, 'at once')
   t.equal(asked.length, tried, 'no request is sent')
   t.match(await asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: `${url}/another` })(), { failure: 'BOT_UNREACHABLE' })
 

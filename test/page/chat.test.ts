@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import type { Page } from 'playwright-core'
 import { barriers, hasFocus, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
+import { isPrompt } from '../support/prompt.ts'
 
 // The page in a real browser: chatting.
 
@@ -219,11 +220,11 @@ t.test('the page stays usable after replies of 100,000 characters and Markdown t
     await page.getByRole('button', { name: 'Regenerate' }).waitFor()
   }
   await page.locator('.bot').getByText('The end.').first().waitFor({ state: 'attached' })
-  const began = Date.now()
+  const began = performance.now()
   await composerOf(page).pressSequentially('Still here')
   await page.keyboard.press('Enter')
   await page.locator('.mine').getByText('Still here').waitFor()
-  t.ok(Date.now() - began < 10_000, 'the user can still type and send')
+  isPrompt(t, began, 2_000, 'the user can still type and send')
   t.equal(await isTooWide(page), false)
 })
 

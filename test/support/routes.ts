@@ -49,6 +49,9 @@ const examples: Record<string, Example> = {
   'GET /api/chat/{id}/stream': { status: 204 },
   'POST /chat/{id}/stop': { status: 204 },
   'POST /api/chat/{id}/stop': { status: 204 },
+  'GET /v1/models': { status: 200 },
+  'GET /v1/models/{id}': { status: 200 },
+  'POST /v1/chat/completions': { status: 200, body: { model: 'slow', messages: [{ role: 'user', content: 'Hi' }], stream: true } },
   'GET /chat/initial': { status: 200, headers: { 'x-api-key': API_KEY } },
   'GET /api/chat/initial': { status: 200, headers: { 'x-api-key': API_KEY } },
   'GET /chat/whatsapp': { status: 200, query: VERIFICATION },
@@ -132,9 +135,10 @@ interface Begun { conversation: number, session: number, user: number, bot: numb
  * The values of the parameters in a path: a new conversation of Ann's, its first message, another user and a bot in it, one of
  * Ann's sessions, a failed WhatsApp reply, an invitation.
  */
-export function placesOf (path: string, begun: Begun = { conversation: 1, session: 1, user: 1, bot: 1, delivery: 1, invitation: 1, key: 1 }): Record<string, number> {
+export function placesOf (path: string, begun: Begun = { conversation: 1, session: 1, user: 1, bot: 1, delivery: 1, invitation: 1, key: 1 }): Record<string, number | string> {
   const { conversation, session, user, bot, delivery, invitation, key } = begun
   if (path.startsWith('/api/users/')) return { external_id: 7 }
+  if (path.startsWith('/v1/')) return { id: 'slow' }
   if (path.includes('/keys/')) return { id: key }
   if (path.includes('/admin/users/')) return { id: user }
   if (path.includes('/admin/invitations/')) return { id: invitation }
@@ -155,7 +159,7 @@ export async function readDescription ({ anyone }: Pick<Server, 'anyone'>) {
   function complete (method: string, { security = description.security as object[], responses: { '4XX': general, '5XX': failures, ...own }, ...operation }: Operation): Operation {
     const { cookie, bearer } = description.components.securitySchemes
     const has = (login: string) => security.some(scheme => Object.hasOwn(scheme as object, login))
-    const { content } = own[400]!
+    const { content } = own[400] ?? general!
     const responses = [
       general!,
       failures!,
@@ -214,7 +218,7 @@ export async function begin ({ as, anyone, clientOf, slowChat, db }: Server, { n
   const isServers = path.startsWith('/api/users/')
   const ann = name.endsWith('as a guest') ? await enterAsGuest() : await as('ann')
   await mailAToken(db, path, example)
-  const conversation = path.includes('/regenerate') ? await slowChat(ann) : (await ann.post('/api/conversations', { name: 'Secret plans of Ann' })).json().id
+  const conversation = path.includes('/regenerate') || path.startsWith('/v1/') ? await slowChat(ann) : (await ann.post('/api/conversations', { name: 'Secret plans of Ann' })).json().id
   await ann.post(`/api/conversations/${conversation}/messages`, { text: 'First secret of Ann' })
   const session = (await (await as('ann')).get('/api/me/sessions')).json()[0].id
   const key = await makeKey()

@@ -36,6 +36,16 @@ t.test('actions and images are pinned, so that a moved tag has no effect', t => 
   t.end()
 })
 
+t.test('containers are given more time to stop than the server takes', t => {
+  const [, server] = /const GRACE = \{ all: ([\d_]+)/.exec(readFileSync('src/server.ts', 'utf8'))!
+  const seconds = Number(server!.replace('_', '')) / 1000
+  const composed = files('.', '.yaml').flatMap(({ text }) => all(text, /stop_grace_period: (\d+)s/g))
+  const bicep = files('infra', '.bicep').flatMap(({ text }) => all(text, /terminationGracePeriodSeconds: (\d+)/g))
+  t.ok(composed.length >= 2 && bicep.length >= 1)
+  for (const given of [...composed, ...bicep]) t.ok(Number(given) > seconds, `${given} s, and the server takes ${seconds} s at most`)
+  t.end()
+})
+
 // There is no linter for Bicep without .NET, but there is a grammar. These tests check the syntax, and that names in different
 // files match.
 

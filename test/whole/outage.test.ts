@@ -6,6 +6,7 @@ import { freshDatabase, run, silent } from '../support/helper.ts'
 import { connect as dial, follow } from '../support/live.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { connect, isWaiting, openPlace, until, urlOf, type Answer } from '../support/process.ts'
+import { isPrompt } from '../support/prompt.ts'
 
 // A database that stops or is blocked while the server is busy.
 
@@ -63,7 +64,7 @@ t.test('Postgres is stopped for 30 seconds under load', { buffered: true }, asyn
   await postgres.start()
   const began = performance.now()
   await until(async () => (await server.get('/health/ready')).status === 200 || sleep(50).then(() => false))
-  const took = Math.round(performance.now() - began)
+  isPrompt(t, began, 3_000, 'ready again')
   state = 'back'
   await sleep(2_000)
   over.abort()
@@ -72,8 +73,7 @@ t.test('Postgres is stopped for 30 seconds under load', { buffered: true }, asyn
   t.same(seen.up, new Set([200, 201]))
   t.same(seen.down, new Set([503]), 'all requests get 503 while Postgres is down')
   t.same(seen.back, new Set([200, 201]), 'all requests succeed when Postgres is back')
-  t.ok(took < 10_000, `ready ${took} ms after Postgres started`)
-  t.ok(slowest < 15_000, `the slowest request took ${Math.round(slowest)} ms`)
+  isPrompt(t, performance.now() - slowest, 10_000, 'the slowest request')
   for (const [nth, id] of ids.entries()) {
     const texts = await run(postgres.connection, "SELECT text FROM messages WHERE conversation_id = $1 AND sender = 'user' ORDER BY id", [id])
     t.same(texts.map(({ text }) => text), Array.from({ length: sent[nth]! }, (_, n) => `Message ${n}`), 'each message is stored once')
@@ -109,7 +109,7 @@ t.test('while a slow query uses the only connection, others get an error soon', 
   ].map(timed))
   for (const { status, retryAfter, body, took } of [...others, await stuck]) {
     t.match({ status, retryAfter, body }, { status: 503, retryAfter: /^\d+$/, body: { code: 'UNAVAILABLE' } })
-    t.ok(took < 15_000, `answered after ${Math.round(took)} ms`)
+    isPrompt(t, performance.now() - took, 10_000, 'answered')
   }
   t.equal((await server.get('/health/live')).status, 200)
   await postgres.query('ROLLBACK')

@@ -5,6 +5,7 @@ import net from 'node:net'
 import path from 'node:path'
 import { freshDatabase, run } from '../support/helper.ts'
 import { clientOf, connect, isWaiting, layCable, openPlace, until, type Answer, type Client, type Place, type Program } from '../support/process.ts'
+import { isPrompt } from '../support/prompt.ts'
 
 // The server as a separate process: start, restart, SIGTERM and `kill -9`.
 
@@ -23,10 +24,8 @@ t.test('a request that never finishes does not keep the server from ending', { b
   half.write('POST /chat HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"user_phone":')
   await server.hasSaid(/"path":"\/chat"/)
 
-  const began = Date.now()
   server.kill('SIGTERM')
-  t.equal((await server.ended).code, 0)
-  t.ok(Date.now() - began < 15_000, 'it ends before a container runtime would kill it')
+  t.equal((await server.ended).code, 0, 'it ends by itself, within the time that it has for this')
   t.match(await stuck, { status: 503 })
   t.equal(await place.runningPostgres(), undefined)
   await release()
@@ -135,7 +134,7 @@ t.test('SIGTERM: new requests are refused, and running ones are answered', { buf
   const underWay = ann.post('/api/conversations/1/messages', { text: 'Wait for me' })
   await isWaiting(postgres)
 
-  const began = Date.now()
+  const began = performance.now()
   server.kill('SIGTERM')
   const isRefused = (path: string) => server.get(path).then(({ status }) => status === 503, () => true)
   await until(() => isRefused('/health/ready'))
@@ -143,7 +142,7 @@ t.test('SIGTERM: new requests are refused, and running ones are answered', { buf
   await release()
   t.match(await underWay, { status: 201, body: [{ text: 'Wait for me' }, { text: 'You said: Wait for me' }] })
   t.equal((await server.ended).code, 0)
-  t.ok(Date.now() - began < 10_000, 'the server does not wait for idle keep-alive connections')
+  isPrompt(t, began, 2_000, 'the server does not wait for idle keep-alive connections')
   t.equal(await place.runningPostgres(), undefined)
 })
 

@@ -9,7 +9,7 @@ const Scopes = Type.Array(Type.Enum(KEY_SCOPES), {
   maxItems: KEY_SCOPES.length,
   uniqueItems: true,
   description: '`users`: manage users and mint tokens for them. `act`: act for a user with `X-Act-As`. `read`: read users, and act for one in `GET` requests. ' +
-    '`guests`: let guests in, as `X-API-KEY`. `v1`: reserved'
+    '`guests`: let guests in, as `X-API-KEY`. `v1`: OpenAI\'s API'
 })
 
 const expiresAt = (otherwise: string) => Type.Optional(Type.String({

@@ -9,7 +9,7 @@ import { answers, ErrorText, Id, LOGGED_IN } from '../../http/schema.ts'
 import type { Message } from '../../log/message.ts'
 import type { Replies } from '../../replies/replies.ts'
 import type { UiChats } from './chat.ts'
-import { toUiMessage, UiChatParams, UiMessageSchema } from './schema.ts'
+import { toUiMessage, UiChatParams, UiMessageSchema, UiStreamSchema } from './schema.ts'
 
 export interface UiChatRoutesOptions {
   chats: UiChats
@@ -59,7 +59,7 @@ const History = {
   }
 }
 
-const UiStream = Type.Unsafe<Readable>({ description: 'The stream', content: { 'text/event-stream': { schema: { type: 'string' } } } })
+const UiStream = Type.Unsafe<Readable>({ description: 'The stream', content: { 'text/event-stream': { schema: UiStreamSchema } } })
 
 const Resume = {
   config: { stream: 'always' as const },

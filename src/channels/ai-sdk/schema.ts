@@ -67,6 +67,9 @@ export const UiMessageSchema = Type.Object({
 }, { title: 'UiMessage' })
 export type UiMessage = Static<typeof UiMessageSchema>
 
+/** The body of a UI message stream, for the description of the API. */
+export const UiStreamSchema = { type: 'string', examples: ['data: {"type":"text-delta","id":"t1","delta":"Hello"}\n\n'] }
+
 /** The id of a message for the AI SDK: the same in the history, in a stream and in one that is resumed. */
 export const uiId = (id: number) => `m${id}`
 

@@ -11,7 +11,7 @@ import type { createErrorHandler, Dialect } from '../../http/error-handler.ts'
 import { nothing } from '../../http/paging.ts'
 import { answers, ClientIdHeader, LOGGED_IN, PLAIN_TEXT, type ErrorBody } from '../../http/schema.ts'
 import type { UiChats } from '../ai-sdk/chat.ts'
-import { IS_UI_CHAT, isUiChat, UiChatSchema, withoutHistory, type UiChat } from '../ai-sdk/schema.ts'
+import { IS_UI_CHAT, isUiChat, UiChatSchema, UiStreamSchema, withoutHistory, type UiChat } from '../ai-sdk/schema.ts'
 import { createGuestChat, type GuestAnswer, GuestAnswerSchema, GuestMessageSchema, Initial, tokenOf, withStatus, type GuestChatOptions, type GuestMessage } from './guest.ts'
 import { createPhoneChat, inLegacyWords, type PhoneAnswer, PhoneAnswerSchema, PhoneErrorSchema, PhoneQuestionSchema, refuseTooLong, type PhoneChatOptions, type PhoneQuestion } from './phone.ts'
 
@@ -115,7 +115,7 @@ const ChatSchema = Type.Unsafe<PhoneQuestion | GuestMessage | UiChat>({
 
 const AnswerOrStream = Type.Unsafe<PhoneAnswer | GuestAnswer | Readable>({
   description: 'The answer, or the stream',
-  content: { 'application/json': { schema: Type.Union([PhoneAnswerSchema, GuestAnswerSchema]) }, 'text/event-stream': { schema: { type: 'string' } } }
+  content: { 'application/json': { schema: Type.Union([PhoneAnswerSchema, GuestAnswerSchema]) }, 'text/event-stream': { schema: UiStreamSchema } }
 })
 
 const ChatError = Type.Unsafe<ErrorBody | string>({ content: { 'application/json': { schema: PhoneErrorSchema }, ...PLAIN_TEXT } })

@@ -7,6 +7,7 @@ import { startApp } from '../../support/helper.ts'
 import { connect, listen, next, refused, startLive, type Refusal } from '../../support/live.ts'
 import { bearer, startIssuer, trusting } from '../../support/issuer.ts'
 import { until } from '../../support/process.ts'
+import { isPrompt } from '../../support/prompt.ts'
 
 // Users who come with tokens of other issuers, over HTTP, sockets and streams.
 
@@ -146,16 +147,16 @@ t.test('an issuer that answers slowly, with invalid data, with too much data or 
   for (const [name, answer] of Object.entries(answers)) {
     const { anyone } = await startApp(t, trusting(bad.setting, good.setting))
     bad.answerWith(answer)
-    const began = Date.now()
+    const began = performance.now()
     const waiting = anyone.get('/api/me', bearer(await bad.sign()))
     const [other] = await Promise.all([anyone.get('/api/me', bearer(await good.sign()))])
     t.equal(other.statusCode, 200, `${name}: users of other issuers are not affected`)
     const refused = await waiting
     t.match(refused.json(), { statusCode: 503, code: 'UNAVAILABLE' }, name)
-    t.ok(Date.now() - began < 3_500, `${name}: ${Date.now() - began} ms`)
-    const again = Date.now()
+    isPrompt(t, began, 2_000, `${name}: refused`)
+    const again = performance.now()
     t.equal((await anyone.get('/api/me', bearer(await bad.sign()))).statusCode, 503)
-    t.ok(Date.now() - again < 1_000, `${name}: the next request is refused at once`)
+    isPrompt(t, again, 100, `${name}: the next request is refused at once`)
   }
   t.same(inside.asked, [], 'nothing in the internal network was requested')
 })
@@ -291,10 +292,10 @@ t.test('sockets and streams accept the tokens, auth_refresh renews them, and the
   const admin = await as('boss')
   await query("UPDATE users SET role = 'admin' WHERE username = 'boss'")
   const gone = next(socket, 'disconnect')
-  const began = Date.now()
+  const began = performance.now()
   t.equal((await admin.delete(`/api/admin/users/${user}/sessions`)).statusCode, 204)
   await Promise.all([gone, stream.ended])
-  t.ok(Date.now() - began < 1_000, `${Date.now() - began} ms`)
+  isPrompt(t, began, 1_000)
   t.match(await refused(t, url, { auth: { token } }), { data: { code: 'INVALID_TOKEN' } })
 })
 

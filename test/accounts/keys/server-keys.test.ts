@@ -5,6 +5,7 @@ import { blocksOf } from '../../support/docs.ts'
 import { holdLock, startApp, type Client } from '../../support/helper.ts'
 import { bearer } from '../../support/issuer.ts'
 import { connect, listen, next, refused, startLive } from '../../support/live.ts'
+import { isPrompt } from '../../support/prompt.ts'
 
 // Servers of the operator's: their keys, their users, and what they do for them.
 
@@ -160,11 +161,11 @@ t.test('tokens for a browser, which end with the key', async t => {
   const socket = await connect(t, app.url, { auth: { token } })
   const stream = await listen(t, `${app.url}/api/conversations/${id}/events`, acting('ann').headers)
   t.equal(stream.status, 200)
-  const began = Date.now()
+  const began = performance.now()
   const gone = next(socket, 'disconnect')
   await boss.delete(`/api/admin/keys/${key}`)
   await Promise.all([gone, stream.ended])
-  t.ok(Date.now() - began < 1_000)
+  isPrompt(t, began, 1_000)
   t.equal((await ann.get('/api/me')).statusCode, 401)
 })
 
@@ -192,10 +193,10 @@ t.test('many first requests for a user share one session, and a key that expires
   t.equal((await ann.get('/api/me/sessions')).json().length, 1)
   const stream = await listen(t, `${app.url}/api/conversations/${made[0]!.json().id}/events`, ann.headers)
   t.equal(stream.status, 200)
-  const began = Date.now()
+  const began = performance.now()
   await app.query('UPDATE server_keys SET expires_at = now() WHERE id = $1', [key])
   await stream.ended
-  t.ok(Date.now() - began < 1_000)
+  isPrompt(t, began, 1_000)
 })
 
 t.test('a server acts for a user on a socket', async t => {
@@ -211,10 +212,10 @@ t.test('a server acts for a user on a socket', async t => {
   const reader = await serverWith(app, boss, ['read'])
   t.match(await refused(t, app.url, { auth: { token: reader.key }, extraHeaders: { 'x-act-as': 'ann' } }), { data: { code: 'MISSING_SCOPE' } })
   const gone = next(socket, 'disconnect')
-  const began = Date.now()
+  const began = performance.now()
   await boss.delete(`/api/admin/keys/${id}`)
   await gone
-  t.ok(Date.now() - began < 1_000)
+  isPrompt(t, began, 1_000)
 })
 
 t.test('a key lets guests in, until it is revoked', async t => {
