@@ -4,6 +4,7 @@ import {
   text, timestamp, unique, uniqueIndex, type AnyPgColumn
 } from 'drizzle-orm/pg-core'
 import { DELIVERY_STATES, ENGINES, MESSAGE_STATUSES, ORIGINS, ROLES, SENDERS, SESSION_KINDS, WHEN_BUSY, type KeyScope } from '../enums.ts'
+import type { Part } from '../text/message-parts.ts'
 
 // All tables. Times have a precision of milliseconds, as in JSON. With microseconds, a cursor made from a time would lose
 // some digits and not find its row again.
@@ -213,7 +214,8 @@ export const conversationBots = pgTable('conversation_bots', {
  * of the message's last change. `replyTo` is the id of the user's message that a bot answers; replies directly follow it.
  * The instance that writes a streaming reply holds its lease. `costSoFar` is what a reply has cost until now, in the form
  * that `record_cost` takes, for the instance that must end the reply if its writer dies. `clientTextHash` is the hash of the
- * text for which a client id was first used, even if the message is edited later.
+ * text for which a client id was first used, even if the message is edited later. `parts` and `metadata` are kept as they came,
+ * as `json`, and are not compressed, so that `pg_column_size` knows their length without reading them.
  */
 export const messages = pgTable('messages', {
   conversationId: reference().notNull().references(() => conversations.id, { onDelete: 'cascade' }),
@@ -232,7 +234,9 @@ export const messages = pgTable('messages', {
   stopRequested: boolean().notNull().default(false),
   clientId: text(),
   clientTextHash: text(),
-  createdAt: createdAt()
+  createdAt: createdAt(),
+  parts: json().$type<Part[]>(),
+  metadata: json().$type<Record<string, unknown>>()
 }, table => [
   primaryKey({ columns: [table.conversationId, table.id] }),
   unique('messages_rev').on(table.conversationId, table.rev),

@@ -4,6 +4,7 @@ import type { Budgets } from '../accounts/token-budget-store.ts'
 import type { Estimate, StreamingBot, Turn } from '../bots/bot.ts'
 import { BOT_CONTEXT_FULL, BOT_FAILED, MESSAGE_REFUSED, TOO_MANY_REPLIES } from '../errors.ts'
 import { failureCodeOf, FAILURES, type FailureCode } from '../failures.ts'
+import { wordsOf, type Addendum } from '../text/message-parts.ts'
 import { MAX_REPLY_LENGTH, takePiece, type Intake } from '../text/text.ts'
 import { createMeter, type Cost } from './cost.ts'
 import { insist } from './insist.ts'
@@ -100,6 +101,8 @@ export function createUnstoredReplies ({ generation, store, budgets, log, spent,
 
     async function listen () {
       const intake: Intake = { points: 0, half: '' }
+      /** Parts that the text does not say. The client gets text only. */
+      const unsaid: Addendum[] = []
       try {
         const pieces = await bot.reply(turns, signal, {
           conversation: null,
@@ -115,7 +118,8 @@ export function createUnstoredReplies ({ generation, store, budgets, log, spent,
         for await (const piece of pieces) {
           if (signal.aborted) return
           if (!('text' in piece)) {
-            if (piece.usage !== undefined) meter.heard(piece.usage)
+            if ('part' in piece && !piece.isSaid) unsaid.push(piece.part)
+            if ('usage' in piece && piece.usage !== undefined) meter.heard(piece.usage)
             continue
           }
           if (piece.replaces === true) Object.assign(intake, { points: 0, half: '' })
@@ -124,6 +128,11 @@ export function createUnstoredReplies ({ generation, store, budgets, log, spent,
           await hear(said, piece.replaces === true)
           if (intake.points > MAX_REPLY_LENGTH) throw Object.assign(new Error('a bot said too much'), { failure: 'BOT_NONSENSE' })
         }
+        const words = wordsOf(unsaid)
+        if (words === '') return
+        const added = text === '' ? words : `\n\n${words}`
+        text += added
+        await hear(added, false)
       } catch (err) {
         /* c8 ignore next -- nobody waits for one that is aborted, and a test may end before it throws */
         if (signal.aborted) return

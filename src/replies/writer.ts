@@ -3,7 +3,7 @@ import type { Directory, BotMemory, Turn } from '../bots/bot.ts'
 import { failureCodeOf, type FailureCode } from '../failures.ts'
 import type { Events } from '../log/followers.ts'
 import { createMeter } from './cost.ts'
-import { isTooLong, lastOf, take, takeBack, type Draft } from './draft.ts'
+import { isTooLong, lastOf, take, takeBack, takeBackThoughts, takePart, think, type Draft } from './draft.ts'
 import { insist } from './insist.ts'
 import type { Ending, Spent, ReplyStore } from './store.ts'
 import type { TaskReader } from './task-store.ts'
@@ -58,13 +58,18 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
         if (signal.aborted) return
         if ('refused' in piece && piece.refused !== undefined) outcome.refused = piece.refused
         if ('memory' in piece) Object.assign(outcome.memory, piece.memory)
-        if (!('text' in piece)) {
+        if ('part' in piece) takePart(draft, piece.part, piece.isSaid)
+        else if ('reasoning' in piece) {
+          if (piece.replaces === true) takeBackThoughts(draft)
+          const grown = think(draft, piece.reasoning)
+          if (grown !== undefined) events.grew(draft, grown)
+        } else if (!('text' in piece)) {
           if (piece.usage !== undefined) meter.heard(piece.usage)
-          continue
+        } else {
+          if (piece.replaces === true) takeBack(draft)
+          events.grew(draft, take(draft, piece.text))
+          if (isTooLong(draft)) throw Object.assign(new Error('a bot said too much'), { failure: 'BOT_NONSENSE' })
         }
-        if (piece.replaces === true) takeBack(draft)
-        events.grew(draft, take(draft, piece.text))
-        if (isTooLong(draft)) throw Object.assign(new Error('a bot said too much'), { failure: 'BOT_NONSENSE' })
       }
     } catch (cause) {
       /* c8 ignore next -- nobody waits for one that is broken off, and a test may end before it throws */

@@ -94,7 +94,7 @@ t.test('fields of a socket’s event that the schema does not name are ignored',
   const bodies = (await documentedRoutes(servers[0]!)).map(({ example }) => example?.body ?? {})
   const events = (id: number): Array<[event: string, input: object, own: string[]]> => [
     ['start_chat', { name: 'Plans' }, ['name', 'bots', 'users', 'stream']],
-    ['send_message', { chat_session_id: id, text: 'Hi' }, ['chat_session_id', 'text', 'client_id']],
+    ['send_message', { chat_session_id: id, text: 'Hi' }, ['chat_session_id', 'text', 'parts', 'metadata', 'client_id']],
     ['join_chat', { chat_session_id: id }, ['chat_session_id', 'after']]
   ]
   for (const [event, input, own] of events(plain.id)) {

@@ -123,7 +123,7 @@ const examples: Record<string, Example> = {
   'POST /api/conversations/{id}/stop': { status: 204 },
   'POST /api/conversations/{id}/messages/{message}/regenerate': { status: 200 },
   'GET /api/conversations/{id}/messages': { status: 200 },
-  'POST /api/conversations/{id}/messages': { status: 201, body: { text: 'Hi', client_id: 'mine' } },
+  'POST /api/conversations/{id}/messages': { status: 201, body: { text: 'Hi', parts: [{ type: 'choice', id: 'yes', title: 'Yes' }], client_id: 'mine', metadata: { topic: 'tea' } } },
   'GET /api/conversations/{id}/messages/{message}': { status: 200 },
   'PUT /api/conversations/{id}/messages/{message}': { status: 200, body: { text: 'Hi there' } },
   'DELETE /api/conversations/{id}/messages/{message}': { status: 204 }

@@ -74,7 +74,7 @@ export function createUiChats ({ conversations, messages, exchanges, converse, g
     const text = textOf(message)
     const conversation = known ?? (await conversations.create(user, { name: nameFrom(text), client_id: id })).id
     const clientId = message.id && clientIdOf(conversation, message.id)
-    const { messages: [, reply] } = await converse({ author: user, to: { conversation }, text, field: 'message.parts', clientId })
+    const { messages: [, reply] } = await converse({ author: user, to: { conversation }, text, field: 'message.parts', metadata: message.metadata, clientId })
     return { conversation, message: reply }
   }
 

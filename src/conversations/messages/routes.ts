@@ -10,7 +10,7 @@ import type { Converse } from '../converse.ts'
 import type { FeedStore } from '../../log/feed-store.ts'
 import type { Replies } from '../../replies/replies.ts'
 import type { MessageStore } from './store.ts'
-import { ConversationParams, EditedMessageSchema, MessageParams, MessagesQuery, NewMessageSchema } from '../schema.ts'
+import { ConversationParams, EditedMessageSchema, MessageParams, MessagesQuery, NewMessageSchema, saidIn } from '../schema.ts'
 import { MessageSchema, MessagesSchema } from '../../log/message.ts'
 import { EventStream } from '../live/routes.ts'
 import type { Streams } from '../live/streams.ts'
@@ -43,7 +43,7 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> =
     app.post('/', Send, async ({ user, params, headers, body, log }, reply) => {
       const clientId = headers['idempotency-key'] ?? body.client_id
       const to = { conversation: params.id }
-      const { conversation, messages: said } = await converse({ author: user, to, text: body.text, clientId })
+      const { conversation, messages: said } = await converse({ author: user, to, ...saidIn(body), metadata: body.metadata, clientId })
       if (wantsStream(headers)) return await streams.send(reply, { user, conversation, after: Math.min(...said.map(({ rev }) => rev)) - 1, until: said }, log)
       reply.leaveSlot()
       return reply.code(201).send(await streams.ended(user.id, conversation, said))

@@ -32,9 +32,8 @@ const Listen = {
   schema: {
     ...common,
     operationId: 'streamNews',
-    summary: 'What happens in all your conversations, as server-sent events',
-    description: '`conversation` `{id, name, is_finished, last_updated, last_rev, read_rev, unread, members, newest}`: one is new, has changed, or was read on another device. ' +
-      '`gone` `{id}`: you are not in it any more. `ready` `{cursor, reset}`: everything after your cursor was sent; with `reset`, load your lists anew. The event id is a cursor.',
+    summary: 'Your news, as server-sent events',
+    description: '`conversation`, `gone`, and `ready` when what you missed was sent. Event ids are cursors.',
     querystring: Type.Object({ after: Type.Optional(NewsCursor) }),
     headers: Type.Object({ 'last-event-id': Type.Optional(NewsCursor) }),
     response: answers({ 200: EventStream }, [UNAUTHORIZED])
@@ -45,7 +44,7 @@ const Read = {
   schema: {
     ...common,
     operationId: 'markRead',
-    summary: 'Says up to which rev you have read; it never moves back',
+    summary: 'Says up to which rev you have read',
     params: ConversationParams,
     body: ReadSchema,
     response: answers({ 204: Type.Null() }, [UNAUTHORIZED, CONVERSATION_NOT_FOUND])

@@ -22,7 +22,7 @@ export interface ConversationNews {
 export interface NewsReady { cursor: string, reset: boolean }
 
 export const NewsCursor = Type.String({
-  maxLength: 100, pattern: /^[\w-]*$/.source, 'x-rule': 'may contain only letters, digits, - and _', description: 'The cursor of the last news'
+  maxLength: 100, pattern: /^[\w-]*$/.source, 'x-rule': 'may contain only letters, digits, - and _'
 })
 
 export const ReadSchema = Type.Object({ rev: Rev }, { title: 'Read' })

@@ -2,7 +2,7 @@ import { jsonTime, type Db } from '../../db/client.ts'
 import { CONVERSATION_NOT_FOUND } from '../../errors.ts'
 import { cutUnread } from '../../http/paging.ts'
 import { IS_MEMBER } from '../../log/membership.ts'
-import { MESSAGE_JSON, WITH_NAMES } from '../../log/message.ts'
+import { MESSAGE_BYTES, MESSAGE_JSON, WITH_NAMES } from '../../log/message.ts'
 import type { Place } from './cursor.ts'
 import { UNREAD } from './unread.ts'
 
@@ -118,7 +118,7 @@ const ASKED = `
   LEFT JOIN conversations c ON c.id = member.conversation_id
   LEFT JOIN gone_conversations gone ON c.id IS NULL AND gone.conversation_id = asked.conversation AND gone.user_id = asked.user_id
   LEFT JOIN LATERAL (
-    SELECT m.id AS message, octet_length(m.text) AS bytes FROM messages m
+    SELECT m.id AS message, ${MESSAGE_BYTES} AS bytes FROM messages m
     WHERE m.conversation_id = c.id AND m.status <> 'deleted'
     ORDER BY m.id DESC LIMIT 1
   ) newest ON true

@@ -12,6 +12,7 @@ import { words } from '../words.ts'
 import { botTitle } from './bot-title.ts'
 import type { Chat, ChatView } from './chat.ts'
 import { EditMessage } from './edit-message.tsx'
+import { Parts } from './parts.tsx'
 
 /** Loaded early, before there are messages to show. If that fails, the text of bots is shown unformatted. */
 const markdown = import('./markdown.tsx').catch(() => ({ default: Plain }))
@@ -39,6 +40,7 @@ export function MessageList ({ view, chat, me, bots, isOwner, label }: MessageLi
             key={message.id} message={message} chat={chat} isMine={isMine(message)}
             day={dayAbove(message, messages[at - 1])}
             mayEdit={message === myLast} mayDelete={isOwner || isMine(message)}
+            mayChoose={message === newest && view.outgoing.length === 0}
             mayRegenerate={message === lastReply && message === newest && canReplyAgain(message, bots)}
           />
         ))}
@@ -64,10 +66,10 @@ function canReplyAgain ({ username, failure }: Message, bots: Bot[]) {
   return failure !== 'BOT_NOT_CONFIGURED' && bots.some(({ name, streaming }) => streaming && name === username)
 }
 
-interface RowProps { message: Message, chat: Chat, isMine: boolean, day: string | undefined, mayEdit: boolean, mayDelete: boolean, mayRegenerate: boolean }
+interface RowProps { message: Message, chat: Chat, isMine: boolean, day: string | undefined, mayEdit: boolean, mayDelete: boolean, mayRegenerate: boolean, mayChoose: boolean }
 
-const Row = memo(function Row ({ message, chat, isMine, day, mayEdit, mayDelete, mayRegenerate }: RowProps) {
-  const { id, sender, text, status, failure, created_at: at } = message
+const Row = memo(function Row ({ message, chat, isMine, day, mayEdit, mayDelete, mayRegenerate, mayChoose }: RowProps) {
+  const { id, sender, text, parts, status, failure, created_at: at } = message
   const [mode, setMode] = useState<'edit' | 'delete'>()
   const regenerate = useMutation({ mutationFn: () => chat.regenerate(id) })
   const isBot = sender === 'bot'
@@ -93,12 +95,19 @@ const Row = memo(function Row ({ message, chat, isMine, day, mayEdit, mayDelete,
         actions={actions}
       >
         {mode === 'edit' && <EditMessage text={text} onClose={close} onSave={changed => chat.edit(id, changed)} />}
-        {mode !== 'edit' && (isBot ? <Suspense fallback={<Plain text={text} />}><Markdown text={text} /></Suspense> : <Plain text={text} />)}
+        {mode !== 'edit' && (!isBot
+          ? <Plain text={text} />
+          : parts === undefined ? <Formatted text={text} /> : <Parts parts={parts} Text={Formatted} onChoose={mayChoose ? choice => chat.send(choice.title, choice) : undefined} />)}
       </Bubble>
       {mode === 'delete' && <Confirm title={words.chat.deleteMessage} text={words.chat.deleteMessageText} submit={words.delete} onConfirm={() => chat.remove(id)} onClose={close} />}
     </div>
   )
 })
+
+/** The text of a bot. */
+function Formatted ({ text }: { text: string }) {
+  return <Suspense fallback={<Plain text={text} />}><Markdown text={text} /></Suspense>
+}
 
 function Plain ({ text }: { text: string }) {
   return <p className='plain' dir='auto'>{text}</p>

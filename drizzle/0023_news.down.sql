@@ -2,7 +2,8 @@ DROP TRIGGER note_gone ON conversation_users;
 DROP FUNCTION note_gone;
 CREATE OR REPLACE FUNCTION append_message (
   in_conversation bigint, in_author bigint, in_text text, in_client_id text, in_client_text_hash text,
-  in_bots bigint[], in_replies text[], in_old_state jsonb, in_new_state jsonb, in_finished boolean, in_owner text
+  in_bots bigint[], in_replies text[], in_old_state jsonb, in_new_state jsonb, in_finished boolean, in_owner text,
+  in_metadata json DEFAULT NULL, in_parts json DEFAULT NULL
 ) RETURNS TABLE (id bigint, created_at timestamptz, statuses text[])
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -52,14 +53,14 @@ BEGIN
   RETURN QUERY
   WITH stored AS (
     INSERT INTO messages AS m (conversation_id, id, rev, sender, user_id, chatbot_id, reply_to, text, status, lease_owner,
-                               lease_until, client_id, client_text_hash, created_at)
+                               lease_until, client_id, client_text_hash, created_at, metadata, parts)
     SELECT in_conversation, place, place, 'user'::sender, in_author, NULL, NULL, in_text, 'complete'::message_status, NULL,
-           NULL::timestamptz, in_client_id, in_client_text_hash, moment
+           NULL::timestamptz, in_client_id, in_client_text_hash, moment, in_metadata, in_parts
     UNION ALL
     SELECT in_conversation, place + r.nth, place + r.nth, 'bot'::sender, NULL, r.bot, place, coalesce(r.reply, ''),
            CASE WHEN r.reply IS NOT NULL THEN 'complete' WHEN r.nth = first_slow THEN 'streaming' ELSE 'queued' END::message_status,
            CASE WHEN r.nth = first_slow THEN in_owner END,
-           CASE WHEN r.nth = first_slow THEN clock_timestamp() + interval '8 seconds' END, NULL, NULL, moment
+           CASE WHEN r.nth = first_slow THEN clock_timestamp() + interval '8 seconds' END, NULL, NULL, moment, NULL, NULL
     FROM unnest(in_bots, in_replies) WITH ORDINALITY AS r (bot, reply, nth)
     RETURNING m.id, m.status
   )
@@ -67,7 +68,8 @@ BEGIN
 END $$;
 CREATE OR REPLACE FUNCTION append_messages (
   in_conversations bigint[], in_authors bigint[], in_texts text[], in_client_ids text[], in_client_text_hashes text[],
-  in_old_states jsonb[], in_new_states jsonb[], in_finished boolean[], in_reply_to integer[], in_bots bigint[], in_replies text[]
+  in_old_states jsonb[], in_new_states jsonb[], in_finished boolean[], in_reply_to integer[], in_bots bigint[], in_replies text[],
+  in_metadata json[] DEFAULT NULL, in_parts json[] DEFAULT NULL
 ) RETURNS TABLE (conversation bigint, id bigint, created_at timestamptz)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -79,8 +81,9 @@ BEGIN
   moment := clock_timestamp();
   RETURN QUERY
   WITH asked AS (
-    SELECT * FROM unnest(in_conversations, in_authors, in_texts, in_client_ids, in_client_text_hashes, in_old_states, in_new_states, in_finished)
-      WITH ORDINALITY AS a (conversation, author, text, client_id, client_text_hash, old_state, new_state, finished, nth)
+    SELECT * FROM unnest(in_conversations, in_authors, in_texts, in_client_ids, in_client_text_hashes, in_old_states, in_new_states, in_finished,
+      in_metadata, in_parts)
+      WITH ORDINALITY AS a (conversation, author, text, client_id, client_text_hash, old_state, new_state, finished, metadata, parts, nth)
   ), answers AS (
     SELECT r.reply_to AS nth, r.bot, r.reply, row_number() OVER (PARTITION BY r.reply_to ORDER BY r.ord) AS place
     FROM unnest(in_reply_to, in_bots, in_replies) WITH ORDINALITY AS r (reply_to, bot, reply, ord)
@@ -98,11 +101,11 @@ BEGIN
         (SELECT count(*) FROM conversation_bots b WHERE b.conversation_id = c.id AND b.chatbot_id = ANY (w.bots)))
     RETURNING w.nth, c.id AS conversation, c.last_rev - w.answers AS place
   ), stored AS (
-    INSERT INTO messages (conversation_id, id, rev, sender, user_id, chatbot_id, reply_to, text, client_id, client_text_hash, created_at)
-    SELECT t.conversation, t.place, t.place, 'user'::sender, a.author, NULL, NULL, a.text, a.client_id, a.client_text_hash, moment
+    INSERT INTO messages (conversation_id, id, rev, sender, user_id, chatbot_id, reply_to, text, client_id, client_text_hash, created_at, metadata, parts)
+    SELECT t.conversation, t.place, t.place, 'user'::sender, a.author, NULL, NULL, a.text, a.client_id, a.client_text_hash, moment, a.metadata, a.parts
     FROM taken t JOIN asked a ON a.nth = t.nth
     UNION ALL
-    SELECT t.conversation, t.place + r.place, t.place + r.place, 'bot'::sender, NULL, r.bot, t.place, r.reply, NULL, NULL, moment
+    SELECT t.conversation, t.place + r.place, t.place + r.place, 'bot'::sender, NULL, r.bot, t.place, r.reply, NULL, NULL, moment, NULL, NULL
     FROM taken t JOIN answers r ON r.nth = t.nth
   )
   SELECT t.conversation, t.place, moment::timestamptz FROM taken t

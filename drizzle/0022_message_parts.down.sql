@@ -1,42 +1,4 @@
-CREATE TABLE "gone_conversations" (
-	"conversation_id" bigint NOT NULL,
-	"user_id" bigint NOT NULL,
-	"gone_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
-	CONSTRAINT "gone_conversations_conversation_id_user_id_pk" PRIMARY KEY("conversation_id","user_id")
-);
---> statement-breakpoint
-ALTER TABLE "conversation_users" ADD COLUMN "read_rev" bigint DEFAULT 0 NOT NULL;--> statement-breakpoint
-ALTER TABLE "gone_conversations" ADD CONSTRAINT "gone_conversations_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
-CREATE INDEX "gone_conversations_user" ON "gone_conversations" USING btree ("user_id");--> statement-breakpoint
--- What was said before counts as read.
-UPDATE conversation_users u SET read_rev = c.last_rev FROM conversations c WHERE c.id = u.conversation_id;
---> statement-breakpoint
--- append_message: stores one message of a user and the replies of the bots, or nothing.
---
--- in_bots and in_replies are parallel. A reply that is null is not known yet. The first such reply is stored as streaming,
--- with a lease of 8 seconds for in_owner. The others are stored as queued, and so is the first one when another reply is
--- under way in the conversation or in_owner is null. The message takes the next rev of the conversation as its id and its
--- rev; the replies take those after it, in their order. in_new_state and in_finished become the conversation's. The author
--- has then read everything up to the message.
--- If a reply is under way and one of the new replies is null, the conversation's when_busy decides: the new reply waits
--- (queue), the other one is stopped (interrupt), or the message is refused (reject).
---
--- Nothing is stored, and no rev is taken, when in_author is not in the conversation, when one of the bots has been taken
--- out of it (see is_contact_origin), or when its state is not in_old_state any more, to which the bots replied. The caller
--- then reads the conversation and asks the bots again. The same holds when one of the replies is null and the author has
--- used in_client_id before.
---
--- append_messages repeats these rules, because a shared function would make this one take 1.5 times as long. Change both:
--- test/db/functions.test.ts gives both the same generated cases and compares what they store.
---
--- Locks: the conversation; then, when one of the replies is null, the author's user row; then the author's row of
--- conversation_users.
--- Returns: one row with the message's id, its time, and the statuses of the message and of the replies; no row when
--- nothing was stored.
--- Raises: PB001 when the conversation rejects messages while a reply is under way; PB002 when three replies to the author's
--- messages are under way already; 23505 on messages_client_id when the author has used in_client_id before.
--- Called by: `createAppendStore`, for a message with a reply that is null, for one that could not be stored together with
--- others, and for the first message of a conversation.
+DROP FUNCTION append_message (bigint, bigint, text, text, text, bigint[], text[], jsonb, jsonb, boolean, text, json, json);
 CREATE OR REPLACE FUNCTION append_message (
   in_conversation bigint, in_author bigint, in_text text, in_client_id text, in_client_text_hash text,
   in_bots bigint[], in_replies text[], in_old_state jsonb, in_new_state jsonb, in_finished boolean, in_owner text
@@ -86,7 +48,6 @@ BEGIN
   IF NOT FOUND THEN
     RETURN;
   END IF;
-  UPDATE conversation_users u SET read_rev = place WHERE u.conversation_id = in_conversation AND u.user_id = in_author;
   RETURN QUERY
   WITH stored AS (
     INSERT INTO messages AS m (conversation_id, id, rev, sender, user_id, chatbot_id, reply_to, text, status, lease_owner,
@@ -103,21 +64,7 @@ BEGIN
   )
   SELECT place, moment::timestamptz, array_agg(s.status::text ORDER BY s.id) FROM stored s;
 END $$;
---> statement-breakpoint
--- append_messages: stores messages of users, one in each of several conversations, with the replies of the bots.
---
--- The first eight arrays are parallel, with one element for each message. No two messages may be in one conversation. The
--- last three are parallel, too, with one element for each reply. in_reply_to is the number of the message that the reply
--- answers, counted from 1; replies to one message are in the order of their ids. No reply may be null.
--- Each message follows the rules of append_message. The time of all of them is the same.
---
--- Locks: the conversations, in the order of their ids. A conversation that another transaction has locked is skipped
--- (SKIP LOCKED). Waiting for it would hold up all conversations that this call has locked already. Then the authors' rows
--- of conversation_users.
--- Returns: a row for each message that was stored, with its conversation, id and time; a row without an id and a time for
--- each conversation that was skipped; no row for a message that may not be stored.
--- Raises: 23505 on messages_client_id when an author has used the client id before. Then no message is stored.
--- Called by: `createAppendStore`.
+DROP FUNCTION append_messages (bigint[], bigint[], text[], text[], text[], jsonb[], jsonb[], boolean[], integer[], bigint[], text[], json[], json[]);
 CREATE OR REPLACE FUNCTION append_messages (
   in_conversations bigint[], in_authors bigint[], in_texts text[], in_client_ids text[], in_client_text_hashes text[],
   in_old_states jsonb[], in_new_states jsonb[], in_finished boolean[], in_reply_to integer[], in_bots bigint[], in_replies text[]
@@ -149,9 +96,7 @@ BEGIN
       AND EXISTS (SELECT FROM conversation_users u WHERE u.conversation_id = c.id AND u.user_id = w.author)
       AND (is_contact_origin(c.origin) OR w.answers =
         (SELECT count(*) FROM conversation_bots b WHERE b.conversation_id = c.id AND b.chatbot_id = ANY (w.bots)))
-    RETURNING w.nth, c.id AS conversation, w.author, c.last_rev - w.answers AS place
-  ), read AS (
-    UPDATE conversation_users u SET read_rev = t.place FROM taken t WHERE u.conversation_id = t.conversation AND u.user_id = t.author
+    RETURNING w.nth, c.id AS conversation, c.last_rev - w.answers AS place
   ), stored AS (
     INSERT INTO messages (conversation_id, id, rev, sender, user_id, chatbot_id, reply_to, text, client_id, client_text_hash, created_at)
     SELECT t.conversation, t.place, t.place, 'user'::sender, a.author, NULL, NULL, a.text, a.client_id, a.client_text_hash, moment
@@ -164,25 +109,73 @@ BEGIN
   UNION ALL
   SELECT a.conversation, NULL, NULL FROM asked a WHERE a.conversation <> ALL (locked);
 END $$;
---> statement-breakpoint
--- note_gone: records who is no longer in a conversation, so that users who were away learn it. It also writes the rows of
--- the conversations that still exist, without a change: the news of the other members show the number of members, and
--- find what is new by the transaction that wrote a conversation last. A user who is being deleted is left out.
---
--- Locks: the conversations, which the callers in src/ have locked already; then the users, against deletion only (FOR KEY
--- SHARE).
--- Returns: null, as it runs after the deletion.
--- Raises: nothing.
--- Called by: the trigger note_gone, after rows of conversation_users are deleted.
-CREATE OR REPLACE FUNCTION note_gone () RETURNS trigger
+DROP FUNCTION finish_reply (bigint, bigint, text, message_status, integer, text, text, jsonb, boolean, jsonb, json);
+CREATE OR REPLACE FUNCTION finish_reply (
+  in_conversation bigint, in_id bigint, in_owner text, in_status message_status, in_at integer, in_piece text, in_error text,
+  in_state jsonb, in_finished boolean, in_cost jsonb
+) RETURNS TABLE (finished boolean, prompt_tokens integer, completion_tokens integer)
 LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  bot bigint;
+  is_ours boolean;
+  cost record;
 BEGIN
-  UPDATE conversations c SET last_rev = c.last_rev WHERE c.id IN (SELECT r.conversation_id FROM removed r);
-  INSERT INTO gone_conversations (conversation_id, user_id)
-  SELECT r.conversation_id, u.id FROM removed r JOIN users u ON u.id = r.user_id ORDER BY u.id FOR KEY SHARE OF u
-  ON CONFLICT (conversation_id, user_id) DO UPDATE SET gone_at = excluded.gone_at;
-  RETURN NULL;
+  PERFORM FROM conversations c WHERE c.id = in_conversation FOR NO KEY UPDATE;
+  UPDATE messages m SET status = in_status, rev = next_rev(in_conversation), text = left(m.text, in_at) || in_piece, error = in_error,
+    cost_so_far = NULL, lease_owner = NULL, lease_until = NULL
+  WHERE m.conversation_id = in_conversation AND m.id = in_id AND m.status = 'streaming' AND m.lease_owner = in_owner
+  RETURNING m.chatbot_id INTO bot;
+  is_ours := FOUND;
+  IF bot IS NOT NULL AND (in_state IS NOT NULL OR in_finished IS NOT NULL) THEN
+    UPDATE conversations c
+    SET state = CASE WHEN in_state IS NULL THEN c.state WHEN in_state = 'null' THEN c.state - bot::text
+        ELSE c.state || jsonb_build_object(bot::text, in_state) END,
+      is_finished = CASE WHEN NOT in_finished AND is_contact_origin(c.origin) AND EXISTS (
+          SELECT FROM conversations o WHERE o.owner_id = c.owner_id AND is_contact_origin(o.origin) AND NOT o.is_finished AND o.id <> c.id
+        ) THEN c.is_finished ELSE coalesce(in_finished, c.is_finished) END
+    WHERE c.id = in_conversation AND (is_contact_origin(c.origin)
+      OR EXISTS (SELECT FROM conversation_bots b WHERE b.conversation_id = c.id AND b.chatbot_id = bot));
+  END IF;
+  SELECT * INTO cost FROM record_cost(in_conversation, in_id, in_owner, in_status, in_cost);
+  RETURN QUERY SELECT is_ours, coalesce(cost.prompt_tokens, 0), coalesce(cost.completion_tokens, 0);
 END $$;
---> statement-breakpoint
-CREATE OR REPLACE TRIGGER note_gone AFTER DELETE ON conversation_users REFERENCING OLD TABLE AS removed
-  FOR EACH STATEMENT EXECUTE FUNCTION note_gone();
+CREATE OR REPLACE FUNCTION restart_reply (in_conversation bigint, in_user bigint, in_id bigint, in_owner text, in_bot bigint) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+  question bigint;
+  author bigint;
+  becomes message_status;
+BEGIN
+  PERFORM FROM conversations c WHERE c.id = in_conversation FOR NO KEY UPDATE;
+  SELECT m.reply_to INTO question FROM messages m JOIN conversation_users u ON u.conversation_id = m.conversation_id
+  WHERE m.conversation_id = in_conversation AND m.id = in_id AND u.user_id = in_user AND m.sender = 'bot' AND m.status <> 'deleted';
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  IF EXISTS (SELECT FROM messages m WHERE m.conversation_id = in_conversation AND m.status IN ('streaming', 'queued')) THEN
+    RETURN 'busy';
+  END IF;
+  IF question IS NULL OR NOT EXISTS (
+    SELECT FROM messages m JOIN conversations c ON c.id = m.conversation_id
+    WHERE m.conversation_id = in_conversation AND m.id = in_id AND m.chatbot_id = in_bot AND (is_contact_origin(c.origin)
+      OR EXISTS (SELECT FROM conversation_bots b WHERE b.conversation_id = c.id AND b.chatbot_id = in_bot))
+  ) OR EXISTS (
+    SELECT FROM messages m
+    WHERE m.conversation_id = in_conversation AND m.id > in_id AND m.status <> 'deleted' AND m.reply_to IS DISTINCT FROM question
+  ) THEN
+    RETURN 'not last';
+  END IF;
+  SELECT m.user_id INTO author FROM messages m WHERE m.conversation_id = in_conversation AND m.id = question;
+  PERFORM FROM users u WHERE u.id = author FOR NO KEY UPDATE;
+  IF replies_under_way(author) >= 3 THEN
+    RETURN 'too many';
+  END IF;
+  becomes := CASE WHEN in_owner IS NULL THEN 'queued' ELSE 'streaming' END;
+  UPDATE messages m SET status = becomes, rev = next_rev(in_conversation), text = '', error = NULL, cost_so_far = NULL,
+    stop_requested = false, lease_owner = in_owner,
+    lease_until = CASE WHEN in_owner IS NOT NULL THEN clock_timestamp() + interval '8 seconds' END
+  WHERE m.conversation_id = in_conversation AND m.id = in_id;
+  RETURN becomes;
+END $$;
+ALTER TABLE messages DROP COLUMN metadata, DROP COLUMN parts;
