@@ -72,7 +72,7 @@ export function tokenOf (user: number): string {
 
 /**
  * Fills a database. The conversations of one user have consecutive ids, and the times of their last use are independent of
- * that. Foreign keys are not checked, because that would take longer than everything else.
+ * that. The owners have read everything but the last reply. Foreign keys are not checked, because that would take longer than everything else.
  */
 const fillWith = ({ users, conversations, messages, rich, longest }: Size) => `
   SET session_replication_role = replica;
@@ -84,7 +84,7 @@ const fillWith = ({ users, conversations, messages, rich, longest }: Size) => `
       now() - make_interval(mins => hashint4(n) % 100000) AS last_updated
     FROM generate_series(1, ${users * conversations + rich + 1}) n;
   INSERT INTO conversations (name, owner_id, last_rev, last_updated) SELECT 'Chat ' || id, owner_id, messages, last_updated FROM planned ORDER BY planned.id;
-  INSERT INTO conversation_users (conversation_id, user_id, used_in) SELECT id, owner_id, date_bin('1 minute', last_updated, 'epoch') FROM planned ORDER BY planned.id;
+  INSERT INTO conversation_users (conversation_id, user_id, used_in, read_rev) SELECT id, owner_id, date_bin('1 minute', last_updated, 'epoch'), messages - 1 FROM planned ORDER BY planned.id;
   INSERT INTO conversation_bots (conversation_id, chatbot_id) SELECT id, (SELECT id FROM chatbots WHERE name = 'simulated') FROM planned ORDER BY planned.id;
   INSERT INTO messages (conversation_id, id, rev, sender, user_id, chatbot_id, reply_to, text)
     SELECT p.id, m, m, 'user'::sender, p.owner_id, NULL, NULL, 'What is to be said about number ' || m || ', and is it much?' FROM planned p, generate_series(1, p.messages, 2) m

@@ -102,7 +102,8 @@ $$;
 -- in_bots and in_replies are parallel. A reply that is null is not known yet. The first such reply is stored as streaming,
 -- with a lease of 8 seconds for in_owner. The others are stored as queued, and so is the first one when another reply is
 -- under way in the conversation or in_owner is null. The message takes the next rev of the conversation as its id and its
--- rev; the replies take those after it, in their order. in_new_state and in_finished become the conversation's.
+-- rev; the replies take those after it, in their order. in_new_state and in_finished become the conversation's. The author
+-- has then read everything up to the message.
 -- in_metadata and in_parts belong to the user's message.
 -- If a reply is under way and one of the new replies is null, the conversation's when_busy decides: the new reply waits
 -- (queue), the other one is stopped (interrupt), or the message is refused (reject).
@@ -115,7 +116,8 @@ $$;
 -- append_messages repeats these rules, because a shared function would make this one take 1.5 times as long. Change both:
 -- test/db/functions.test.ts gives both the same generated cases and compares what they store.
 --
--- Locks: the conversation; then, when one of the replies is null, the author's user row.
+-- Locks: the conversation; then, when one of the replies is null, the author's user row; then the author's row of
+-- conversation_users.
 -- Returns: one row with the message's id, its time, and the statuses of the message and of the replies; no row when
 -- nothing was stored.
 -- Raises: PB001 when the conversation rejects messages while a reply is under way; PB002 when three replies to the author's
@@ -172,6 +174,7 @@ BEGIN
   IF NOT FOUND THEN
     RETURN;
   END IF;
+  UPDATE conversation_users u SET read_rev = place WHERE u.conversation_id = in_conversation AND u.user_id = in_author;
   RETURN QUERY
   WITH stored AS (
     INSERT INTO messages AS m (conversation_id, id, rev, sender, user_id, chatbot_id, reply_to, text, status, lease_owner,
@@ -197,7 +200,8 @@ END $$;
 -- Each message follows the rules of append_message. The time of all of them is the same.
 --
 -- Locks: the conversations, in the order of their ids. A conversation that another transaction has locked is skipped
--- (SKIP LOCKED). Waiting for it would hold up all conversations that this call has locked already.
+-- (SKIP LOCKED). Waiting for it would hold up all conversations that this call has locked already. Then the authors' rows
+-- of conversation_users.
 -- Returns: a row for each message that was stored, with its conversation, id and time; a row without an id and a time for
 -- each conversation that was skipped; no row for a message that may not be stored.
 -- Raises: 23505 on messages_client_id when an author has used the client id before. Then no message is stored.
@@ -235,7 +239,9 @@ BEGIN
       AND EXISTS (SELECT FROM conversation_users u WHERE u.conversation_id = c.id AND u.user_id = w.author)
       AND (is_contact_origin(c.origin) OR w.answers =
         (SELECT count(*) FROM conversation_bots b WHERE b.conversation_id = c.id AND b.chatbot_id = ANY (w.bots)))
-    RETURNING w.nth, c.id AS conversation, c.last_rev - w.answers AS place
+    RETURNING w.nth, c.id AS conversation, w.author, c.last_rev - w.answers AS place
+  ), read AS (
+    UPDATE conversation_users u SET read_rev = t.place FROM taken t WHERE u.conversation_id = t.conversation AND u.user_id = t.author
   ), stored AS (
     INSERT INTO messages (conversation_id, id, rev, sender, user_id, chatbot_id, reply_to, text, client_id, client_text_hash, created_at, metadata, parts)
     SELECT t.conversation, t.place, t.place, 'user'::sender, a.author, NULL, NULL, a.text, a.client_id, a.client_text_hash, moment, a.metadata, a.parts
@@ -516,7 +522,7 @@ END $$;
 
 
 -- ------------------------------------------------------------
--- Conversations: owners, and lists in the order of use
+-- Conversations: owners, lists in the order of use, and who is gone
 -- ------------------------------------------------------------
 
 -- hand_over: gives the conversations that somebody owns, or one of them, to the member who joined first of the others.
@@ -573,6 +579,28 @@ END $$;
 CREATE OR REPLACE TRIGGER move_used_in AFTER UPDATE OF last_updated ON conversations FOR EACH ROW
   WHEN (date_bin('1 minute', OLD.last_updated, 'epoch') <> date_bin('1 minute', NEW.last_updated, 'epoch'))
   EXECUTE FUNCTION move_used_in();
+
+-- note_gone: records who is no longer in a conversation, so that users who were away learn it. It also writes the rows of
+-- the conversations that still exist, without a change: the news of the other members show the number of members, and
+-- find what is new by the transaction that wrote a conversation last. A user who is being deleted is left out.
+--
+-- Locks: the conversations, which the callers in src/ have locked already; then the users, against deletion only (FOR KEY
+-- SHARE).
+-- Returns: null, as it runs after the deletion.
+-- Raises: nothing.
+-- Called by: the trigger note_gone, after rows of conversation_users are deleted.
+CREATE OR REPLACE FUNCTION note_gone () RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE conversations c SET last_rev = c.last_rev WHERE c.id IN (SELECT r.conversation_id FROM removed r);
+  INSERT INTO gone_conversations (conversation_id, user_id)
+  SELECT r.conversation_id, u.id FROM removed r JOIN users u ON u.id = r.user_id ORDER BY u.id FOR KEY SHARE OF u
+  ON CONFLICT (conversation_id, user_id) DO UPDATE SET gone_at = excluded.gone_at;
+  RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER note_gone AFTER DELETE ON conversation_users REFERENCING OLD TABLE AS removed
+  FOR EACH STATEMENT EXECUTE FUNCTION note_gone();
 
 -- user_sessions: each phone of the guided chat with its newest conversation: where it is in the script of the bot that
 -- spoke last, and the answers to the questions `name` and `song`. docs/compatibility.md says who relies on the columns.

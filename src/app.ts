@@ -72,7 +72,7 @@ export async function buildApp (deps: Deps) {
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   const parts = createParts(deps, { sockets: () => app.countSockets(), isUnderPressure: () => app.isUnderPressure(), log: app.log })
-  const { listener, sessions, issuers, keys, feeds, events, engines, metrics, conversations, generation, converse, streams, cookie } = parts
+  const { listener, sessions, issuers, keys, feeds, events, engines, metrics, conversations, generation, converse, streams, news, cookie } = parts
   decorate(app, config, parts)
 
   app.setErrorHandler(handleErrors())
@@ -94,7 +94,7 @@ export async function buildApp (deps: Deps) {
   await app.register(authentication, { sessions, issuers, keys, secret, formerSecret: config.JWT_SECRET_PREVIOUS, passwords: config.PASSWORDS, cookie })
 
   const describe = (error: FastifyError) => describeError(error, isUnavailable, app.log)
-  await app.register(socketio, { config, cookieName: cookie.name, sessions, conversations, feeds, events, converse, describe })
+  await app.register(socketio, { config, cookieName: cookie.name, sessions, conversations, feeds, events, news, converse, describe })
 
   await registerRoutes(app, deps, parts, handleErrors)
 
@@ -109,6 +109,7 @@ export async function buildApp (deps: Deps) {
   closeUnusedConnections(app)
   app.addHook('onClose', async () => {
     await events.settle()
+    await news.settle()
     for (const { close } of Object.values(engines)) await close?.()
     await listener.close()
     await issuers.close()

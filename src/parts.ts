@@ -26,7 +26,11 @@ import { createUnstoredReplies } from './replies/unstored.ts'
 import { createLog } from './log/log.ts'
 import { createMessageStore } from './conversations/messages/store.ts'
 import { createConversationStore } from './conversations/store.ts'
+import { createSse } from './conversations/live/sse.ts'
 import { createStreams } from './conversations/live/streams.ts'
+import { createNews } from './conversations/news/news.ts'
+import { createNewsStore } from './conversations/news/store.ts'
+import { createNewsStreams } from './conversations/news/stream.ts'
 import { createUsageStore } from './conversations/usage/store.ts'
 import { createListener } from './db/listener.ts'
 import { createMetrics } from './metrics/metrics.ts'
@@ -87,7 +91,7 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
   })
   const directory = watchReplies(changeBots(createDirectory(engines)), metrics)
   const titleOf = createTitles(directory, defaultBot(config))
-  const conversations = createConversationStore(db, defaultBot(config), titleOf)
+  const conversations = createConversationStore(db, defaultBot(config), titleOf, events.changed)
   const replyStore = createReplyStore(db)
   const providerUser = createProviderUser(secret)
   const generation = createReplies({
@@ -105,9 +109,13 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
   const unstored = createUnstoredReplies({ generation, store: replyStore, budgets, log: logger, spent: metrics.spent, providerUser })
   const log = createLog(db)
   const converse = createConverse(log, directory, events, generation, budgets)
-  const streams = createStreams(sessions, events, feeds)
+  const sse = createSse(sessions)
+  const streams = createStreams(sse, events, feeds)
+  const newsStore = createNewsStore(db)
+  const news = createNews(listener, events, newsStore, logger)
+  const newsStreams = createNewsStreams(sse, news)
   const cookie = sessionCookie(config)
   const people = { sessions, issuers, keys, accounts, passwords, invitations, signIn, budgets, recoveries, recovery, cookie }
-  const talk = { feeds, events, messages, usage, conversations, generation, unstored, log, converse, streams }
+  const talk = { feeds, events, messages, usage, conversations, generation, unstored, log, converse, streams, newsStore, news, newsStreams }
   return { ...people, ...talk, listener, bots, engines, metrics, directory, titleOf }
 }

@@ -42,6 +42,7 @@ import { createPostStore } from './conversations/messages/post-store.ts'
 import { messageRoutes, sendRoute } from './conversations/messages/routes.ts'
 import { conversationRoutes } from './conversations/routes.ts'
 import { streamRoutes } from './conversations/live/routes.ts'
+import { newsRoutes, readRoutes } from './conversations/news/routes.ts'
 import { adminUsageRoutes, usageRoutes } from './conversations/usage/routes.ts'
 import { healthRoutes } from './http/health.ts'
 import { metricsRoutes } from './http/metrics.ts'
@@ -54,7 +55,7 @@ export type ErrorHandlers = (dialect?: Dialect) => ReturnType<typeof createError
 
 /** Registers every route inside the scope whose checks it needs. */
 export async function registerRoutes (app: FastifyInstance, { config, db, secret, isWorking }: Deps, parts: Parts, handleErrors: ErrorHandlers): Promise<void> {
-  const { sessions, keys, accounts, passwords, invitations, signIn, recoveries, recovery, feeds, events, messages, bots, usage, engines, metrics, directory, titleOf, conversations, generation, unstored, converse, streams } = parts
+  const { sessions, keys, accounts, passwords, invitations, signIn, recoveries, recovery, feeds, events, messages, bots, usage, engines, metrics, directory, titleOf, conversations, generation, unstored, converse, streams, newsStore, news, newsStreams } = parts
   await app.register(page)
   await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`), details: async () => describeHold(await createHoldStore(db).current()) })
   await app.register(metricsRoutes, { config, metrics })
@@ -81,6 +82,8 @@ export async function registerRoutes (app: FastifyInstance, { config, db, secret
     await users.register(conversationRoutes, { prefix: '/api/conversations', conversations })
     await users.register(messageRoutes, { prefix: '/api/conversations/:id/messages', messages, feeds, generation, mustFitBots })
     await users.register(streamRoutes, { prefix: '/api/conversations/:id', streams, generation, messages })
+    await users.register(newsRoutes, { prefix: '/api', newsStreams })
+    await users.register(readRoutes, { prefix: '/api/conversations/:id', newsStore, news })
     for (const prefix of ['', '/api']) await users.register(uiChatRoutes, { prefix, chats, messages, generation, handleErrors })
     await users.register(removalRoute, { prefix: '/api/me', profiles, passwords })
     await users.register(async function signedUp (members) {

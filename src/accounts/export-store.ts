@@ -88,6 +88,7 @@ export function createExportStore (db: Db) {
           is_finished: conversations.isFinished,
           created_at: conversations.createdAt,
           joined_at: conversationUsers.joinedAt,
+          read_rev: conversationUsers.readRev,
           last_updated: conversations.lastUpdated,
           client_id: sql<string | null>`CASE WHEN ${conversations.ownerId} = ${userId} THEN ${conversations.clientId} END`,
           metadata: conversations.metadata,

@@ -1,7 +1,7 @@
 import { and, asc, gt, inArray, sql, type SQL } from 'drizzle-orm'
 import type { Db } from '../db/client.ts'
 import { addJob } from '../db/jobs.ts'
-import { externalSessions, invitations, oneTimeTokens, sessions, users, whatsappDeliveries, whatsappInbox } from '../db/tables.ts'
+import { externalSessions, goneConversations, invitations, oneTimeTokens, sessions, users, whatsappDeliveries, whatsappInbox } from '../db/tables.ts'
 import { lockConversationsOf, removeLocked } from './removal-store.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -22,8 +22,8 @@ export function createTidyStore (db: Db) {
     },
 
     /**
-     * Deletes sessions, links in mails and invitations that ended more than 30 days ago, and WhatsApp's inbox and ledger of
-     * that age; WhatsApp repeats webhooks for seven days, so a repeated one is still recognized. Also deletes users without
+     * Deletes sessions, links in mails and invitations that ended more than 30 days ago, who was in which conversation until
+     * then, and WhatsApp's inbox and ledger of that age; WhatsApp repeats webhooks for seven days, so a repeated one is still recognized. Also deletes users without
      * an account who have not been active for `retentionDays` (0: never).
      */
     async tidy ({ retentionDays, sessions: { announce } }: { retentionDays: number, sessions: Pick<Sessions, 'announce'> }) {
@@ -31,6 +31,7 @@ export function createTidyStore (db: Db) {
       await db.delete(sessions).where(sql`least(${sessions.expiresAt}, ${sessions.revokedAt}) < ${LONG_AGO}`)
       await db.delete(externalSessions).where(sql`${externalSessions.endsAt} < ${LONG_AGO}`)
       await db.delete(oneTimeTokens).where(sql`${oneTimeTokens.expiresAt} < ${LONG_AGO} OR (${oneTimeTokens.userId} IS NULL AND ${oneTimeTokens.createdAt} < now() - interval '1 hour')`)
+      await db.delete(goneConversations).where(sql`${goneConversations.goneAt} < ${LONG_AGO}`)
       await db.delete(invitations).where(sql`least(${invitations.expiresAt}, ${invitations.usedAt}) < ${LONG_AGO}`)
       await forget(whatsappInbox, sql`${whatsappInbox.receivedAt} < ${LONG_AGO} AND ${whatsappInbox.handledAt} < ${LONG_AGO}`)
       await forget(whatsappDeliveries, sql`${whatsappDeliveries.createdAt} < ${LONG_AGO} AND ${whatsappDeliveries.updatedAt} < ${LONG_AGO}

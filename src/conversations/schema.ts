@@ -82,6 +82,7 @@ export const ConversationSchema = Type.Object({
   is_finished: Type.Boolean(),
   last_updated: Timestamp,
   ...own,
+  unread: Type.Integer(),
   messages: MessagesSchema
 }, { title: 'Conversation' })
 

@@ -9,12 +9,16 @@ import { MESSAGE_BYTES, MESSAGE_JSON, WITH_NAMES } from '../log/message.ts'
 import { lockAsMember, MAX_BOTS, MAX_USERS } from './members/store.ts'
 import { botRow } from './bots/store.ts'
 import type { TitleOf } from './bots/title.ts'
+import { UNREAD } from './news/unread.ts'
 import type { ConversationChanges, NewConversation } from './schema.ts'
 
 export type ConversationStore = ReturnType<typeof createConversationStore>
 
-/** Conversations and who is in them; `defaultBot` where nobody says which bots. To a stranger a conversation is not there. */
-export function createConversationStore (db: Db, defaultBot: string, titleOf: TitleOf) {
+/**
+ * Conversations and who is in them; `defaultBot` where nobody says which bots. To a stranger a conversation is not there.
+ * `changed` is called after each commit.
+ */
+export function createConversationStore (db: Db, defaultBot: string, titleOf: TitleOf, changed: (conversation: number) => void) {
   const titleFor = (userId: number) => ({
     id: conversations.id,
     name: conversations.name,
@@ -43,7 +47,7 @@ export function createConversationStore (db: Db, defaultBot: string, titleOf: Ti
     async create ({ id: userId, isGuest }: Pick<SessionUser, 'id' | 'isGuest'>, { name, bots = [defaultBot], users: usernames = [], client_id: clientId, metadata }: NewConversation) {
       if (isGuest && usernames.length > 0) throw new NOT_FOR_GUESTS()
       if (usernames.length >= MAX_USERS || bots.length > MAX_BOTS) throw new CONVERSATION_FULL()
-      return await db.transaction(async tx => {
+      const created = await db.transaction(async tx => {
         // First of all, since another request that begins the same conversation is waited for here.
         const [row] = await tx.insert(conversations).values({ name, ownerId: userId, clientId, metadata }).onConflictDoNothing().returning(titleFor(userId))
         if (row === undefined) {
@@ -60,6 +64,8 @@ export function createConversationStore (db: Db, defaultBot: string, titleOf: Ti
         if (found.length > 0) await tx.insert(conversationBots).values(found.map(({ id: chatbotId }) => ({ conversationId, chatbotId })))
         return { ...shown(row), isNew: true }
       })
+      if (created.isNew) changed(created.id)
+      return created
     },
 
     /** Creates a guest's conversation that begins with the bot's greeting, which is returned. @throws BOT_NOT_FOUND */
@@ -84,13 +90,15 @@ export function createConversationStore (db: Db, defaultBot: string, titleOf: Ti
 
     /** @throws CONVERSATION_NOT_FOUND */
     async change (userId: number, id: number, { name, when_busy, metadata }: ConversationChanges) {
-      return await db.transaction(async tx => {
+      const settings = await db.transaction(async tx => {
         await lockAsMember(tx, userId, id)
         const [row] = await tx.update(conversations)
           .set({ name, whenBusy: when_busy, metadata, origin: sql`${conversations.origin}` }) // so that the SET is never empty
           .where(eq(conversations.id, id)).returning({ ...titleFor(userId), when_busy: conversations.whenBusy })
         return shown(row!)
       })
+      changed(id)
+      return settings
     },
 
     /** @throws CONVERSATION_NOT_FOUND, or NOT_THE_OWNER for a member */
@@ -98,7 +106,7 @@ export function createConversationStore (db: Db, defaultBot: string, titleOf: Ti
       const removed = await db.delete(conversations)
         .where(and(eq(conversations.id, id), eq(conversations.ownerId, userId)))
         .returning({ id: conversations.id })
-      if (removed.length > 0) return
+      if (removed.length > 0) return changed(id)
       await this.get(userId, id, 0)
       throw new NOT_THE_OWNER()
     }
@@ -139,14 +147,15 @@ const NEWEST_THAT_FIT = `(
 const CONVERSATION_JSON = `(
   '{"id":' || c.id || ',"name":' || to_json(c.name) || ',"is_finished":' || c.is_finished || ',"last_updated":"' || ${jsonTime('c.last_updated')} || '"' ||
   CASE WHEN c.client_id IS NOT NULL AND c.owner_id = $1 THEN ',"client_id":' || to_json(c.client_id) ELSE '' END ||
-  CASE WHEN c.metadata IS NOT NULL THEN ',"metadata":' || c.metadata ELSE '' END || ',"messages":[' ||
+  CASE WHEN c.metadata IS NOT NULL THEN ',"metadata":' || c.metadata ELSE '' END ||
+  ',"unread":' || ${UNREAD({ conversation: 'c.id', user: '$1', readRev: 'c.read_rev' })} || ',"messages":[' ||
   coalesce(CASE WHEN c.bytes < ${SMALL} THEN ${ALL_NEWEST} ELSE ${NEWEST_THAT_FIT} END, '') || ']}'
 ) AS json`
 
 /** Uses the index from the cursor's minute on and sorts within the minute. Reads messages only for conversations on the page. */
 const MEASURED = `
   SELECT c.*, ${NEWEST_BYTES} AS bytes FROM (
-    SELECT c.id, c.name, c.is_finished, c.last_updated, c.owner_id, c.client_id, c.metadata
+    SELECT c.id, c.name, c.is_finished, c.last_updated, c.owner_id, c.client_id, c.metadata, cu.read_rev
     FROM conversation_users cu JOIN conversations c ON c.id = cu.conversation_id
     WHERE cu.user_id = $1 AND cu.used_in <= date_bin('1 minute', $3::timestamptz, 'epoch') AND (c.last_updated, c.id) < ($3::timestamptz, $4)
     ORDER BY cu.used_in DESC, c.last_updated DESC, c.id DESC
@@ -162,7 +171,7 @@ export const CONVERSATIONS_PAGE = cutWritten({
 
 const ONE = `
   SELECT ${CONVERSATION_JSON} FROM (
-    SELECT c.*, ${NEWEST_BYTES} AS bytes
+    SELECT c.*, cu.read_rev, ${NEWEST_BYTES} AS bytes
     FROM conversation_users cu JOIN conversations c ON c.id = cu.conversation_id
     WHERE cu.user_id = $1 AND c.id = $3
   ) c`

@@ -176,16 +176,31 @@ export const conversations = pgTable('conversations', {
 
 /**
  * `usedIn` is the minute of the conversation's `lastUpdated`; triggers maintain it. A user's conversations are listed in its
- * order. Since it has only minutes, a message writes to the members' rows at most once a minute.
+ * order. Since it has only minutes, a message writes to the members' rows at most once a minute. `readRev` is the rev up to
+ * which the user has read.
  */
 export const conversationUsers = pgTable('conversation_users', {
   conversationId: reference().notNull().references(() => conversations.id, { onDelete: 'cascade' }),
   userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' }),
   joinedAt: createdAt(),
-  usedIn: time().notNull().defaultNow()
+  usedIn: time().notNull().defaultNow(),
+  readRev: bigint({ mode: 'number' }).notNull().default(0)
 }, table => [
   primaryKey({ columns: [table.conversationId, table.userId] }),
   index('conversation_users_used').on(table.userId, table.usedIn)
+])
+
+/**
+ * Who is no longer in which conversation, because they left, were removed or it was deleted. A trigger adds the rows, for
+ * those who were away. They are deleted after 30 days.
+ */
+export const goneConversations = pgTable('gone_conversations', {
+  conversationId: reference().notNull(),
+  userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' }),
+  goneAt: createdAt()
+}, table => [
+  primaryKey({ columns: [table.conversationId, table.userId] }),
+  index('gone_conversations_user').on(table.userId)
 ])
 
 export const conversationBots = pgTable('conversation_bots', {

@@ -44,11 +44,17 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
   const followed = new Map<number, Set<Follower>>()
   const unread = new Set<number>()
   const unsaid = new Set<number>()
+  const watchers: Array<(conversations: number[]) => void> = []
   let reading: Promise<void> | undefined
   let saying: Promise<void> | undefined
   const poller = createPoller(POLL_INTERVAL_MS, lookForAll)
 
-  listener.subscribe(CHANNEL, look)
+  listener.subscribe(CHANNEL, notice)
+
+  function notice (conversations: number[]) {
+    look(conversations)
+    for (const hear of watchers) hear(conversations)
+  }
 
   /** Reads what is new in these conversations, once for all their followers. Calls during a read are combined into the next. */
   function look (conversations: number[]) {
@@ -145,10 +151,15 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
   }
 
   return {
-    /** Call after a commit that changed messages of this conversation, or removed a member. */
+    /** Call after a commit that changed this conversation: its messages, its members or what it is called. */
     changed (conversation: number) {
-      look([conversation])
+      notice([conversation])
       say(conversation)
+    },
+
+    /** Calls `hear` with conversations that may have changed, here or on another instance. */
+    watch (hear: (conversations: number[]) => void) {
+      watchers.push(hear)
     },
 
     /** A reply that this instance writes has grown. Local followers get at once what they lack, unless they lack parts before this one. */

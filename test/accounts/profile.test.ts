@@ -252,6 +252,7 @@ t.test('the export has everything about the user, and nothing about others', asy
       is_owner: true,
       is_shared: false,
       joined_at: String,
+      read_rev: Number,
       remembered_by_bots: state.state,
       messages: [
         { id: 1, sender: 'user', text: '', status: 'deleted', client_id: 'id of hello' },

@@ -45,7 +45,7 @@ t.test('an owner adds users by name; members can read everything, write, rename,
   t.same(invited.json(), { id, username: 'Bob' }, 'the spelling of the name does not matter')
   const users = await usersOf(ann, url)
   t.match(users, [{ username: 'ann', is_owner: true, joined_at: /^\d{4}-.*\.\d{3}Z$/ }, { id, username: 'Bob', is_owner: false }])
-  t.same(Object.keys(users[1]), ['id', 'username', 'is_owner', 'joined_at'])
+  t.same(Object.keys(users[1]), ['id', 'username', 'is_owner', 'joined_at', 'read_rev'])
 
   const again = await ann.post(`${url}/users`, { username: 'Bob' })
   t.same([again.statusCode, again.json()], [201, invited.json()], 'adding a member again changes nothing')
@@ -70,7 +70,7 @@ t.test('an owner adds users by name; members can read everything, write, rename,
   t.match((await bob.post(`${url}/users`, { username: 'eve' })).json(), NOT_THE_OWNER)
   t.match((await eve.post(`${url}/users`, { username: 'eve' })).json(), GONE)
   t.match((await guest.post(`${url}/users`, { username: 'eve' })).json(), { statusCode: 403, code: 'NOT_FOR_GUESTS' })
-  t.same(await usersOf(ann, url), users)
+  t.same(await usersOf(ann, url), [users[0], { ...users[1], read_rev: 3 }], 'nobody was added; Bob has written, and so has read')
 })
 
 t.test('a member who left or was removed is a stranger', async t => {

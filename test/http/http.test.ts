@@ -115,6 +115,7 @@ function cursor (text: string | Buffer) {
 
 /** Wrong values for parameters that are strings, as written in a URL. */
 const BAD_TEXTS: Record<string, string[]> = {
+  after: ['x'.repeat(101), '%00', 'a&after=b'],
   contact: ['', 'x'.repeat(201), '%00', '1&contact=2'],
   bot: ['x'.repeat(201), '%00', 'a&bot=b'],
   model: ['x'.repeat(201), '%00', 'a&model=b'],
@@ -148,6 +149,7 @@ function wrongParameters ({ path }: Route, parameter: Parameter): Wrong[] {
   if (name === 'before' && type === 'string') {
     return ['', 'yesterday', '2026-13-01', '2026-01-32', '20260101', '2026-01-01T00:00:00Z', '%00'].map(day => ({ how: `before ${day}`, code, query: `before=${day}` }))
   }
+  if (name === 'last-event-id' && type === 'string') return [{ how: `${name} of 101 characters`, code, headers: { [name]: 'x'.repeat(101) } }]
   if (name.startsWith('hub.')) {
     return [
       { how: 'no query', code: 'WRONG_VERIFY_TOKEN', query: '' },

@@ -3,7 +3,7 @@ import { connect as dial, type AddressInfo } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import axios from 'axios'
 import { eventLimitOf } from '../../src/channels/socketio/decoder.ts'
-import { JoinChat, SendMessage, StartChat } from '../../src/channels/socketio/events.ts'
+import { JoinChat, JoinNews, SendMessage, StartChat } from '../../src/channels/socketio/events.ts'
 import { WORDS } from '../../src/http/faults.ts'
 import { startApp, type Headers } from '../support/helper.ts'
 import { connect, startLive, tokenOf, type Refusal } from '../support/live.ts'
@@ -15,7 +15,7 @@ import { begin, documentedRoutes, rightRequest, send, type Route, type Server } 
 type Json = Record<string, unknown>
 
 const KIB = 1024
-const EVENTS = { start_chat: StartChat, send_message: SendMessage, join_chat: JoinChat } as unknown as Record<string, Json>
+const EVENTS = { start_chat: StartChat, send_message: SendMessage, join_chat: JoinChat, join_news: JoinNews } as unknown as Record<string, Json>
 
 /** A schema and its subschemas that a value can have to match, each with its path. The condition of an `if` is left out. */
 function partsOf (schema: Json, path: string): Array<{ path: string, schema: Json }> {

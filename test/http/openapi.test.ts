@@ -70,6 +70,8 @@ const OPERATION_IDS: Record<string, string> = {
   'PUT /api/conversations/{id}/messages/{message}': 'editMessage',
   'DELETE /api/conversations/{id}/messages/{message}': 'deleteMessage',
   'GET /api/conversations/{id}/events': 'streamEvents',
+  'GET /api/events': 'streamNews',
+  'PUT /api/conversations/{id}/read': 'markRead',
   'POST /api/conversations/{id}/stop': 'stopReplies',
   'POST /api/conversations/{id}/messages/{message}/regenerate': 'regenerateReply',
   'DELETE /api/me': 'deleteMe',

@@ -92,6 +92,8 @@ const examples: Record<string, Example> = {
   'PATCH /api/conversations/{id}': { status: 200, body: { name: 'Better plans', when_busy: 'interrupt', metadata: { topic: 'tea' } } },
   'DELETE /api/conversations/{id}': { status: 204 },
   'GET /api/conversations/{id}/events': { status: 200 },
+  'GET /api/events': { status: 200 },
+  'PUT /api/conversations/{id}/read': { status: 204, body: { rev: 1 } },
   'GET /api/conversations/{id}/users': { status: 200 },
   'POST /api/conversations/{id}/users': { status: 201, body: { username: 'carol' } },
   'DELETE /api/conversations/{id}/users/{user}': { status: 204 },

@@ -4,6 +4,7 @@ import { useRoute } from './route.ts'
 import { PhoneChat } from './start/phone-chat.tsx'
 import { Forgot, ResetPassword, VerifyEmail } from './start/recovery.tsx'
 import { Welcome } from './start/welcome.tsx'
+import { setTitle } from './ui/title.ts'
 import { words } from './words.ts'
 
 // Loaded when a user is signed in, to keep the first screen small.
@@ -15,7 +16,7 @@ export function App () {
   const { data: me, error, refetch, isFetching } = useMe()
   const { data: settings, isPending } = useSettings()
   const mayUsePasswords = settings?.passwords !== false
-  useEffect(() => { document.title = words.name }, [route.at])
+  useEffect(() => setTitle(words.name), [route.at])
 
   if (route.at === 'reset-password' && isPending) return <Loading />
   if (route.at === 'reset-password' && mayUsePasswords) return <ResetPassword token={route.token} />

@@ -1,6 +1,7 @@
 import { useEffect, useState, useSyncExternalStore } from 'react'
 import type { Profile } from './api/shapes.ts'
 import { openSocket, type LiveSocket } from './api/live.ts'
+import { followNews } from './api/follow-news.ts'
 import { forgetUser, queries } from './api/queries.ts'
 import { AccountPage } from './account/account.tsx'
 import { ConversationList } from './chat/conversation-list.tsx'
@@ -66,7 +67,9 @@ function useSocket () {
     })
     tellSoon()
     setSocket(opened)
+    const stopNews = followNews(opened)
     return () => {
+      stopNews()
       clearTimeout(telling)
       opened.close()
       setSocket(undefined)

@@ -18,6 +18,8 @@ export const words = {
   reload: 'Reload',
   offline: 'You are offline. Reconnecting… Messages are sent when the connection is back.',
   signedOut: 'Your session has ended. Please sign in again.',
+  /** The title of the tab. */
+  unread: (conversations: number, title: string) => conversations === 0 ? title : `(${conversations}) ${title}`,
 
   /** Why signing in with the provider did not work, by the code of the error. */
   signInFailures: {
@@ -129,6 +131,9 @@ export const words = {
     toEnd: 'Jump to latest',
     older: 'Load earlier messages',
     empty: 'No messages yet.',
+    /** The server counts unread messages to 99. */
+    unread: (count: number) => count < 99 ? `${count}` : '99+',
+    unreadMessages: (count: number) => count === 1 ? 'unread message' : 'unread messages',
     account: 'Account',
     signOut: 'Sign out',
     details: 'Conversation details',

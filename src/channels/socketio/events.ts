@@ -4,6 +4,7 @@ import { MAX_TOKEN_LENGTH } from '../../accounts/schema.ts'
 import type { SessionUser } from '../../accounts/sessions.ts'
 import type { Delta } from '../../log/followers.ts'
 import { NewConversationSchema, UserMessageSchema } from '../../conversations/schema.ts'
+import { NewsCursor, type ConversationNews, type NewsReady } from '../../conversations/news/schema.ts'
 import type { Message } from '../../log/message.ts'
 import { Id, Rev, Text } from '../../http/schema.ts'
 
@@ -21,11 +22,18 @@ export const SendMessage = Type.Object({ chat_session_id: Id, ...UserMessageSche
 
 export const JoinChat = Type.Object({ chat_session_id: Id, after: Type.Optional(Rev) })
 
+/** `after`: the cursor of the last news. Left out: from now on. */
+export const JoinNews = Type.Object({ after: Type.Optional(NewsCursor) })
+
 /** A new token of the same user, before the session of the one that the socket has ends. */
 export const AuthRefresh = Type.Object({ token: Type.String({ maxLength: MAX_TOKEN_LENGTH }) })
 
 /** A message on sockets. `isLocal`: the user's own, sent from any of their devices. */
 export interface LiveMessage extends Message { chat_session_id: number, isLocal: boolean }
+
+/** News of the user. `cursor` is where to go on after a disconnection. It is left out while older news are sent. */
+export type SocketNews = { cursor?: string } &
+  ({ event: 'conversation', data: ConversationNews } | { event: 'gone', data: { id: number } } | { event: 'ready', data: NewsReady })
 
 export interface SocketError { error: string, code: string }
 
@@ -35,6 +43,7 @@ export interface ClientToServer {
   start_chat: (chat?: Static<typeof StartChat>, acknowledge?: Acknowledge<{ chat_session_id: number }>) => void
   send_message: (message: Static<typeof SendMessage>, acknowledge?: Acknowledge<{ messages: LiveMessage[] }>) => void
   join_chat: (chat: Static<typeof JoinChat>, acknowledge?: Acknowledge<{ messages: LiveMessage[], more: boolean }>) => void
+  join_news: (news?: Static<typeof JoinNews>, acknowledge?: Acknowledge<NewsReady>) => void
   auth_refresh: (refresh: Static<typeof AuthRefresh>, acknowledge?: Acknowledge<{ user_id: number }>) => void
 }
 
@@ -42,6 +51,7 @@ export interface ServerToClient {
   chat_session_started: (started: { chat_session_id: number }) => void
   new_message: (message: LiveMessage) => void
   message_delta: (delta: Delta & { chat_session_id: number }) => void
+  news: (item: SocketNews) => void
   error: (refusal: SocketError) => void
 }
 

@@ -11,10 +11,11 @@ import type { Config } from '../../config.ts'
 import { INVALID_TOKEN, NOT_FOUND, TOO_MANY_REQUESTS } from '../../errors.ts'
 import { answerRaw } from '../../http/raw-answer.ts'
 import type { ErrorBody } from '../../http/schema.ts'
+import { connectionOf } from './backlog.ts'
 import { BoundedDecoder } from './decoder.ts'
 import type { LiveServer, LiveSocket } from './events.ts'
 import { createSocketGuard, type GuardConfig } from './guard.ts'
-import { connectionOf, createSocketService, type SocketServiceOptions } from './service.ts'
+import { createSocketService, type SocketServiceOptions } from './service.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

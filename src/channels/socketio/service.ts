@@ -9,13 +9,16 @@ import { isUnderWay } from '../../conversations/live/endings.ts'
 import type { Delta, Events, Follower } from '../../log/followers.ts'
 import { heardIn, type Change, type FeedStore, type Heard } from '../../log/feed-store.ts'
 import { saidIn } from '../../conversations/schema.ts'
+import type { UserNews } from '../../conversations/news/news.ts'
 import type { ConversationStore } from '../../conversations/store.ts'
 import { INVALID_MESSAGE, INVALID_TOKEN, SERVER_BUSY } from '../../errors.ts'
 import { createLimiter } from '../../http/limiter.ts'
 import type { ErrorBody } from '../../http/schema.ts'
+import { backlogOf, cutIfTooSlow, RESUME_BELOW_BYTES } from './backlog.ts'
 import { TOO_LONG } from './decoder.ts'
 import type { Slot } from '../../http/slots.ts'
-import { AuthRefresh, JoinChat, SendMessage, StartChat, type ClientToServer, type LiveMessage, type LiveSocket } from './events.ts'
+import { AuthRefresh, JoinChat, JoinNews, SendMessage, StartChat, type ClientToServer, type LiveMessage, type LiveSocket } from './events.ts'
+import { createSocketNews } from './news.ts'
 
 export interface SocketServiceOptions {
   app: FastifyInstance
@@ -26,19 +29,14 @@ export interface SocketServiceOptions {
   conversations: ConversationStore
   feeds: FeedStore
   events: Events
+  news: UserNews
   converse: Converse
   describe: (error: FastifyError) => ErrorBody
 }
 
-/** A client with a larger backlog is too slow and is disconnected. It reconnects and catches up. */
-const MAX_BACKLOG_BYTES = 1024 * 1024
-
-/** Catching up pauses until the client's backlog is below this. */
-const RESUME_BELOW_BYTES = 256 * 1024
-
 /** Handles a socket's events. The session and its rights are looked up again for each event. */
-export function createSocketService ({ app, useOf, config, sessions, conversations, feeds, events, converse, describe }: SocketServiceOptions) {
-  const checks = { start_chat: app.checkOf(StartChat), send_message: app.checkOf(SendMessage), join_chat: app.checkOf(JoinChat), auth_refresh: app.checkOf(AuthRefresh) }
+export function createSocketService ({ app, useOf, config, sessions, conversations, feeds, events, news, converse, describe }: SocketServiceOptions) {
+  const checks = { start_chat: app.checkOf(StartChat), send_message: app.checkOf(SendMessage), join_chat: app.checkOf(JoinChat), join_news: app.checkOf(JoinNews), auth_refresh: app.checkOf(AuthRefresh) }
   const hasLimits = config.RATE_LIMITS === 'on'
   const writes = hasLimits ? createLimiter(20, 10) : undefined
   const requests = hasLimits ? createLimiter(600, 60) : undefined
@@ -57,6 +55,7 @@ export function createSocketService ({ app, useOf, config, sessions, conversatio
      */
     let canGrow = socket.handshake.auth['stream'] === true
 
+    const socketNews = createSocketNews(socket, news)
     let forget = watchSession()
     socket.once('disconnect', () => {
       forget()
@@ -97,6 +96,8 @@ export function createSocketService ({ app, useOf, config, sessions, conversatio
       joining = joined.catch(() => { /* the caller of join_chat gets the error */ })
       return await joined
     })
+
+    on('join_news', async (_user, { after }) => await socketNews.join(userId, after))
 
     on('auth_refresh', async (_user, { token }) => {
       const user = await app.userOf(token, useOf(socket))
@@ -206,26 +207,6 @@ export function createSocketService ({ app, useOf, config, sessions, conversatio
 
 /** A message that this socket sent. `isAnswered`: acknowledged. The log's version is kept if it arrives before that. */
 interface Sent { isAnswered: boolean, withheld?: Change }
-
-/** How many bytes wait for a client, here and in its connection. */
-function backlogOf ({ conn }: LiveSocket) {
-  const packets = conn['writeBuffer'] as Array<{ data?: string }>
-  return packets.reduce((sum, { data = '' }) => sum + Buffer.byteLength(data), connectionOf(conn)?.bufferedAmount ?? 0)
-}
-
-/** Disconnects a client that does not read, without waiting for a closing handshake. */
-function cutIfTooSlow (socket: LiveSocket) {
-  if (!socket.connected || backlogOf(socket) <= MAX_BACKLOG_BYTES) return
-  const connection = connectionOf(socket.conn)
-  socket.disconnect(true)
-  socket.conn.close(true)
-  connection?.terminate()
-}
-
-/** The WebSocket; undefined when the client polls. */
-export function connectionOf ({ transport }: Pick<LiveSocket['conn'], 'transport'>) {
-  return (transport as { socket?: { bufferedAmount: number, terminate: () => void } }).socket
-}
 
 function inLegacyWords (event: keyof ClientToServer, { code, error }: ErrorBody) {
   if (code === 'CONVERSATION_NOT_FOUND') return { code: 'CHAT_SESSION_NOT_FOUND', error: 'Chat session not found' }

@@ -1,31 +1,10 @@
-import { once } from 'node:events'
-import { PassThrough } from 'node:stream'
 import type { FastifyBaseLogger, FastifyReply } from 'fastify'
-import type { SessionUser, Sessions } from '../../accounts/sessions.ts'
-import { UNAVAILABLE } from '../../errors.ts'
+import type { SessionUser } from '../../accounts/sessions.ts'
 import type { Delta, Events, Follower } from '../../log/followers.ts'
 import { createEndings, isUnderWay } from './endings.ts'
 import { heardIn, type Change, type FeedStore, type News } from '../../log/feed-store.ts'
 import type { Message } from '../../log/message.ts'
-
-/** A reader with a larger backlog is too slow and is disconnected. It reconnects and continues where it was. */
-const MAX_BACKLOG_BYTES = 1024 * 1024
-
-/** How often a comment is sent, because proxies close idle connections. */
-const HEARTBEAT_INTERVAL_MS = 15_000
-
-/**
- * A comment of one line, which is part of the block that follows. With an empty line behind it, or as a block of `id` and
- * `retry` alone, `@microsoft/fetch-event-source` would report a message without data; clients fail when they parse that,
- * and the library then sends the request again.
- */
-const COMMENT = ':\n'
-
-/** When a disconnected reader should reconnect. */
-const RECONNECT_AFTER_MS = 1_000
-
-/** How long a closing stream waits for its reader to take what was already sent. */
-const CLOSE_TIMEOUT_MS = 200
+import { RECONNECT_AFTER_MS, type Sse } from './sse.ts'
 
 export type Streams = ReturnType<typeof createStreams>
 
@@ -55,36 +34,26 @@ export interface Wire {
  * `delta`, a piece of a growing reply. Every block has data.
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
-export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events, feeds: FeedStore) {
-  const open = new Set<() => void>()
+export function createStreams (sse: Sse, events: Events, feeds: FeedStore) {
   const endings = createEndings(events)
-  let isClosing = false
 
   return {
     /** @throws CONVERSATION_NOT_FOUND, before anything is sent */
     async send (reply: FastifyReply, { user, conversation, after, until, wire }: Listening, log: FastifyBaseLogger) {
       const from = after ?? Number.MAX_SAFE_INTEGER
       const first = newsIn(conversation, until) ?? await feeds.newsFor(user.id, conversation, from)
-      if (isClosing) throw new UNAVAILABLE()
-      reply.leaveSlot()
-      const stream = new PassThrough()
+      const { stream, beat, tell, close, drained, untilEnd, send } = sse.open(reply, user, { headers: wire?.headers, lastWords: wire?.broken })
       const awaited = new Set(until?.filter(isUnderWay).map(({ id }) => id))
-      const heartbeat = setInterval(() => say(COMMENT), HEARTBEAT_INTERVAL_MS).unref()
       let lastId = Math.min(from, first.lastRev)
-      const ends = [sessions.watch(user.sessionId, close), () => open.delete(close), () => clearInterval(heartbeat)]
-      open.add(close)
-      stream.once('close', end)
       // A stream that answers a POST must not be resumed: fetch-event-source would send the message again.
       const canResume = until === undefined
       let isFirst = true
-      if (canResume) say(COMMENT) // sends the headers at once, even if nothing happens yet
+      if (canResume) beat()
       catchUp(first).catch(error => {
         log.info({ err: error }, 'A stream ended because of an error; its reader will reconnect')
         stream.destroy()
       })
-      // A kept-alive connection would delay the closing of the server.
-      reply.raw.once('finish', () => { if (isClosing) reply.request.raw.socket.end() })
-      return reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no').headers(wire?.headers ?? {}).send(stream)
+      return send()
 
       /** Sends what the reader has missed, as fast as it reads, and then what happens live. */
       async function catchUp (news: News) {
@@ -98,15 +67,13 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
         const follower: Follower = { user: user.id, after: news.changes.at(-1)?.rev ?? after, heard: heardIn(news), hear, grow, leave: close }
         await writeAll([...news.streaming, ...news.changes])
         if (until !== undefined && awaited.size === 0) stream.end()
-        if (stream.writable) ends.push(events.follow(conversation, follower))
-        /* c8 ignore next -- takes a server that closes while a reader catches up */
-        if (isClosing) close()
+        if (stream.writable) untilEnd(events.follow(conversation, follower))
       }
 
       async function writeAll (changes: Change[]) {
         for (const change of changes) {
           hear(change)
-          if (stream.writableNeedDrain) await once(stream, 'drain')
+          await drained()
         }
       }
 
@@ -129,39 +96,17 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
         isFirst = false
         return `${retry}${id}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`
       }
-
-      function tell (text: string) {
-        say(text)
-        if (stream.writableLength + stream.readableLength > MAX_BACKLOG_BYTES) stream.destroy()
-      }
-
-      function say (text: string) {
-        if (stream.writable) stream.write(text)
-      }
-
-      function end () {
-        for (const each of ends.splice(0)) each()
-      }
-
-      /** Ends the stream; destroys it if the reader does not take the rest in time. */
-      function close () {
-        if (wire !== undefined) say(wire.broken)
-        end()
-        stream.end()
-        setTimeout(() => stream.destroy(), CLOSE_TIMEOUT_MS).unref()
-      }
     },
 
     ended: endings.ended,
 
     /** How many streams are open. */
-    count: () => open.size,
+    count: sse.count,
 
     /** Ends all streams and all waits for replies. Clients reconnect to another instance. */
     close () {
-      isClosing = true
       endings.close()
-      for (const end of [...open]) end()
+      sse.close()
     }
   }
 }

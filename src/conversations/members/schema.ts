@@ -1,12 +1,12 @@
 import { Type } from 'typebox'
-import { Id, Nullable, PageQuery, Timestamp } from '../../http/schema.ts'
+import { Id, Nullable, PageQuery, Rev, Timestamp } from '../../http/schema.ts'
 
 /** Those who are in a conversation, users and bots, and how they are named when they are asked in. */
 
 export const UserSchema = Type.Object({ id: Id, username: Type.String() }, { title: 'User' })
 export const UserNameSchema = Type.Object({ username: Type.String({ 'x-trimmed': true, maxLength: 64 }) }, { title: 'UserName' })
 
-export const MemberSchema = Type.Object({ id: Id, username: Nullable(Type.String({ description: 'The username or, without one, the name' })), is_owner: Type.Boolean(), joined_at: Timestamp }, { title: 'Member' })
+export const MemberSchema = Type.Object({ id: Id, username: Nullable(Type.String({ description: 'The username or, without one, the name' })), is_owner: Type.Boolean(), joined_at: Timestamp, read_rev: Rev }, { title: 'Member' })
 
 export const BotTitleSchema = Type.Object({
   id: Id,

@@ -20,7 +20,7 @@ interface Page { limit: number, after?: number }
 
 /**
  * The members of a conversation: users and bots. Every change holds the conversation's lock, as every write of a message
- * does, so that a removed member cannot write any more. `changed` is called after a commit that removed a member.
+ * does, so that a removed member cannot write any more. `changed` is called after a commit that added or removed a user.
  */
 export function createMemberStore (db: Db, { mustBeMember }: Pick<MessageStore, 'mustBeMember'>, changed: (conversation: number) => void, titleOf: TitleOf) {
   return {
@@ -30,7 +30,8 @@ export function createMemberStore (db: Db, { mustBeMember }: Pick<MessageStore, 
         id: users.id,
         username: sql<string | null>`coalesce(${users.username}, ${users.name})`,
         is_owner: sql<boolean>`${conversations.ownerId} = ${users.id}`,
-        joined_at: conversationUsers.joinedAt
+        joined_at: conversationUsers.joinedAt,
+        read_rev: conversationUsers.readRev
       }).from(conversationUsers)
         .innerJoin(users, eq(users.id, conversationUsers.userId))
         .innerJoin(conversations, eq(conversations.id, conversationUsers.conversationId))
@@ -46,7 +47,7 @@ export function createMemberStore (db: Db, { mustBeMember }: Pick<MessageStore, 
      */
     async invite ({ id: userId, isGuest }: Pick<SessionUser, 'id' | 'isGuest'>, id: number, username: string) {
       if (isGuest) throw new NOT_FOR_GUESTS()
-      return await db.transaction(async tx => {
+      const invited = await db.transaction(async tx => {
         await lockAsOwner(tx, userId, id)
         const [invited] = await tx.select({ id: users.id, username: sql<string>`${users.username}` })
           .from(users).where(isNamed(username)).orderBy(typedFirst(username)).limit(1)
@@ -54,9 +55,13 @@ export function createMemberStore (db: Db, { mustBeMember }: Pick<MessageStore, 
         // The clock's time, not the transaction's: this may have waited for the lock, and the oldest member may become the owner.
         const joined = { conversationId: id, userId: invited.id, joinedAt: sql`clock_timestamp()` }
         await tx.insert(conversationUsers).values(joined).onConflictDoNothing()
+        // Writes the row as it is, so that the other members' news find that their number has changed.
+        await tx.update(conversations).set({ lastRev: sql`${conversations.lastRev}` }).where(eq(conversations.id, id))
         if (await tx.$count(conversationUsers, eq(conversationUsers.conversationId, id)) > MAX_USERS) throw new CONVERSATION_FULL()
         return invited
       })
+      changed(id)
+      return invited
     },
 
     /**

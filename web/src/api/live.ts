@@ -8,6 +8,7 @@ type Wire<T> = T extends Date ? string
     : T extends object ? { [Name in keyof T]: Wire<T[Name]> } : T
 
 export type LiveSocket = Socket<Wire<ServerToClient>, Wire<ClientToServer>>
+export type NewsItem = Parameters<Wire<ServerToClient>['news']>[0]
 export type Delta = Parameters<Wire<ServerToClient>['message_delta']>[0]
 
 /** How long to wait before reconnecting when the server has refused or closed the socket, in milliseconds. */

@@ -1,11 +1,10 @@
 import { MutationCache, QueryCache, QueryClient, useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { api, ask, askForPage, isRefusal } from './client.ts'
+import { useNews } from './news.ts'
 import type { Profile } from './shapes.ts'
+import { withNews } from './with-news.ts'
 
 // Reads of the API, cached and shared between components by TanStack Query.
-
-/** How often the list of conversations is fetched again, in milliseconds: no event tells about conversations that others add us to. */
-const REFRESH_INTERVAL_MS = 30_000
 
 /** Shows the sign-in screen when a request is refused because the session has ended. */
 const noticeSignOut = (error: unknown) => {
@@ -50,16 +49,16 @@ export function useSettings () {
   return useQuery({ queryKey: ['settings'], staleTime: Infinity, queryFn: async () => await ask(api.GET('/api/settings')) })
 }
 
-/** The user's conversations, last used first, each with its newest message, in pages. */
+/** The user's conversations, last used first, each with its newest message, in pages. They are kept current by the news. */
 export function useConversations () {
+  const news = useNews()
   return useInfiniteQuery({
     queryKey: ['conversations'],
-    refetchInterval: REFRESH_INTERVAL_MS,
     initialPageParam: undefined as string | undefined,
     queryFn: async ({ pageParam: cursor }) =>
       await askForPage(api.GET('/api/conversations', { params: { query: { limit: 30, messages: 1, cursor } } })),
     getNextPageParam: ({ next }) => next?.get('cursor') ?? undefined,
-    select: ({ pages }) => [...new Map(pages.flatMap(({ data }) => data).map(conversation => [conversation.id, conversation])).values()]
+    select: ({ pages }) => withNews([...new Map(pages.flatMap(({ data }) => data).map(conversation => [conversation.id, conversation])).values()], news, pages.at(-1)?.next === undefined)
   })
 }
 

@@ -36,9 +36,9 @@ const PAGE_SIZE = 50
 /**
  * The live state of one conversation, for `useSyncExternalStore`. It loads the newest page, then fetches by `join_chat`
  * all changes after the highest `rev` that it has, and then receives new ones over the socket. After a lost connection it
- * catches up in the same way. `changed` is called when the list of conversations is out of date.
+ * catches up in the same way.
  */
-export function openChat (id: number, socket: LiveSocket, changed: () => void) {
+export function openChat (id: number, socket: LiveSocket) {
   let view: ChatView = { ...EMPTY, outgoing: [], sent: 0, isOpen: false, problem: undefined }
   let isJoined = false
   let isClosed = false
@@ -91,7 +91,6 @@ export function openChat (id: number, socket: LiveSocket, changed: () => void) {
     if (message.chat_session_id !== id) return
     // Before `join_chat` has finished, earlier changes may be missing, so `rev` must not move past them.
     show({ ...withChanges(view, [message]), rev: isJoined ? Math.max(view.rev, message.rev) : view.rev })
-    if (message.status !== 'streaming' && message.status !== 'queued') changed()
   }
   const onDelta = (delta: Delta) => {
     if (delta.chat_session_id !== id) return
@@ -121,7 +120,6 @@ export function openChat (id: number, socket: LiveSocket, changed: () => void) {
         const { messages } = acknowledged(await socket.timeout(ACK_TIMEOUT_MS).emitWithAck('send_message', sent))
         takeIn(messages)
         change(undefined)
-        changed()
       } catch (error) {
         change(isRefusal(error) && error.code !== 'UNREACHABLE' ? { state: 'refused', problem: error.message } : { state: 'waiting' })
       }

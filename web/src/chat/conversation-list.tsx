@@ -7,6 +7,8 @@ import { go, pathTo } from '../route.ts'
 import { forgetDrafts } from '../ui/drafts.ts'
 import { Icon } from '../ui/icon.tsx'
 import { shortly } from '../ui/time.ts'
+import { setUnread } from '../ui/title.ts'
+import { useIsVisible } from '../ui/visible.ts'
 import { words } from '../words.ts'
 import { ConfirmEmail } from './confirm-email.tsx'
 import { previewOf } from './preview.ts'
@@ -23,6 +25,14 @@ export function ConversationList ({ me, selected }: { me: Profile, selected: num
       go(pathTo.home)
     }
   })
+  const isVisible = useIsVisible()
+  // What is open in front of the user is about to be marked as read.
+  const unreadOf = ({ id, unread }: Conversation) => id === selected && isVisible ? 0 : unread
+  const unread = conversations?.filter(conversation => unreadOf(conversation) > 0).length ?? 0
+  useEffect(() => {
+    setUnread(unread)
+    return () => setUnread(0)
+  }, [unread])
   return (
     <nav className='sidebar' aria-label={words.chat.conversations}>
       <header className='sidebar-head'>
@@ -39,7 +49,7 @@ export function ConversationList ({ me, selected }: { me: Profile, selected: num
           </div>
         )}
         <ul>
-          {conversations?.map(conversation => <li key={conversation.id}><Entry conversation={conversation} isSelected={conversation.id === selected} /></li>)}
+          {conversations?.map(conversation => <li key={conversation.id}><Entry conversation={conversation} unread={unreadOf(conversation)} isSelected={conversation.id === selected} /></li>)}
         </ul>
         {error !== null && (
           <div className='problem' role='alert'>{error.message} <button className='text-button' onClick={() => refetch()}>{words.tryAgain}</button></div>
@@ -54,13 +64,16 @@ export function ConversationList ({ me, selected }: { me: Profile, selected: num
   )
 }
 
-function Entry ({ conversation: { id, name, last_updated: used, messages }, isSelected }: { conversation: Conversation, isSelected: boolean }) {
+interface EntryProps { conversation: Conversation, unread: number, isSelected: boolean }
+
+function Entry ({ conversation: { id, name, last_updated: used, messages }, unread, isSelected }: EntryProps) {
   const newest = messages.at(-1)
   return (
     <a className='entry' href={pathTo.conversation(id)} aria-current={isSelected ? 'page' : undefined}>
       <span className='entry-name cut' dir='auto'>{name}</span>
       <time dateTime={used}>{shortly(used)}</time>
       <span className='entry-text cut' dir='auto'>{newest === undefined ? '' : lineOf(newest)}</span>
+      {unread > 0 && <span className='unread'>{words.chat.unread(unread)}<span className='visually-hidden'> {words.chat.unreadMessages(unread)}</span></span>}
     </a>
   )
 }

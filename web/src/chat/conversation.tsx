@@ -1,24 +1,26 @@
 import { useEffect, useState, useSyncExternalStore } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import { queries, refreshConversations, useConversation, useMembers } from '../api/queries.ts'
+import { queries, useConversation, useConversations, useMembers } from '../api/queries.ts'
 import type { Profile } from '../api/shapes.ts'
 import type { LiveSocket } from '../api/live.ts'
 import { pathTo } from '../route.ts'
 import { Composer } from '../ui/composer.tsx'
 import { draftOf } from '../ui/drafts.ts'
 import { Icon } from '../ui/icon.tsx'
+import { setTitle } from '../ui/title.ts'
 import { words } from '../words.ts'
 import { botTitle } from './bot-title.ts'
 import { openChat, type Chat } from './chat.ts'
 import { Details } from './details.tsx'
 import { firstMessageOf } from './first-message.ts'
+import { useMarkRead } from './mark-read.ts'
 import { MessageList } from './message-list.tsx'
 
 /** One conversation: its messages, and the composer. */
 export function ConversationPage ({ id, me, socket }: { id: number, me: Profile, socket: LiveSocket }) {
   const [chat, setChat] = useState<Chat>()
   useEffect(() => {
-    const opened = openChat(id, socket, refreshConversations)
+    const opened = openChat(id, socket)
     setChat(opened)
     const first = firstMessageOf(id)
     if (first !== undefined) opened.send(first)
@@ -29,11 +31,13 @@ export function ConversationPage ({ id, me, socket }: { id: number, me: Profile,
 
 function OpenConversation ({ id, me, chat }: { id: number, me: Profile, chat: Chat }) {
   const view = useSyncExternalStore(chat.subscribe, chat.read)
-  const { data: conversation } = useConversation(id)
+  const { data: conversation, isPending } = useConversation(id)
+  const { data: list } = useConversations()
   const { data: { users, bots } = { users: [], bots: [] } } = useMembers(id)
   const [isShowingDetails, setIsShowingDetails] = useState(false)
-  const name = conversation?.name ?? ''
-  useEffect(() => { if (name !== '') document.title = `${name} – ${words.name}` }, [name])
+  const name = (conversation ?? list?.find(listed => listed.id === id))?.name ?? ''
+  useEffect(() => { if (name !== '') setTitle(`${name} – ${words.name}`) }, [name])
+  useMarkRead(id, view.isOpen ? view.rev : 0)
 
   const isReplying = view.messages.some(({ status }) => status === 'streaming' || status === 'queued')
   const stop = useMutation({ mutationFn: chat.stop })
@@ -42,7 +46,7 @@ function OpenConversation ({ id, me, chat }: { id: number, me: Profile, chat: Ch
     <main className='chat'>
       <header className='chat-head'>
         <a className='icon-button back' href={pathTo.home} aria-label={words.back} title={words.back}><Icon name='back' /></a>
-        <h1 className='cut' dir='auto'>{name}</h1>
+        <h1 className='cut' dir='auto' aria-label={isPending && name === '' ? words.loading : undefined}>{name}</h1>
         {conversation !== undefined && <button className='icon-button' aria-label={words.chat.details} title={words.chat.details} onClick={() => setIsShowingDetails(true)}><Icon name='people' /></button>}
       </header>
       {view.problem !== undefined && (

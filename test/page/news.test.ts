@@ -1,0 +1,72 @@
+import t from 'tap'
+import { barriers, noBrowser, openAt, openBrowser, serveToBrowsers, isTooWide } from '../support/browser.ts'
+import { until } from '../support/process.ts'
+
+t.test('the list and the title follow what happens, without a reload', { skip: noBrowser }, async t => {
+  const { url, as } = await serveToBrowsers(t)
+  const [ann, bob] = [await as('ann'), await as('bob')]
+  const { person } = await openBrowser(t)
+  const { page } = await person()
+  const { page: phone } = await person({ viewport: { width: 390, height: 800 }, colorScheme: 'dark' })
+  for (const device of [page, phone]) {
+    await openAt(device, url, bob.headers['cookie']!)
+    await device.getByText('No conversations yet.').waitFor()
+  }
+
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans', bots: [] })).json()
+  const other = (await ann.post('/api/conversations', { name: 'Other', bots: [] })).json().id
+  for (const which of [id, other]) await ann.post(`/api/conversations/${which}/users`, { username: 'bob' })
+  const entries = async (device: typeof page) => await device.locator('.entry-name').allTextContents()
+  for (const device of [page, phone]) await until(async () => (await entries(device)).length === 2)
+
+  await ann.post(`/api/conversations/${id}/messages`, { text: 'Dinner on Friday?' })
+  await ann.post(`/api/conversations/${id}/messages`, { text: 'Or on Saturday?' })
+  for (const device of [page, phone]) {
+    await device.getByRole('link', { name: /^Plans .* Or on Saturday\? 2 unread messages$/ }).waitFor()
+    t.same(await entries(device), ['Plans', 'Other'], 'last used first')
+    await until(async () => await device.title() === '(1) Parley')
+    t.same(await barriers(device), [])
+    t.notOk(await isTooWide(device))
+  }
+
+  await page.getByRole('link', { name: /^Plans/ }).click()
+  await page.getByText('Dinner on Friday?').waitFor()
+  await until(async () => await page.title() === 'Plans – Parley')
+  await until(async () => await phone.title() === 'Parley')
+  t.equal(await phone.locator('.unread').count(), 0, 'what is read on one device is read on the other')
+  t.equal((await bob.get(`/api/conversations/${id}`)).json().unread, 0)
+
+  await ann.post(`/api/conversations/${id}/messages`, { text: 'Friday it is.' })
+  await page.locator('[data-message]', { hasText: 'Friday it is.' }).waitFor()
+  await until(async () => (await bob.get(`/api/conversations/${id}`)).json().unread === 0)
+  t.equal(await page.locator('.unread').count(), 0, 'what is open is read')
+
+  await ann.post(`/api/conversations/${other}/messages`, { text: 'Hello?' })
+  await until(async () => await page.title() === '(1) Plans – Parley')
+  await ann.put(`/api/conversations/${id}`, { name: 'Friday' })
+  await page.getByRole('heading', { name: 'Friday' }).waitFor()
+  await until(async () => await page.title() === '(1) Friday – Parley')
+  await ann.delete(`/api/conversations/${other}`)
+  await until(async () => (await entries(page)).join() === 'Friday')
+  await until(async () => await page.title() === 'Friday – Parley')
+  await ann.delete(`/api/conversations/${id}/users/${(await bob.get('/api/me')).json().id}`)
+  await phone.getByText('No conversations yet.').waitFor()
+})
+
+t.test('a page that was offline catches up', { skip: noBrowser }, async t => {
+  const { url, as } = await serveToBrowsers(t)
+  const [ann, bob] = [await as('ann'), await as('bob')]
+  const { person } = await openBrowser(t)
+  const { page, context } = await person()
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans', bots: [] })).json()
+  await ann.post(`/api/conversations/${id}/users`, { username: 'bob' })
+  await openAt(page, url, bob.headers['cookie']!)
+  await page.getByRole('link', { name: /^Plans/ }).waitFor()
+  await context.setOffline(true)
+  await page.getByText('You are offline.').waitFor()
+  await ann.post(`/api/conversations/${id}/messages`, { text: 'While you were away' })
+  await ann.put(`/api/conversations/${id}`, { name: 'Better plans' })
+  await context.setOffline(false)
+  await page.getByRole('link', { name: /^Better plans .* While you were away 1 unread message$/ }).waitFor()
+  await until(async () => await page.title() === '(1) Parley')
+})
