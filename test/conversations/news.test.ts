@@ -1,5 +1,6 @@
 import t from 'tap'
 import http from 'node:http'
+import { isDeepStrictEqual } from 'node:util'
 import { createTidyStore } from '../../src/accounts/tidy-store.ts'
 import { createNews } from '../../src/conversations/news/news.ts'
 import { createNewsStore } from '../../src/conversations/news/store.ts'
@@ -28,6 +29,15 @@ const saysLast = (text: string) => ({ newest }: Listed) => newest?.text === text
 const rowsOf = (reader: Reader) => [...reader.shown.values()].map(({ id, name, unread, newest }) => ({ id, name, unread, text: newest?.text })).sort((a, b) => a.id - b.id)
 const listOf = async (client: Client) => ((await client.get('/api/conversations?messages=1&limit=200')).json() as Array<{ id: number, name: string, unread: number, messages: Array<{ text: string }> }>)
   .map(({ id, name, unread, messages }) => ({ id, name, unread, text: messages[0]?.text })).sort((a, b) => a.id - b.id)
+
+/**
+ * The news that differ from those before. A transaction that runs while a cursor is made, also in another database of the
+ * same Postgres, makes the cursor begin earlier, so that states may come again.
+ */
+function newIn (told: Reader['told'], before: Reader['told']) {
+  const last = new Map(before.map(({ event, data }) => [data.id, { event, data }]))
+  return told.filter(({ event, data }) => event === 'ready' || !isDeepStrictEqual({ event, data }, last.get(data.id)))
+}
 
 for (const [way, openNews] of Object.entries(WAYS)) {
   t.test(`every kind of news over ${way}`, async t => {
@@ -90,9 +100,13 @@ for (const [way, openNews] of Object.entries(WAYS)) {
   t.test(`who was away gets everything after a cursor, over ${way}`, async t => {
     const server = await startLive(t)
     const [ann, bob] = [await server.as('ann'), await server.as('bob')]
+    const beginning = (await openNews(t, server, bob)).cursor!
     const ids = await Promise.all(Array.from({ length: 6 }, (_, n) => begin(ann, `Number ${n}`)))
-    const [quiet, said, renamed, left, deleted, again] = ids as [number, number, number, number, number, number]
+    const [, said, renamed, left, deleted, again] = ids as [number, number, number, number, number, number]
     for (const id of ids) await invite(ann, id, 'bob')
+    const earlier = await openNews(t, server, bob, { after: beginning })
+    earlier.leave()
+    const toldBefore = [...earlier.told]
     const first = await openNews(t, server, bob)
     const me = (await bob.get('/api/me')).json().id
     const cursor = first.cursor!
@@ -112,16 +126,19 @@ for (const [way, openNews] of Object.entries(WAYS)) {
       const bobs = await openNews(t, server, bob, from)
       t.equal(bobs.told.at(-1)!.event, 'ready')
       t.match(bobs.told.at(-1)!.data, { reset: false })
-      const caughtUp = new Map(bobs.told.slice(0, -1).map(({ event, data }) => [data.id, event]))
-      t.same([...caughtUp].sort(([a], [b]) => a - b), [
+      const caughtUp = bobs.told.slice(0, -1)
+      t.equal(new Set(caughtUp.map(({ data }) => data.id)).size, caughtUp.length, 'each once')
+      const changed: Array<[number, string]> = [
         [said, 'conversation'], [renamed, 'conversation'], [left, 'gone'], [deleted, 'gone'], [again, 'conversation'], [fresh, 'conversation'], [both, 'gone']
-      ].sort(([a], [b]) => Number(a) - Number(b)), 'all that changed, each once')
+      ]
+      t.same(changed.map(([id]) => [id, caughtUp.find(({ data }) => data.id === id)?.event]), changed, 'all that changed')
+      const others = caughtUp.filter(({ data }) => !changed.some(([id]) => id === data.id))
+      t.same(newIn(others, toldBefore), [], 'and nothing else')
       t.match(bobs.shown.get(said), { unread: 1, newest: { text: 'While you were away' } })
       t.ok(bobs.told.slice(0, -1).every(({ cursor }) => cursor === undefined), 'the cursor moves when everything was sent')
-      t.same(bobs.of(quiet), [])
 
       const once = await openNews(t, server, bob, { after: bobs.cursor! })
-      t.same(once.told.map(({ event }) => event), ['ready'], 'and then nothing is left')
+      t.same(newIn(once.told, bobs.told).map(({ event }) => event), ['ready'], 'and then nothing is left')
       once.leave()
       bobs.leave()
     }
@@ -413,7 +430,7 @@ t.test('texts that are long as JSON do not cut off a reader that catches up', as
     INSERT INTO messages (conversation_id, id, rev, sender, text) SELECT id, 1, 1, 'bot', repeat(E'\\x01', 60000) FROM made`)
   for (const openNews of Object.values(WAYS)) {
     const reader = await openNews(t, server, ann, { after: cursor! })
-    t.equal(reader.told.length, 31)
+    t.equal(reader.shown.size, 30)
     t.notOk(reader.isOver())
   }
 })
@@ -443,7 +460,7 @@ t.test('a reader that leaves while it catches up', async t => {
   await begin(ann, 'Nobody is there')
   const present = await openNewsStream(t, server, ann)
   t.same(names.filter(name => name === 'news_concerned'), [], 'nobody was told')
-  t.same(present.told.map(({ event }) => event), ['ready'])
+  t.equal(present.told[0]!.event, 'ready')
 })
 
 t.test('after an account is deleted, others learn it, and nothing of it is left', async t => {
@@ -582,5 +599,5 @@ t.test('many readers are checked in turn', async t => {
     INSERT INTO conversation_users (conversation_id, user_id) SELECT id, owner_id FROM c`)
   await until(() => heard.size === ids.length)
   for (const { stop } of listening) stop()
-  t.equal((await openNewsSocket(t, server, ann)).told.length, 1)
+  t.equal((await openNewsSocket(t, server, ann)).told[0]!.event, 'ready')
 })
