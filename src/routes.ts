@@ -17,10 +17,13 @@ import { createProfileStore } from './accounts/profile-store.ts'
 import { originOf } from './accounts/recovery.ts'
 import { recoveryRoutes } from './accounts/recovery-routes.ts'
 import { accountRoutes } from './accounts/routes.ts'
+import { agUiRoutes } from './channels/ag-ui/routes.ts'
+import { createRuns } from './channels/ag-ui/runs.ts'
 import { createUiChats } from './channels/ai-sdk/chat.ts'
-import { createExchangeStore } from './channels/ai-sdk/exchange-store.ts'
 import { uiChatRoutes } from './channels/ai-sdk/routes.ts'
 import { chatRoutes } from './channels/chat/routes.ts'
+import { createExchanges } from './channels/exchanges/exchanges.ts'
+import { createExchangeStore } from './channels/exchanges/store.ts'
 import { deliveryRoutes } from './channels/whatsapp/delivery-routes.ts'
 import { createInboxStore } from './channels/whatsapp/inbox-store.ts'
 import { createLedgerStore } from './channels/whatsapp/ledger-store.ts'
@@ -53,7 +56,10 @@ export async function registerRoutes (app: FastifyInstance, { config, db, isWork
   await app.register(metricsRoutes, { config, metrics })
   const identities = createIdentityStore(db, 'phone')
   const mustFitBots = async (id: number, text: string) => mustFit(directory, await bots.of(id), text)
-  const chats = createUiChats({ conversations, messages, exchanges: createExchangeStore(db, events.changed), converse, generation, streams, mustFitBots, isStreaming: app.isStreaming })
+  const exchangeStore = createExchangeStore(db, events.changed)
+  const exchanges = createExchanges({ conversations, exchanges: exchangeStore, converse, isStreaming: app.isStreaming })
+  const chats = createUiChats({ exchanges, messages, store: exchangeStore, generation, streams, mustFitBots })
+  const runs = createRuns({ exchanges, store: exchangeStore, messages, generation, streams })
   for (const prefix of ['', '/api']) {
     await app.register(chatRoutes, { prefix, config, accounts, identities, serverKeys: keys, conversations, converse, streams, chats, handleErrors })
     await app.register(whatsappRoutes, { prefix, config, inbox: createInboxStore(db), handleErrors })
@@ -68,6 +74,7 @@ export async function registerRoutes (app: FastifyInstance, { config, db, isWork
     await users.register(conversationRoutes, { prefix: '/api/conversations', conversations })
     await users.register(messageRoutes, { prefix: '/api/conversations/:id/messages', messages, feeds, converse, generation, streams, mustFitBots })
     await users.register(streamRoutes, { prefix: '/api/conversations/:id', streams, generation, messages })
+    await users.register(agUiRoutes, { prefix: '/api/ag-ui', runs, generation })
     for (const prefix of ['', '/api']) await users.register(uiChatRoutes, { prefix, chats, messages, generation, handleErrors })
     const profiles = createProfileStore(db, sessions)
     await users.register(removalRoute, { prefix: '/api/me', profiles, passwords })

@@ -22,6 +22,8 @@ export interface Incoming {
   clientId?: string | undefined
   /** A fixed reply in the bots' place, for a message that they cannot read. Their state does not change. */
   answer?: string | undefined
+  /** The name of the one bot to ask, whatever the text says. Left out: all that the text addresses. */
+  bot?: string | undefined
 }
 
 /** A conversation as its bots see it. `id` is null when it does not exist yet. */

@@ -35,6 +35,8 @@ const WEBHOOK = from('16505551234', 'Hi')
 
 const USE_CHAT = { id: 'a-chat', messages: [{ id: 'a-message', role: 'user', parts: [{ type: 'text', text: 'Hi' }] }], trigger: 'submit-message' }
 
+const RUN = { threadId: 'a-thread', runId: 'a-run', messages: [{ id: 'a-message', role: 'user', content: 'Hi' }] }
+
 /** For each route that takes a body, query or headers: a valid example, and the status of its response. */
 const examples: Record<string, Example> = {
   'POST /chat': { status: 200, body: { user_phone: '+49 170 1234567', user_message: 'hello' } },
@@ -49,6 +51,9 @@ const examples: Record<string, Example> = {
   'GET /api/chat/{id}/stream': { status: 204 },
   'POST /chat/{id}/stop': { status: 204 },
   'POST /api/chat/{id}/stop': { status: 204 },
+  'POST /api/ag-ui': { status: 200, body: RUN },
+  'POST /api/ag-ui/{bot}': { status: 200, body: RUN },
+  'POST /api/ag-ui/threads/{id}/stop': { status: 204 },
   'GET /chat/initial': { status: 200, headers: { 'x-api-key': API_KEY } },
   'GET /api/chat/initial': { status: 200, headers: { 'x-api-key': API_KEY } },
   'GET /chat/whatsapp': { status: 200, query: VERIFICATION },
@@ -130,7 +135,7 @@ interface Begun { conversation: number, session: number, user: number, bot: numb
  * The values of the parameters in a path: a new conversation of Ann's, its first message, another user and a bot in it, one of
  * Ann's sessions, a failed WhatsApp reply, an invitation.
  */
-export function placesOf (path: string, begun: Begun = { conversation: 1, session: 1, user: 1, bot: 1, delivery: 1, invitation: 1, key: 1 }): Record<string, number> {
+export function placesOf (path: string, begun: Begun = { conversation: 1, session: 1, user: 1, bot: 1, delivery: 1, invitation: 1, key: 1 }): Record<string, number | string> {
   const { conversation, session, user, bot, delivery, invitation, key } = begun
   if (path.startsWith('/api/users/')) return { external_id: 7 }
   if (path.includes('/keys/')) return { id: key }
@@ -140,6 +145,7 @@ export function placesOf (path: string, begun: Begun = { conversation: 1, sessio
   if (path.includes('/admin/bots/')) return { id: bot }
   if (path.includes('/admin/deliveries/')) return { id: delivery }
   if (path.includes('/templates/')) return { name: 1 }
+  if (path.includes('/ag-ui/')) return { id: conversation, bot: 'simulated' }
   return { id: conversation, message: path.includes('/regenerate') ? 2 : 1, user, bot }
 }
 

@@ -2,7 +2,7 @@ import type { Wire } from '../../conversations/live/streams.ts'
 import { FAILURES } from '../../failures.ts'
 import type { Delta } from '../../log/followers.ts'
 import type { Message } from '../../log/message.ts'
-import { uiId } from './schema.ts'
+import { frontEndId } from '../exchanges/ids.ts'
 
 /** Ends every stream. */
 export const DONE = 'data: [DONE]\n\n'
@@ -36,7 +36,7 @@ export function createUiWire (reply: number): Wire {
   function begin ({ id, rev, username, created_at }: Message) {
     if (isBegun) return ''
     isBegun = true
-    return chunk({ type: 'start', messageId: uiId(id), messageMetadata: { id, rev, username, created_at } }) + chunk({ type: 'start-step' })
+    return chunk({ type: 'start', messageId: frontEndId(id), messageMetadata: { id, rev, username, created_at } }) + chunk({ type: 'start-step' })
   }
 
   /** Text that was sent cannot be taken back. A text that does not begin with it gets a part of its own. */

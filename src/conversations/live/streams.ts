@@ -44,6 +44,8 @@ export interface Listening {
 export interface Wire {
   /** Additional headers of the response. */
   headers: Record<string, string>
+  /** Sent first, at once. Left out: nothing. */
+  begin?: string
   message: (message: Message) => string
   delta: (delta: Delta) => string
   /** Sent before the server closes a stream whose replies have not ended. */
@@ -89,6 +91,10 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
       /** Sends what the reader has missed, as fast as it reads, and then what happens live. */
       async function catchUp (news: News) {
         let after = lastId
+        if (wire?.begin !== undefined) {
+          say(wire.begin)
+          await drained()
+        }
         while (news.more) {
           await writeAll(news.changes)
           after = news.changes.at(-1)!.rev
@@ -106,8 +112,12 @@ export function createStreams (sessions: Pick<Sessions, 'watch'>, events: Events
       async function writeAll (changes: Change[]) {
         for (const change of changes) {
           hear(change)
-          if (stream.writableNeedDrain) await once(stream, 'drain')
+          await drained()
         }
+      }
+
+      async function drained () {
+        if (stream.writableNeedDrain) await once(stream, 'drain')
       }
 
       /** Sends no event id for a message older than what the reader has, or Last-Event-ID would move backwards. */
