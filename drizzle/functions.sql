@@ -90,7 +90,7 @@ $$;
 -- moment would not count each other.
 -- Returns: the number.
 -- Raises: nothing.
--- Called by: append_message and restart_reply.
+-- Called by: append_message, restart_reply and `createReplyStore`.
 CREATE OR REPLACE FUNCTION replies_under_way (in_author bigint) RETURNS bigint
 LANGUAGE sql AS $$
   SELECT count(*) FROM messages r JOIN messages q ON q.conversation_id = r.conversation_id AND q.id = r.reply_to
@@ -103,6 +103,7 @@ $$;
 -- with a lease of 8 seconds for in_owner. The others are stored as queued, and so is the first one when another reply is
 -- under way in the conversation or in_owner is null. The message takes the next rev of the conversation as its id and its
 -- rev; the replies take those after it, in their order. in_new_state and in_finished become the conversation's.
+-- in_metadata and in_parts belong to the user's message.
 -- If a reply is under way and one of the new replies is null, the conversation's when_busy decides: the new reply waits
 -- (queue), the other one is stopped (interrupt), or the message is refused (reject).
 --
@@ -123,7 +124,8 @@ $$;
 -- others, and for the first message of a conversation.
 CREATE OR REPLACE FUNCTION append_message (
   in_conversation bigint, in_author bigint, in_text text, in_client_id text, in_client_text_hash text,
-  in_bots bigint[], in_replies text[], in_old_state jsonb, in_new_state jsonb, in_finished boolean, in_owner text
+  in_bots bigint[], in_replies text[], in_old_state jsonb, in_new_state jsonb, in_finished boolean, in_owner text,
+  in_metadata json DEFAULT NULL, in_parts json DEFAULT NULL
 ) RETURNS TABLE (id bigint, created_at timestamptz, statuses text[])
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -173,14 +175,14 @@ BEGIN
   RETURN QUERY
   WITH stored AS (
     INSERT INTO messages AS m (conversation_id, id, rev, sender, user_id, chatbot_id, reply_to, text, status, lease_owner,
-                               lease_until, client_id, client_text_hash, created_at)
+                               lease_until, client_id, client_text_hash, created_at, metadata, parts)
     SELECT in_conversation, place, place, 'user'::sender, in_author, NULL, NULL, in_text, 'complete'::message_status, NULL,
-           NULL::timestamptz, in_client_id, in_client_text_hash, moment
+           NULL::timestamptz, in_client_id, in_client_text_hash, moment, in_metadata, in_parts
     UNION ALL
     SELECT in_conversation, place + r.nth, place + r.nth, 'bot'::sender, NULL, r.bot, place, coalesce(r.reply, ''),
            CASE WHEN r.reply IS NOT NULL THEN 'complete' WHEN r.nth = first_slow THEN 'streaming' ELSE 'queued' END::message_status,
            CASE WHEN r.nth = first_slow THEN in_owner END,
-           CASE WHEN r.nth = first_slow THEN clock_timestamp() + interval '8 seconds' END, NULL, NULL, moment
+           CASE WHEN r.nth = first_slow THEN clock_timestamp() + interval '8 seconds' END, NULL, NULL, moment, NULL, NULL
     FROM unnest(in_bots, in_replies) WITH ORDINALITY AS r (bot, reply, nth)
     RETURNING m.id, m.status
   )
@@ -189,9 +191,9 @@ END $$;
 
 -- append_messages: stores messages of users, one in each of several conversations, with the replies of the bots.
 --
--- The first eight arrays are parallel, with one element for each message. No two messages may be in one conversation. The
--- last three are parallel, too, with one element for each reply. in_reply_to is the number of the message that the reply
--- answers, counted from 1; replies to one message are in the order of their ids. No reply may be null.
+-- in_reply_to, in_bots and in_replies are parallel, with one element for each reply. in_reply_to is the number of the
+-- message that the reply answers, counted from 1; replies to one message are in the order of their ids. No reply may be
+-- null. The other arrays are parallel, too, with one element for each message. No two messages may be in one conversation.
 -- Each message follows the rules of append_message. The time of all of them is the same.
 --
 -- Locks: the conversations, in the order of their ids. A conversation that another transaction has locked is skipped
@@ -202,7 +204,8 @@ END $$;
 -- Called by: `createAppendStore`.
 CREATE OR REPLACE FUNCTION append_messages (
   in_conversations bigint[], in_authors bigint[], in_texts text[], in_client_ids text[], in_client_text_hashes text[],
-  in_old_states jsonb[], in_new_states jsonb[], in_finished boolean[], in_reply_to integer[], in_bots bigint[], in_replies text[]
+  in_old_states jsonb[], in_new_states jsonb[], in_finished boolean[], in_reply_to integer[], in_bots bigint[], in_replies text[],
+  in_metadata json[] DEFAULT NULL, in_parts json[] DEFAULT NULL
 ) RETURNS TABLE (conversation bigint, id bigint, created_at timestamptz)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -214,8 +217,9 @@ BEGIN
   moment := clock_timestamp();
   RETURN QUERY
   WITH asked AS (
-    SELECT * FROM unnest(in_conversations, in_authors, in_texts, in_client_ids, in_client_text_hashes, in_old_states, in_new_states, in_finished)
-      WITH ORDINALITY AS a (conversation, author, text, client_id, client_text_hash, old_state, new_state, finished, nth)
+    SELECT * FROM unnest(in_conversations, in_authors, in_texts, in_client_ids, in_client_text_hashes, in_old_states, in_new_states, in_finished,
+      in_metadata, in_parts)
+      WITH ORDINALITY AS a (conversation, author, text, client_id, client_text_hash, old_state, new_state, finished, metadata, parts, nth)
   ), answers AS (
     SELECT r.reply_to AS nth, r.bot, r.reply, row_number() OVER (PARTITION BY r.reply_to ORDER BY r.ord) AS place
     FROM unnest(in_reply_to, in_bots, in_replies) WITH ORDINALITY AS r (reply_to, bot, reply, ord)
@@ -233,11 +237,11 @@ BEGIN
         (SELECT count(*) FROM conversation_bots b WHERE b.conversation_id = c.id AND b.chatbot_id = ANY (w.bots)))
     RETURNING w.nth, c.id AS conversation, c.last_rev - w.answers AS place
   ), stored AS (
-    INSERT INTO messages (conversation_id, id, rev, sender, user_id, chatbot_id, reply_to, text, client_id, client_text_hash, created_at)
-    SELECT t.conversation, t.place, t.place, 'user'::sender, a.author, NULL, NULL, a.text, a.client_id, a.client_text_hash, moment
+    INSERT INTO messages (conversation_id, id, rev, sender, user_id, chatbot_id, reply_to, text, client_id, client_text_hash, created_at, metadata, parts)
+    SELECT t.conversation, t.place, t.place, 'user'::sender, a.author, NULL, NULL, a.text, a.client_id, a.client_text_hash, moment, a.metadata, a.parts
     FROM taken t JOIN asked a ON a.nth = t.nth
     UNION ALL
-    SELECT t.conversation, t.place + r.place, t.place + r.place, 'bot'::sender, NULL, r.bot, t.place, r.reply, NULL, NULL, moment
+    SELECT t.conversation, t.place + r.place, t.place + r.place, 'bot'::sender, NULL, r.bot, t.place, r.reply, NULL, NULL, moment, NULL, NULL
     FROM taken t JOIN answers r ON r.nth = t.nth
   )
   SELECT t.conversation, t.place, moment::timestamptz FROM taken t
@@ -306,13 +310,14 @@ END $$;
 -- user (the id of the user who asked), api_key_hash, bot (a name), model, prompt_tokens, completion_tokens and
 -- is_estimate; all but the tokens may be missing. Tokens are limited to the range of integer, from 0. A user who has been
 -- deleted is recorded as null. If the attempt was recorded before, its row is updated.
+-- in_conversation and in_id are null for a reply that is not stored.
 --
 -- Locks: the user who asked, against deletion only (FOR KEY SHARE), so that user_id never refers to a deleted user.
 -- Returns: one row with the bot's name and the tokens that were added, or no row when in_cost is null. For an attempt that
 -- was recorded before, that is the difference: 0 when a caller repeats itself, and perhaps negative when an exact count
 -- takes the place of an estimate.
 -- Raises: nothing.
--- Called by: finish_reply and interrupt_reply.
+-- Called by: finish_reply, interrupt_reply and `createReplyStore`.
 CREATE OR REPLACE FUNCTION record_cost (
   in_conversation bigint, in_id bigint, in_attempt text, in_status message_status, in_cost jsonb
 ) RETURNS TABLE (bot text, prompt_tokens integer, completion_tokens integer)
@@ -341,8 +346,8 @@ END $$;
 -- finish_reply: ends a reply and records what it cost, in one statement.
 --
 -- If the message is still streaming and in_owner still holds its lease, the message gets in_status, the next rev and
--- in_error, and its text becomes its first in_at characters followed by in_piece. in_state becomes the bot's state in the
--- conversation (JSON null removes it, SQL null leaves it unchanged), and in_finished becomes is_finished (null leaves it
+-- in_error, its text becomes its first in_at characters followed by in_piece, and its parts become in_parts. in_state
+-- becomes the bot's state in the conversation (JSON null removes it, SQL null leaves it unchanged), and in_finished becomes is_finished (null leaves it
 -- unchanged), unless the bot has been taken out of the conversation (see is_contact_origin). A conversation
 -- of somebody who is known by an address alone does not become unfinished while its owner has another unfinished one.
 -- If the lease is lost or the message is gone, the conversation does not change. The cost (see record_cost) is recorded
@@ -354,7 +359,7 @@ END $$;
 -- Called by: `createReplyStore`, by the server instance that writes the reply.
 CREATE OR REPLACE FUNCTION finish_reply (
   in_conversation bigint, in_id bigint, in_owner text, in_status message_status, in_at integer, in_piece text, in_error text,
-  in_state jsonb, in_finished boolean, in_cost jsonb
+  in_state jsonb, in_finished boolean, in_cost jsonb, in_parts json DEFAULT NULL
 ) RETURNS TABLE (finished boolean, prompt_tokens integer, completion_tokens integer)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -364,8 +369,8 @@ DECLARE
   cost record;
 BEGIN
   PERFORM FROM conversations c WHERE c.id = in_conversation FOR NO KEY UPDATE;
-  UPDATE messages m SET status = in_status, rev = next_rev(in_conversation), text = left(m.text, in_at) || in_piece, error = in_error,
-    cost_so_far = NULL, lease_owner = NULL, lease_until = NULL
+  UPDATE messages m SET status = in_status, rev = next_rev(in_conversation), text = left(m.text, in_at) || in_piece, parts = in_parts,
+    error = in_error, cost_so_far = NULL, lease_owner = NULL, lease_until = NULL
   WHERE m.conversation_id = in_conversation AND m.id = in_id AND m.status = 'streaming' AND m.lease_owner = in_owner
   RETURNING m.chatbot_id INTO bot;
   is_ours := FOUND;
@@ -383,7 +388,7 @@ BEGIN
   RETURN QUERY SELECT is_ours, coalesce(cost.prompt_tokens, 0), coalesce(cost.completion_tokens, 0);
 END $$;
 
--- interrupt_reply: ends a reply whose writer died, which shows by its expired lease. The text stored so far stays.
+-- interrupt_reply: ends a reply whose writer died, which shows by its expired lease. The text stored so far stays, and so do its parts.
 --
 -- A reply that was to stop becomes stopped, any other one interrupted. If its writer had stored what the reply cost so
 -- far, that is recorded. The tokens of the text are estimated, at four characters to a token, where nothing better was
@@ -416,8 +421,8 @@ END $$;
 
 -- restart_reply: generates the last reply again, in the same message.
 --
--- in_bot is the bot of that reply if the caller knows that it streams its replies, else null. The message loses its text
--- and its error, takes the next rev and becomes streaming, with a lease of 8 seconds for in_owner, or queued when in_owner
+-- in_bot is the bot of that reply if the caller knows that it streams its replies, else null. The message loses its text,
+-- its parts and its error, takes the next rev and becomes streaming, with a lease of 8 seconds for in_owner, or queued when in_owner
 -- is null.
 --
 -- Locks: the conversation; then the user who wrote the message that the reply answers, so that replies begun elsewhere at
@@ -460,7 +465,7 @@ BEGIN
     RETURN 'too many';
   END IF;
   becomes := CASE WHEN in_owner IS NULL THEN 'queued' ELSE 'streaming' END;
-  UPDATE messages m SET status = becomes, rev = next_rev(in_conversation), text = '', error = NULL, cost_so_far = NULL,
+  UPDATE messages m SET status = becomes, rev = next_rev(in_conversation), text = '', parts = NULL, error = NULL, cost_so_far = NULL,
     stop_requested = false, lease_owner = in_owner,
     lease_until = CASE WHEN in_owner IS NOT NULL THEN clock_timestamp() + interval '8 seconds' END
   WHERE m.conversation_id = in_conversation AND m.id = in_id;
@@ -608,7 +613,7 @@ CREATE OR REPLACE VIEW user_sessions AS (
 -- Locks: nothing.
 -- Returns: the contact; a row of nulls when none is known.
 -- Raises: nothing.
--- Called by: note_whatsapp_contact, move_whatsapp_contact and `createInboxStore`.
+-- Called by: note_whatsapp_contact, move_whatsapp_contact, `createInboxStore` and `deliverPost`.
 CREATE OR REPLACE FUNCTION find_whatsapp_contact (in_user_id text, in_phone text) RETURNS whatsapp_contacts
 LANGUAGE sql STABLE AS $$
   SELECT c.* FROM (

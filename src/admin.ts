@@ -9,7 +9,8 @@ import { createDb, reachDatabase, type Db } from './db/client.ts'
 import { migrateUp } from './db/migrate.ts'
 import { CANNOT_START } from './errors.ts'
 
-// node dist/admin.js USERNAME makes an admin of an account, also while the server runs. There is no other way.
+// node dist/admin.js USERNAME makes an admin of an account, also while the server runs. There is no other way, but ADMIN_CLAIM.
+// node dist/admin.js --subject SUB does so for the user with this `sub` at OIDC_ISSUER, who may have no username.
 // node dist/admin.js --create USERNAME makes the account first, with the password that it reads from its input: on a
 // server where nobody can sign up, this is how the first account comes to be.
 
@@ -19,16 +20,18 @@ const log = { info: String, warn: (sentence: unknown) => say(String(sentence)), 
 try {
   const [flag, ...rest] = process.argv.slice(2)
   const isNew = flag === '--create'
-  const username = (isNew ? rest : process.argv.slice(2)).join(' ').trim()
+  const isSubject = flag === '--subject'
+  const username = (isNew || isSubject ? rest : process.argv.slice(2)).join(' ').trim()
   if (username === '') throw new CANNOT_START('Please say whose account: npm run admin -- USERNAME')
   const config = readConfig()
+  const who = isSubject ? { issuer: issuerOf(config), subject: username } : username
   const { connection, title, leave } = await reachDatabase(config, log)
   try {
     await migrateUp(connection)
     const db = createDb({ ...connection, max: 1, application_name: 'parley-admin' }, log)
     try {
       if (isNew) await makeAccount(db, config, username)
-      if (!await makeAdmin(db, username)) throw new CANNOT_START(`There is no account named ${username} in ${title}: please sign up first.`)
+      if (!await makeAdmin(db, who)) throw new CANNOT_START(`There is no account ${isSubject ? 'of' : 'named'} ${username} in ${title}: please sign ${isSubject ? 'in' : 'up'} first.`)
     } finally {
       await db.$client.end()
     }
@@ -41,7 +44,13 @@ try {
   process.exitCode = 1
 }
 
-async function makeAccount (db: Db, { BCRYPT_COST }: Config, username: string) {
+function issuerOf ({ OIDC_ISSUER }: Config) {
+  if (OIDC_ISSUER === undefined) throw new CANNOT_START('--subject is for users of OIDC_ISSUER, which is not set.')
+  return OIDC_ISSUER
+}
+
+async function makeAccount (db: Db, config: Config, username: string) {
+  if (config.PASSWORDS === 'off') throw new CANNOT_START('PASSWORDS is off, so that nobody could log in to a new account. Please sign in on the page first, then run this command without --create.')
   const password = (await text(process.stdin)).split(/\r?\n/)[0]!
   const account = { username, password }
   if (!Value.Check(NewAccountSchema, account)) {
@@ -49,5 +58,5 @@ async function makeAccount (db: Db, { BCRYPT_COST }: Config, username: string) {
   }
   /* c8 ignore next -- a new account has no sessions whose end could be announced */
   const announce = async () => {}
-  await createAccountStore(db, { announce }).create({ username }, await createPasswords(BCRYPT_COST).hash(password))
+  await createAccountStore(db, { announce }).create({ username }, await createPasswords(config).hash(password))
 }

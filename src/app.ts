@@ -91,7 +91,7 @@ export async function buildApp (deps: Deps) {
   app.addHook('onRequest', refuse)
   await app.register(answerBriefly)
   await app.register(openapi, { cookieName: cookie.name })
-  await app.register(authentication, { sessions, issuers, keys, secret, formerSecret: config.JWT_SECRET_PREVIOUS, cookie })
+  await app.register(authentication, { sessions, issuers, keys, secret, formerSecret: config.JWT_SECRET_PREVIOUS, passwords: config.PASSWORDS, cookie })
 
   const describe = (error: FastifyError) => describeError(error, isUnavailable, app.log)
   await app.register(socketio, { config, cookieName: cookie.name, sessions, conversations, feeds, events, converse, describe })

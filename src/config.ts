@@ -43,7 +43,7 @@ export const ConfigSchema = Type.Object({
     format: 'urls',
     pattern: '^https?://[^/,\\s]+(,\\s*https?://[^/,\\s]+)*$',
     'x-rule': ': each origin needs http:// or https:// in front and no slash at the end, such as https://app.example.com',
-    description: 'Origins of front ends that may call the API with cookies, separated by commas, without a slash at the end'
+    description: 'Origins of front ends that may call the API from a browser, with cookies or with tokens, separated by commas, without a slash at the end'
   }),
   COOKIE_SAMESITE: Type.Enum(['lax', 'none'], { default: 'lax', description: 'SameSite attribute of the session cookie; none for a front end on another site, which also requires an https PUBLIC_URL' }),
   TRUST_PROXY: Type.Optional(Type.String({
@@ -60,6 +60,7 @@ export const ConfigSchema = Type.Object({
     default: 'open',
     description: 'Who can sign up: open for everybody, invite for people with a one-time link from an admin, closed for nobody (only admins create accounts)'
   }),
+  PASSWORDS: Type.Enum(['on', 'off'], { default: 'on', description: 'off refuses everything that takes a password: sign-up, login, changing and resetting a password. Users then sign in with OIDC_ISSUER or TRUSTED_ISSUERS' }),
   RETENTION_GUESTS: Type.Integer({ default: 0, minimum: 0, maximum: 36_500, description: 'Days without activity after which guests, phone users and WhatsApp contacts are deleted, with their messages; 0 keeps them' }),
   TRUSTED_ISSUERS: Type.String({
     default: '[]',
@@ -71,8 +72,17 @@ export const ConfigSchema = Type.Object({
   ADMIN_CLAIM: Type.Optional(Type.String({
     pattern: '^.+=.+$',
     'x-rule': ' must be a claim and its value, such as role=admin',
-    description: 'The claim and value that make a user of TRUSTED_ISSUERS an admin, such as role=admin. Unset: no claim does'
+    description: 'The claim and value that make a user of TRUSTED_ISSUERS or OIDC_ISSUER an admin, such as role=admin. Unset: no claim does'
   })),
+  OIDC_ISSUER: Type.Optional(Type.String({
+    pattern: '^(https://[^/?#]+|http://(localhost|127\\.\\d+\\.\\d+\\.\\d+|\\[::1\\])(:\\d+)?)(/[^?#]*)?$',
+    format: 'url',
+    'x-rule': ' must be the https address of an issuer, such as https://login.example.com; http is allowed on localhost only',
+    description: 'The OpenID Connect issuer with which the page signs users in, such as https://login.example.com. Unset: none'
+  })),
+  OIDC_CLIENT_ID: Type.Optional(Type.String({ pattern: '^[ -~]+$', 'x-rule': ' must consist of ASCII characters', description: 'The client ID that the issuer gave this server' })),
+  OIDC_CLIENT_SECRET: Type.Optional(Type.String({ pattern: '^[ -~]+$', 'x-rule': ' must consist of ASCII characters', 'x-secret': true, description: 'The client secret. Unset: a public client, which has none' })),
+  OIDC_NAME: Type.String({ default: 'single sign-on', pattern: '^.{1,40}$', 'x-rule': ' must have 1 to 40 characters', description: 'How the page names the issuer, on the button "Continue with …"' }),
   API_KEYS: Type.Optional(Type.String({
     pattern: '^[!-+\\--~]{16,}(,\\s*[!-+\\--~]{16,})*$',
     'x-rule': ': each key needs at least 16 characters',
@@ -207,6 +217,18 @@ export function missingForWhatsApp (config: Config): string[] {
   const needed = ['META_VERIFY_TOKEN', 'META_APP_SECRET', 'META_ACCESS_TOKEN', 'META_PHONE_NUMBER_ID'] as const
   const missing = needed.filter(name => config[name] === undefined)
   return missing.length < needed.length ? missing : []
+}
+
+/** Sentences about settings with which a sign-in does not work. */
+export function signInWarnings ({ OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, PASSWORDS, TRUSTED_ISSUERS }: Config): string[] {
+  const settings = { OIDC_ISSUER, OIDC_CLIENT_ID }
+  const missing = (['OIDC_ISSUER', 'OIDC_CLIENT_ID'] as const).filter(name => settings[name] === undefined)
+  const isPartial = missing.length < 2 ? missing.length === 1 : OIDC_CLIENT_SECRET !== undefined
+  const isLockedOut = PASSWORDS === 'off' && missing.length > 0 && readTrustedIssuers(TRUSTED_ISSUERS)!.length === 0
+  return [
+    ...isPartial ? [`OpenID Connect is set up in part only, and does not work without ${missing.join(' and ')}.`] : [],
+    ...isLockedOut ? ['Nobody can sign in: PASSWORDS is off, and neither OIDC_ISSUER with OIDC_CLIENT_ID nor TRUSTED_ISSUERS is set.'] : []
+  ]
 }
 
 function variables (environment: NodeJS.ProcessEnv) {

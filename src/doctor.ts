@@ -5,9 +5,11 @@ import path from 'node:path'
 import { Agent, request } from 'undici'
 import { cookieWarnings } from './accounts/cookie.ts'
 import { reachMailServer } from './accounts/mail.ts'
+import { createOpenIdProvider } from './accounts/oidc/provider.ts'
+import { originOf } from './accounts/recovery.ts'
 import { providerRequest } from './bots/provider-address.ts'
 import { createFencedConnector } from './bots/ssrf-guard.ts'
-import { DEFAULT_ORIGINS, examineConfig, missingForWhatsApp, type Config } from './config.ts'
+import { DEFAULT_ORIGINS, examineConfig, missingForWhatsApp, signInWarnings, type Config } from './config.ts'
 import { reachDatabase, reasonOf } from './db/client.ts'
 import { examineDatabase, type ExaminedBot } from './db/examine.ts'
 
@@ -33,6 +35,7 @@ const wrong = (text: string) => `✗ ${text}`
 /** The checks, each with the settings that must be valid for it: what is said of an invalid one is enough. */
 const checks: Array<[needs: Setting[], check: Check]> = [
   [['COOKIE_SAMESITE', 'CORS_ORIGINS', 'PORT', 'PUBLIC_URL'], cookies],
+  [['OIDC_ISSUER', 'OIDC_CLIENT_ID', 'PUBLIC_URL', 'TRUSTED_ISSUERS', 'PASSWORDS'], signIn],
   [['HOST', 'PORT'], port],
   [['DATABASE_URL', 'DATA_DIR'], database],
   [['DATA_DIR'], disk],
@@ -52,6 +55,25 @@ process.exitCode = lines.some(line => line.startsWith('✗')) ? 1 : 0
 function cookies (config: Config) {
   const warnings = cookieWarnings(config, DEFAULT_ORIGINS).map(({ level, sentence }) => level === 'warn' ? wrong(sentence) : note(sentence))
   return warnings.length > 0 ? warnings : [right(`Front ends: browsers keep the session cookie at ${config.CORS_ORIGINS}`)]
+}
+
+/** Whether somebody can sign in, and whether the provider's configuration can be fetched. */
+async function signIn (config: Config) {
+  const { OIDC_ISSUER: issuer, OIDC_CLIENT_ID: clientId } = config
+  const warnings = signInWarnings(config).map(note)
+  if (issuer === undefined || clientId === undefined) return warnings
+  const redirectUri = `${originOf(config)}/api/oidc/callback`
+  let problem = ''
+  const warn = ({ err }: { err: Error }) => { problem = reasonOf(err).message }
+  const provider = createOpenIdProvider({ issuer, clientId, clientSecret: undefined, createConnector: createFencedConnector, log: { info: String, warn } as never })
+  try {
+    await provider.begin(redirectUri)
+    return [right(`OpenID Connect: ${issuer} answers. It must know ${redirectUri} as a redirect URI.`)]
+  } catch {
+    return [wrong(`OpenID Connect: the configuration of ${issuer} cannot be fetched: ${problem}. Please check OIDC_ISSUER.`)]
+  } finally {
+    await provider.close()
+  }
 }
 
 /** An embedded database that is not there yet is not made. */

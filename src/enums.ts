@@ -14,7 +14,7 @@ export const ROLES = ['user', 'admin'] as const
 /** How a session was begun; `issuer`: by a token of another issuer; `server_key`: by a server that acts for the user. */
 export const SESSION_KINDS = ['cookie', 'access_token', 'guest', 'issuer', 'server_key', 'personal_key'] as const
 
-/** What a server key may do. `v1` is reserved. */
+/** What a server key may do. */
 export const KEY_SCOPES = ['users', 'act', 'read', 'guests', 'v1'] as const
 export type KeyScope = typeof KEY_SCOPES[number]
 

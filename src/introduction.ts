@@ -39,6 +39,8 @@ function describeStart (config: Config, { address, database, bot, hasAdmin }: Fa
       : `sent by ${new URL(config.SMTP_URL).host}`,
     admin: hasAdmin
       ? 'manages users and bots: docs/admin.md'
-      : 'nobody yet. Sign up on the page as ann, then run: make admin USER=ann'
+      : config.PASSWORDS === 'off'
+        ? 'nobody yet. Set ADMIN_CLAIM, or sign in on the page and run a command: docs/users.md'
+        : 'nobody yet. Sign up on the page as ann, then run: make admin USER=ann'
   }
 }

@@ -22,6 +22,7 @@ import { createFeedStore } from './log/feed-store.ts'
 import { createReplies } from './replies/replies.ts'
 import { createReplyStore } from './replies/store.ts'
 import { createTaskReader } from './replies/task-store.ts'
+import { createUnstoredReplies } from './replies/unstored.ts'
 import { createLog } from './log/log.ts'
 import { createMessageStore } from './conversations/messages/store.ts'
 import { createConversationStore } from './conversations/store.ts'
@@ -67,7 +68,7 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
   })
   const keys = createKeyStore(db, sessions)
   const accounts = createAccountStore(db, sessions)
-  const passwords = createPasswords(config.BCRYPT_COST)
+  const passwords = createPasswords(config)
   const invitations = createInvitationStore(db)
   const signIn = createSignIn({ accounts, passwords, invitations, policy: config.SIGNUP })
   const budgets = createBudgets(db, config)
@@ -87,8 +88,10 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
   const directory = watchReplies(changeBots(createDirectory(engines)), metrics)
   const titleOf = createTitles(directory, defaultBot(config))
   const conversations = createConversationStore(db, defaultBot(config), titleOf)
+  const replyStore = createReplyStore(db)
+  const providerUser = createProviderUser(secret)
   const generation = createReplies({
-    store: createReplyStore(db),
+    store: replyStore,
     tasks: createTaskReader(db),
     directory,
     events,
@@ -97,13 +100,14 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
     budgets,
     most: config.MAX_GENERATIONS,
     spent: metrics.spent,
-    providerUser: createProviderUser(secret)
+    providerUser
   })
+  const unstored = createUnstoredReplies({ generation, store: replyStore, budgets, log: logger, spent: metrics.spent, providerUser })
   const log = createLog(db)
   const converse = createConverse(log, directory, events, generation, budgets)
   const streams = createStreams(sessions, events, feeds)
   const cookie = sessionCookie(config)
   const people = { sessions, issuers, keys, accounts, passwords, invitations, signIn, budgets, recoveries, recovery, cookie }
-  const talk = { feeds, events, messages, usage, conversations, generation, log, converse, streams }
+  const talk = { feeds, events, messages, usage, conversations, generation, unstored, log, converse, streams }
   return { ...people, ...talk, listener, bots, engines, metrics, directory, titleOf }
 }

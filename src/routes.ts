@@ -11,16 +11,21 @@ import { keyUserRoutes } from './accounts/keys/user-routes.ts'
 import { createPersonalKeyStore } from './accounts/keys/personal-key-store.ts'
 import { personalKeyRoutes } from './accounts/keys/personal-routes.ts'
 import { createKeyUserStore } from './accounts/keys/user-store.ts'
+import { createIssuerStore } from './accounts/issuers/store.ts'
+import { oidcRoutes } from './accounts/oidc/routes.ts'
 import { passcodeRoutes } from './accounts/passcode-routes.ts'
 import { profileRoutes, removalRoute } from './accounts/profile-routes.ts'
 import { createProfileStore } from './accounts/profile-store.ts'
 import { originOf } from './accounts/recovery.ts'
 import { recoveryRoutes } from './accounts/recovery-routes.ts'
 import { accountRoutes } from './accounts/routes.ts'
+import { createFencedConnector } from './bots/ssrf-guard.ts'
 import { agUiRoutes } from './channels/ag-ui/routes.ts'
 import { createRuns } from './channels/ag-ui/runs.ts'
 import { createUiChats } from './channels/ai-sdk/chat.ts'
 import { uiChatRoutes } from './channels/ai-sdk/routes.ts'
+import { createCompletions } from './channels/openai/completion.ts'
+import { openAiRoutes } from './channels/openai/routes.ts'
 import { chatRoutes } from './channels/chat/routes.ts'
 import { createExchanges } from './channels/exchanges/exchanges.ts'
 import { createExchangeStore } from './channels/exchanges/store.ts'
@@ -28,6 +33,7 @@ import { deliveryRoutes } from './channels/whatsapp/delivery-routes.ts'
 import { createInboxStore } from './channels/whatsapp/inbox-store.ts'
 import { createLedgerStore } from './channels/whatsapp/ledger-store.ts'
 import { createHoldStore, describeHold } from './channels/whatsapp/holds-store.ts'
+import { deliverPost } from './channels/whatsapp/post-delivery-store.ts'
 import { whatsappRoutes } from './channels/whatsapp/routes.ts'
 import { templateRoutes } from './channels/whatsapp/template-routes.ts'
 import { createTemplateStore } from './channels/whatsapp/template-store.ts'
@@ -35,7 +41,8 @@ import { mustFit } from './conversations/addressed.ts'
 import { adminBotRoutes, botRoutes } from './conversations/bots/routes.ts'
 import { memberRoutes } from './conversations/members/routes.ts'
 import { createMemberStore } from './conversations/members/store.ts'
-import { messageRoutes } from './conversations/messages/routes.ts'
+import { createPostStore } from './conversations/messages/post-store.ts'
+import { messageRoutes, sendRoute } from './conversations/messages/routes.ts'
 import { conversationRoutes } from './conversations/routes.ts'
 import { streamRoutes } from './conversations/live/routes.ts'
 import { adminUsageRoutes, usageRoutes } from './conversations/usage/routes.ts'
@@ -49,8 +56,8 @@ import type { Deps, Parts } from './parts.ts'
 export type ErrorHandlers = (dialect?: Dialect) => ReturnType<typeof createErrorHandler>
 
 /** Registers every route inside the scope whose checks it needs. */
-export async function registerRoutes (app: FastifyInstance, { config, db, isWorking }: Deps, parts: Parts, handleErrors: ErrorHandlers): Promise<void> {
-  const { sessions, keys, accounts, passwords, invitations, signIn, recoveries, recovery, feeds, events, messages, bots, usage, engines, metrics, directory, titleOf, conversations, generation, converse, streams } = parts
+export async function registerRoutes (app: FastifyInstance, { config, db, secret, isWorking }: Deps, parts: Parts, handleErrors: ErrorHandlers): Promise<void> {
+  const { sessions, keys, accounts, passwords, invitations, signIn, recoveries, recovery, feeds, events, messages, bots, usage, engines, metrics, directory, titleOf, conversations, generation, unstored, converse, streams } = parts
   await app.register(page)
   await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`), details: async () => describeHold(await createHoldStore(db).current()) })
   await app.register(metricsRoutes, { config, metrics })
@@ -64,19 +71,24 @@ export async function registerRoutes (app: FastifyInstance, { config, db, isWork
     await app.register(chatRoutes, { prefix, config, accounts, identities, serverKeys: keys, conversations, converse, streams, chats, handleErrors })
     await app.register(whatsappRoutes, { prefix, config, inbox: createInboxStore(db), handleErrors })
   }
+  const profiles = createProfileStore(db, sessions)
+  const metadataOf = async (userId: number) => (await profiles.get(userId)).metadata
+  await app.register(openAiRoutes, { prefix: '/v1', bots, directory, completions: createCompletions({ unstored, generation, sessions }), metadataOf, handleErrors })
   await app.register(passcodeRoutes, { signIn, handleErrors })
-  await app.register(accountRoutes, { prefix: '/api', signIn })
+  await app.register(accountRoutes, { prefix: '/api', config, signIn })
+  await app.register(oidcRoutes, { prefix: '/api/oidc', config, secret, users: createIssuerStore(db), createConnector: createFencedConnector })
   await app.register(recoveryRoutes, { prefix: '/api', recovery, recoveries })
   const adminUsers = createAdminUserStore(db, sessions)
   await app.register(keyUserRoutes, { prefix: '/api/users', users: createKeyUserStore(db, adminUsers), keys })
+  const posts = createPostStore(db, { changed: events.changed, deliver: deliverPost })
+  await app.register(sendRoute, { prefix: '/api/conversations/:id/messages', converse, streams, posts })
   await app.register(async function authenticated (users) {
     users.addHook('onRequest', users.authenticate)
     await users.register(conversationRoutes, { prefix: '/api/conversations', conversations })
-    await users.register(messageRoutes, { prefix: '/api/conversations/:id/messages', messages, feeds, converse, generation, streams, mustFitBots })
+    await users.register(messageRoutes, { prefix: '/api/conversations/:id/messages', messages, feeds, generation, mustFitBots })
     await users.register(streamRoutes, { prefix: '/api/conversations/:id', streams, generation, messages })
     await users.register(agUiRoutes, { prefix: '/api/ag-ui', runs, generation })
     for (const prefix of ['', '/api']) await users.register(uiChatRoutes, { prefix, chats, messages, generation, handleErrors })
-    const profiles = createProfileStore(db, sessions)
     await users.register(removalRoute, { prefix: '/api/me', profiles, passwords })
     await users.register(async function signedUp (members) {
       members.addHook('onRequest', members.refuseGuests)

@@ -7,7 +7,7 @@ import { cookieWarnings } from './accounts/cookie.ts'
 import { readOrMakeSecret } from './accounts/secret.ts'
 import { createTidyStore } from './accounts/tidy-store.ts'
 import { buildApp } from './app.ts'
-import { DEFAULT_ORIGINS, examineConfig, missingForWhatsApp, readConfig, wantsTraces, type Config } from './config.ts'
+import { DEFAULT_ORIGINS, examineConfig, missingForWhatsApp, readConfig, signInWarnings, wantsTraces, type Config } from './config.ts'
 import { createBotStore } from './conversations/bots/store.ts'
 import { createDb, reachDatabase, type Db } from './db/client.ts'
 import { migrateUp } from './db/migrate.ts'
@@ -50,7 +50,7 @@ async function serve (config: Config) {
     log.warn('JWT_SECRET is not set: several instances on this database must share one, or their logins do not fit together')
   }
   if (missingForWhatsApp(config).length > 0) log.warn(`WhatsApp is set up in part only, and does not work without ${missingForWhatsApp(config).join(' and ')}`)
-  for (const note of examineConfig().notes) log.warn(note)
+  for (const warning of [...signInWarnings(config), ...examineConfig().notes]) log.warn(warning)
   for (const { level, sentence } of cookieWarnings(config, DEFAULT_ORIGINS)) log[level](sentence)
   const secret = config.JWT_SECRET ?? await readOrMakeSecret(config.DATA_DIR)
   const db = createDb({ ...connection, max: config.DATABASE_POOL }, log)

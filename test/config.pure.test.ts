@@ -1,6 +1,6 @@
 import t from 'tap'
 import { readFileSync } from 'node:fs'
-import { ConfigSchema, examineConfig, readConfig } from '../src/config.ts'
+import { ConfigSchema, examineConfig, readConfig, signInWarnings } from '../src/config.ts'
 
 t.test('.env.example names every setting with its default', async t => {
   const lines = readFileSync('.env.example', 'utf8').split('\n').flatMap(line => /^#([A-Z_]+)=(.*)$/.exec(line) ?? [])
@@ -22,6 +22,36 @@ t.test('proxies that are trusted are addresses and networks', async t => {
   for (const TRUST_PROXY of ['true', '1', '10.0.0.0/33', '10.0.0.0/0', '::1/129', '10.0.0.0/255.0.0.0', 'loopback/8', '127.0.0.1,', 'proxy.example.com']) {
     t.throws(() => readConfig({ TRUST_PROXY }), { message: /^Please correct these settings .*\n {2}TRUST_PROXY must be addresses or networks/ }, TRUST_PROXY)
   }
+})
+
+t.test('an issuer for signing in has an https address, or one of this machine', async t => {
+  for (const OIDC_ISSUER of ['https://login.example.com', 'https://login.example.com/realms/a', 'https://tenant.auth0.com/', 'http://localhost:8080/realms/a', 'http://127.0.0.1:9', 'http://[::1]:9/']) {
+    t.equal(readConfig({ OIDC_ISSUER }).OIDC_ISSUER, OIDC_ISSUER)
+  }
+  for (const OIDC_ISSUER of ['login.example.com', 'http://login.example.com', 'http://localhost.example.com', 'http://127.0.0.1.example.com', 'http://10.0.0.1', 'https://login.example.com?a=b', 'https://login.example.com#a', 'https://[', 'https:///a']) {
+    t.throws(() => readConfig({ OIDC_ISSUER }), { message: /OIDC_ISSUER must be the https address of an issuer/ }, OIDC_ISSUER)
+  }
+  t.throws(() => readConfig({ OIDC_NAME: 'x'.repeat(41) }), { message: /OIDC_NAME must have 1 to 40 characters/ })
+  t.throws(() => readConfig({ PASSWORDS: 'no' }), { message: /PASSWORDS is "no"; it may be on, off/ })
+})
+
+t.test('settings with which nobody can sign in are noticed', async t => {
+  const OIDC_ISSUER = 'https://login.example.com'
+  const OIDC_CLIENT_ID = 'parley'
+  const LOCKED_OUT = 'Nobody can sign in: PASSWORDS is off, and neither OIDC_ISSUER with OIDC_CLIENT_ID nor TRUSTED_ISSUERS is set.'
+  const partial = (names: string) => `OpenID Connect is set up in part only, and does not work without ${names}.`
+  const table: Array<[NodeJS.ProcessEnv, string[]]> = [
+    [{}, []],
+    [{ OIDC_ISSUER, OIDC_CLIENT_ID }, []],
+    [{ OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET: 's3cret', PASSWORDS: 'off' }, []],
+    [{ TRUSTED_ISSUERS: '[{"issuer": "https://login.example.com", "audience": "chat"}]', PASSWORDS: 'off' }, []],
+    [{ OIDC_ISSUER }, [partial('OIDC_CLIENT_ID')]],
+    [{ OIDC_CLIENT_ID }, [partial('OIDC_ISSUER')]],
+    [{ OIDC_CLIENT_SECRET: 's3cret' }, [partial('OIDC_ISSUER and OIDC_CLIENT_ID')]],
+    [{ PASSWORDS: 'off' }, [LOCKED_OUT]],
+    [{ OIDC_ISSUER, PASSWORDS: 'off' }, [partial('OIDC_CLIENT_ID'), LOCKED_OUT]]
+  ]
+  for (const [environment, expected] of table) t.same(signInWarnings(readConfig(environment)), expected, JSON.stringify(environment))
 })
 
 t.test('settings that are wrong are told in words, all at once, without secrets', async t => {

@@ -7,6 +7,8 @@ import net, { type AddressInfo } from 'node:net'
 import path from 'node:path'
 import { SMTPServer } from 'smtp-server'
 import { freshDatabase, run } from './support/helper.ts'
+import { startIssuer } from './support/issuer.ts'
+import { startOpenIdProvider } from './support/openid.ts'
 import { layCable, openPlace, urlOf, type Place, type Settings } from './support/process.ts'
 
 // What `npm run doctor` finds, before somebody finds it at night.
@@ -87,6 +89,20 @@ t.test('a cookie that browsers would drop', { buffered: true }, async t => {
   const { code, stdout } = await examine(place, { PUBLIC_URL: 'https://chat.example.com' })
   t.equal(code, 0)
   t.match(stdout, /^! PUBLIC_URL is https, and the session cookie Secure: /m)
+})
+
+t.test('a sign-in that does not work', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const { issuer } = await startIssuer(t)
+  const oidc = { OIDC_ISSUER: `${issuer}/realms/ours`, OIDC_CLIENT_ID: 'parley', OIDC_CLIENT_SECRET: 's3cret' }
+  await finds(t, place, oidc, /^OpenID Connect: the configuration of http:\/\/127\.0\.0\.1:\d+\/realms\/ours cannot be fetched: discovered metadata issuer does not match the expected issuer\. Please check OIDC_ISSUER\.$/)
+  await finds(t, place, { ...oidc, OIDC_ISSUER: 'http://127.0.0.1:1' }, /^OpenID Connect: .* cannot be fetched: connect ECONNREFUSED 127\.0\.0\.1:1\./)
+  const provider = await startOpenIdProvider(t, () => ({}))
+  const { stdout } = await examine(place, { ...oidc, OIDC_ISSUER: provider.issuer, PUBLIC_URL: 'http://localhost:5000/', PASSWORDS: 'off' })
+  t.match(stdout, `✓ OpenID Connect: ${provider.issuer} answers. It must know http://localhost:5000/api/oidc/callback as a redirect URI.\n`)
+  t.notMatch(stdout, /Nobody can sign in|[✗]/)
+  t.match(await examine(place, { PASSWORDS: 'off' }), { code: 0, stdout: /^! Nobody can sign in: PASSWORDS is off/m })
+  t.match(await examine(place, { OIDC_CLIENT_ID: 'parley' }), { code: 0, stdout: /^! OpenID Connect is set up in part only, and does not work without OIDC_ISSUER\.$/m })
 })
 
 t.test('a database that is away, refuses us, or lacks what it needs', { buffered: true }, async t => {

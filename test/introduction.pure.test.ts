@@ -23,6 +23,10 @@ t.test('on a terminal a block says what there is and what to do next', async t =
   ]) t.match(block, line)
 })
 
+t.test('without passwords, the first admin comes from the login provider', async t => {
+  t.match(introduced({ PASSWORDS: 'off' }, {}, true), [/^ {2}admin {5}nobody yet\. Set ADMIN_CLAIM, .* docs\/users\.md$/m])
+})
+
 t.test('in the log it is one line', async t => {
   const said = introduced({ PUBLIC_URL: 'https://chat.example.com/', OPENAI_API_KEY: 's3cret', SMTP_URL: 'smtp://ann:s3cret@mail.example.com' }, { bot: 'assistant', hasAdmin: true }, false)
   t.match(said, [[{

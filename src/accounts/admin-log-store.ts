@@ -9,7 +9,7 @@ export type AdminLogStore = ReturnType<typeof createAdminLogStore>
 export interface Admin { id: number, username: string | null, name?: string | null, key?: number }
 
 export const ADMIN_ACTIONS = [
-  'admin.create', 'admin.remove', 'bot.create', 'bot.change', 'bot.delete', 'delivery.retry', 'invitation.create', 'invitation.revoke', 'key.act', 'key.create', 'key.revoke', 'template.send',
+  'admin.create', 'admin.remove', 'bot.create', 'bot.change', 'bot.delete', 'delivery.retry', 'invitation.create', 'invitation.revoke', 'key.act', 'key.create', 'key.revoke', 'message.post', 'template.send',
   'user.change', 'user.create', 'user.lock', 'user.unlock', 'user.budget', 'user.end_sessions', 'user.delete', 'user.token'
 ] as const
 export type AdminAction = typeof ADMIN_ACTIONS[number]

@@ -101,6 +101,7 @@ const List = {
 }
 
 const Create = {
+  config: { usesPassword: true },
   schema: {
     ...common,
     operationId: 'createUser',
@@ -146,6 +147,7 @@ const ListInvitations = {
 }
 
 const Invite = {
+  config: { usesPassword: true },
   schema: {
     ...common,
     operationId: 'createInvitation',

@@ -1,6 +1,6 @@
-import { eq } from 'drizzle-orm'
+import { and, eq, inArray } from 'drizzle-orm'
 import type { Db } from '../db/client.ts'
-import { users } from '../db/tables.ts'
+import { externalUsers, users } from '../db/tables.ts'
 import { logAction } from './admin-log-store.ts'
 import { isNamed, typedFirst } from './username-store.ts'
 
@@ -13,12 +13,20 @@ export async function hasAdmin (db: Pick<Db, 'select'>): Promise<boolean> {
   return admin !== undefined
 }
 
-/** Makes an account an admin; false when there is no account with this username. */
-export async function makeAdmin (db: Db, username: string): Promise<boolean> {
+/** Makes an account an admin: the one with this username, or the user with this `sub` at an issuer. False when there is none. */
+export async function makeAdmin (db: Db, who: string | { issuer: string, subject: string }): Promise<boolean> {
   return await db.transaction(async tx => {
-    const named = tx.select({ id: users.id }).from(users).where(isNamed(username)).orderBy(typedFirst(username)).limit(1)
-    const [admin] = await tx.update(users).set({ role: 'admin' }).where(eq(users.id, named)).returning({ id: users.id })
+    const found = typeof who === 'string'
+      ? tx.select({ id: users.id }).from(users).where(isNamed(who)).orderBy(typedFirst(who)).limit(1)
+      : tx.select({ id: externalUsers.userId }).from(externalUsers).where(and(eq(externalUsers.subject, who.subject), isIssuer(who.issuer))).limit(1)
+    const [admin] = await tx.update(users).set({ role: 'admin' }).where(eq(users.id, found)).returning({ id: users.id })
     if (admin !== undefined) await logAction(tx, COMMAND, 'admin.create', { userId: admin.id })
     return admin !== undefined
   })
+}
+
+/** The setting may lack the slash at the end that the issuer has in its tokens, or have one. */
+function isIssuer (issuer: string) {
+  const plain = issuer.replace(/\/$/, '')
+  return inArray(externalUsers.issuer, [plain, `${plain}/`])
 }

@@ -2,7 +2,8 @@ import fp from 'fastify-plugin'
 import jwt from '@fastify/jwt'
 import '@fastify/cookie'
 import type { FastifyReply } from 'fastify'
-import { MISSING_SCOPE, NOT_AN_ADMIN, NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.ts'
+import type { Config } from '../config.ts'
+import { MISSING_SCOPE, NOT_AN_ADMIN, NOT_FOR_GUESTS, PASSWORDS_OFF, UNAUTHORIZED } from '../errors.ts'
 import type { sessionCookie } from './cookie.ts'
 import type { Issuers } from './issuers/issuers.ts'
 import { hashOf } from './keys/key.ts'
@@ -16,6 +17,12 @@ declare module '@fastify/jwt' {
 }
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The route has no use without passwords: with PASSWORDS=off it answers PASSWORDS_OFF. */
+    usesPassword?: boolean
+    /** A scope with which a server key may act for users here, beside `act`. */
+    scope?: KeyScope
+  }
   interface FastifyInstance {
     /** An `onRequest` hook for scopes that are for users, guests too: sets `request.user`. @throws UNAUTHORIZED, and what `callerOf` throws */
     authenticate: (request: FastifyRequest) => Promise<void>
@@ -23,6 +30,11 @@ declare module 'fastify' {
     refuseGuests: (request: FastifyRequest) => Promise<void>
     /** Makes an `onRequest` hook for routes of servers: sets `request.serverKey`, which has one of these scopes. @throws UNAUTHORIZED, MISSING_SCOPE */
     needsKey: (...scopes: KeyScope[]) => (request: FastifyRequest) => Promise<void>
+    /**
+     * Makes an `onRequest` hook for routes of users that servers may use in their own name, too. A server key without `X-Act-As` sets
+     * `request.serverKey`, anything else `request.user`. @throws as `needsKey` and `authenticate`
+     */
+    authenticateOrNeedKey: (...scopes: KeyScope[]) => (request: FastifyRequest) => Promise<void>
     /** An `onRequest` hook that follows `authenticate` for routes that create keys: a key that leaks must not create others, which would outlast it. */
     refuseKeys: (request: FastifyRequest) => Promise<void>
     /** An `onRequest` hook that follows `authenticate` in scopes that are for admins only. */
@@ -39,17 +51,17 @@ declare module 'fastify' {
      * Like `userOf`, and also takes a server key: then it is the user whom the header `X-Act-As` names.
      * @throws MISSING_SCOPE, USER_NOT_FOUND, ACCOUNT_LOCKED for a server
      */
-    callerOf: (token: string | undefined, use: TokenUse & { method: string, route: string }) => Promise<SessionUser | undefined>
+    callerOf: (token: string | undefined, use: TokenUse & { method: string, route: string, scope?: KeyScope | undefined }) => Promise<SessionUser | undefined>
   }
   interface FastifyRequest {
-    /** The key of the server that asks, behind `needsKey`. */
+    /** The key of the server that asks, behind `needsKey` and, for a server, `authenticateOrNeedKey`. */
     serverKey: ServerKey
   }
   interface FastifyReply {
     /** Begins a session of this kind, and gives its token. */
     openSession: (userId: number, kind: SessionKind, options?: SessionOptions) => Promise<string>
-    /** Begins a session, sends its token as cookie, and ends the session that the request's cookie held. */
-    logIn: (userId: number, provedHash: string) => Promise<void>
+    /** Begins a session, sends its token as cookie, and ends the session that the request's cookie held. `provedHash` is that of the password, if one was proved. */
+    logIn: (userId: number, provedHash?: string) => Promise<void>
     /** Ends the sessions of this request, that of its cookie and that of its Bearer token, and clears the cookie. */
     logOut: () => Promise<void>
   }
@@ -73,16 +85,24 @@ export interface AuthenticationOptions {
   secret: string
   /** Signed the tokens that are still about, where the secret was changed; new ones it does not sign. */
   formerSecret: string | undefined
+  /** Whether passwords may be used. */
+  passwords: Config['PASSWORDS']
   cookie: ReturnType<typeof sessionCookie>
 }
 
 /** A token names a row in `sessions`, which decides. It comes as Bearer, or in the cookie. */
-export const authentication = fp<AuthenticationOptions>(async function authentication (app, { sessions, issuers, keys, secret, formerSecret, cookie }) {
+export const authentication = fp<AuthenticationOptions>(async function authentication (app, { sessions, issuers, keys, secret, formerSecret, passwords, cookie }) {
   await app.register(jwt, {
     secret,
     sign: { algorithm: 'HS256', iss: ISSUER, aud: AUDIENCE },
     verify: VERIFY
   })
+
+  if (passwords === 'off') {
+    app.addHook('onRequest', async ({ routeOptions }) => {
+      if (routeOptions.config.usesPassword === true) throw new PASSWORDS_OFF()
+    })
+  }
 
   app.decorate('userOf', async (token, { headers, ip }) => {
     if (token === undefined || token.length > MAX_TOKEN_LENGTH) return undefined
@@ -102,7 +122,7 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
   })
 
   app.decorate('identify', async ({ bearer, cookies, headers, ip, method, routeOptions }) =>
-    await app.callerOf(bearer ?? cookies[cookie.name], { headers, ip, method, route: routeOptions.url! }))
+    await app.callerOf(bearer ?? cookies[cookie.name], { headers, ip, method, route: routeOptions.url!, scope: routeOptions.config.scope }))
 
   app.decorate('authenticate', async request => {
     const user = await app.identify(request)
@@ -113,6 +133,11 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
   app.decorate('needsKey', (...scopes) => async request => {
     if (!isServerKey(request.bearer)) throw new UNAUTHORIZED()
     request.serverKey = await keys.use(request.bearer, ...scopes)
+  })
+
+  app.decorate('authenticateOrNeedKey', (...scopes) => {
+    const needKey = app.needsKey(...scopes)
+    return async request => await (isServerKey(request.bearer) && request.headers['x-act-as'] === undefined ? needKey : app.authenticate)(request)
   })
 
   app.decorate('refuseGuests', async ({ user }) => {
@@ -134,7 +159,7 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
     return app.jwt.sign({ sid, kind }, { expiresIn: options.seconds ?? SESSION_LIFETIME_SECONDS[kind] })
   })
 
-  app.decorateReply('logIn', async function logIn (this: FastifyReply, userId: number, provedHash: string) {
+  app.decorateReply('logIn', async function logIn (this: FastifyReply, userId: number, provedHash?: string) {
     this.setCookie(cookie.name, await this.openSession(userId, 'cookie', { provedHash }), { ...cookie.options, maxAge: SESSION_LIFETIME_SECONDS.cookie })
     // The browser forgets the old token with this answer: its session would stay open with nobody left to end it.
     await endSessionOf(this.request.cookies[cookie.name], this.request)

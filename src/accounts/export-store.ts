@@ -20,7 +20,7 @@ export function createExportStore (db: Db) {
 
   /** The ids of the messages after one, with their `count`, and the bytes of the texts before each. */
   function nextMessages (userId: number, conversation: { id: number, is_shared: boolean }, after: number) {
-    const next = db.select({ id: messages.id, bytes: sql<number>`octet_length(${messages.text})`.as('bytes') }).from(messages).where(and(
+    const next = db.select({ id: messages.id, bytes: sql<number>`octet_length(${messages.text}) + coalesce(pg_column_size(${messages.parts}), 0) + coalesce(pg_column_size(${messages.metadata}), 0)`.as('bytes') }).from(messages).where(and(
       eq(messages.conversationId, conversation.id), gt(messages.id, after),
       conversation.is_shared ? eq(messages.userId, userId) : undefined
     )).orderBy(asc(messages.id)).limit(BATCH_SIZE).as('next')
@@ -42,6 +42,7 @@ export function createExportStore (db: Db) {
         email: users.email,
         email_verified_at: users.emailVerifiedAt,
         phone_number: users.phoneNumber,
+        metadata: users.metadata,
         is_guest: users.isGuest,
         origin: users.origin,
         role: users.role,
@@ -107,10 +108,12 @@ export function createExportStore (db: Db) {
           id: messages.id,
           rev: messages.rev,
           sender: messages.sender,
-          username: sql<string | null>`coalesce(${users.username}, ${users.name}, ${chatbots.name})`,
+          username: sql<string | null>`coalesce(${messages.agentName}, ${users.username}, ${users.name}, ${chatbots.name})`,
           text: messages.text,
           status: messages.status,
           client_id: messages.clientId,
+          parts: messages.parts,
+          metadata: messages.metadata,
           created_at: messages.createdAt,
           error: messages.error
         }).from(measured)

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { and, eq, sql } from 'drizzle-orm'
 import { Value } from 'typebox/value'
 import type { Transaction } from '../db/client.ts'
@@ -10,11 +11,17 @@ import { mustBeFree, readUsername } from './username-store.ts'
 
 // Users whom somebody else vouches for: another issuer of tokens, or a server with a key.
 
-const known = { id: users.id, name: users.name, picture: users.picture, email: users.email, emailVerifiedAt: users.emailVerifiedAt, role: users.role, lockedAt: users.lockedAt }
+const known = { id: users.id, name: users.name, picture: users.picture, metadata: users.metadata, email: users.email, emailVerifiedAt: users.emailVerifiedAt, role: users.role, lockedAt: users.lockedAt }
 export type ExternalUser = Pick<typeof users.$inferSelect, keyof typeof known>
 
 /** What to change. What is undefined stays as it is. */
-export interface ExternalChanges { name?: string | undefined, picture?: string | undefined, email?: string | undefined, role?: 'user' | 'admin' | undefined }
+export interface ExternalChanges {
+  name?: string | undefined
+  picture?: string | undefined
+  email?: string | undefined
+  role?: 'user' | 'admin' | undefined
+  metadata?: Record<string, unknown> | undefined
+}
 
 /**
  * Finds a user and locks the row; undefined if there is none. Also takes a lock on the subject itself, so that of many first
@@ -46,9 +53,9 @@ async function makeNamed (tx: Transaction, username: string) {
 
 /** Updates what differs, and returns whether anything did. The address counts as verified, unless another account has verified it. */
 export async function updateExternalUser (tx: Transaction, user: ExternalUser, changes: ExternalChanges): Promise<boolean> {
-  const { name = user.name, picture = user.picture, role = user.role } = changes
-  const differs = name !== user.name || picture !== user.picture || role !== user.role
-  if (differs) await tx.update(users).set({ name, picture, role }).where(eq(users.id, user.id))
+  const { name = user.name, picture = user.picture, role = user.role, metadata = user.metadata } = changes
+  const differs = name !== user.name || picture !== user.picture || role !== user.role || !isDeepStrictEqual(metadata, user.metadata)
+  if (differs) await tx.update(users).set({ name, picture, role, metadata }).where(eq(users.id, user.id))
   const mailbox = changes.email && mailboxOf(changes.email)
   if (mailbox === undefined || (mailbox === user.email && user.emailVerifiedAt !== null)) return differs
   // The unique index refuses an address that another account has verified. If the connection is gone, the next statement fails.

@@ -55,7 +55,7 @@ const MessageSchema = Type.Object({ msg: Type.String() }, { title: 'PasscodeMess
 const PasscodeErrorSchema = Type.Object({ ...ErrorSchema.properties, ...MessageSchema.properties }, { title: 'PasscodeError' })
 
 const Register = {
-  config: { limit: 'entry' as const },
+  config: { limit: 'entry' as const, usesPassword: true },
   schema: {
     operationId: 'register',
     summary: 'Creates an account with an id and a passcode',
@@ -66,7 +66,7 @@ const Register = {
 }
 
 const LogIn = {
-  config: { limit: 'entry' as const },
+  config: { limit: 'entry' as const, usesPassword: true },
   schema: {
     operationId: 'logInForToken',
     summary: 'Begins a session of 24 hours and answers with its token',

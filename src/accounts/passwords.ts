@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import bcrypt from 'bcrypt'
 import pLimit from 'p-limit'
-import { INVALID_PASSWORD, TOO_MANY_REQUESTS } from '../errors.ts'
+import type { Config } from '../config.ts'
+import { INVALID_PASSWORD, PASSWORDS_OFF, TOO_MANY_REQUESTS } from '../errors.ts'
 
 export type Passwords = ReturnType<typeof createPasswords>
 
@@ -13,16 +14,19 @@ const MAX_WAITING = 32
 
 /**
  * Hashes and checks passwords. bcrypt runs on libuv's four threads, so that the event loop stays free. At most two run at
- * once, which leaves threads for files and DNS.
- * @param cost bcrypt's work factor, as a power of two
+ * once, which leaves threads for files and DNS. With PASSWORDS=off every function throws PASSWORDS_OFF, so that no route can
+ * use a password, also one that lacks `usesPassword`.
  */
-export function createPasswords (cost: number, atOnce = 2) {
+export function createPasswords ({ BCRYPT_COST: cost, PASSWORDS }: Pick<Config, 'BCRYPT_COST' | 'PASSWORDS'>, atOnce = 2) {
   const queue = pLimit(atOnce)
   const nobodys = `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
 
   return {
-    /** @throws INVALID_PASSWORD for one of the most common passwords, in any case; TOO_MANY_REQUESTS */
+    mustBeOn,
+
+    /** @throws INVALID_PASSWORD for one of the most common passwords, in any case; TOO_MANY_REQUESTS, PASSWORDS_OFF */
     async hash (password: string): Promise<string> {
+      mustBeOn()
       if ((await commonest()).has(composed(password).toLowerCase())) throw new INVALID_PASSWORD('This is a common password that is easily guessed, please choose another')
       return await inTurn(() => bcrypt.hash(digest(password), cost))
     },
@@ -30,12 +34,18 @@ export function createPasswords (cost: number, atOnce = 2) {
     /**
      * Whether a password matches. Without a hash it does the same work and returns false, so that the response time does not
      * reveal which users exist.
-     * @throws TOO_MANY_REQUESTS
+     * @throws TOO_MANY_REQUESTS, PASSWORDS_OFF
      */
     async verify (password: string, hash: string | null | undefined): Promise<boolean> {
+      mustBeOn()
       const matches = await inTurn(() => bcrypt.compare(digest(password), hash ?? nobodys))
       return matches && typeof hash === 'string'
     }
+  }
+
+  /** @throws PASSWORDS_OFF */
+  function mustBeOn () {
+    if (PASSWORDS === 'off') throw new PASSWORDS_OFF()
   }
 
   function inTurn<T> (work: () => Promise<T>): Promise<T> {

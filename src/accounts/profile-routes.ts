@@ -79,6 +79,7 @@ export const removalRoute: FastifyPluginAsyncTypebox<Omit<ProfileRoutesOptions, 
 function createProof ({ profiles, passwords }: Omit<ProfileRoutesOptions, 'sessions'>) {
   /** Checks the current password and returns its hash. Wrong guesses count against the same limit as those at the login. */
   return async function prove (request: FastifyRequest, password: string | undefined) {
+    passwords.mustBeOn()
     if (password === undefined) throw new PASSWORD_REQUIRED()
     const { id, username } = request.user
     await request.limitBy('account', username === null ? String(id) : keyOf(username))

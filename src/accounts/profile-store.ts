@@ -29,6 +29,7 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>
     email: users.email,
     is_email_verified: sql<boolean>`${users.emailVerifiedAt} IS NOT NULL`,
     phone_number: users.phoneNumber,
+    metadata: users.metadata,
     is_guest: users.isGuest,
     role: users.role,
     created_at: users.createdAt

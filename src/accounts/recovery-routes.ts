@@ -34,7 +34,7 @@ export const recoveryRoutes: FastifyPluginAsyncTypebox<RecoveryRoutesOptions> =
 const Token = Type.String({ maxLength: 100, description: 'The part of the link in the mail after `=`' })
 
 const Forgot = {
-  config: { limit: 'entry' as const },
+  config: { limit: 'entry' as const, usesPassword: true },
   schema: {
     operationId: 'forgotPassword',
     summary: 'Sends a link to choose a new password, if an account has verified this address',
@@ -45,7 +45,7 @@ const Forgot = {
 }
 
 const Reset = {
-  config: { limit: 'entry' as const },
+  config: { limit: 'entry' as const, usesPassword: true },
   schema: {
     operationId: 'resetPassword',
     summary: 'Sets a new password and ends all sessions',

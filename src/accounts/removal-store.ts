@@ -34,7 +34,7 @@ export async function removeLocked (tx: Transaction, ids: number[]): Promise<num
 }
 
 /**
- * Removes everything except the texts from conversations with others. A guided bot's state may contain answers of any
+ * Removes everything except the texts and parts from conversations with others. A guided bot's state may contain answers of any
  * member, so it is deleted in all conversations in which one of these users has written, and the script starts again.
  * A finished conversation of a phone or a contact stays finished, because only one of theirs may be unfinished.
  */
@@ -42,7 +42,8 @@ async function forgetInConversations (tx: Transaction, ids: number[]) {
   const areTheirs = inArray(messages.userId, ids)
   await tx.update(conversations).set({ state: {}, isFinished: sql`CASE WHEN is_contact_origin(${conversations.origin}) THEN ${conversations.isFinished} ELSE false END` }).where(and(
     inArray(conversations.id, tx.selectDistinct({ id: messages.conversationId }).from(messages).where(areTheirs)), ne(conversations.state, sql`'{}'`)))
-  await tx.update(messages).set({ clientId: null, clientTextHash: null, costSoFar: null }).where(and(areTheirs, sql`(${messages.clientId} IS NOT NULL OR ${messages.clientTextHash} IS NOT NULL)`))
+  await tx.update(messages).set({ clientId: null, clientTextHash: null, costSoFar: null, metadata: null })
+    .where(and(areTheirs, sql`(${messages.clientId} IS NOT NULL OR ${messages.clientTextHash} IS NOT NULL OR ${messages.metadata} IS NOT NULL)`))
 }
 
 /** Replaces the address of mails of the last hour by a hash, so that they still count against the limit for that address. */

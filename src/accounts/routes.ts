@@ -4,13 +4,16 @@ import {
   ACCOUNT_LOCKED, CROSS_SITE, INVALID_CREDENTIALS, INVALID_INVITATION, INVALID_PASSWORD, INVALID_TOKEN, INVALID_USERNAME, INVITATION_REQUIRED,
   SIGNUP_CLOSED, USERNAME_TAKEN
 } from '../errors.ts'
-import { answers, MessageOnlySchema } from '../http/schema.ts'
+import type { Config } from '../config.ts'
+import { answers, MessageOnlySchema, Nullable } from '../http/schema.ts'
 import { keyOf } from '../text/username.ts'
 import { CredentialsSchema, NewAccountSchema, WelcomeSchema } from './schema.ts'
 import type { SignIn } from './sign-in.ts'
 
-export const accountRoutes: FastifyPluginAsyncTypebox<{ signIn: SignIn }> =
-  async function accountRoutes (app, { signIn }) {
+export const accountRoutes: FastifyPluginAsyncTypebox<{ config: Config, signIn: SignIn }> =
+  async function accountRoutes (app, { config, signIn }) {
+    const settings = settingsOf(config)
+
     app.post('/signup', SignUp, async (request, reply) => {
       const { body, bearer } = request
       const guest = await app.userOf(bearer, request)
@@ -18,7 +21,7 @@ export const accountRoutes: FastifyPluginAsyncTypebox<{ signIn: SignIn }> =
       return reply.code(201).send({ message: 'User created successfully', user })
     })
 
-    app.get('/settings', Settings, async () => ({ signup: signIn.policy }))
+    app.get('/settings', Settings, async () => settings)
 
     app.post('/login', LogIn, async (request, reply) => {
       const { username, password } = request.body
@@ -42,19 +45,28 @@ export const accountRoutes: FastifyPluginAsyncTypebox<{ signIn: SignIn }> =
     }
   }
 
+function settingsOf ({ SIGNUP, PASSWORDS, OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_NAME }: Config) {
+  const passwords = PASSWORDS === 'on'
+  return { signup: passwords ? SIGNUP : 'closed', passwords, oidc: OIDC_ISSUER === undefined || OIDC_CLIENT_ID === undefined ? null : { name: OIDC_NAME } }
+}
+
 const Settings = {
   schema: {
     operationId: 'getSettings',
     summary: 'The settings that a page needs before anybody is logged in',
     tags: ['accounts'],
     response: answers({
-      200: Type.Object({ signup: Type.Enum(['open', 'closed', 'invite'], { description: 'Who may sign up: everybody, nobody, or those with an invitation' }) }, { title: 'Settings' })
+      200: Type.Object({
+        signup: Type.Enum(['open', 'closed', 'invite'], { description: 'Who may sign up: everybody, nobody, or those with an invitation' }),
+        passwords: Type.Boolean({ description: 'Whether there are any' }),
+        oidc: Nullable(Type.Object({ name: Type.String() }, { title: 'Oidc', description: 'The provider of `/api/oidc/start`' }))
+      }, { title: 'Settings' })
     })
   }
 }
 
 const SignUp = {
-  config: { limit: 'entry' as const },
+  config: { limit: 'entry' as const, usesPassword: true },
   schema: {
     operationId: 'signUp',
     summary: 'Creates an account',
@@ -66,7 +78,7 @@ const SignUp = {
 }
 
 const LogIn = {
-  config: { setsCookie: true, limit: 'entry' as const },
+  config: { setsCookie: true, limit: 'entry' as const, usesPassword: true },
   schema: {
     operationId: 'logIn',
     summary: 'Begins a session and sets its cookie',

@@ -1,6 +1,6 @@
 import { Type, type Static } from 'typebox'
 import { ROLES, SESSION_KINDS } from '../enums.ts'
-import { Id, Nullable, Text, Timestamp } from '../http/schema.ts'
+import { Id, Metadata, Nullable, Text, Timestamp } from '../http/schema.ts'
 
 /**
  * A username at login may be longer than any account's: then it simply does not match. It must still have a limit, because
@@ -87,6 +87,7 @@ export const ProfileSchema = Type.Object({
   email: Nullable(Type.String()),
   is_email_verified: Type.Boolean(),
   phone_number: Nullable(Type.String()),
+  metadata: Metadata,
   is_guest: Type.Boolean(),
   role: Type.Enum(ROLES),
   created_at: Timestamp

@@ -9,7 +9,7 @@ export type Budgets = ReturnType<typeof createBudgets>
 
 /**
  * Daily token budgets, by the UTC day of the database's clock: one for each user, and one that all guests of an API key
- * share. The cost of a reply is known only when it ends. So replies that are running when a budget runs out, three for a
+ * share, or that a server key has for itself. The cost of a reply is known only when it ends. So replies that are running when a budget runs out, three for a
  * user at most, are still completed.
  */
 export function createBudgets (db: Db, { BUDGET_TOKENS_PER_USER_DAY: perUser, BUDGET_TOKENS_PER_KEY_DAY: perKey }: Pick<Config, 'BUDGET_TOKENS_PER_USER_DAY' | 'BUDGET_TOKENS_PER_KEY_DAY'>) {
@@ -23,10 +23,22 @@ export function createBudgets (db: Db, { BUDGET_TOKENS_PER_USER_DAY: perUser, BU
      */
     async mustHaveLeft (userId: number): Promise<void> {
       const { rows: [spent] } = await db.$client.query<{ seconds: number }>(SPENT({ user: userId, perUser, perKey }))
-      if (spent !== undefined) throw Object.assign(new BUDGET_SPENT(), { retryAfter: Math.max(1, spent.seconds) })
+      refuse(spent)
+    },
+
+    /** The same for a server that asks for no user, by the SHA-256 of its key. @throws BUDGET_SPENT */
+    async keyMustHaveLeft (apiKeyHash: string): Promise<void> {
+      const { rows: [spent] } = await db.$client.query<{ seconds: number }>(SPENT_BY_KEY({ apiKeyHash, perKey }))
+      refuse(spent)
     }
   }
 }
+
+function refuse (spent: { seconds: number } | undefined) {
+  if (spent !== undefined) throw Object.assign(new BUDGET_SPENT(), { retryAfter: Math.max(1, spent.seconds) })
+}
+
+const SECONDS_LEFT = sql`ceil(extract(epoch FROM date_trunc('day', now(), 'UTC') + interval '1 day' - now()))::integer AS seconds`
 
 const spentBy = (condition: SQL) => sql`(
   SELECT coalesce(sum(${replyCosts.promptTokens}::bigint + ${replyCosts.completionTokens}), 0) FROM ${replyCosts}
@@ -34,10 +46,13 @@ const spentBy = (condition: SQL) => sql`(
 
 /** SQL that gives a row if the user's budget is spent. Without a budget, no costs are added up. */
 const SPENT = prepareQuery('budget', sql`
-  SELECT ceil(extract(epoch FROM date_trunc('day', now(), 'UTC') + interval '1 day' - now()))::integer AS seconds
+  SELECT ${SECONDS_LEFT}
   FROM ${users}
   WHERE ${users.id} = ${value('user')} AND CASE
     WHEN coalesce(${users.budgetTokens}, nullif(${value('perUser')}::bigint, 0)) <= ${spentBy(eq(replyCosts.userId, users.id))} THEN true
     WHEN ${users.isGuest} AND nullif(${value('perKey')}::bigint, 0) <= ${spentBy(eq(replyCosts.apiKeyHash, users.apiKeyHash))} THEN true
     ELSE false
   END`)
+
+const SPENT_BY_KEY = prepareQuery('key_budget', sql`
+  SELECT ${SECONDS_LEFT} WHERE nullif(${value('perKey')}::bigint, 0) <= ${spentBy(sql`${replyCosts.apiKeyHash} = ${value('apiKeyHash')}`)}`)

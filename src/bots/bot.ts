@@ -1,6 +1,7 @@
 import type { TObject } from 'typebox'
 import type { EngineName, Origin } from '../enums.ts'
 import type { FailureCode } from '../failures.ts'
+import type { Addendum, Part } from '../text/message-parts.ts'
 
 export type { FailureCode }
 
@@ -32,14 +33,13 @@ export interface TokenUsage {
 export interface BotMemory { state?: unknown, isFinished?: boolean }
 
 /**
- * A part of a reply as it comes: text of any length; or what the reply has cost so far, of which the last one counts, what
- * to remember, which is stored when the reply is complete, and turns that a content filter refuses. Text that `replaces` takes back all text before it, which
- * turned out to be no part of the reply.
+ * A part of a reply as it comes: text of any length; a part that follows the text, which `isSaid` in the text already or is
+ * added to it in words; or what the reply has cost so far, of which the last one counts, what to remember, which is stored
+ * when the reply is complete, and turns that a content filter refuses. Text that `replaces` takes back all text before it,
+ * which turned out to be no part of the reply. `reasoning` is a piece of what a model thinks; it may be empty, to show that
+ * the model is at work, and if it `replaces`, all reasoning before it turned out to be text, which follows.
  */
-export type ReplyPiece = { text: string, replaces?: true } | { usage?: TokenUsage | undefined, memory?: BotMemory | undefined, refused?: Turn[] | undefined }
-
-/** What a provider sends: a piece of the reply, or of what the model thinks, which is never shown. */
-export type ProviderPiece = ReplyPiece | { reasoning: string }
+export type ReplyPiece = { text: string, replaces?: true } | { reasoning: string, replaces?: true } | { part: Addendum, isSaid: boolean } | { usage?: TokenUsage | undefined, memory?: BotMemory | undefined, refused?: Turn[] | undefined }
 
 /** How to estimate what a reply costs whose provider never says. */
 export interface Estimate {
@@ -52,13 +52,16 @@ export interface Estimate {
 
 /** Where a bot is asked, by whom, and to which message it replies. */
 export interface ReplyContext {
-  /** `metadata`: the object that clients keep with the conversation; empty where they keep none. */
-  conversation: { id: number, name: string, metadata: Record<string, unknown> }
-  /** The message to answer and the reply, by their ids in the conversation. */
-  message: { id: number, replyId: number }
-  /** Who wrote the message to answer; null when the account was deleted. */
-  user: { id: number, name: string | null } | null
-  channel: Origin
+  /** `metadata`: the object that clients keep with the conversation; empty where they keep none. Null when the client keeps the history itself. */
+  conversation: { id: number, name: string, metadata: Record<string, unknown> } | null
+  /** The message to answer and the reply, by their ids in the conversation, and what the client sent with the message: parts and an object; both may be empty. */
+  message: { id: number, replyId: number, parts: Part[], metadata: Record<string, unknown> } | null
+  /** Who wrote the message to answer, with the object that the operator's servers keep about them; null when the account was deleted, or a server asks for no user. */
+  user: { id: number, name: string | null, metadata: Record<string, unknown> } | null
+  /** `v1`: OpenAI's API, where the client keeps the history. */
+  channel: Origin | 'v1'
+  /** What such a client adds to the bot's own prompt; left out: nothing. */
+  instructions?: string
   /** What this bot remembered of the conversation; null at first. */
   state: unknown
   metadata: Record<string, unknown>

@@ -1,4 +1,5 @@
-import type { ProviderPiece } from './bot.ts'
+import type { ReplyPiece } from './bot.ts'
+import { sourceOf } from '../text/message-parts.ts'
 import type { Reader, ReadPieces } from './event-stream.ts'
 import type { ThoughtFilter } from './thoughts.ts'
 
@@ -20,12 +21,13 @@ interface Says {
 }
 
 /** Reads one answer, event by event; an answer that was not streamed is a single event. */
-export function createCompletionReader ({ thoughts, begins, reported, filtered, unusable }: Says): Reader<ProviderPiece> {
+export function createCompletionReader ({ thoughts, begins, reported, filtered, unusable }: Says): Reader<ReplyPiece> {
   let isCompletion = false
   let hasText = false
   let hasThought = false
   let finish = ''
   let index: number | undefined
+  const cited = new Set<string>()
 
   /** The first of several answers to one request, whose pieces may come in turns with those of the others. */
   function choiceIn (choices: unknown): Fields {
@@ -48,12 +50,13 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
     isCompletion ||= Array.isArray(choices)
     const choice = choiceIn(choices)
     const { text, reasoning } = saidIn(choice)
-    const pieces: ProviderPiece[] = []
+    const pieces: ReplyPiece[] = []
     if (reasoning !== '') {
       thoughts.sendsApart()
       pieces.push({ reasoning })
     }
     if (text !== '') pieces.push(...thoughts.take(text))
+    pieces.push(...citationsIn(choice))
     const reason = choice['finish_reason'] ?? choice['finishReason']
     const isLast = typeof reason === 'string' && !['', 'null'].includes(reason)
     if (isLast) {
@@ -66,6 +69,18 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
     if (cost !== undefined) pieces.push(cost)
     if (isLast && !hasText && FILTERED.test(finish)) throw filtered(hasThought)
     return { pieces, isLast: isLast || name === 'done' }
+  }
+
+  /** The web pages that a choice cites, each once. */
+  function citationsIn (choice: Fields): ReplyPiece[] {
+    const annotations = [choice['delta'], choice['message']].flatMap(said => fieldsOf(said)['annotations'] ?? [])
+    return annotations.flatMap(annotation => {
+      const { url, title } = fieldsOf(fieldsOf(annotation)['url_citation'] ?? annotation)
+      const part = sourceOf(url, title)
+      if (part === undefined || cited.has(part.url)) return []
+      cited.add(part.url)
+      return [{ part, isSaid: true }]
+    })
   }
 
   return {
@@ -133,7 +148,7 @@ function textIn (value: unknown): string {
 }
 
 /** What an answer cost, by whichever names. An answer that cost nothing at all says nothing: its prompt had some tokens. */
-function costIn (usage: unknown): ProviderPiece | undefined {
+function costIn (usage: unknown): ReplyPiece | undefined {
   const fields = fieldsOf(usage)
   const tokens = (...names: string[]) => names.map(name => fields[name]).find(value => value !== undefined && value !== null)
   const [promptTokens, completionTokens] = [

@@ -1,15 +1,15 @@
 import { createAnswerReader } from './answer-reader.ts'
-import { failure, type ProviderPiece } from './bot.ts'
+import { failure, type ReplyPiece } from './bot.ts'
 import { isEnd } from './event-lines.ts'
 import { isFailure } from './refusal.ts'
 
 type Bytes = AsyncIterable<Uint8Array>
 
 /** The content of one event. `isLast`: no event after it can contain text. */
-export interface ReadPieces<P = ProviderPiece> { pieces: P[], isLast?: boolean }
+export interface ReadPieces<P = ReplyPiece> { pieces: P[], isLast?: boolean }
 
 /** Turns a provider's events into pieces of a reply. An error that it throws ends the reply. */
-export interface Reader<P = ProviderPiece> {
+export interface Reader<P = ReplyPiece> {
   /** Reads one parsed event. `name` is its name, if it has one. */
   read: (event: unknown, name?: string) => ReadPieces<P>
   /** Called after the last event. `isOver`: the provider announced the end. `head` is the beginning of the answer, for the log. */

@@ -1,6 +1,6 @@
 import type { Config } from '../config.ts'
 import { createKnowledge, type Adaptation } from './adaptation.ts'
-import { failure, type Estimate, type ProviderPiece, type StreamingBot, type Turn } from './bot.ts'
+import { failure, type Estimate, type ReplyPiece, type StreamingBot, type Turn } from './bot.ts'
 import type { Call } from './provider-call.ts'
 import { fit, linesOf, type History, type Line } from './history.ts'
 import { bodyOf, type RequestDraft } from './options.ts'
@@ -32,7 +32,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
 
     createBot ({ prompt, history_tokens: budget = 8000, model = defaultModel, temperature, max_tokens: maxTokens }: OpenAiSettings, name: string): StreamingBot {
       return async function reply (turns, signal, context) {
-        const draft: RequestDraft = { model, prompt, temperature, maxTokens, user: context?.providerUser }
+        const draft: RequestDraft = { model, prompt: joined(prompt, context?.instructions), temperature, maxTokens, user: context?.providerUser }
         const request = await createRequest(draft, turns, budget, name)
         const begins = () => { context?.begins?.(request.estimate()) }
         return call(address, signal => ask(request, begins, signal), signal)
@@ -41,7 +41,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
   }
 
   /** Asks until the provider takes the request, or until there is no other way left to put it. */
-  async function ask (request: Request, begins: () => void, signal: AbortSignal, attempts = MAX_ATTEMPTS): Promise<AsyncIterable<ProviderPiece>> {
+  async function ask (request: Request, begins: () => void, signal: AbortSignal, attempts = MAX_ATTEMPTS): Promise<AsyncIterable<ReplyPiece>> {
     try {
       const { isTrial } = request
       const pieces = await provider.complete({ body: request.body(), model: request.model, begins: isTrial ? ignore : begins }, signal)
@@ -102,7 +102,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
       },
 
       /** The answer, with the turns that turned out to be refused, and with the cost of finding out. */
-      finished (first: IteratorResult<ProviderPiece, void>, rest: AsyncGenerator<ProviderPiece, void>): AsyncIterable<ProviderPiece> {
+      finished (first: IteratorResult<ReplyPiece, void>, rest: AsyncGenerator<ReplyPiece, void>): AsyncIterable<ReplyPiece> {
         const refused = [...refusedTurns.found]
         return trialTokens === 0 ? resumed(first, rest) : withTrials({ refused, promptTokens: trialTokens }, resumed(first, rest))
       },
@@ -153,7 +153,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
 }
 
 /** An answer that took other requests to get: which turns these found to be refused, and what they cost, by an estimate. */
-async function * withTrials ({ refused, promptTokens }: { refused: Turn[], promptTokens: number }, pieces: AsyncIterable<ProviderPiece>): AsyncGenerator<ProviderPiece, void> {
+async function * withTrials ({ refused, promptTokens }: { refused: Turn[], promptTokens: number }, pieces: AsyncIterable<ReplyPiece>): AsyncGenerator<ReplyPiece, void> {
   yield { refused }
   for await (const piece of pieces) {
     const usage = 'usage' in piece ? piece.usage : undefined
@@ -162,6 +162,11 @@ async function * withTrials ({ refused, promptTokens }: { refused: Turn[], promp
 }
 
 function ignore () {}
+
+/** The bot's own prompt, and behind it what the client adds to it. */
+function joined (prompt: string | undefined, instructions: string | undefined) {
+  return prompt === undefined || instructions === undefined ? prompt ?? instructions : `${prompt}\n\n${instructions}`
+}
 
 /** The rest of what was begun, without another layer of promises around each piece. */
 function resumed<P> (first: IteratorResult<P, void>, rest: AsyncGenerator<P, void>): AsyncIterable<P> {

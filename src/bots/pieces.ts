@@ -1,18 +1,20 @@
+import { wordsOf } from '../text/message-parts.ts'
 import { isBlank, MAX_REPLY_LENGTH, takePiece } from '../text/text.ts'
-import { failure, type ProviderPiece } from './bot.ts'
+import { failure, type ReplyPiece } from './bot.ts'
 
 /**
  * Makes pieces storable: none ends within a surrogate pair, there is no NUL, and the reply ends after 100,000 code
  * points. White space at the beginning is held back until something visible follows. The first piece is the first
  * token, of the reply or of what the model thinks; costs that come before it are held back, or given before the error
  * that ends a reply without text, since a provider may charge for that, too.
- * @throws BOT_NONSENSE when there is nothing visible at all
+ * @throws BOT_NONSENSE when there is nothing visible at all, and no part that says something in words
  */
-export async function * tidy (pieces: AsyncIterable<ProviderPiece> | Iterable<ProviderPiece>): AsyncGenerator<ProviderPiece, void> {
-  const heldBack: ProviderPiece[] = []
+export async function * tidy (pieces: AsyncIterable<ReplyPiece> | Iterable<ReplyPiece>): AsyncGenerator<ReplyPiece, void> {
+  const heldBack: ReplyPiece[] = []
   let intake = { points: 0, half: '' }
   let blank = ''
   let isVisible = false
+  let hasWords = false
   try {
     for await (const piece of pieces) {
       if ('reasoning' in piece) {
@@ -20,6 +22,7 @@ export async function * tidy (pieces: AsyncIterable<ProviderPiece> | Iterable<Pr
         continue
       }
       if (!('text' in piece)) {
+        if ('part' in piece) hasWords ||= wordsOf([piece.part]) !== ''
         if (isVisible) yield piece
         else heldBack.push(piece)
         continue
@@ -42,5 +45,5 @@ export async function * tidy (pieces: AsyncIterable<ProviderPiece> | Iterable<Pr
     throw error
   }
   yield * heldBack
-  if (!isVisible) throw failure('BOT_NONSENSE', new Error('There was no text in the answer'))
+  if (!isVisible && !hasWords) throw failure('BOT_NONSENSE', new Error('There was no text in the answer'))
 }

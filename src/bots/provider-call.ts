@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BrokenCircuitError, circuitBreaker, ConsecutiveBreaker, handleWhen, type CircuitBreakerPolicy } from 'cockatiel'
 import type { Config } from '../config.ts'
-import { failure, type ReplyPiece, type ProviderPiece } from './bot.ts'
+import { failure, type ReplyPiece } from './bot.ts'
 import { createClock, type Limits } from './reply-timeouts.ts'
 import { tidy } from './pieces.ts'
 import { isFailure, mayPass } from './refusal.ts'
 
 /** Asks a provider once. Whatever it opens it closes when the signal aborts. */
-export type Ask = (signal: AbortSignal) => Promise<AsyncIterable<ProviderPiece> | Iterable<ProviderPiece>>
+export type Ask = (signal: AbortSignal) => Promise<AsyncIterable<ReplyPiece> | Iterable<ReplyPiece>>
 
 export type CallConfig = Pick<Config,
   'BOT_TIMEOUT_FIRST' | 'BOT_TIMEOUT_SILENCE' | 'BOT_TIMEOUT' | 'BOT_BREAKER_FAILURES' | 'BOT_BREAKER_PAUSE'>
@@ -16,7 +16,7 @@ export type Call = ReturnType<typeof createCall>
 
 const RETRIES = 2
 
-interface Begun { first: IteratorResult<ProviderPiece, void>, rest: AsyncGenerator<ProviderPiece, void> }
+interface Begun { first: IteratorResult<ReplyPiece, void>, rest: AsyncGenerator<ReplyPiece, void> }
 
 /** Calls providers, each known by its address, for as long as patience lasts. */
 export function createCall (config: CallConfig) {
@@ -29,8 +29,8 @@ export function createCall (config: CallConfig) {
 
   /**
    * One reply of the provider, within the limits of time. Until the first token it is asked again where that may help;
-   * a provider that failed time and again is left alone for a while. What a model thinks counts as a sign of life, and
-   * is left out. Ends when `stopped` aborts.
+   * a provider that failed time and again is left alone for a while. What a model thinks counts as a sign of life.
+   * Ends when `stopped` aborts.
    * @throws failures only
    */
   return async function * call (address: string, ask: Ask, stopped: AbortSignal): AsyncGenerator<ReplyPiece, void> {
@@ -39,7 +39,7 @@ export function createCall (config: CallConfig) {
     try {
       const { first, rest } = await unlessAborted(breakerOf(address).execute(() => begin(ask, clock)), clock.signal)
       clock.begins()
-      for (let next = first; !next.done; next = await clock.wait(rest.next())) if (!('reasoning' in next.value)) yield next.value
+      for (let next = first; !next.done; next = await clock.wait(rest.next())) yield next.value
     } catch (error) {
       if (stopped.aborted) return
       if (clock.signal.aborted) throw clock.signal.reason

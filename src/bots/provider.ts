@@ -1,5 +1,5 @@
 import { Agent } from 'undici'
-import { failure, type ProviderPiece } from './bot.ts'
+import { failure, type ReplyPiece } from './bot.ts'
 import { createCompletionReader, statusIn } from './completion.ts'
 import { readPieces } from './event-stream.ts'
 import { post } from './post.ts'
@@ -42,7 +42,7 @@ export function createProvider ({ address, key, connectTimeoutMs }: ProviderOpti
      * The answer to a request. Ends when the signal aborts.
      * @throws a failure; one that is `isRequestRefused` where the provider says what it does not like
      */
-    async complete ({ body, model, begins }: CompletionRequest, signal: AbortSignal): Promise<AsyncGenerator<ProviderPiece, void>> {
+    async complete ({ body, model, begins }: CompletionRequest, signal: AbortSignal): Promise<AsyncGenerator<ReplyPiece, void>> {
       const answer = await post(url.href, { headers: { ...headers, 'content-type': 'application/json', 'user-agent': 'parley' }, body, signal, dispatcher: pool })
         .catch((error: unknown) => { throw unreachable(chainOf(error)) })
       if (!answer.ok) {

@@ -1,4 +1,4 @@
-import type { ProviderPiece } from './bot.ts'
+import type { ReplyPiece } from './bot.ts'
 import { CLOSE, MAX_TAG_LENGTH, TAGS, tagIn, tornAt } from './thought-tags.ts'
 
 // Separates a model's reasoning ("thoughts") from its answer, where the provider sends both in one text. Each family of
@@ -37,7 +37,8 @@ export type ThoughtFilter = ReturnType<typeof createThoughtFilter>
  * Separates the reasoning from the text of one answer, which arrives in pieces.
  *
  * - Normally text is passed on at once. Only characters that may be the beginning of a tag are held back.
- * - If the model's answers are known to begin inside reasoning, everything before the closing tag is held back.
+ * - If the model's answers are known to begin inside reasoning, everything before the closing tag is passed on as reasoning,
+ *   and held back: if the answer ends without a closing tag, it was text.
  * - If nothing is known about the model yet, its first answer is held back in the same way, until the closing tag or the
  *   end of the answer shows which of the two it is.
  * - If a closing tag arrives although we assumed an ordinary answer, the text before it was reasoning: a piece with
@@ -48,12 +49,14 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
   let assumes = known ?? !PLAIN.test(model)
   let state: 'start' | 'thought' | 'assumed' | 'text' = 'start'
   let close = ''
-  /** Text that is held back. In the state `assumed`: how much of it was already passed on as reasoning, and whether it contains a closing tag. */
+  /**
+   * Text that is held back. In the state `assumed`: how much of it was already passed on as reasoning, and whether it contains
+   * a closing tag.
+   */
   let held = ''
   let told = 0
   let hasTag = false
-  /** The last piece, and the end of the text so far, long enough to contain a tag that the last piece completes. */
-  let latest = ''
+  /** The end of the text so far, long enough to contain a tag that the last piece completes. */
   let window = ''
   /** In the state `assumed`: where each held piece ends. If it turns out to be text, it is sent in the same pieces. */
   const cuts: number[] = []
@@ -66,11 +69,10 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
   const states = { start, thought, assumed, text }
 
   /** Takes the next piece of the answer. Returns what can be passed on now. */
-  function take (piece: string): ProviderPiece[] {
+  function take (piece: string): ReplyPiece[] {
     held += piece
-    latest = piece
     window = window.slice(-MAX_TAG_LENGTH) + piece
-    const pieces: ProviderPiece[] = []
+    const pieces: ReplyPiece[] = []
     if (state === 'assumed') cuts.push(held.length)
     while (states[state](pieces)) { /* the next state continues with the rest */ }
     return pieces
@@ -79,7 +81,7 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
   // Each state returns true when it has entered another one, which then continues with the text that is left.
 
   /** The beginning of the answer, or what follows a closing tag: looks for an opening tag. */
-  function start (pieces: ProviderPiece[]): boolean {
+  function start (pieces: ReplyPiece[]): boolean {
     const rest = held.trimStart()
     if (rest === '') return false
     const head = rest.slice(0, MAX_TAG_LENGTH).toLowerCase()
@@ -102,7 +104,7 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
     return enter('assumed')
   }
 
-  function thought (pieces: ProviderPiece[]): boolean {
+  function thought (pieces: ReplyPiece[]): boolean {
     const at = held.toLowerCase().indexOf(close)
     const end = at === -1 ? Math.max(0, held.length - close.length + 1) : at
     if (end > 0) pieces.push({ reasoning: held.slice(0, end) })
@@ -110,22 +112,27 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
     return at !== -1 && leave()
   }
 
-  function assumed (pieces: ProviderPiece[], hasEnded = false): boolean {
+  function assumed (pieces: ReplyPiece[], hasEnded = false): boolean {
     const isKnownByNow = known === undefined && memory.get(model) === false // another answer of this model has ended in the meantime
-    if (isApart || isKnownByNow) return enter('text')
+    if (isApart || isKnownByNow) {
+      if (told > 0) pieces.push({ reasoning: '', replaces: true })
+      return enter('text')
+    }
     // Search the held text only once it has a tag in it. It may be long and grows by a word at a time, so that searching
     // it each time would take quadratic time.
     hasTag ||= CLOSE.test(window)
     const tag = hasTag ? tagIn('', held, hasEnded) : undefined
-    pieces.push({ reasoning: tag === undefined ? latest : held.slice(told, tag.at) })
-    told = tag?.at ?? held.length
+    // Nothing is known of an unknown model: an empty piece shows that it is at work.
+    const end = tag?.kind === 'tag' || (known === true && tag !== undefined) ? tag.at : known === true ? tornAt(held) : told
+    pieces.push({ reasoning: held.slice(told, end) })
+    told = Math.max(told, end)
     if (tag?.kind !== 'tag') return false
     held = held.slice(tag.at + tag.length)
     learnThought()
     return leave()
   }
 
-  function text (pieces: ProviderPiece[]): boolean {
+  function text (pieces: ReplyPiece[]): boolean {
     const tag = CLOSE.test(held) ? tagIn(said, held, false) : undefined
     const end = tag?.at ?? tornAt(held)
     if (tag?.kind !== 'tag') {
@@ -136,7 +143,7 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
       return false
     }
     if (said !== '') pieces.push({ text: '', replaces: true })
-    pieces.push({ reasoning: held.slice(0, end) })
+    pieces.push({ reasoning: said + held.slice(0, end) })
     if (!isAfterThought) learnThought()
     held = held.slice(end + tag.length)
     return leave()
@@ -172,18 +179,19 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
     },
 
     /** Call it when the answer has ended; `isCut`: before it was complete. Returns the held text that is no reasoning. */
-    end (isCut: boolean): ProviderPiece[] {
-      const pieces: ProviderPiece[] = []
-      latest = ''
+    end (isCut: boolean): ReplyPiece[] {
+      const pieces: ReplyPiece[] = []
       if (state === 'assumed' && assumed(pieces, true)) while (states[state](pieces)) { /* as above */ }
       const isThought = state === 'thought' || (state === 'assumed' && isCut && known === true)
       if (!isCut && !beganInside) memory.learn(model, false)
+      if (isThought) pieces.push({ reasoning: held.slice(state === 'assumed' ? told : 0) })
+      else if (state === 'assumed' && told > 0) pieces.push({ reasoning: '', replaces: true })
       const text = isThought ? '' : held
       const ends = state === 'assumed' ? cuts : [text.length]
       held = ''
       state = 'text'
       pieces.push(...ends.map((end, nth) => ({ text: text.slice(ends[nth - 1] ?? 0, end) })))
-      return pieces.filter(piece => 'reasoning' in piece || ('text' in piece && (piece.text !== '' || piece.replaces)))
+      return pieces.filter(piece => 'reasoning' in piece ? piece.reasoning !== '' || piece.replaces : 'text' in piece && (piece.text !== '' || piece.replaces))
     }
   }
 }

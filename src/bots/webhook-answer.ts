@@ -1,4 +1,8 @@
 import { failure, type BotMemory, type ReplyPiece, type TokenUsage } from './bot.ts'
+import {
+  isTextUpTo, MAX_CHOICE_ID_LENGTH, MAX_CHOICES, MAX_DATA_BYTES, MAX_DATA_NAME_LENGTH, MAX_TITLE_LENGTH, RESERVED_TYPES, sourceOf, type Addendum, type Choice, type Source
+} from '../text/message-parts.ts'
+import { isStorable } from '../text/text.ts'
 import type { ReadPieces } from './event-stream.ts'
 
 /** How large a state may be, in bytes of its JSON, and how deep: Postgres refuses to parse what is nested too deeply. */
@@ -9,36 +13,66 @@ const MAX_STATE_DEPTH = 100
 interface Answer { text?: unknown, parts?: unknown, state?: unknown, is_finished?: unknown, usage?: unknown }
 
 /**
- * What a webhook's answer, or one event of its stream, says: `text`, or `parts` of which those of type `text` count,
- * `state`, `is_finished` and `usage`. Fields it does not know are ignored.
- * @throws BOT_NONSENSE for an answer that has none of these, and for a field of the wrong type
+ * What a webhook's answer, or one event of its stream, says: `text` and `parts`, `state`, `is_finished` and `usage`. Fields
+ * and types of parts that it does not know are ignored.
+ * @throws BOT_NONSENSE for an answer that has none of these, and for a field or a part of the wrong type
  */
 export function readAnswer (answer: unknown): ReadPieces<ReplyPiece> {
-  const fields = (typeof answer === 'object' && answer !== null ? answer : {}) as Answer
-  const text = textOf(fields)
+  const fields = fieldsOf(answer) as Answer
+  const parts = fields.parts === undefined ? [] : mustBe(fields.parts, Array.isArray(fields.parts), 'parts') as unknown[]
+  const text = textOf(fields.text, parts)
   const memory = memoryOf(fields)
   const usage = usageOf(fields.usage)
   const pieces: ReplyPiece[] = []
+  for (const part of parts) {
+    const { type, text } = fieldsOf(part)
+    if (type === 'reasoning' && typeof text === 'string') pieces.push({ reasoning: text })
+  }
   if (text !== undefined) pieces.push({ text })
+  for (const part of parts) pieces.push(...addendaIn(part).map(part => ({ part, isSaid: fields.text !== undefined })))
   if (memory !== undefined || usage !== undefined) pieces.push({ memory, usage })
   if (pieces.length === 0) throw nonsense('has no text')
   return { pieces }
 }
 
-/** Parts of other types are ignored; several of type `text` are joined as paragraphs. */
-function textOf ({ text, parts }: Answer): string | undefined {
+/** `text`, or what the parts of type `text` say, as paragraphs. */
+function textOf (text: unknown, parts: unknown[]): string | undefined {
   if (text !== undefined) return mustBe(text, typeof text === 'string', 'text') as string
-  if (parts === undefined) return undefined
-  const texts = (mustBe(parts, Array.isArray(parts), 'parts') as unknown[]).flatMap(part => {
-    const { type, text } = (part ?? {}) as { type?: unknown, text?: unknown }
+  const texts = parts.flatMap(part => {
+    const { type, text } = fieldsOf(part)
     return type === 'text' && typeof text === 'string' ? [text] : []
   })
   return texts.length === 0 ? undefined : texts.join('\n\n')
 }
 
+/** A part that follows the text; none for a text and for a part of an unknown type. */
+function addendaIn (part: unknown): Addendum[] {
+  const { type, url, title, choices, name, data } = fieldsOf(part)
+  if (type === 'source') return [mustBe(sourceOf(url, title), sourceOf(url, title) !== undefined, 'source') as Source]
+  if (type === 'choices') {
+    const isRight = Array.isArray(choices) && choices.length > 0 && choices.length <= MAX_CHOICES && choices.every(isChoice)
+    return [{ type, choices: (mustBe(choices, isRight, 'choices') as Choice[]).map(({ id, title }) => ({ id, title })) }]
+  }
+  if (type === 'data') {
+    mustBe(name, isTextUpTo(MAX_DATA_NAME_LENGTH, name), 'name of data')
+    mustBe(data, data !== undefined, 'data')
+    mustBeStorable(data, 'data', MAX_DATA_BYTES)
+    return [{ type, name: name as string, data }]
+  }
+  if (RESERVED_TYPES.includes(type as string)) throw nonsense(`has a part of type ${type as string}, which does not exist yet`)
+  return []
+}
+
+function isChoice (choice: unknown): choice is Choice {
+  const { id, title } = fieldsOf(choice)
+  return isTextUpTo(MAX_CHOICE_ID_LENGTH, id) && isTextUpTo(MAX_TITLE_LENGTH, title)
+}
+
+const fieldsOf = (value: unknown) => (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+
 function memoryOf ({ state, is_finished: isFinished }: Answer): BotMemory | undefined {
   if (state === undefined && isFinished === undefined) return undefined
-  if (state !== undefined) mustBeStorable(state)
+  if (state !== undefined) mustBeStorable(state, 'state', MOST_STATE_BYTES)
   if (isFinished !== undefined) mustBe(isFinished, typeof isFinished === 'boolean', 'is_finished')
   return {
     ...state !== undefined && { state },
@@ -58,18 +92,15 @@ function usageOf (usage: unknown): TokenUsage | undefined {
 }
 
 /** A loop instead of recursion, so that deep nesting cannot overflow the stack. */
-function mustBeStorable (state: unknown) {
-  let level = [state]
+function mustBeStorable (value: unknown, name: string, mostBytes: number) {
+  let level = [value]
   for (let depth = 0; level.length > 0; depth++) {
-    if (depth > MAX_STATE_DEPTH) throw nonsense(`has a state that is nested more than ${MAX_STATE_DEPTH} levels deep`)
-    for (const value of level) if (typeof value === 'string' && !isStorable(value)) throw nonsense('has a state that cannot be stored')
+    if (depth > MAX_STATE_DEPTH) throw nonsense(`has a ${name} that is nested more than ${MAX_STATE_DEPTH} levels deep`)
+    for (const value of level) if (typeof value === 'string' && !isStorable(value)) throw nonsense(`has a ${name} that cannot be stored`)
     level = level.flatMap(value => typeof value === 'object' && value !== null ? [...Object.keys(value), ...Object.values(value)] : [])
   }
-  if (Buffer.byteLength(JSON.stringify(state)) > MOST_STATE_BYTES) throw nonsense('has a state that is larger than 64 KiB')
+  if (Buffer.byteLength(JSON.stringify(value)) > mostBytes) throw nonsense(`has a ${name} that is larger than ${mostBytes / 1024} KiB`)
 }
-
-/** Postgres stores neither NUL characters nor lone surrogates. */
-const isStorable = (text: string) => !text.includes('\0') && text.isWellFormed()
 
 function mustBe (value: unknown, isRight: boolean, name: string) {
   if (!isRight) throw nonsense(`has a ${name} of the wrong type`)

@@ -52,14 +52,15 @@ export function createWebhook ({ WEBHOOK_ALLOW: allow = '', BOT_TIMEOUT_CONNECT:
 /** What is posted: what was said, and where the bot is asked, by whom and to which message. */
 function questionOf (turns: Turn[], context: ReplyContext | undefined) {
   if (context === undefined) return { turns }
-  const { conversation, message, user, channel, state, metadata } = context
-  return { turns, conversation, message: { id: message.id, reply_id: message.replyId }, user, channel, state, metadata }
+  const { conversation, message, user, channel, state, metadata, instructions } = context
+  const about = message && { id: message.id, reply_id: message.replyId, parts: message.parts, metadata: message.metadata }
+  return { turns, conversation, message: about, user, channel, state, metadata, instructions }
 }
 
 /** @throws BOT_NONSENSE when there is no text in it, which an event of a stream may lack */
 function piecesOfWhole (answer: unknown): ReplyPiece[] {
   const { pieces } = readAnswer(answer)
-  if (!pieces.some(piece => 'text' in piece)) throw failure('BOT_NONSENSE', new Error('The webhook\'s answer has no text'))
+  if (!pieces.some(piece => 'text' in piece || 'part' in piece)) throw failure('BOT_NONSENSE', new Error('The webhook\'s answer has no text'))
   return pieces
 }
 

@@ -1,7 +1,8 @@
 import { and, desc, eq, sql } from 'drizzle-orm'
 import type { Transaction } from '../db/client.ts'
-import { chatbots, conversations, messages } from '../db/tables.ts'
+import { chatbots, conversations } from '../db/tables.ts'
 import { BOT_NOT_FOUND } from '../errors.ts'
+import { appendUnprompted } from '../log/unprompted-store.ts'
 
 export interface Announcement {
   /** Who is told. They have proved only an address. */
@@ -27,12 +28,7 @@ export async function announce (tx: Transaction, { owner, origin, bot, text }: A
     await tx.execute(sql`SELECT begin_conversation(in_owner => ${owner}, in_origin => ${origin}, in_name => ${name}, in_bot => ${id})`)
     conversation = await newest()
   }
-  const [taken] = await tx.update(conversations)
-    .set({ lastRev: sql`${conversations.lastRev} + 1`, lastUpdated: sql`clock_timestamp()` })
-    .where(eq(conversations.id, conversation)).returning({ rev: conversations.lastRev })
-  const message = taken!.rev
-  await tx.insert(messages).values({ conversationId: conversation, id: message, rev: message, sender: 'bot', chatbotId: id, text })
-  return { conversation, message }
+  return { conversation, message: await appendUnprompted(tx, { conversation, chatbotId: id, text }) }
 
   /** The one that a message would go into now. */
   async function newest () {

@@ -63,9 +63,9 @@ export function createConverse (log: Log, directory: Directory, events: Events, 
   }
 
   /** Begins to read what the bot of the first reply gets, if that reply is streamed. */
-  function readAhead ({ author, text }: Incoming, { id, lastRev }: Setting, [reply]: Reply[]) {
+  function readAhead ({ author, text, parts, metadata }: Incoming, { id, lastRev }: Setting, [reply]: Reply[]) {
     if (id === null || lastRev === null || reply?.answer !== null) return undefined
-    return generation.readAhead({ conversation: id, id: lastRev + 1, bot: reply.bot.id, author: author.id, text })
+    return generation.readAhead({ conversation: id, id: lastRev + 1, bot: reply.bot.id, author: author.id, text, parts, metadata })
   }
 }
 

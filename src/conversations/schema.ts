@@ -1,13 +1,56 @@
 import { Type, type Static } from 'typebox'
+import { Name } from '../accounts/schema.ts'
 import { WHEN_BUSY } from '../enums.ts'
+import { invalidRequest } from '../http/faults.ts'
 import { ClientId, Id, Metadata, PageQuery, Rev, Text, Timestamp } from '../http/schema.ts'
 import { MessagesSchema } from '../log/message.ts'
-import { MAX_LONG_MESSAGE_LENGTH } from '../text/text.ts'
+import { MAX_CHOICE_ID_LENGTH, MAX_DATA_BYTES, MAX_DATA_NAME_LENGTH, MAX_PARTS, MAX_TITLE_LENGTH, RESERVED_TYPES, wordsOf } from '../text/message-parts.ts'
+import { isLongerThan, MAX_LONG_MESSAGE_LENGTH } from '../text/text.ts'
 
 /** As long as the most patient bot takes it; `mustFit` says how much the bots of the conversation take. */
 export const UserText = Text(MAX_LONG_MESSAGE_LENGTH)
 
-export const NewMessageSchema = Type.Object({ text: UserText, client_id: Type.Optional(ClientId) }, { title: 'NewMessage' })
+/** As whom a server writes: one of the conversation's bots, by name, or a human agent. */
+const SpeakerSchema = Type.Object({ bot: Type.Optional(Type.String({ maxLength: 64 })), agent: Type.Optional(Name) }, {
+  title: 'Speaker',
+  minProperties: 1,
+  maxProperties: 1,
+  'x-rule': 'must name either a bot or an agent',
+  description: 'Only for a server key with the scope `act`, without `X-Act-As`: the bot of the conversation, or the human agent, in whose name it is said'
+})
+export type Speaker = Static<typeof SpeakerSchema>
+
+/** What a user sends as a part. Parts of bots, and types that do not exist yet, are refused. */
+const NewPart = Type.Union([
+  Type.Object({ type: Type.Literal('text'), text: UserText }),
+  Type.Object({ type: Type.Literal('choice'), id: Text(MAX_CHOICE_ID_LENGTH), title: Text(MAX_TITLE_LENGTH) }),
+  Type.Object({ type: Type.Literal('data'), name: Text(MAX_DATA_NAME_LENGTH), data: Type.Unknown({ 'x-max-bytes': MAX_DATA_BYTES }) })
+], {
+  title: 'NewPart',
+  'x-rule': `must be a text (text), a choice (id, title) or data (name, data of at most 16 KiB); parts of type ${RESERVED_TYPES.join(' or ')} cannot be sent yet`
+})
+
+/** A message as users send it. Over HTTP, servers send messages, too. */
+export const UserMessageSchema = Type.Object({
+  text: Type.Optional(UserText),
+  parts: Type.Optional(Type.Array(NewPart, { minItems: 1, maxItems: MAX_PARTS, description: 'What the message is made of. Without `text`, the server writes the text' })),
+  client_id: Type.Optional(ClientId),
+  metadata: Type.Optional(Metadata)
+}, { title: 'UserMessage' })
+export const NewMessageSchema = Type.Object({ ...UserMessageSchema.properties, as: Type.Optional(SpeakerSchema) }, { title: 'NewMessage', description: 'It needs `text` or `parts`' })
+
+/**
+ * The text and the parts of what a client sends. Without a text, it is what the parts say.
+ * @throws INVALID_REQUEST when there is neither, and when the parts say nothing or too much
+ */
+export function saidIn ({ text, parts }: Pick<Static<typeof NewMessageSchema>, 'text' | 'parts'>) {
+  if (text === undefined && parts === undefined) throw invalidRequest([{ path: 'text', message: 'is required' }])
+  const said = text ?? wordsOf(parts!)
+  if (said === '') throw invalidRequest([{ path: 'parts', message: 'has no text' }])
+  if (isLongerThan(MAX_LONG_MESSAGE_LENGTH, said)) throw invalidRequest([{ path: 'parts', message: `may have at most ${MAX_LONG_MESSAGE_LENGTH.toLocaleString('en-US')} characters of text` }])
+  return { text: said, parts }
+}
+
 export const EditedMessageSchema = Type.Object({ text: UserText }, { title: 'EditedMessage' })
 
 /** What clients add to a conversation. Answers leave out what nobody has set, and show the `client_id` to the owner only. */

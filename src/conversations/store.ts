@@ -5,7 +5,7 @@ import { jsonTime, type Db, type Transaction } from '../db/client.ts'
 import { chatbots, conversationBots, conversations, conversationUsers, messages } from '../db/tables.ts'
 import { BOT_NOT_FOUND, BOT_NOT_READY, CONVERSATION_FULL, CONVERSATION_NOT_FOUND, NOT_FOR_GUESTS, NOT_THE_OWNER } from '../errors.ts'
 import { cutUnread, cutWritten, PAGE_BYTES, pageOf, type Cursor, type JsonRow } from '../http/paging.ts'
-import { MESSAGE_JSON, WITH_NAMES } from '../log/message.ts'
+import { MESSAGE_BYTES, MESSAGE_JSON, WITH_NAMES } from '../log/message.ts'
 import { lockAsMember, MAX_BOTS, MAX_USERS } from './members/store.ts'
 import { botRow } from './bots/store.ts'
 import type { TitleOf } from './bots/title.ts'
@@ -116,10 +116,10 @@ const NEWEST = `
   WHERE m.conversation_id = c.id AND m.status <> 'deleted'
   ORDER BY m.id DESC LIMIT $2`
 
-/** The bytes of text in these messages. Postgres knows the length of a long text without reading it. */
-const NEWEST_BYTES = `(SELECT coalesce(sum(octet_length(text)), 0) FROM (${NEWEST}) newest)`
+/** The bytes of these messages. */
+const NEWEST_BYTES = `(SELECT coalesce(sum(${MESSAGE_BYTES}), 0) FROM (${NEWEST}) newest)`
 
-/** With fewer bytes of text than this, 200 messages as JSON stay below `PAGE_BYTES`, even if each character is escaped as 6 bytes. */
+/** With fewer bytes than this, 200 messages as JSON stay below `PAGE_BYTES`, even if each character is escaped as 6 bytes. */
 const SMALL = PAGE_BYTES / 8
 
 /** All of them as JSON, oldest first. */
@@ -129,7 +129,7 @@ const ALL_NEWEST = `(SELECT string_agg(${MESSAGE_JSON}, ',' ORDER BY m.id) FROM 
 const NEWEST_THAT_FIT = `(
   SELECT string_agg(json, ',' ORDER BY id) FROM (
     ${cutWritten({
-      rows: `SELECT m.id, ${MESSAGE_JSON} AS json FROM (${cutUnread({ rows: NEWEST, order: 'id DESC', bytes: 'octet_length(text)', most: '$2 + 1' })}) m ${WITH_NAMES}`,
+      rows: `SELECT m.id, ${MESSAGE_JSON} AS json FROM (${cutUnread({ rows: NEWEST, order: 'id DESC', bytes: MESSAGE_BYTES, most: '$2 + 1' })}) m ${WITH_NAMES}`,
       order: 'id DESC'
     })}
   ) fit

@@ -4,6 +4,7 @@ import {
   text, timestamp, unique, uniqueIndex, type AnyPgColumn
 } from 'drizzle-orm/pg-core'
 import { DELIVERY_STATES, ENGINES, MESSAGE_STATUSES, ORIGINS, ROLES, SENDERS, SESSION_KINDS, WHEN_BUSY, type KeyScope } from '../enums.ts'
+import type { Part } from '../text/message-parts.ts'
 
 // All tables. Times have a precision of milliseconds, as in JSON. With microseconds, a cursor made from a time would lose
 // some digits and not find its row again.
@@ -40,7 +41,8 @@ export const FORMER_KEYS = (key: AnyPgColumn) => sql`${key} ~ ${sql.raw(`'[${[
  * Accounts from before this rule keep their former key, which is NFKC in lower case; those that differ from today's are
  * indexed. A locked account cannot log in. `picture` is the address of an
  * image. `budgetTokens` overrides the daily token budget of the settings. `apiKeyHash` is
- * the SHA-256, in hexadecimal, of the API key with which a guest was created.
+ * the SHA-256, in hexadecimal, of the API key with which a guest was created. `metadata` is an object of the operator's server,
+ * kept as it came, as that of `conversations`.
  */
 export const users = pgTable('users', {
   id: id(),
@@ -58,6 +60,7 @@ export const users = pgTable('users', {
   lockedAt: time(),
   budgetTokens: integer(),
   apiKeyHash: text(),
+  metadata: json().$type<Record<string, unknown>>().notNull().default({}),
   createdAt: createdAt(),
   lastLoginAt: time()
 }, table => [
@@ -199,7 +202,10 @@ export const conversationBots = pgTable('conversation_bots', {
  * The instance that writes a streaming reply holds its lease. `costSoFar` is what a reply has cost until now, in the form
  * that `record_cost` takes, for the instance that must end the reply if its writer dies. `clientId` is the author's own id for
  * the message, and in a reply that of the AG-UI run that asked for it. `clientTextHash` is the hash of the text for which a
- * client id was first used, even if the message is edited later.
+ * client id was first used, even if the message is edited later. A message that a server wrote by its key, as a bot or as a
+ * human agent, has `serverKeyId`, and the agent's name in `agentName`. Its client id is unique per key.
+ * `parts` and `metadata` are kept as they came, as `json`, and are not compressed, so that `pg_column_size` knows their length
+ * without reading them.
  */
 export const messages = pgTable('messages', {
   conversationId: reference().notNull().references(() => conversations.id, { onDelete: 'cascade' }),
@@ -218,11 +224,16 @@ export const messages = pgTable('messages', {
   stopRequested: boolean().notNull().default(false),
   clientId: text(),
   clientTextHash: text(),
-  createdAt: createdAt()
+  agentName: text(),
+  serverKeyId: reference().references(() => serverKeys.id, { onDelete: 'set null' }),
+  createdAt: createdAt(),
+  parts: json().$type<Part[]>(),
+  metadata: json().$type<Record<string, unknown>>()
 }, table => [
   primaryKey({ columns: [table.conversationId, table.id] }),
   unique('messages_rev').on(table.conversationId, table.rev),
   uniqueIndex('messages_client_id').on(table.userId, table.clientId).where(sql`${table.clientId} IS NOT NULL`),
+  uniqueIndex('messages_key_client_id').on(table.serverKeyId, table.clientId).where(sql`${table.serverKeyId} IS NOT NULL`),
   index('messages_user').on(table.userId).where(sql`${table.userId} IS NOT NULL`),
   index('messages_under_way').on(table.conversationId, table.id).where(sql`${table.status} IN ('streaming', 'queued')`),
   check('messages_text_of_deleted', sql`${table.status} <> 'deleted' OR ${table.text} = ''`)

@@ -8,7 +8,7 @@ import { answerRaw, RETRY_AFTER_SECONDS } from './raw-answer.ts'
 import type { ErrorBody } from './schema.ts'
 
 /** Adds fields to an error's body, or rewords it, for clients that expect another format. A string is sent as plain text. */
-export type Dialect = (body: ErrorBody, request: FastifyRequest) => ErrorBody | string
+export type Dialect = (body: ErrorBody, request: FastifyRequest) => object | string
 
 /** An error that may carry `Retry-After`, in seconds, and the faults of the request. */
 type HttpError = FastifyError & { retryAfter?: number, details?: Fault[] }

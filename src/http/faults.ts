@@ -57,6 +57,7 @@ export const WORDS: Record<string, Words> = {
   minItems: error => `needs at least ${count(limit(error), 'entry')}`,
   maxItems: error => `may have at most ${count(limit(error), 'entry')}`,
   maxProperties: error => `may have at most ${count(limit(error), 'entry')}`,
+  minProperties: ruleOf,
   'x-max-bytes': ruleOf,
   propertyNames: () => 'has an entry whose name is not allowed',
   uniqueItems: () => 'must not have the same entry twice',

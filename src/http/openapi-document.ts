@@ -15,6 +15,9 @@ export interface Document { paths: Record<string, Record<string, Operation>>, co
 /** Errors that have little to do with what an operation does, and the range under which an operation lists them. */
 const GENERAL: Record<string, string> = { 413: '4XX', 415: '4XX', 429: '4XX', 500: '5XX', 503: '5XX' }
 
+/** Under which range an operation lists an error. Those of OpenAI's API list all of them so, because its clients look at the status. */
+const rangeOf = (status: string, path: string) => GENERAL[status] ?? (path.startsWith('/v1/') && status >= '400' ? `${status[0]}XX` : status)
+
 /** A response of fewer characters of JSON is not worth a reference. */
 const SHORT_RESPONSE = 60
 
@@ -23,14 +26,15 @@ const SUCCESS: Record<string, string> = { 200: 'Success', 201: 'Created', 204: '
 /**
  * Makes the description of the API short and easy to generate clients from. Schemas with a `title` become components of that
  * name, other bodies are named after their operation. Responses and parameters that several operations share become components, too. Every body
- * and answer gets an example. The `GENERAL` errors of an operation become one response for `4XX` and one for `5XX`.
+ * and answer gets an example, but for ranges: the `GENERAL` errors of an operation become one response for `4XX` and one for `5XX`.
  * An operation at a second path has the `operationId` of the first one with `UnderApi` behind it.
  */
 export function tidy (document: Document): Document {
   const schemas: Record<string, Json> = {}
   const ids = new Set<string>()
-  const operations = Object.values(document.paths).flatMap(path => Object.values(path))
-  for (const operation of operations) {
+  const byPath = Object.entries(document.paths).flatMap(([path, methods]) => Object.values(methods).map(operation => ({ path, operation })))
+  const operations = byPath.map(({ operation }) => operation)
+  for (const { path, operation } of byPath) {
     const id = operation.operationId
     if (ids.has(id)) operation.operationId = `${id}UnderApi`
     ids.add(id)
@@ -43,12 +47,16 @@ export function tidy (document: Document): Document {
       if (SUCCESS[status] !== undefined) (response as Response).description = SUCCESS[status]
       for (const [type, one] of Object.entries(content ?? {})) {
         if (isError) delete one.schema['description'] // the plugin copies the response's there
+        if (rangeOf(status, path) !== status) {
+          one.schema = named(one.schema) as Json
+          continue
+        }
         const error = isError ? errorOf(status, description) : undefined
         if (type === 'application/json') describe(one, `${name}Answer`, error)
         else one.example = error?.['error'] ?? exampleIn(one) ?? TEXTS[type]
       }
     }
-    operation.responses = joinGeneral(operation.responses as Record<string, Response>)
+    operation.responses = joinRanges(operation.responses as Record<string, Response>, path)
   }
   const responses = shareResponses(operations)
   const parameters = shareParameters(operations)
@@ -96,11 +104,11 @@ function withError (example: Json, { details, ...error }: Json): Json {
   return { ...rest, ...same, ...error, ...details !== undefined && { details } }
 }
 
-/** Joins the responses of `GENERAL` errors, with the status of each: `INTERNAL (500): …; UNAVAILABLE (503): …`. */
-function joinGeneral (responses: Record<string, Response>): Record<string, Response> {
+/** Joins the responses of a range, with the status of each error: `INTERNAL (500): …; UNAVAILABLE (503): …`. */
+function joinRanges (responses: Record<string, Response>, path: string): Record<string, Response> {
   const joined: Record<string, Response> = {}
   for (const [status, response] of Object.entries(responses)) {
-    const range = GENERAL[status] ?? status
+    const range = rangeOf(status, path)
     const description = range === status ? response.description : codesWithStatus(status, response.description)
     const known = joined[range]
     joined[range] = known === undefined ? { ...response, description } : { ...known, description: `${known.description}; ${description}` }

@@ -21,6 +21,7 @@ const ABOUT = 'The durable backend behind a chat: accounts, conversations, bots 
   'Log in with `POST /api/login`, which sets a cookie, or send the token of `POST /login` as `Authorization: Bearer`. ' +
   'An error is `{statusCode, code, error}`: `code` never changes, `error` is a sentence for people. ' +
   'Each response lists its errors by `code`; the logins, shown by Authorize, list those that all their operations may have. ' +
+  'With `PASSWORDS=off`, operations that take a password answer 403 `PASSWORDS_OFF`. ' +
   'A long answer to `GET` has an `ETag`, and answers `If-None-Match` with 304 if nothing has changed.'
 
 /** The sections of the documentation, in the order in which somebody needs them who builds a front end. */

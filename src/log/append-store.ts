@@ -12,6 +12,9 @@ export interface Addition {
   text: string
   clientId: string | null
   textHash: string | null
+  /** JSON; null for none. */
+  metadata: string | null
+  parts: string | null
   replies: Array<{ bot: number, text: string | null }>
   oldState: string
   newState: string
@@ -108,6 +111,8 @@ function columnsOf (items: Item[]) {
     texts: additions.map(({ text }) => text),
     clientIds: additions.map(({ clientId }) => clientId),
     textHashes: additions.map(({ textHash }) => textHash),
+    metadata: additions.map(({ metadata }) => metadata),
+    parts: additions.map(({ parts }) => parts),
     oldStates: additions.map(({ oldState }) => oldState),
     newStates: additions.map(({ newState }) => newState),
     finished: additions.map(({ isFinished }) => isFinished),
@@ -129,7 +134,9 @@ const appendTo = (conversation: SQL | Placeholder) => sql`append_message(
   in_old_state => ${value('oldState')},
   in_new_state => ${value('newState')},
   in_finished => ${value('isFinished')},
-  in_owner => ${value('owner')}
+  in_owner => ${value('owner')},
+  in_metadata => ${value('metadata')},
+  in_parts => ${value('parts')}
 )`
 
 const APPEND = prepareQuery('append', sql`
@@ -156,5 +163,7 @@ const APPEND_MANY = prepareQuery('append_messages', sql`
     in_finished => ${value('finished')},
     in_reply_to => ${value('replyTo')},
     in_bots => ${value('bots')},
-    in_replies => ${value('replies')}
+    in_replies => ${value('replies')},
+    in_metadata => ${value('metadata')},
+    in_parts => ${value('parts')}
   )`)

@@ -1,6 +1,7 @@
 import type { Db } from '../db/client.ts'
 import { CONVERSATION_NOT_FOUND } from '../errors.ts'
-import { FROM_MESSAGES, type Message, MESSAGE, MESSAGE_COLUMNS, type MessageRow, shown } from './message.ts'
+import { growingPartsOf } from '../text/message-parts.ts'
+import { FROM_MESSAGES, type Message, MESSAGE, MESSAGE_BYTES, MESSAGE_COLUMNS, type MessageRow, shown } from './message.ts'
 import { IS_MEMBER } from './membership.ts'
 
 export type FeedStore = ReturnType<typeof createFeedStore>
@@ -14,13 +15,19 @@ export interface Change extends Message { author: number | null, clientId: strin
  */
 export interface News { conversation: number, lastRev: number, members: Set<number>, changes: Change[], more: boolean, streaming: Change[] }
 
-/** How much of each growing reply a reader of this page has, in UTF-16 units, by message id. */
-export function heardIn ({ changes, streaming }: News) {
+/** How much of each part of each growing reply a reader has, in UTF-16 units, by message id. */
+export type Heard = Map<number, number[]>
+
+/** What a reader of this page has. */
+export function heardIn ({ changes, streaming }: News): Heard {
   const underWay = [...streaming, ...changes].filter(({ status }) => status === 'streaming')
-  return new Map(underWay.map(({ id, text }) => [id, text.length]))
+  return new Map(underWay.map(message => [message.id, lengthsOf(message)]))
 }
 
-/** How much of one conversation is read at once, in changes and in bytes of text, so that a slow reader can keep up. */
+/** The length of each part of a growing reply. */
+export const lengthsOf = (message: Pick<Message, 'text' | 'parts'>) => growingPartsOf(message).map(({ text }) => text.length)
+
+/** How much of one conversation is read at once, in changes and in bytes, so that a slow reader can keep up. */
 const AT_ONCE = { changes: 200, bytes: 256 * 1024 }
 
 /** Reads what live followers need, for many conversations in one query. */
@@ -28,7 +35,7 @@ export function createFeedStore (db: Db) {
   return {
     /** The changes of each conversation after its rev, in order. A deleted conversation is left out. */
     async news (places: Array<{ conversation: number, after: number }>, most = AT_ONCE.changes): Promise<News[]> {
-      const { rows } = await db.$client.query<{ conversation: number, lastRev: number, members: string[] } & (Omit<Change, 'failure'> & MessageRow | { id: null })>({
+      const { rows } = await db.$client.query<{ conversation: number, lastRev: number, members: string[] } & (Omit<Change, keyof Message> & MessageRow | { id: null })>({
         name: 'news', text: NEWS, values: [places.map(({ conversation }) => conversation), places.map(({ after }) => after), most, AT_ONCE.bytes]
       })
       const afters = new Map(places.map(({ conversation, after }) => [conversation, after]))
@@ -79,7 +86,7 @@ const NEWS = `
   LEFT JOIN LATERAL (
     SELECT ${MESSAGE_COLUMNS}, author, "clientId"
     FROM (
-      SELECT *, sum(octet_length(text)) OVER (ORDER BY rev) - octet_length(text) AS before
+      SELECT *, sum(${MESSAGE_BYTES}) OVER (ORDER BY rev) - (${MESSAGE_BYTES}) AS before
       FROM (
         SELECT ${CHANGE} WHERE m.conversation_id = c.id AND m.rev > place.after ORDER BY m.rev LIMIT $3
       ) first

@@ -2,15 +2,22 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listener } from '../db/listener.ts'
 import { createPoller } from '../db/poller.ts'
-import type { Change, FeedStore, News } from './feed-store.ts'
+import { growingPartsOf, type GrowingPart } from '../text/message-parts.ts'
+import { lengthsOf, type Change, type FeedStore, type Heard, type News } from './feed-store.ts'
 
 const CHANNEL = 'conversations'
 
 /** How often followed conversations are checked for changes, in case a notification was lost. */
 const POLL_INTERVAL_MS = 500
 
-/** A piece of a growing reply; `offset` is its place in the reply's text, in UTF-16 units. */
-export interface Delta { id: number, offset: number, text: string }
+/**
+ * A piece of a growing reply: of the part at the index `part`, left out for 0, at this `offset` in UTF-16 units. `type` is
+ * that of the part, left out for a text. A reply without parts is one text.
+ */
+export interface Delta { id: number, part?: number, type?: GrowingPart['type'], offset: number, text: string }
+
+/** A part of a reply that has grown by `piece`, with all of its text. */
+export interface Grown extends GrowingPart { part: number, piece: string }
 
 /** Somebody who follows a conversation live. */
 export interface Follower {
@@ -20,8 +27,8 @@ export interface Follower {
   hear: (change: Change) => void
   /** Left out by a follower that takes whole messages only. */
   grow?: (delta: Delta) => void
-  /** How much of each reply in progress has reached the follower, in UTF-16 units, by message id. Updated here. */
-  heard?: Map<number, number>
+  /** How much of each reply in progress has reached the follower. Updated here. */
+  heard?: Heard
   /** Called when the follower is no longer a member. It gets nothing more of the conversation. */
   leave: () => void
 }
@@ -89,7 +96,7 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
 
   function tell (follower: Follower, change: Change) {
     follower.after = Math.max(follower.after, change.rev)
-    if (change.status === 'streaming') follower.heard?.set(change.id, change.text.length)
+    if (change.status === 'streaming') follower.heard?.set(change.id, lengthsOf(change))
     else follower.heard?.delete(change.id)
     follower.hear(change)
   }
@@ -97,12 +104,15 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
   /** Continues a growing reply from where the follower is. A follower that does not have it yet gets all of it so far. */
   function grow (follower: Follower, reply: Change) {
     if (reply.status !== 'streaming' || follower.heard === undefined) return
-    const { id, text } = reply
-    const offset = follower.heard.get(id)
-    if (offset === undefined) return tell(follower, reply)
-    if (offset >= text.length) return
-    follower.heard.set(id, text.length)
-    follower.grow?.({ id, offset, text: text.slice(offset) })
+    const { id } = reply
+    const lengths = follower.heard.get(id)
+    if (lengths === undefined) return tell(follower, reply)
+    for (const [part, { type, text }] of growingPartsOf(reply).entries()) {
+      const offset = lengths[part] ?? 0
+      if (offset >= text.length) continue
+      lengths[part] = text.length
+      follower.grow?.(deltaOf(id, part, type, offset, text.slice(offset)))
+    }
   }
 
   function forget (conversation: number, follower: Follower) {
@@ -141,22 +151,24 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
       say(conversation)
     },
 
-    /** A reply that this instance writes has grown by `piece`. Local followers get at once what they lack. */
-    grew ({ conversation, id, text }: { conversation: number, id: number, text: string }, piece: string) {
+    /** A reply that this instance writes has grown. Local followers get at once what they lack, unless they lack parts before this one. */
+    grew ({ conversation, id }: { conversation: number, id: number }, { part, type, text, piece }: Grown) {
       for (const { heard, grow } of followed.get(conversation) ?? []) {
-        const offset = heard?.get(id)
-        if (offset === undefined || offset >= text.length) continue
-        heard!.set(id, text.length)
+        const lengths = heard?.get(id)
+        if (lengths === undefined || part > lengths.length) continue
+        const offset = lengths[part] ?? 0
+        if (offset >= text.length) continue
+        lengths[part] = text.length
         // Usually the piece is all that is missing. Slicing the whole text would flatten it in memory each time.
-        grow!({ id, offset, text: offset + piece.length === text.length ? piece : text.slice(offset) })
+        grow!(deltaOf(id, part, type, offset, offset + piece.length === text.length ? piece : text.slice(offset)))
       }
     },
 
-    /** Replies that this instance writes have been stored up to `length`. Followers elsewhere, and those behind, read them. */
-    stored (replies: Array<{ conversation: number, id: number, length: number }>) {
-      for (const { conversation, id, length } of replies) {
+    /** Replies that this instance writes have been stored up to these lengths of their parts. Followers elsewhere, and those behind, read them. */
+    stored (replies: Array<{ conversation: number, id: number, lengths: number[] }>) {
+      for (const { conversation, id, lengths } of replies) {
         say(conversation)
-        const isBehind = [...followed.get(conversation) ?? []].some(({ heard }) => heard !== undefined && (heard.get(id) ?? 0) < length)
+        const isBehind = [...followed.get(conversation) ?? []].some(({ heard }) => heard !== undefined && lengths.some((length, part) => (heard.get(id)?.[part] ?? 0) < length))
         if (isBehind) look([conversation])
       }
     },
@@ -176,4 +188,8 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
       await Promise.all([saying, reading])
     }
   }
+}
+
+function deltaOf (id: number, part: number, type: GrowingPart['type'], offset: number, text: string): Delta {
+  return { id, ...part > 0 && { part }, ...type === 'reasoning' && { type }, offset, text }
 }

@@ -4,6 +4,7 @@ import { createCoalescer } from '../db/batch.ts'
 import { reasonOf, violates, type Db } from '../db/client.ts'
 import type { ContactOrigin } from '../enums.ts'
 import { ACCOUNT_LOCKED, BOT_BUSY, BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, IDEMPOTENCY_MISMATCH, TOO_MANY_REPLIES } from '../errors.ts'
+import type { Part } from '../text/message-parts.ts'
 import { createAppendStore, type Addition } from './append-store.ts'
 import { FROM_MESSAGES, MESSAGE, shown, type Message, type MessageRow } from './message.ts'
 
@@ -20,6 +21,10 @@ export interface Incoming {
   field?: string | undefined
   /** The author's own id for this message. */
   clientId?: string | undefined
+  /** What the message is made of, where it is more than `text`, which says it in plain words. */
+  parts?: Part[] | undefined
+  /** The client's own object for this message. */
+  metadata?: Record<string, unknown> | undefined
   /** A fixed reply in the bots' place, for a message that they cannot read. Their state does not change. */
   answer?: string | undefined
   /** The name of the one bot to ask, whatever the text says. Left out: all that the text addresses. */
@@ -91,7 +96,7 @@ export function createLog (db: Db) {
      * be asked again, or when the author may no longer write.
      * @throws BOT_BUSY, TOO_MANY_REPLIES
      */
-    async append ({ author, to, text, clientId }: Incoming, setting: Setting, replies: Reply[], owner: string | null): Promise<Exchange | undefined> {
+    async append ({ author, to, text, clientId, parts, metadata }: Incoming, setting: Setting, replies: Reply[], owner: string | null): Promise<Exchange | undefined> {
       const state = { ...setting.state }
       for (const { bot, answer } of replies) if (answer?.state !== undefined) state[bot.id] = answer.state
       const scripts = replies.flatMap(({ answer }) => answer?.isFinished ?? [])
@@ -101,6 +106,8 @@ export function createLog (db: Db) {
         text,
         clientId: clientId ?? null,
         textHash: clientId === undefined ? null : hashOf(text),
+        parts: parts === undefined ? null : JSON.stringify(parts),
+        metadata: metadata === undefined ? null : JSON.stringify(metadata),
         replies: replies.map(({ bot, answer }) => ({ bot: bot.id, text: answer?.text ?? null })),
         oldState: JSON.stringify(setting.state),
         newState: JSON.stringify(state),
@@ -112,7 +119,7 @@ export function createLog (db: Db) {
         : store.append(setting.id!, addition)).catch(undefinedIfRaced)
       if (stored === undefined) return undefined
       const { conversation, id, created_at, statuses } = stored
-      const question: Message = { id, rev: id, sender: 'user', username: author.username ?? author.name ?? null, text, status: 'complete', created_at }
+      const question: Message = { id, rev: id, sender: 'user', username: author.username ?? author.name ?? null, text, status: 'complete', created_at, ...parts && { parts }, ...metadata && { metadata } }
       const answers = replies.map(({ bot, answer }, nth): Message => {
         const place = id + 1 + nth
         return { id: place, rev: place, sender: 'bot', username: bot.name, text: answer?.text ?? '', status: statuses[nth + 1]!, created_at }

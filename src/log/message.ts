@@ -2,19 +2,34 @@ import { Type, type Static } from 'typebox'
 import { jsonTime } from '../db/client.ts'
 import { MESSAGE_STATUSES, SENDERS } from '../enums.ts'
 import { FAILURE_CODES, FAILURES, LEFT_OUT, UNKNOWN_FAILURE, type FailureCode } from '../failures.ts'
-import { Id, Nullable, Rev, Timestamp } from '../http/schema.ts'
+import { PART_TYPES, type Part } from '../text/message-parts.ts'
+import { Id, Metadata, Nullable, Rev, Timestamp } from '../http/schema.ts'
 
 // What a message is: its schema on the wire, and how it is read from the table. A field that is added here shows in every
 // channel.
+
+/** A part on the wire. One schema for all types is written as JSON several times as fast as a union. */
+const PartSchema = Type.Unsafe<Part>(Type.Object({
+  type: Type.Enum(PART_TYPES),
+  text: Type.Optional(Type.String({ description: 'Of `text` and `reasoning`' })),
+  url: Type.Optional(Type.String({ description: 'Of `source`' })),
+  id: Type.Optional(Type.String({ description: 'Of `choice`: which of the choices' })),
+  title: Type.Optional(Type.String({ description: 'Of `source` and `choice`' })),
+  choices: Type.Optional(Type.Array(Type.Object({ id: Type.String(), title: Type.String() }, { title: 'Choice' }), { description: 'Of `choices`: answers to choose from' })),
+  name: Type.Optional(Type.String({ description: 'Of `data`' })),
+  data: Type.Optional(Type.Unknown({ description: 'Of `data`: any JSON' }))
+}, { title: 'Part' }))
 
 export const MessageSchema = Type.Object({
   id: Id,
   rev: Rev,
   sender: Type.Enum(SENDERS),
-  username: Nullable(Type.String({ description: 'Whose it is, by username or, without one, by name; or the name of the bot' })),
+  username: Nullable(Type.String({ description: 'Whose it is, by username or, without one, by name; or the name of the bot, or of the agent as whom a server wrote' })),
   text: Type.String(),
   status: Type.Enum(MESSAGE_STATUSES),
   created_at: Timestamp,
+  parts: Type.Optional(Type.Array(PartSchema, { description: 'What the message is made of, where it is more than one text. `text` says it in plain words' })),
+  metadata: Type.Optional(Metadata),
   failure: Type.Optional(Type.Enum(FAILURE_CODES, {
     title: 'Failure',
     description: `Why a reply failed. Apart from \`failed\` messages, only those have it that a content filter refused later: \`MESSAGE_REFUSED\`. ${Object.entries(FAILURES).map(([code, sentence]) => `\`${code}\`: ${sentence}`).join(' ')}`
@@ -34,28 +49,36 @@ const HAS_FAILURE = `m.status = 'failed' OR ${IS_LEFT_OUT}`
 const FAILURE_CODE = `CASE WHEN ${IS_LEFT_OUT} THEN '${'MESSAGE_REFUSED' satisfies FailureCode}' WHEN m.error IN ('${FAILURE_CODES.join("', '")}') THEN m.error ELSE '${UNKNOWN_FAILURE}' END`
 const FAILURE = `CASE WHEN ${HAS_FAILURE} THEN ${FAILURE_CODE} END AS failure`
 
+/** The author's name. Needs `WITH_NAMES`. */
+const NAME = 'coalesce(m.agent_name, u.username, u.name, b.name)'
+
 /** Selects a message from `messages m` as clients see it. `shown` then removes the fields that it does not have. */
-export const MESSAGE = `m.id, m.rev, m.sender, coalesce(u.username, u.name, b.name) AS username, m.text, m.status, m.created_at, ${FAILURE}`
+export const MESSAGE = `m.id, m.rev, m.sender, ${NAME} AS username, m.text, m.status, m.created_at, m.parts, m.metadata, ${FAILURE}`
 
 /** The columns of a query that selects `MESSAGE`. */
-export const MESSAGE_COLUMNS = 'id, rev, sender, username, text, status, created_at, failure'
+export const MESSAGE_COLUMNS = 'id, rev, sender, username, text, status, created_at, parts, metadata, failure'
 
 /** A row of `MESSAGE`. Fields that a message does not have are null. */
-export type MessageRow = Omit<Message, 'failure'> & { failure: Message['failure'] | null }
+export type MessageRow = Omit<Message, Optional> & { [field in Optional]: Message[field] | null }
+type Optional = 'parts' | 'metadata' | 'failure'
 
 /** Makes a message of a row. Optional fields are left out where they are null. */
-export function shown<T extends MessageRow> ({ failure, ...message }: T): Omit<T, 'failure'> & Message {
-  return failure === null ? message : { ...message, failure }
+export function shown<T extends MessageRow> ({ parts, metadata, failure, ...message }: T): Omit<T, Optional> & Message {
+  return { ...message, ...parts !== null && { parts }, ...metadata !== null && { metadata }, ...failure !== null && { failure } }
 }
+
+/** How many bytes a message takes, from columns of `messages` without an alias. Postgres knows these lengths without reading long values. */
+export const MESSAGE_BYTES = 'octet_length(text) + coalesce(pg_column_size(parts), 0) + coalesce(pg_column_size(metadata), 0)'
 
 /**
  * Selects the same as JSON text, written by Postgres: parsing and serialising a page of rows in Node takes several times as
  * long. It is concatenated by hand, because `row_to_json` of a subquery takes half as long again and writes null fields.
  */
 export const MESSAGE_JSON = `(
-  '{"id":' || m.id || ',"rev":' || m.rev || ',"sender":"' || m.sender || '","username":' || coalesce(to_json(coalesce(u.username, u.name, b.name))::text, 'null') ||
+  '{"id":' || m.id || ',"rev":' || m.rev || ',"sender":"' || m.sender || '","username":' || coalesce(to_json(${NAME})::text, 'null') ||
   ',"text":' || to_json(m.text) || (
-    ',"status":"' || m.status || '","created_at":"' || ${jsonTime('m.created_at')} || CASE WHEN ${HAS_FAILURE} THEN '","failure":"' || ${FAILURE_CODE} || '"}' ELSE '"}' END
+    ',"status":"' || m.status || '","created_at":"' || ${jsonTime('m.created_at')} || '"' || CASE WHEN m.parts IS NULL THEN '' ELSE ',"parts":' || m.parts END || CASE WHEN m.metadata IS NULL THEN '' ELSE ',"metadata":' || m.metadata END ||
+    CASE WHEN ${HAS_FAILURE} THEN ',"failure":"' || ${FAILURE_CODE} || '"}' ELSE '}' END
   )
 )`
 

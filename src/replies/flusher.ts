@@ -1,8 +1,9 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { FastifyBaseLogger } from 'fastify'
 import { wasRefused } from '../db/client.ts'
+import { lengthsOf } from '../log/feed-store.ts'
 import type { Events } from '../log/followers.ts'
-import { growthOf, noteStored, type Draft } from './draft.ts'
+import { growthOf, hasGrown, noteStored, type Draft } from './draft.ts'
 import type { ReplyStore } from './store.ts'
 import type { Reason } from './writer.ts'
 
@@ -32,7 +33,7 @@ export function createFlusher ({ store, events, log }: FlusherOptions) {
   async function flush () {
     isFlushing = true
     const since = Date.now() - RENEW_EVERY_MS
-    const due = [...drafts.values()].filter(({ text, stored, isHurried }) => isHurried || text.length > stored.length || stored.time < since)
+    const due = [...drafts.values()].filter(draft => draft.isHurried || hasGrown(draft) || draft.stored.time < since)
     for (const draft of due) draft.isHurried = false
     if (due.length > 0) await storeAll(due).catch(err => wasRefused(err) ? storeOneByOne(due) : warn(err))
     isFlushing = false
@@ -46,15 +47,16 @@ export function createFlusher ({ store, events, log }: FlusherOptions) {
   }
 
   async function storeAll (due: Draft[]) {
-    const sent = due.map(draft => ({ draft, ...growthOf(draft), length: draft.text.length, cost: draft.meter?.news() ?? null }))
+    const sent = due.map(draft => ({ draft, ...growthOf(draft), length: draft.text.length, thoughts: draft.thoughts.length, cost: draft.meter?.news() ?? null }))
     const ours = new Map((await store.flush(sent)).map(row => [row.owner, row]))
-    for (const { draft, piece, length, cost } of sent) {
+    for (const { draft, piece, length, thoughts, cost } of sent) {
       const row = ours.get(draft.owner)
       if (row === undefined) breakOff(draft, 'lost')
-      else noteStored(draft, { piece, length, cost })
+      else noteStored(draft, { piece, length, thoughts, cost })
       if (row?.isToStop) breakOff(draft, 'stopped')
     }
-    events.stored(sent.filter(({ piece }) => piece !== ''))
+    const grown = sent.filter(({ piece, parts }) => piece !== '' || parts !== null)
+    events.stored(grown.map(({ conversation, id, length, parts }) => ({ conversation, id, lengths: parts === null ? [length] : lengthsOf({ text: '', parts }) })))
   }
 
   /** One draft that the database refuses must not keep the others from being stored. Its own lease is not renewed, and lapses. */

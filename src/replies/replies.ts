@@ -4,7 +4,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Budgets } from '../accounts/token-budget-store.ts'
 import type { Transaction } from '../db/client.ts'
 import type { Listener } from '../db/listener.ts'
-import { BOT_BUSY, BUDGET_SPENT, CONVERSATION_NOT_FOUND, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES } from '../errors.ts'
+import { BOT_BUSY, BUDGET_SPENT, CONVERSATION_NOT_FOUND, NOT_THE_LAST_REPLY, SERVER_BUSY, TOO_MANY_REPLIES } from '../errors.ts'
 import { createDraft } from './draft.ts'
 import { breakOff, createFlusher } from './flusher.ts'
 import type { MessageKey } from './store.ts'
@@ -38,6 +38,8 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
   const sweeper = createSweeper({ store, events, log, spent, room, beginNext })
   /** What is being begun and what is being written: each takes a place, and is waited for before the server closes. */
   const underWay = new Set<Promise<unknown>>()
+  /** Aborts the replies that are written here and not stored. */
+  const unstored = new Set<AbortController>()
   let isClosing = false
   let isOver = false
 
@@ -53,6 +55,26 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
    */
   async function withLease<T> (work: (owner: string | null) => Promise<T>): Promise<T> {
     return room() > 0 ? await track(work(randomUUID())) : await work(null)
+  }
+
+  /**
+   * Takes a place for a reply that is not stored, until the returned function is called. While the server closes, `abort` is
+   * aborted if the reply takes too long.
+   * @throws SERVER_BUSY when no place is free
+   */
+  function takePlace (abort: AbortController): () => void {
+    if (room() <= 0) throw new SERVER_BUSY()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    track(promise)
+    unstored.add(abort)
+    return function leave () {
+      unstored.delete(abort)
+      resolve()
+    }
+  }
+
+  function count () {
+    return flusher.count() + unstored.size
   }
 
   function track<T> (work: Promise<T>): Promise<T> {
@@ -101,6 +123,7 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
   return {
     write,
     withLease,
+    takePlace,
 
     /** Reads what a bot gets while its question is being stored, so that the provider is asked sooner. Undefined if that fails. */
     readAhead: async (upcoming: Upcoming): Promise<Task | undefined> => await options.tasks.readAhead(upcoming).catch(() => undefined),
@@ -152,7 +175,9 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
     },
 
     /** How many replies are written here. */
-    count: flusher.count,
+    count,
+
+    isClosing: () => isClosing,
 
     /** Looks now and then for what others left, until it closes. */
     start: sweeper.start,
@@ -161,13 +186,14 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
     async close () {
       isClosing = true
       sweeper.stop()
-      if (flusher.count() > 0) log.info(`Waiting up to ${CLOSE_TIMEOUT_MS / 1000} s for the replies in progress (${flusher.count()}) to end`)
+      if (count() > 0) log.info(`Waiting up to ${CLOSE_TIMEOUT_MS / 1000} s for the replies in progress (${count()}) to end`)
       const all = allEnded()
       const timeout = new AbortController()
       await Promise.race([all, sleep(CLOSE_TIMEOUT_MS, undefined, { signal: timeout.signal }).catch(() => { /* all have ended */ })])
       timeout.abort()
       isOver = true
       flusher.breakOffAll('interrupted')
+      for (const abort of unstored) abort.abort('interrupted')
       await all
       await events.settle()
     }

@@ -6,6 +6,7 @@ import { prepareQuery, rowsFrom, value } from '../db/prepared.ts'
 import { chatbots, conversations, messages } from '../db/tables.ts'
 import { BOT_BUSY, MESSAGE_NOT_FOUND, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES } from '../errors.ts'
 import { LEFT_OUT, type FailureCode } from '../failures.ts'
+import type { Part } from '../text/message-parts.ts'
 import type { Cost } from './cost.ts'
 import type { Message } from '../log/message.ts'
 import { isMember } from '../log/membership.ts'
@@ -15,8 +16,11 @@ export type ReplyStore = ReturnType<typeof createReplyStore>
 /** A message in the log. */
 export interface MessageKey { conversation: number, id: number }
 
-/** The text that a reply has gained since it was last stored. `at` is its position in code points, `owner` the owner of the lease. */
-export interface Growth extends MessageKey { owner: string, at: number, piece: string }
+/**
+ * The text that a reply has gained since it was last stored. `at` is its position in code points, `owner` the owner of the
+ * lease. `parts` are all of them if the reply is more than a text and they have changed, else null.
+ */
+export interface Growth extends MessageKey { owner: string, at: number, piece: string, parts: Part[] | null }
 
 /** How a reply ended, its cost, and the bot's state after it. */
 export interface Ending extends Growth {
@@ -25,6 +29,9 @@ export interface Ending extends Growth {
   memory: BotMemory
   cost: Cost | null
 }
+
+/** What becomes of an attempt at a reply. */
+export type AttemptStatus = 'complete' | 'stopped' | 'interrupted' | 'failed'
 
 /** Tokens that were added to the costs of a bot's replies. */
 export interface Spent { bot: string, promptTokens: number, completionTokens: number }
@@ -51,15 +58,16 @@ export function createReplyStore (db: Db) {
         id: growing.map(({ id }) => id),
         at: growing.map(({ at }) => at),
         piece: growing.map(({ piece }) => piece),
+        parts: growing.map(({ parts }) => parts && JSON.stringify(parts)),
         cost: growing.map(({ cost }) => cost && JSON.stringify(cost))
       }))
       return rows
     },
 
     /** Ends a reply, unless its lease was lost, and records its cost in any case. Returns the tokens that were added to the costs. */
-    async finish ({ memory: { state, isFinished }, cost, ...ending }: Ending): Promise<Omit<Spent, 'bot'>> {
+    async finish ({ memory: { state, isFinished }, parts, cost, ...ending }: Ending): Promise<Omit<Spent, 'bot'>> {
       const { rows: [row] } = await db.$client.query<Omit<Spent, 'bot'>>(FINISH({
-        ...ending, isFinished, state: state === undefined ? null : JSON.stringify(state), cost: cost && JSON.stringify(cost)
+        ...ending, isFinished, parts: parts && JSON.stringify(parts), state: state === undefined ? null : JSON.stringify(state), cost: cost && JSON.stringify(cost)
       }))
       return row!
     },
@@ -77,6 +85,18 @@ export function createReplyStore (db: Db) {
           WHERE m.conversation_id = ${conversation} AND m.id < ${id} AND m.sender = said.sender AND m.text = said.text
             AND m.status NOT IN ('streaming', 'queued') AND m.error IS DISTINCT FROM ${LEFT_OUT}`)
       })
+    },
+
+    /** Records the cost of an attempt at a reply that is not stored, or updates it. Returns the tokens that were added to the costs. */
+    async recordCost (attempt: string, status: AttemptStatus, cost: Cost): Promise<Omit<Spent, 'bot'>> {
+      const { rows: [row] } = await db.$client.query<Omit<Spent, 'bot'>>(RECORD_COST({ attempt, status, cost: JSON.stringify(cost) }))
+      return row!
+    },
+
+    /** How many replies to a user's messages are streaming or queued, in all conversations and on all instances. */
+    async underWay (user: number): Promise<number> {
+      const { rows: [row] } = await db.$client.query<{ count: number }>(UNDER_WAY({ user }))
+      return row!.count
     },
 
     /** Begins the oldest queued reply of a conversation; undefined when there is none, or when another one is under way. */
@@ -170,8 +190,8 @@ function refuseUnless (became: Restarted['became']) {
 const FLUSH = prepareQuery('flush', sql`
   UPDATE messages m
   SET text = left(m.text, grown.at) || grown.piece, lease_until = clock_timestamp() + interval '8 seconds',
-    cost_so_far = coalesce(grown.cost, m.cost_so_far)
-  FROM ${rowsFrom('grown', { owner: 'text', conversation: 'bigint', id: 'bigint', at: 'integer', piece: 'text', cost: 'jsonb' })}
+    parts = coalesce(grown.parts, m.parts), cost_so_far = coalesce(grown.cost, m.cost_so_far)
+  FROM ${rowsFrom('grown', { owner: 'text', conversation: 'bigint', id: 'bigint', at: 'integer', piece: 'text', parts: 'json', cost: 'jsonb' })}
   WHERE m.conversation_id = grown.conversation AND m.id = grown.id AND m.status = 'streaming' AND m.lease_owner = grown.owner
   RETURNING grown.owner, m.stop_requested AS "isToStop"`)
 
@@ -188,8 +208,20 @@ const FINISH = prepareQuery('finish_reply', sql`
     in_error => ${value('error')},
     in_state => ${value('state')},
     in_finished => ${value('isFinished')},
+    in_cost => ${value('cost')},
+    in_parts => ${value('parts')}
+  )`)
+
+const RECORD_COST = prepareQuery('record_cost', sql`
+  SELECT ${SPENT} FROM record_cost(
+    in_conversation => NULL,
+    in_id => NULL,
+    in_attempt => ${value('attempt')},
+    in_status => ${value('status')},
     in_cost => ${value('cost')}
   )`)
+
+const UNDER_WAY = prepareQuery('replies_under_way', sql`SELECT replies_under_way(in_author => ${value('user')})::integer AS count`)
 
 const BEGIN = prepareQuery('begin_reply', sql`SELECT id FROM begin_reply(in_conversation => ${value('conversation')}, in_owner => ${value('owner')})`)
 

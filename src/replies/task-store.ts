@@ -2,6 +2,7 @@ import type { BotRow, ReplyContext, Turn } from '../bots/bot.ts'
 import type { Db } from '../db/client.ts'
 import { LEFT_OUT } from '../failures.ts'
 import { cutUnread } from '../http/paging.ts'
+import type { Part } from '../text/message-parts.ts'
 import type { MessageKey } from './store.ts'
 
 /** What a bot gets to write a reply: the turns before it, oldest first, and the context. */
@@ -24,7 +25,7 @@ const MAX_TURNS = 2_000
 const MAX_TURN_BYTES = 4 * 1024 * 1024
 
 /** A message that is being stored, with the id that it will get if nothing else changes the conversation before, and the bot that will reply. */
-export interface Upcoming extends MessageKey { bot: number, author: number, text: string }
+export interface Upcoming extends MessageKey { bot: number, author: number, text: string, parts: Part[] | undefined, metadata: Record<string, unknown> | undefined }
 
 export type TaskReader = ReturnType<typeof createTaskReader>
 
@@ -37,9 +38,13 @@ export function createTaskReader (db: Db) {
     },
 
     /** The same while the message is being stored. The result is right only if the message gets the expected id, and the reply the next one. */
-    async readAhead ({ conversation, id, bot, author, text }: Upcoming): Promise<Task | undefined> {
+    async readAhead ({ conversation, id, bot, author, text, parts = [], metadata = {} }: Upcoming): Promise<Task | undefined> {
       const { rows } = await db.$client.query<Task & { authorName: string | null }>({ name: 'task_ahead', text: TASK_AHEAD, values: [conversation, id, MAX_TURNS, bot, author] })
-      return rows.map(({ authorName, ...task }): Task => ({ ...task, turns: [...task.turns, { sender: 'user', name: authorName, text }] }))[0]
+      return rows.map(({ authorName, ...task }): Task => ({
+        ...task,
+        turns: [...task.turns, { sender: 'user', name: authorName, text }],
+        context: { ...task.context, message: { ...task.context.message!, parts, metadata } }
+      }))[0]
     }
   }
 }
@@ -49,7 +54,7 @@ const nameOf = (user: string) => `coalesce(${user}.username, ${user}.name)`
 
 /** The newest messages before a reply, of which `cutUnread` takes one less than $3. */
 const SAID_BEFORE = `
-  SELECT id, sender, user_id, chatbot_id, text, error, reply_to FROM messages
+  SELECT id, sender, user_id, chatbot_id, agent_name, text, error, reply_to FROM messages
   WHERE conversation_id = $1 AND id < $2 AND status NOT IN ('streaming', 'queued') AND (text <> '' OR error = 'MESSAGE_REFUSED')
   ORDER BY id DESC LIMIT $3`
 
@@ -66,7 +71,7 @@ const taskFor = (reply: string) => `
   )
   SELECT json_build_object('id', bot.id, 'name', bot.name, 'engine', bot.engine, 'settings', bot.settings) AS bot,
     (
-      SELECT coalesce(json_agg(json_build_object('sender', m.sender, 'name', coalesce(${nameOf('u')}, b.name), 'text', m.text) ORDER BY m.id), '[]')
+      SELECT coalesce(json_agg(json_build_object('sender', m.sender, 'name', coalesce(m.agent_name, ${nameOf('u')}, b.name), 'text', m.text) ORDER BY m.id), '[]')
       FROM told m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id
       WHERE m.text <> '' AND (m.id = reply.reply_to OR m.error IS DISTINCT FROM '${LEFT_OUT}' AND m.id <> ALL (ARRAY(
         SELECT refused.reply_to FROM told refused WHERE refused.error = 'MESSAGE_REFUSED' AND refused.reply_to IS NOT NULL
@@ -74,8 +79,8 @@ const taskFor = (reply: string) => `
     ) AS turns,
     json_build_object(
       'conversation', json_build_object('id', c.id, 'name', c.name, 'metadata', coalesce(c.metadata, '{}')),
-      'message', json_build_object('id', reply.reply_to, 'replyId', reply.id),
-      'user', CASE WHEN asker.id IS NOT NULL THEN json_build_object('id', asker.id, 'name', ${nameOf('asker')}) END,
+      'message', json_build_object('id', reply.reply_to, 'replyId', reply.id, 'parts', coalesce(reply.parts, '[]'), 'metadata', coalesce(reply.metadata, '{}')),
+      'user', CASE WHEN asker.id IS NOT NULL THEN json_build_object('id', asker.id, 'name', ${nameOf('asker')}, 'metadata', asker.metadata) END,
       'channel', c.origin,
       'state', c.state -> bot.id::text
     ) AS context,
@@ -87,9 +92,9 @@ const taskFor = (reply: string) => `
   LEFT JOIN users asker ON asker.id = reply.author_id`
 
 const TASK = taskFor(`
-    SELECT m.id, m.conversation_id, m.chatbot_id, m.reply_to, question.user_id AS author_id
+    SELECT m.id, m.conversation_id, m.chatbot_id, m.reply_to, question.user_id AS author_id, question.parts, question.metadata
     FROM messages m LEFT JOIN messages question ON question.conversation_id = m.conversation_id AND question.id = m.reply_to
     WHERE m.conversation_id = $1 AND m.id = $2`)
 
 const TASK_AHEAD = taskFor(`
-    SELECT $2::bigint + 1 AS id, $1::bigint AS conversation_id, $4::bigint AS chatbot_id, $2::bigint AS reply_to, $5::bigint AS author_id`)
+    SELECT $2::bigint + 1 AS id, $1::bigint AS conversation_id, $4::bigint AS chatbot_id, $2::bigint AS reply_to, $5::bigint AS author_id, NULL::json AS parts, NULL::json AS metadata`)

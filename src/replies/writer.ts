@@ -1,16 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Directory, BotMemory, Turn } from '../bots/bot.ts'
 import { failureCodeOf, type FailureCode } from '../failures.ts'
 import type { Events } from '../log/followers.ts'
 import { createMeter } from './cost.ts'
-import { isTooLong, lastOf, take, takeBack, type Draft } from './draft.ts'
+import { isTooLong, lastOf, take, takeBack, takeBackThoughts, takePart, think, type Draft } from './draft.ts'
+import { insist } from './insist.ts'
 import type { Ending, Spent, ReplyStore } from './store.ts'
 import type { TaskReader } from './task-store.ts'
-
-/** How often the end of a reply is stored at most, with a pause that grows. It is about as long as the lease lasts. */
-const END_ATTEMPTS = 5
-const END_PAUSE_MS = 500
 
 /** What a bot gave beside its text: why it could not go on, what it wants to remember, and what a filter refused. */
 interface Outcome { error: FailureCode | null, memory: BotMemory, refused: Turn[] }
@@ -62,13 +58,18 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
         if (signal.aborted) return
         if ('refused' in piece && piece.refused !== undefined) outcome.refused = piece.refused
         if ('memory' in piece) Object.assign(outcome.memory, piece.memory)
-        if (!('text' in piece)) {
+        if ('part' in piece) takePart(draft, piece.part, piece.isSaid)
+        else if ('reasoning' in piece) {
+          if (piece.replaces === true) takeBackThoughts(draft)
+          const grown = think(draft, piece.reasoning)
+          if (grown !== undefined) events.grew(draft, grown)
+        } else if (!('text' in piece)) {
           if (piece.usage !== undefined) meter.heard(piece.usage)
-          continue
+        } else {
+          if (piece.replaces === true) takeBack(draft)
+          events.grew(draft, take(draft, piece.text))
+          if (isTooLong(draft)) throw Object.assign(new Error('a bot said too much'), { failure: 'BOT_NONSENSE' })
         }
-        if (piece.replaces === true) takeBack(draft)
-        events.grew(draft, take(draft, piece.text))
-        if (isTooLong(draft)) throw Object.assign(new Error('a bot said too much'), { failure: 'BOT_NONSENSE' })
       }
     } catch (cause) {
       /* c8 ignore next -- nobody waits for one that is broken off, and a test may end before it throws */
@@ -90,15 +91,9 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
     }) ?? null
     if (reason === 'lost' && cost === null) return
     const ending: Ending = { ...lastOf(draft), status, error: status === 'failed' ? error : null, memory: status === 'complete' ? memory : {}, cost }
-    for (let attempt = 1; attempt <= END_ATTEMPTS; attempt++) {
-      try {
-        const added = await store.finish(ending)
-        if (cost !== null) spent?.({ bot: cost.bot, ...added })
-        return
-      } catch (err) {
-        log.warn({ err, conversation, id }, 'The end of a reply cannot be stored')
-        await sleep(attempt * END_PAUSE_MS)
-      }
-    }
+    await insist(async () => {
+      const added = await store.finish(ending)
+      if (cost !== null) spent?.({ bot: cost.bot, ...added })
+    }, err => log.warn({ err, conversation, id }, 'The end of a reply cannot be stored'))
   }
 }

@@ -158,6 +158,8 @@ function expectedOf ({ name, method, path, security, responses }: Route, who: st
   if (name.endsWith('as a guest')) return [who === 'a guest' ? 200 : 401]
   if (security === undefined) return [success]
   if (path.startsWith('/api/users/')) return [!isServer ? 401 : method === 'GET' && ['a server without a user', 'a server that only reads'].includes(who) ? 200 : 403]
+  // A key with the scope `v1` needs no user there, and no other scope.
+  if (path.startsWith('/v1/')) return [{ 'a server for nobody': 404, 'a server that only manages users': 403, 'a guest': 403 }[who] ?? 200]
   if (who === 'a server without a user') return [401]
   if (['a server without act, read and users', 'a server that only manages users'].includes(who) || (who === 'a server that only reads' && method !== 'GET')) return [403]
   if (who === 'a server for nobody') return [404]

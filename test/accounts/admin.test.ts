@@ -2,9 +2,9 @@ import t, { type Test } from 'tap'
 import bcrypt from 'bcrypt'
 import type { Config } from '../../src/config.ts'
 import { ADMIN_ACTIONS } from '../../src/accounts/admin-log-store.ts'
-import { API_KEY, startApp, type Client } from '../support/helper.ts'
+import { API_KEY, freshDatabase, run, startApp, type Client } from '../support/helper.ts'
 import { connect, listen, startLive, tokenOf } from '../support/live.ts'
-import { openPlace, until } from '../support/process.ts'
+import { openPlace, until, urlOf } from '../support/process.ts'
 import { begin, documentedRoutes, rightRequest, send } from '../support/routes.ts'
 
 // Admins: users, invitations, the log of admin actions, and who may sign up.
@@ -274,7 +274,7 @@ async function startSigningUp (t: Test, SIGNUP: Config['SIGNUP']) {
 t.test('SIGNUP=closed: only admins can create accounts', async t => {
   const server = await startSigningUp(t, 'closed')
   const { anyone, ada, query } = server
-  t.same((await anyone.get('/api/settings')).json(), { signup: 'closed' })
+  t.same((await anyone.get('/api/settings')).json(), { signup: 'closed', passwords: true, oidc: null })
   const hashed = t.capture(bcrypt, 'hash', bcrypt.hash)
   for (const [way, signUp] of Object.entries(ways)) t.match((await signUp(server, 'bob', 'any')).json(), { statusCode: 403, code: 'SIGNUP_CLOSED' }, way)
   t.equal(hashed().length, 0, 'no password was hashed')
@@ -296,7 +296,7 @@ t.test('SIGNUP=closed: only admins can create accounts', async t => {
 t.test('SIGNUP=invite: an invitation can be used for one account', async t => {
   const server = await startSigningUp(t, 'invite')
   const { anyone, ada, query } = server
-  t.same((await anyone.get('/api/settings')).json(), { signup: 'invite' })
+  t.same((await anyone.get('/api/settings')).json(), { signup: 'invite', passwords: true, oidc: null })
   const invite = async (body = {}) => (await ada.post('/api/admin/invitations', body)).json() as { id: number, link: string, token: string, expires_at: string }
   const first = await invite()
   t.match(first, { link: `http://localhost:5000/#invite=${first.token}`, token: /^[\w-]{32}$/ })
@@ -345,7 +345,7 @@ t.test('SIGNUP=invite: an invitation can be used for one account', async t => {
 
 t.test('SIGNUP=open: an invitation is neither needed nor checked', async t => {
   const server = await startWithAdmin(t)
-  t.same((await server.anyone.get('/api/settings')).json(), { signup: 'open' })
+  t.same((await server.anyone.get('/api/settings')).json(), { signup: 'open', passwords: true, oidc: null })
   for (const [way, signUp] of Object.entries(ways)) t.equal((await signUp(server, way, 'nonsense')).statusCode, 201, way)
 })
 
@@ -365,4 +365,21 @@ t.test('a command creates the first admin of a server on which nobody can sign u
   const { headers } = await server.post('/api/login', { username: 'ada l.', password: PASSWORD })
   const cookie = headers.getSetCookie()[0]!.split(';')[0]!
   t.match((await server.get('/api/admin/log', undefined, { cookie })).body, [{ admin_id: 0, admin_name: 'npm run admin', action: 'admin.create', user_id: 1 }])
+})
+
+t.test('a command makes an admin of somebody who signs in with OIDC_ISSUER', async t => {
+  const place = await openPlace(t)
+  const database = await freshDatabase(t)
+  const make = async (settings: Record<string, string>, ...names: string[]) =>
+    await place.run('admin.ts', names, { DATABASE_URL: urlOf(database), PASSWORDS: 'off', ...settings }).ended
+  const OIDC_ISSUER = 'https://tenant.example.com'
+  for (const issuer of ['https://another.example.com', `${OIDC_ISSUER}/`]) {
+    await run(database, "WITH u AS (INSERT INTO users (name) VALUES ('Ann') RETURNING id) INSERT INTO external_users (issuer, subject, user_id) SELECT $1, 'auth0|1', id FROM u", [issuer])
+  }
+  t.match(await make({ OIDC_ISSUER }, '--subject', 'auth0|2'), { code: 1, stderr: /^There is no account of auth0\|2 in .*: please sign in first\.$/m })
+  t.match(await make({}, '--subject', 'auth0|1'), { code: 1, stderr: '--subject is for users of OIDC_ISSUER, which is not set.\n' })
+  t.match(await make({ OIDC_ISSUER }, '--subject'), { code: 1, stderr: /Please say whose account/ })
+  t.match(await make({ OIDC_ISSUER }, '--create', 'ann'), { code: 1, stderr: /^PASSWORDS is off, so that nobody could log in/ })
+  t.match(await make({ OIDC_ISSUER }, '--subject', 'auth0|1'), { code: 0, stdout: 'auth0|1 is an admin now.\n', stderr: '' })
+  t.same(await run(database, 'SELECT role FROM users ORDER BY id'), [{ role: 'user' }, { role: 'admin' }])
 })

@@ -33,7 +33,7 @@ async function tracesIn (query: Query) {
 }
 
 /** Columns that are not marked: the texts of messages, which may remain, and columns that never contain data of a user. */
-const TEXTS = ['messages.text', 'messages.error', 'messages.lease_owner']
+const TEXTS = ['messages.text', 'messages.error', 'messages.lease_owner', 'messages.agent_name']
 
 /**
  * Writes marks into all columns of text or JSON in all rows that refer to this user. A column that is added later is
@@ -47,7 +47,9 @@ async function markAll (query: Query, user: number) {
   for (const { schema, table, column, type } of await columnsOf(query)) {
     const owner = table === 'users' ? 'id' : owners.find(other => String(other['table']) === table)?.['column']
     if (schema !== 'public' || owner === undefined || TEXTS.includes(`${table}.${column}`)) continue
-    const mark = type === 'jsonb' ? `'{"mark": "unmistakable ${table}.${column} "}'::jsonb` : `'unmistakable ${table}.${column} ' || gen_random_uuid()`
+    const text = `"unmistakable ${table}.${column} "`
+    const json = column === 'parts' ? `[{"type": "text", "text": ${text}}]` : `{"mark": ${text}}`
+    const mark = type.startsWith('json') ? `'${json}'::${type}` : `'unmistakable ${table}.${column} ' || gen_random_uuid()`
     await query(`UPDATE "${table}" SET "${column}" = ${mark} WHERE "${owner}" = $1`, [user])
     marked.push(`${table}.${column}`)
   }
@@ -147,7 +149,7 @@ t.test('after an account is deleted, only its messages in conversations with oth
 
       const gone = way === 'by an admin' ? await bob.delete(`/api/admin/users/${id}`) : await ann.delete('/api/me', {}, { password: PASSWORD })
       t.equal(gone.statusCode, 204, gone.body)
-      t.same((await tracesIn(query)).filter(trace => !trace.startsWith('messages.text: ')), [])
+      t.same((await tracesIn(query)).filter(trace => !/^messages[.](text|parts): /.test(trace)), [])
       t.same(await query('SELECT client_text_hash FROM messages WHERE client_text_hash IS NOT NULL AND conversation_id <> $1', [untouched]), [])
       for (const { table, column } of await query("SELECT table_name AS \"table\", column_name AS column FROM information_schema.columns WHERE table_schema = 'public' AND column_name IN ('user_id', 'owner_id', 'used_by', 'created_by')")) {
         if (String(table) !== 'admin_log') t.same(await query(`SELECT FROM "${String(table)}" WHERE "${String(column)}" = $1`, [id]), [], `${String(table)}.${String(column)}`)

@@ -108,6 +108,7 @@ t.test('reasoning in the text is not part of the reply, however the text is cut 
         const heard = await ask({ model: `${open}${size}` })
         t.match(heard, { text: 'Well, a<b [1].', failure: undefined }, `${JSON.stringify(text)} in pieces of ${size}`)
         t.notOk(heard.pieces.some(piece => 'text' in piece && piece.replaces), 'no reasoning was ever shown')
+        t.equal(heard.reasoning.trim(), /\bone/.test(text) ? 'onetwo' : /So, a < b[.]/.exec(text)?.[0] ?? (text.includes('So') ? 'So' : ''))
       }
     }
     for (text of ['<b>Well</b>', '<thinker> is a tag', '  <', 'Write `</think>` there', 'It says "</think>" there', 'So:\n```\na</think>b\n```\n', '[think tank](x)', 'a </thin', '<']) {
@@ -115,7 +116,7 @@ t.test('reasoning in the text is not part of the reply, however the text is cut 
     }
   }
   text = '<think>on and on'
-  for (finish of ['stop', 'length']) t.match(await ask(), { text: '', pieces: [], failure: 'BOT_NONSENSE' }, 'reasoning without an end')
+  for (finish of ['stop', 'length']) t.match(await ask(), { text: '', reasoning: 'on and on', pieces: [], failure: 'BOT_NONSENSE' }, 'reasoning without an end')
 })
 
 t.test('no reasoning is shown if a response begins inside of it, not even in the first response of a model', async t => {
@@ -128,21 +129,22 @@ t.test('no reasoning is shown if a response begins inside of it, not even in the
     const heard = await ask({ model })
     t.equal(heard.text, 'Well.', model)
     t.notMatch(JSON.stringify(heard.pieces), /user|greets|replaces/, `${model}: no reasoning was ever shown`)
+    t.equal(heard.reasoning, 'The user greets.\n', model)
   }
   const corrected = await ask({ model: 'gpt-4.1-mini' })
-  t.match([corrected.text, corrected.pieces[0]], ['Well.', { text: /^The/ }], 'the text of a model that is known not to begin with reasoning is shown immediately')
+  t.match([corrected.text, corrected.reasoning, corrected.pieces[0]], ['Well.', 'The user greets.\n', { text: /^The/ }], 'the text of a model that is known not to begin with reasoning is shown immediately')
   t.match(corrected.pieces.find(piece => 'text' in piece && piece.replaces), { text: '', replaces: true }, 'reasoning that was shown nevertheless is removed')
   t.notMatch(JSON.stringify((await ask({ model: 'gpt-4.1-mini' })).pieces), /user/, 'the next response of this model shows no reasoning')
 
   finish = 'length'
   text = 'The user greets, and'
-  t.match(await ask({ model: 'a' }), { text: '', failure: 'BOT_NONSENSE' }, 'reasoning that is cut off is not part of the reply')
-  t.match(await ask({ model: 'new-thinking' }), { text }, 'the text of an unknown model may be the reply')
+  t.match(await ask({ model: 'a' }), { text: '', reasoning: 'The user greets, and', failure: 'BOT_NONSENSE' }, 'reasoning that is cut off is not part of the reply')
+  t.match(await ask({ model: 'new-thinking' }), { text, reasoning: '' }, 'the text of an unknown model may be the reply')
   finish = 'content_filter'
   t.match(await ask({ model: 'a' }), { text: '', failure: 'MESSAGE_REFUSED' }, 'reasoning that is cut off by a content filter')
   finish = 'stop'
   text = 'Well, without a thought.'
-  t.match(await ask({ model: 'a' }), { text, failure: undefined })
+  t.match(await ask({ model: 'a' }), { text, reasoning: '', failure: undefined }, 'what was passed on as reasoning is taken back if it was the text')
   text = 'The user greets.\n</think>\n\nWell.'
   t.notMatch(JSON.stringify((await ask({ model: 'a' })).pieces), /user/, 'one response without reasoning changes nothing')
   text = 'Well, without a thought.'
@@ -150,7 +152,7 @@ t.test('no reasoning is shown if a response begins inside of it, not even in the
   text = 'The user greets. </think> Well.'
   t.match((await ask({ model: 'a' })).pieces[0], { text: /^The/ }, 'after twenty responses without reasoning, text is shown immediately')
   text = 'The user greets. </think> Well, thought. And </think> thought again.'
-  t.match(await ask({ model: 'c' }), { text: 'thought again.' })
+  t.match(await ask({ model: 'c' }), { text: 'thought again.', reasoning: /^The user greets. Well, thought. And $/ })
   for (const [n, thought] of ['They say "hi".', 'Is it "hi"', 'They write ```js\nx', 'Look at `x', 'About `</think>` and "</think>", or ```\n</think>\n```.'].entries()) {
     text = `${thought}</think>"Hi", I say.`
     const heard = await ask({ model: `quoting-${n}` })
@@ -190,6 +192,18 @@ t.test('the first response of an unknown model is held back only if it may be re
   open.take('<think>So</think>')
   t.same(open.take('One '), [{ text: 'One ' }], 'text after the reasoning is sent immediately')
 
+  const certain = createMemory()
+  certain.learn('e', true)
+  const begun = () => createThoughtFilter('e', certain)
+  const cutTag = begun()
+  t.same([...cutTag.take('abc</thi'), ...cutTag.take('nk>Well')], [{ reasoning: 'abc' }, { reasoning: '' }, { text: 'Well' }], 'a model that is known to begin with reasoning: nothing is held back but a part of a tag')
+  const quoted = begun()
+  t.same([...quoted.take('a `</think>'), ...quoted.take('` b</think>Well')], [{ reasoning: 'a `' }, { reasoning: '</think>` b' }, { text: 'Well' }], 'a tag in an example')
+  const mistaken = begun()
+  t.same(mistaken.take('One '), [{ reasoning: 'One ' }])
+  mistaken.sendsApart()
+  t.same(mistaken.take('two '), [{ reasoning: '', replaces: true }, { text: 'One two ' }], 'it was the text')
+
   deltas = words
   for (const [what, answer, failure] of [
     ['cut', response => { setTimeout(() => response.destroy(), 50) }, 'BOT_BROKE_OFF'],
@@ -202,7 +216,7 @@ t.test('the first response of an unknown model is held back only if it may be re
   }
 })
 
-t.test('reasoning in a field of its own keeps a reply from timing out, and is never shown', async t => {
+t.test('reasoning in a field of its own keeps a reply from timing out, and is not part of the text', async t => {
   // The model's name says how it sends its reasoning, which takes twice as long as BOT_TIMEOUT_SILENCE in total.
   const { ask } = await serve(t, async (response, { model }) => {
     for (const delta of JSON.parse(model) as object[]) {
@@ -218,7 +232,7 @@ t.test('reasoning in a field of its own keeps a reply from timing out, and is ne
   thoughts.push([{ reasoning_content: 'So' }, { content: '<think>' }, ...Array<object>(8).fill({ content: 'so on' }), { content: '</think>' }])
   await Promise.all(thoughts.map(async deltas => {
     const model = JSON.stringify(deltas)
-    t.match(await ask({ model }), { pieces: [{ text: 'Well.' }], failure: undefined }, model)
+    t.match(await ask({ model }), { pieces: [{ text: 'Well.' }], reasoning: /^So(So){9}$|^So(so on){8}$/, failure: undefined }, model)
   }))
 })
 
@@ -227,9 +241,23 @@ t.test('reasoning that was shown by mistake is removed for readers', async t => 
   const { as } = await startApp(t, { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })
   const ann = await as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
-  t.match((await ann.post(`/api/conversations/${id}/messages`, { text: 'Hi' })).json()[1], { text: 'Well 🙂.', status: 'complete' })
+  const parts = [{ type: 'reasoning', text: 'The user greets.' }, { type: 'text', text: 'Well 🙂.' }]
+  t.match((await ann.post(`/api/conversations/${id}/messages`, { text: 'Hi' })).json()[1], { text: 'Well 🙂.', parts, status: 'complete' })
   const streamed = (await ann.post(`/api/conversations/${id}/messages`, { text: 'Hi' }, { accept: 'text/event-stream' })).body
-  t.notMatch(streamed, /greets/)
+  t.match(streamed, '"type":"reasoning","offset":0,"text":"The user greets."')
+  t.notMatch(streamed, /"text":"The user greets[.]","status"|"id":4,"offset":0,"text":"The/, 'the text has no reasoning')
+})
+
+t.test('citations are sources, each once', async t => {
+  const cite = (url: unknown, title?: unknown) => ({ type: 'url_citation', url_citation: { url, title, start_index: 0, end_index: 4 } })
+  const annotations = [cite('https://example.com/a', 'A'), cite('https://example.com/b'), cite('https://example.com/a', 'Again'), cite('file:///etc/passwd'), cite(7), null, { type: 'url_citation', url: 'http://example.com/c', title: ' C ' }]
+  let write: Answer = response => whole(response, { content: 'Well', annotations })
+  const { ask } = await serve(t, (response, body) => write(response, body))
+  const source = (url: string, title: string) => ({ part: { type: 'source', url, title }, isSaid: true })
+  const sources = [source('https://example.com/a', 'A'), source('https://example.com/b', 'https://example.com/b'), source('http://example.com/c', 'C')]
+  t.same((await ask()).pieces.filter(piece => 'part' in piece), sources)
+  write = response => stream(response, event(chunk({ content: 'Well', annotations: annotations.slice(0, 2) })), event(chunk({ annotations })), END).end()
+  t.same((await ask()).pieces.filter(piece => 'part' in piece), sources)
 })
 
 t.test('the log has the provider’s error, without the key', async t => {

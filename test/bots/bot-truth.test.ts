@@ -64,7 +64,7 @@ t.test('a streaming bot in code can answer, be stopped and regenerate like any o
   t.match((await sent).json()[1], { text: 'One', status: 'complete' })
   const again = ann.post(`${url}/messages/2/regenerate`)
   const second = await bots.call(2)
-  t.match(second.context, { conversation: { id, name: 'Plans' }, message: { id: 1, replyId: 2 }, user: { name: 'ann' }, channel: 'web', state: null, metadata: {}, providerUser: /^u_[\w-]{32}$/ })
+  t.match(second.context, { conversation: { id, name: 'Plans' }, message: { id: 1, replyId: 2, parts: [], metadata: {} }, user: { name: 'ann' }, channel: 'web', state: null, metadata: {}, providerUser: /^u_[\w-]{32}$/ })
   second.say('Two')
   second.end()
   t.match((await again).json(), { text: 'Two', status: 'complete' })
@@ -148,8 +148,8 @@ t.test('a webhook gets the user, the conversation and its own state', async t =>
   t.same(first!.body, {
     turns: [{ sender: 'user', name: 'ann', text: 'Hi' }],
     conversation: { id, name: 'Plans', metadata: {} },
-    message: { id: 1, reply_id: 2 },
-    user: { id: me, name: 'ann' },
+    message: { id: 1, reply_id: 2, parts: [], metadata: {} },
+    user: { id: me, name: 'ann', metadata: {} },
     channel: 'web',
     state: null,
     metadata: {}
@@ -181,6 +181,72 @@ t.test('a webhook gets the user, the conversation and its own state', async t =>
   await say('@hook Hi')
   const [{ state }] = await query('SELECT state FROM conversations')
   t.match(Object.values(state), [{ at: 'WAITING_FOR_NAME' }, 8], 'each bot has its own state')
+})
+
+const SOURCE = { type: 'source', url: 'https://example.com/a', title: 'A' }
+const CHOICES = { type: 'choices', choices: [{ id: 's', title: 'Small' }, { id: 'l', title: 'Large' }] }
+const DATA = { type: 'data', name: 'card', data: { z: [1, null], a: 'ä' } }
+
+t.test('a webhook answers in parts, as JSON and as events', async t => {
+  const { hook, say, ann, url, query } = await withWebhook(t)
+  const answered = async (answer: object | string) => {
+    hook.answer = () => answer
+    const { text, parts, status } = await say()
+    t.equal(status, 'complete')
+    return { text, parts }
+  }
+  const said = { type: 'text', text: 'Which size?' }
+  t.same(await answered({ parts: [said, SOURCE, CHOICES, DATA] }), { text: 'Which size?\n\n- Small\n- Large', parts: [said, SOURCE, CHOICES, DATA] }, 'the choices are in the text, for readers of text alone')
+  t.same(await answered({ text: 'Small or large?', parts: [CHOICES] }), { text: 'Small or large?', parts: [{ type: 'text', text: 'Small or large?' }, CHOICES] }, 'a text of the bot\'s own says what the parts say')
+  t.same(await answered({ parts: [CHOICES] }), { text: '- Small\n- Large', parts: [CHOICES] }, 'choices alone')
+  t.same(await answered({ parts: [{ ...SOURCE, title: ' ', extra: 1 }, { type: 'image', url: 'x' }, said] }), { text: 'Which size?', parts: [said, { ...SOURCE, title: SOURCE.url }] })
+  t.same(await answered('data: {"text":"Which"}\n\ndata: {"parts":[' + JSON.stringify(CHOICES) + ']}\n\ndata: {"text":" size?"}\n\n'),
+    { text: 'Which size?\n\n- Small\n- Large', parts: [said, CHOICES] }, 'the text comes first, wherever the parts came')
+  t.same((await answered({ text: 'x', parts: Array(40).fill(DATA) })).parts.length, 1 + 32, 'no more than 32 parts follow the text')
+  t.same(await answered({ text: 'Well' }), { text: 'Well', parts: undefined })
+  t.same(await answered({ parts: [said, { type: 'reasoning', text: 'Hm' }, { type: 'reasoning', text: 7 }] }), { text: 'Which size?', parts: [{ type: 'reasoning', text: 'Hm' }, said] })
+
+  const [newest] = (await ann.get(`${url}/messages?limit=1`)).json()
+  hook.answer = () => ({ text: 'x', parts: [DATA] })
+  t.same((await ann.post(`${url}/messages/${newest.id}/regenerate`)).json().parts, [{ type: 'text', text: 'x' }, DATA])
+  t.ok((await ann.get(url)).body.includes(JSON.stringify(DATA)), 'data is stored unchanged')
+  hook.answer = () => ({ text: 'y' })
+  t.notOk('parts' in (await ann.post(`${url}/messages/${newest.id}/regenerate`)).json(), 'a new reply has its own parts')
+  await ann.post(`${url}/messages`, { parts: [{ type: 'choice', id: 'l', title: 'Large' }] })
+  t.match(hook.asked.at(-1)!.body, { turns: { length: 17 }, message: { parts: [{ type: 'choice', id: 'l', title: 'Large' }] } })
+  t.same((hook.asked.at(-1)!.body as { turns: unknown[] }).turns.at(-1), { sender: 'user', name: 'ann', text: 'Large' })
+  const again = (await ann.get(`${url}/messages?limit=1`)).json()[0].id
+  await ann.post(`${url}/messages/${again}/regenerate`)
+  t.match(hook.asked.at(-1)!.body, { message: { parts: [{ type: 'choice', id: 'l', title: 'Large' }] } }, 'also when it is asked again')
+  t.ok((await query('SELECT FROM messages WHERE parts IS NOT NULL')).length > 5)
+})
+
+t.test('a part of the wrong form is BOT_NONSENSE', async t => {
+  const { hook, say } = await withWebhook(t)
+  const nested = (levels: number): unknown => levels === 0 ? 1 : [nested(levels - 1)]
+  const ten = Array.from({ length: 10 }, (_, n) => ({ id: String(n), title: 'x'.repeat(300) }))
+  hook.answer = () => ({ text: 'x', parts: [{ type: 'choices', choices: ten }, { ...DATA, data: 'x'.repeat(16 * 1024 - 2) }, { ...DATA, data: nested(100) }, { ...DATA, data: null }] })
+  t.match(await say(), { status: 'complete' }, 'the largest parts')
+  const wrong: Array<[string, unknown]> = [
+    ['a file', { type: 'file', url: 'https://example.com' }], ['a tool', { type: 'tool' }],
+    ['a source without an address', { type: 'source', title: 'A' }], ['a source that is a script', { ...SOURCE, url: 'javascript:alert(1)' }],
+    ['a source that cannot be parsed', { ...SOURCE, url: 'https://' }], ['a long address', { ...SOURCE, url: `https://example.com/${'x'.repeat(2048)}` }],
+    ['no choices', { type: 'choices', choices: [] }], ['eleven choices', { type: 'choices', choices: [...ten, ten[0]] }], ['choices that are not a list', { type: 'choices', choices: 'x' }],
+    ['a choice without an id', { type: 'choices', choices: [{ title: 'x' }] }], ['a choice with a long title', { type: 'choices', choices: [{ id: '1', title: 'x'.repeat(301) }] }],
+    ['data without a name', { type: 'data', data: 1 }], ['data with a long name', { ...DATA, name: 'x'.repeat(65) }], ['data without data', { type: 'data', name: 'x' }],
+    ['large data', { ...DATA, data: 'x'.repeat(16 * 1024 - 1) }], ['deep data', { ...DATA, data: nested(101) }], ['data with a NUL', { ...DATA, data: 'a\0' }]
+  ]
+  for (const [what, part] of wrong) {
+    hook.answer = () => ({ text: 'x', parts: [part] })
+    t.match(await say(), { status: 'failed', failure: 'BOT_NONSENSE' }, what)
+  }
+  for (const part of [SOURCE, DATA]) {
+    hook.answer = () => ({ parts: [part] })
+    t.match(await say(), { status: 'failed', failure: 'BOT_NONSENSE' }, `${part.type} alone says nothing`)
+  }
+  hook.answer = () => `data: ${JSON.stringify({ parts: [CHOICES] })}\n\ndata: ${JSON.stringify({ text: 'x'.repeat(60_000) })}\n\ndata: ${JSON.stringify({ text: 'x'.repeat(40_000) })}\n\n`
+  const { status, text } = await say()
+  t.same({ status, length: text.length }, { status: 'complete', length: 100_000 }, 'words for which there is no room are left out')
 })
 
 t.test('an invalid answer of a webhook is BOT_NONSENSE and changes nothing', async t => {
@@ -230,7 +296,8 @@ function * replaced (value: unknown, by: string): Generator<unknown> {
 t.test('a webhook may send any text in any field: the reply ends immediately, complete or with BOT_NONSENSE', async t => {
   const { hook, say, ann, query } = await withWebhook(t)
   await query("UPDATE users SET role = 'admin'")
-  const whole = { text: 'Well', parts: [{ type: 'text', text: 'Well' }], state: { name: 'ann', list: ['one'] }, is_finished: false, usage: { prompt_tokens: 3, completion_tokens: 2, model: 'small' } }
+  const choices = { type: 'choices', choices: [{ id: 'y', title: 'Yes' }] }
+  const whole = { text: 'Well', parts: [{ type: 'text', text: 'Well' }, { type: 'source', url: 'https://example.com', title: 'Here' }, choices, { type: 'data', name: 'x', data: ['one'] }], state: { name: 'ann', list: ['one'] }, is_finished: false, usage: { prompt_tokens: 3, completion_tokens: 2, model: 'small' } }
   for (const strange of STRANGE) {
     for (const [n, answer] of [...replaced(whole, strange)].entries()) {
       hook.answer = () => n % 2 === 0 ? answer as object : `data: ${JSON.stringify(answer)}\n\ndata: [DONE]\n\n`

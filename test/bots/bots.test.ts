@@ -40,7 +40,10 @@ async function hear (pieces: ReturnType<StreamingBot>) {
   let usage: object | undefined
   const end = { failure: undefined as string | undefined, causes: '' }
   try {
-    for await (const piece of await pieces) 'text' in piece ? texts.push(piece.text) : usage = piece.usage
+    for await (const piece of await pieces) {
+      if ('text' in piece) texts.push(piece.text)
+      else if ('usage' in piece) usage = piece.usage
+    }
   } catch (error) {
     end.failure = (error as { failure: string }).failure
     for (let at = (error as Error).cause; at instanceof Error; at = at.cause) end.causes += `${at.message} `

@@ -109,8 +109,15 @@ const CASE = fc.record({
   clientId: fc.constantFrom(null, 'new', 'used'),
   wasFinished: fc.boolean(),
   isFinished: fc.boolean(),
-  text: fc.string({ unit: 'grapheme' })
+  text: fc.string({ unit: 'grapheme' }),
+  metadata: fc.option(fc.dictionary(fc.string({ unit: 'grapheme' }), fc.integer())).map(asJson),
+  parts: fc.option(fc.array(fc.record({ type: fc.constant('text'), text: fc.string({ unit: 'grapheme' }) }))).map(asJson)
 })
+
+function asJson (value: unknown) {
+  return value === null ? null : JSON.stringify(value)
+}
+
 type Case = typeof CASE extends fc.Arbitrary<infer One> ? One : never
 interface Place { author: number, conversation: number }
 
@@ -148,8 +155,9 @@ t.test('append_message and append_messages store the same for the same input', a
     return await attempt(`
       SELECT a.id, a.created_at = c.last_updated AS "isNow", cardinality(a.statuses) FROM conversations c, append_message(
         in_conversation => $1, in_author => $2, in_text => $3, in_client_id => $4, in_client_text_hash => $4 || ' hash', in_bots => $5,
-        in_replies => $6, in_old_state => $7, in_new_state => '{"after": 1}', in_finished => $8, in_owner => NULL) a WHERE c.id = $1`,
-    [conversation, author, message.text, message.clientId, botIds(replies.map(({ bot }) => bot)), replies.map(({ text }) => text), stateOf({ replies, ...message }), message.isFinished])
+        in_replies => $6, in_old_state => $7, in_new_state => '{"after": 1}', in_finished => $8, in_owner => NULL,
+        in_metadata => $9, in_parts => $10) a WHERE c.id = $1`,
+    [conversation, author, message.text, message.clientId, botIds(replies.map(({ bot }) => bot)), replies.map(({ text }) => text), stateOf({ replies, ...message }), message.isFinished, message.metadata, message.parts])
   }
 
   async function many (cases: Case[], places: Place[]) {
@@ -157,11 +165,11 @@ t.test('append_message and append_messages store the same for the same input', a
     return await attempt(`
       SELECT a.conversation, a.id, a.created_at = c.last_updated AS "isNow" FROM append_messages(
         in_conversations => $1, in_authors => $2, in_texts => $3, in_client_ids => $4, in_client_text_hashes => $5, in_old_states => $6,
-        in_new_states => $7, in_finished => $8, in_reply_to => $9, in_bots => $10, in_replies => $11) a JOIN conversations c ON c.id = a.conversation`,
+        in_new_states => $7, in_finished => $8, in_reply_to => $9, in_bots => $10, in_replies => $11, in_metadata => $12, in_parts => $13) a JOIN conversations c ON c.id = a.conversation`,
     [
       places.map(({ conversation }) => conversation), places.map(({ author }) => author), cases.map(({ text }) => text), cases.map(({ clientId }) => clientId),
       cases.map(({ clientId }) => clientId && `${clientId} hash`), cases.map(stateOf), cases.map(() => '{"after": 1}'), cases.map(({ isFinished }) => isFinished),
-      replies.map(({ to }) => to), botIds(replies.map(({ bot }) => bot)), replies.map(({ text }) => text)
+      replies.map(({ to }) => to), botIds(replies.map(({ bot }) => bot)), replies.map(({ text }) => text), cases.map(({ metadata }) => metadata), cases.map(({ parts }) => parts)
     ])
   }
 
@@ -196,7 +204,7 @@ t.test('append_message and append_messages store the same for the same input', a
       }
     }
     await client.query('ROLLBACK')
-  }), { numRuns: 60, seed: 17 })
+  }), { numRuns: 70, seed: 17 })
   for (const outcome of ['stored', 'not stored', '23505 messages_client_id']) t.ok(outcomes.get(outcome)! > 20, `${outcome}: ${outcomes.get(outcome)}`)
 })
 

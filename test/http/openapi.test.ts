@@ -28,6 +28,9 @@ const OPERATION_IDS: Record<string, string> = {
   'GET /health/live': 'getLiveness',
   'GET /health/ready': 'getReadiness',
   'GET /metrics': 'getMetrics',
+  'GET /v1/models': 'listModels',
+  'GET /v1/models/{id}': 'getModel',
+  'POST /v1/chat/completions': 'createCompletion',
   'POST /chat': 'chat',
   'GET /chat/{id}': 'listUiMessages',
   'GET /chat/{id}/stream': 'resumeUiStream',
@@ -52,6 +55,8 @@ const OPERATION_IDS: Record<string, string> = {
   'POST /api/login': 'logIn',
   'POST /api/logout': 'logOut',
   'GET /api/logout': 'logOutByGet',
+  'GET /api/oidc/start': 'startOidc',
+  'GET /api/oidc/callback': 'finishOidc',
   'POST /api/password/forgot': 'forgotPassword',
   'POST /api/password/reset': 'resetPassword',
   'POST /api/email/verify': 'verifyEmail',
@@ -145,7 +150,8 @@ t.test('every request body and response has a named schema and an example', asyn
   for (const { name, requestBody, responses } of operations) {
     for (const [where, content] of [['the body', requestBody?.content] as const, ...Object.entries(responses).map(([status, { content }]) => [status, content] as const)]) {
       for (const [type, { schema, example }] of Object.entries(content ?? {})) {
-        t.not(example, undefined, `${name}, ${where}: an example`)
+        // A range lists several errors, and none of them is an example of all.
+        t.equal(example === undefined, where.endsWith('XX'), `${name}, ${where}: an example`)
         if (type === 'application/json') t.ok(schema.$ref ?? schema.items?.$ref ?? schema.anyOf, `${name}, ${where}: a named schema`)
       }
     }
@@ -181,15 +187,17 @@ t.test('the example of a stream is in the protocol of its route', async t => {
     const content = responses['200']?.content?.['text/event-stream']
     return content === undefined ? [] : [[operationId, content.example as string] as const]
   })
-  t.same(examples.filter(([, example]) => !example.startsWith('event: ')).map(([id]) => id), ['chat', 'chatUnderApi', 'runAgent', 'runBot', 'resumeUiStream', 'resumeUiStreamUnderApi'])
+  t.same(examples.filter(([, example]) => !example.startsWith('event: ')).map(([id]) => id), ['chat', 'chatUnderApi', 'createCompletion', 'runAgent', 'runBot', 'resumeUiStream', 'resumeUiStreamUnderApi'])
   for (const [id, example] of examples) t.doesNotThrow(() => JSON.parse(/^data: (.+)\n\n$/m.exec(example)![1]!), id)
 })
 
 t.test('redocly lint finds nothing', async t => {
-  const { text } = await describe(t)
+  const { text, operations } = await describe(t)
+  // Redirects are successes, too, unlike for the rule of redocly that is left out.
+  for (const { name, responses } of operations) t.ok(Object.keys(responses).some(status => /^[23]/.test(status)), `${name} has a success`)
   const folder = t.testdir()
   await writeFile(path.join(folder, 'openapi.json'), text)
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, [fileURLToPath(import.meta.resolve('@redocly/cli/bin/cli.js')), 'lint', 'openapi.json'], {
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [fileURLToPath(import.meta.resolve('@redocly/cli/bin/cli.js')), 'lint', '--skip-rule=operation-2xx-response', 'openapi.json'], {
     cwd: folder, env: { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' }
   })
   t.match(stdout + stderr, 'Your API description is valid')

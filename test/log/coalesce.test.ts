@@ -27,6 +27,8 @@ const says = (text: string, changes: Partial<Addition> = {}): Addition => ({
   text,
   clientId: null,
   textHash: null,
+  metadata: null,
+  parts: null,
   replies: [{ bot: BOT, text: `You said: ${text}` }],
   oldState: '{}',
   newState: '{}',

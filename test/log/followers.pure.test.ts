@@ -41,8 +41,29 @@ t.test('a follower that does not have the reply yet gets its text when it is sto
   const events = createEvents({ publish: async () => {}, subscribe () {} }, feeds, silent)
   const leave = events.follow(1, { user: 1, after: 0, hear () {}, grow () {}, leave () {} })
   await events.settle()
-  events.stored([{ conversation: 1, id: 2, length: 10 }, { conversation: 2, id: 2, length: 10 }])
+  events.stored([{ conversation: 1, id: 2, lengths: [10] }, { conversation: 2, id: 2, lengths: [10] }])
   await events.settle()
   t.same(read, [[1], [1]])
   leave()
+})
+
+t.test('a follower gets each part of a reply in order, and of each what it lacks', async t => {
+  const feeds = { news: async () => [], stale: async () => [] }
+  const events = createEvents({ publish: async () => {}, subscribe () {} }, feeds, silent)
+  const deltas: object[] = []
+  const follower = { user: 1, after: 0, heard: new Map([[2, [3]]]), hear () {}, grow (delta: object) { deltas.push(delta) }, leave () {} }
+  events.follow(1, follower)
+  const grew = (part: number, type: 'text' | 'reasoning', text: string, piece: string) => events.grew({ conversation: 1, id: 2 }, { part, type, text, piece })
+  grew(2, 'text', 'Well', 'Well')
+  t.same(deltas, [], 'the part before it is not known yet')
+  grew(0, 'text', 'One', 'e')
+  t.same(deltas, [], 'nothing new')
+  grew(1, 'reasoning', 'Hm', 'Hm')
+  grew(2, 'text', 'Well', 'l')
+  grew(0, 'text', 'One two', ' two')
+  t.same(deltas, [
+    { id: 2, part: 1, type: 'reasoning', offset: 0, text: 'Hm' }, { id: 2, part: 2, offset: 0, text: 'Well' }, { id: 2, offset: 3, text: ' two' }
+  ])
+  t.same([...follower.heard], [[2, [7, 2, 4]]])
+  await events.settle()
 })

@@ -34,5 +34,12 @@ t.test('a delta extends its reply, and is refused when earlier text is missing',
   t.equal(textAfter({ id: 1, offset: 0, text: 'On' }), 'One', 'all of the delta was there already')
   t.equal(textAfter({ id: 1, offset: 4, text: 'two' }), undefined)
   t.equal(textAfter({ id: 2, offset: 0, text: 'Two' }), undefined)
+  const thinking = [
+    { id: 1, part: 1, type: 'reasoning' as const, offset: 0, text: 'Three?' }, { id: 1, part: 2, offset: 0, text: ' Three' }, { id: 1, part: 1, type: 'reasoning' as const, offset: 6, text: ' Yes' }
+  ].reduce<Log>((log, delta) => withDelta(log, delta)!, log)
+  t.match(thinking.messages[0], { text: 'One Three', parts: [{ type: 'text', text: 'One' }, { type: 'reasoning', text: 'Three? Yes' }, { type: 'text', text: ' Three' }] })
+  t.same(withDelta(withChanges(EMPTY, [said(1, 1, '', 'streaming')]), { id: 1, type: 'reasoning', offset: 0, text: 'Hm' })?.messages[0], { ...said(1, 1, '', 'streaming'), parts: [{ type: 'reasoning', text: 'Hm' }] })
+  t.equal(withDelta(log, { id: 1, part: 2, offset: 0, text: 'x' }), undefined, 'a part before it is missing')
+  t.same(withChanges(thinking, [said(1, 1, 'One Three', 'streaming')]).messages, thinking.messages, 'of two messages with the same rev, the one with more reasoning stays')
   t.equal(withChanges(log, [said(1, 1, 'On', 'streaming')]).messages[0]!.text, 'One', 'of two texts with the same rev, the longer one stays')
 })

@@ -30,6 +30,26 @@ async function annAndSlow (t: Test, options = {}) {
   return { ...server, ...browser, ann, id, page }
 }
 
+t.test('what a server writes as an agent appears live, with the name of the agent as it is', { skip: noBrowser }, async t => {
+  const { page, bots, query, ann, as, id, clientOf } = await annAndSlow(t)
+  await say(page, 'Is anybody there?')
+  const { end } = await bots.call()
+  end()
+  const boss = await as('boss')
+  await query("UPDATE users SET role = 'admin' WHERE username = 'boss'; INSERT INTO external_users (issuer, subject, user_id) SELECT '', 'ann', id FROM users WHERE username = 'ann'")
+  const { key } = (await boss.post('/api/admin/keys', { name: 'shop', scopes: ['act'] })).json()
+  const post = async (as: object) => await clientOf({ authorization: `Bearer ${key}` }).post(`/api/conversations/${id}/messages`, { text: 'I am, how can I help?', as })
+  await post({ agent: 'anna-lena' })
+  const message = page.locator('.message.bot', { hasText: 'how can I help?' })
+  await message.waitFor()
+  t.equal(await message.locator('.who').textContent(), 'anna-lena')
+  t.same(await barriers(page), [])
+  await post({ bot: 'slow' })
+  await page.locator('.message.bot', { hasText: 'how can I help?' }).nth(1).waitFor()
+  t.equal(await page.locator('.message.bot .who').last().textContent(), 'Slow')
+  t.equal((await ann.get(`/api/conversations/${id}/messages`)).json().length, 4)
+})
+
 t.test('Enter saves an edit, Escape cancels it or stops a reply, and the focus stays where the user works', { skip: noBrowser }, async t => {
   const { page, bots, query } = await annAndSlow(t)
   await say(page, 'One')

@@ -39,12 +39,16 @@ export async function serve (t: Test, answer: Answer, changes: Partial<Config> =
   return {
     url,
     bodies,
-    /** Generates a reply. Returns its final text, all pieces, and the failure code. `asked` is the number of requests, `took` the time in milliseconds. */
+    /** Generates a reply. Returns its final text and reasoning, all other pieces, and the failure code. `asked` is the number of requests, `took` the time in milliseconds. */
     async ask (settings: OpenAiSettings = {}, turns = HELLO, providerUser?: string) {
       const pieces: ReplyPiece[] = []
-      const heard = { text: '', pieces, failure: undefined as string | undefined, log: '', asked: -bodies.length, took: -performance.now(), port }
+      const heard = { text: '', reasoning: '', pieces, failure: undefined as string | undefined, log: '', asked: -bodies.length, took: -performance.now(), port }
       try {
         for await (const piece of await openAi.createBot(settings, 'assistant')(turns, new AbortController().signal, { providerUser } as ReplyContext)) {
+          if ('reasoning' in piece) {
+            heard.reasoning = (piece.replaces === true ? '' : heard.reasoning) + piece.reasoning
+            continue
+          }
           pieces.push(piece)
           if ('text' in piece) heard.text = (piece.replaces === true ? '' : heard.text) + piece.text
         }

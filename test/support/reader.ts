@@ -4,14 +4,15 @@ import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
 import { io } from 'socket.io-client'
 import type { Message } from '../../src/log/message.ts'
+import { growingPartsOf } from '../../src/text/message-parts.ts'
 import type { Client, startApp } from './helper.ts'
 
 // Clients that read a live conversation like a front end, over an event stream or a socket.
 
 type Who = Pick<Client, 'headers'>
 type App = Awaited<ReturnType<typeof startApp>>
-type Shown = Pick<Message, 'id' | 'rev' | 'text' | 'status' | 'username'>
-export interface Delta { id: number, offset: number, text: string }
+type Shown = Pick<Message, 'id' | 'rev' | 'text' | 'status' | 'username' | 'parts'>
+export interface Delta { id: number, part?: number, type?: 'reasoning', offset: number, text: string }
 export interface StreamEvent { event: string, id: string | undefined, data: Shown & Delta }
 
 export async function listen ({ app }: Pick<App, 'app'>) {
@@ -26,6 +27,7 @@ export function createScreen (t: Test) {
   return {
     shown,
     text: (id: number) => shown.get(id)?.text,
+    parts: (id: number) => shown.get(id)?.parts,
     status: (id: number) => shown.get(id)?.status,
     /** The highest rev of all messages. */
     rev: () => Math.max(0, ...[...shown.values()].map(({ rev }) => rev)),
@@ -34,10 +36,15 @@ export function createScreen (t: Test) {
       shown.set(message.id, { ...message })
       changes.emit('change')
     },
-    grow ({ id, offset, text }: Delta) {
+    grow ({ id, part = 0, type, offset, text }: Delta) {
       const message = shown.get(id)
-      if (message === undefined || offset !== message.text.length || !text.isWellFormed() || text === '') t.fail(`a delta at ${offset}, where ${message?.text.length} are`)
-      message!.text = message!.text.slice(0, offset) + text
+      const parts = growingPartsOf(message ?? { text: '' }).filter(({ text }) => text !== '')
+      const { length } = parts[part]?.text ?? ''
+      if (message === undefined || part > parts.length || offset !== length || !text.isWellFormed() || text === '') t.fail(`a delta of part ${part} at ${offset}, where ${length} are`)
+      if (parts[part] !== undefined && parts[part].type !== (type ?? 'text')) t.fail(`a delta of type ${type} for a part of type ${parts[part].type}`)
+      parts[part] = { type: type ?? 'text', text: (parts[part]?.text ?? '') + text }
+      message!.text = parts.map(({ type, text }) => type === 'text' ? text : '').join('')
+      if (parts.some(({ type }) => type === 'reasoning')) message!.parts = parts
       changes.emit('change')
     },
     /** Waits until the condition is true. */

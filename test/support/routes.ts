@@ -54,6 +54,9 @@ const examples: Record<string, Example> = {
   'POST /api/ag-ui': { status: 200, body: RUN },
   'POST /api/ag-ui/{bot}': { status: 200, body: RUN },
   'POST /api/ag-ui/threads/{id}/stop': { status: 204 },
+  'GET /v1/models': { status: 200 },
+  'GET /v1/models/{id}': { status: 200 },
+  'POST /v1/chat/completions': { status: 200, body: { model: 'slow', messages: [{ role: 'user', content: 'Hi' }], stream: true } },
   'GET /chat/initial': { status: 200, headers: { 'x-api-key': API_KEY } },
   'GET /api/chat/initial': { status: 200, headers: { 'x-api-key': API_KEY } },
   'GET /chat/whatsapp': { status: 200, query: VERIFICATION },
@@ -75,6 +78,8 @@ const examples: Record<string, Example> = {
   'POST /api/email/resend': { status: 200 },
   'GET /api/logout': { status: 200 },
   'POST /api/logout': { status: 200 },
+  'GET /api/oidc/start': { status: 302, query: 'return_to=%23%2Fc%2F1' },
+  'GET /api/oidc/callback': { status: 302, query: 'state=abc&code=abc' },
   'GET /api/me': { status: 200 },
   'PATCH /api/me': { status: 200, body: { name: 'Ann A.', phone_number: '+49 30 12345', email: 'ann@example.com', current_password: 'correct horse' } },
   'DELETE /api/me': { status: 204, body: { password: 'correct horse' } },
@@ -117,13 +122,13 @@ const examples: Record<string, Example> = {
   'POST /api/admin/keys': { status: 201, body: { name: 'shop', scopes: ['users', 'act'], expires_at: '2099-01-01T00:00:00.000Z' } },
   'DELETE /api/admin/keys/{id}': { status: 204 },
   'GET /api/users/{external_id}': { status: 200 },
-  'PUT /api/users/{external_id}': { status: 200, body: { name: 'Zoe', email: 'zoe@example.com', picture: 'https://example.com/zoe.png' } },
+  'PUT /api/users/{external_id}': { status: 200, body: { name: 'Zoe', email: 'zoe@example.com', picture: 'https://example.com/zoe.png', metadata: { plan: 'gold' } } },
   'DELETE /api/users/{external_id}': { status: 204 },
   'POST /api/users/{external_id}/tokens': { status: 201, body: { expires_in: 600 } },
   'POST /api/conversations/{id}/stop': { status: 204 },
   'POST /api/conversations/{id}/messages/{message}/regenerate': { status: 200 },
   'GET /api/conversations/{id}/messages': { status: 200 },
-  'POST /api/conversations/{id}/messages': { status: 201, body: { text: 'Hi', client_id: 'mine' } },
+  'POST /api/conversations/{id}/messages': { status: 201, body: { text: 'Hi', parts: [{ type: 'choice', id: 'yes', title: 'Yes' }], client_id: 'mine', metadata: { topic: 'tea' } } },
   'GET /api/conversations/{id}/messages/{message}': { status: 200 },
   'PUT /api/conversations/{id}/messages/{message}': { status: 200, body: { text: 'Hi there' } },
   'DELETE /api/conversations/{id}/messages/{message}': { status: 204 }
@@ -138,6 +143,7 @@ interface Begun { conversation: number, session: number, user: number, bot: numb
 export function placesOf (path: string, begun: Begun = { conversation: 1, session: 1, user: 1, bot: 1, delivery: 1, invitation: 1, key: 1 }): Record<string, number | string> {
   const { conversation, session, user, bot, delivery, invitation, key } = begun
   if (path.startsWith('/api/users/')) return { external_id: 7 }
+  if (path.startsWith('/v1/')) return { id: 'slow' }
   if (path.includes('/keys/')) return { id: key }
   if (path.includes('/admin/users/')) return { id: user }
   if (path.includes('/admin/invitations/')) return { id: invitation }
@@ -159,7 +165,7 @@ export async function readDescription ({ anyone }: Pick<Server, 'anyone'>) {
   function complete (method: string, { security = description.security as object[], responses: { '4XX': general, '5XX': failures, ...own }, ...operation }: Operation): Operation {
     const { cookie, bearer } = description.components.securitySchemes
     const has = (login: string) => security.some(scheme => Object.hasOwn(scheme as object, login))
-    const { content } = own[400]!
+    const { content } = own[400] ?? general!
     const responses = [
       general!,
       failures!,
@@ -218,7 +224,7 @@ export async function begin ({ as, anyone, clientOf, slowChat, db }: Server, { n
   const isServers = path.startsWith('/api/users/')
   const ann = name.endsWith('as a guest') ? await enterAsGuest() : await as('ann')
   await mailAToken(db, path, example)
-  const conversation = path.includes('/regenerate') ? await slowChat(ann) : (await ann.post('/api/conversations', { name: 'Secret plans of Ann' })).json().id
+  const conversation = path.includes('/regenerate') || path.startsWith('/v1/') ? await slowChat(ann) : (await ann.post('/api/conversations', { name: 'Secret plans of Ann' })).json().id
   await ann.post(`/api/conversations/${conversation}/messages`, { text: 'First secret of Ann' })
   const session = (await (await as('ann')).get('/api/me/sessions')).json()[0].id
   const key = await makeKey()

@@ -8,6 +8,8 @@ export interface Call {
   signal: AbortSignal
   context: ReplyContext
   say: (text: string) => void
+  think: (reasoning: string) => void
+  give: (piece: ReplyPiece) => void
   cost: (promptTokens: number, completionTokens: number) => void
   /** The provider has started, with this estimate of the reply's costs. */
   begin: (estimate: Estimate) => void
@@ -41,6 +43,8 @@ export function createSlowBots () {
       signal,
       context: context!,
       say: text => { pieces.emit('piece', { text }) },
+      think: reasoning => { pieces.emit('piece', { reasoning }) },
+      give: piece => { pieces.emit('piece', piece) },
       cost: (promptTokens, completionTokens) => { pieces.emit('piece', { usage: { promptTokens, completionTokens } }) },
       begin: estimate => { context!.begins!(estimate) },
       remember: memory => { pieces.emit('piece', { memory }) },

@@ -1,5 +1,5 @@
 import { lazy, Suspense, useEffect } from 'react'
-import { useMe } from './api/queries.ts'
+import { useMe, useSettings } from './api/queries.ts'
 import { useRoute } from './route.ts'
 import { PhoneChat } from './start/phone-chat.tsx'
 import { Forgot, ResetPassword, VerifyEmail } from './start/recovery.tsx'
@@ -13,9 +13,12 @@ const Home = lazy(() => import('./home.tsx'))
 export function App () {
   const route = useRoute()
   const { data: me, error, refetch, isFetching } = useMe()
+  const { data: settings, isPending } = useSettings()
+  const mayUsePasswords = settings?.passwords !== false
   useEffect(() => { document.title = words.name }, [route.at])
 
-  if (route.at === 'reset-password') return <ResetPassword token={route.token} />
+  if (route.at === 'reset-password' && isPending) return <Loading />
+  if (route.at === 'reset-password' && mayUsePasswords) return <ResetPassword token={route.token} />
   if (route.at === 'phone') return <PhoneChat key={route.phone} phone={route.phone} />
   if (route.at === 'verify-email') return <VerifyEmail token={route.token} />
   if (me === undefined && error !== null) {
@@ -28,8 +31,9 @@ export function App () {
       </main>
     )
   }
-  if (me === undefined) return <Loading />
-  if (me === null) return route.at === 'forgot' ? <Forgot /> : <Welcome invitation={route.at === 'invite' ? route.token : undefined} />
+  if (me === undefined || (me === null && isPending)) return <Loading />
+  if (me === null && route.at === 'forgot' && mayUsePasswords) return <Forgot />
+  if (me === null) return <Welcome invitation={route.at === 'invite' ? route.token : undefined} failure={route.at === 'sign-in-failed' ? route.code : undefined} />
   return <Suspense fallback={<Loading />}><Home key={me.id} me={me} route={route} /></Suspense>
 }
 

@@ -17,7 +17,7 @@ const OFFLINE_AFTER_MS = 1_500
 export default function Home ({ me, route }: { me: Profile, route: Route }) {
   const { socket, isOffline } = useSocket()
   useEffect(() => forgetDrafts(me.id), [me.id])
-  const isAtList = ['home', 'forgot', 'invite'].includes(route.at)
+  const isAtList = ['home', 'forgot', 'invite', 'reset-password', 'sign-in-failed'].includes(route.at)
   const isListAlone = !useIsWide() && isAtList
   return (
     <div className={isAtList ? 'home at-list' : 'home'}>

@@ -10,6 +10,7 @@ export type Route =
   | { at: 'conversation', id: number }
   | { at: 'phone', phone: string }
   | { at: 'reset-password' | 'verify-email' | 'invite', token: string }
+  | { at: 'sign-in-failed', code: string }
 
 export function useRoute (): Route {
   return read(useSyncExternalStore(listen, () => window.location.hash))
@@ -33,6 +34,8 @@ export function go (path: string, { replaces = false } = {}) {
 function read (hash: string): Route {
   const [, purpose, token] = /^#(reset-password|verify-email|invite)=(.+)$/.exec(hash) ?? []
   if (purpose !== undefined) return { at: purpose as 'reset-password' | 'verify-email' | 'invite', token: token! }
+  const [, code] = /^#sign-in-failed=([A-Z_]+)$/.exec(hash) ?? []
+  if (code !== undefined) return { at: 'sign-in-failed', code }
   const [, id] = /^#\/c\/(\d{1,15})$/.exec(hash) ?? []
   if (id !== undefined) return { at: 'conversation', id: Number(id) }
   const [, phone] = /^#\/phone\/(.{1,200})$/.exec(hash) ?? []

@@ -19,6 +19,17 @@ export const words = {
   offline: 'You are offline. Reconnecting… Messages are sent when the connection is back.',
   signedOut: 'Your session has ended. Please sign in again.',
 
+  /** Why signing in with the provider did not work, by the code of the error. */
+  signInFailures: {
+    SIGN_IN_EXPIRED: 'This sign-in took too long, or began in another browser. Try again.',
+    SIGN_IN_REFUSED: 'You were not signed in. The sign-in was cancelled, or you do not have access.',
+    SIGN_IN_FAILED: 'Something went wrong while signing you in. Try again, or contact an administrator.',
+    ACCOUNT_LOCKED: 'Your account is locked. Contact an administrator.',
+    UNAVAILABLE: 'Signing in is not possible at the moment. Try again in a minute.',
+    CROSS_SITE: 'Sign in with the button on this page.',
+    NOT_FOUND: 'You cannot sign in this way here.'
+  } as Record<string, string>,
+
   /** Sentences for errors of the API, by code, where the API's own sentence does not say what to do. */
   errors: {
     INVALID_CREDENTIALS: 'The username or password is incorrect.',
@@ -36,6 +47,7 @@ export const words = {
     INVALID_TOKEN: 'Your session has ended. Please sign in again.',
     NOT_THE_OWNER: 'Only the owner of the conversation can do this.',
     ACCOUNT_LOCKED: 'This account is locked. Contact an administrator.',
+    PASSWORDS_OFF: 'Passwords are no longer used here. Sign in another way.',
     INVALID_INVITATION: 'This invitation was already used or has expired. Ask for a new one.',
     BUDGET_SPENT: 'You have reached today’s limit for AI replies. Try again tomorrow.',
     INVALID_LINK: 'This link is invalid or has expired. Request a new one.',
@@ -70,7 +82,9 @@ export const words = {
     email: 'Email (optional)',
     emailHint: 'For resetting your password. We will send you a link to confirm it.',
     passwordHint: 'At least 8 characters.',
-    forgot: 'Forgot password?'
+    forgot: 'Forgot password?',
+    continueWith: (name: string) => `Continue with ${name}`,
+    or: 'or'
   },
 
   phone: {
@@ -132,6 +146,9 @@ export const words = {
     copied: 'Copied',
     deleteMessage: 'Delete message?',
     deleteMessageText: 'The message is deleted for everyone. This cannot be undone.',
+    reasoning: 'Reasoning',
+    sources: 'Sources',
+    choices: 'Answers to choose from',
     picture: 'Image',
     task: 'Task',
     table: 'Table',
@@ -218,6 +235,8 @@ export const words = {
     export: 'Download data',
     delete: 'Delete account',
     deleteText: 'Your account, your conversations and your messages are deleted permanently. Conversations with other people are handed over to their longest-standing member. Enter your password to confirm.',
+    deleteWithoutPassword: 'Your account, your conversations and your messages are deleted permanently. Conversations with other people are handed over to their longest-standing member.',
+    deleteTitle: 'Delete account?',
     deleteNow: 'Delete account'
   }
 }

@@ -44,6 +44,11 @@ export function claimOf (payload: object, name: string): unknown {
     typeof value === 'object' && value !== null && Object.hasOwn(value, part) ? (value as Record<string, unknown>)[part] : undefined, payload)
 }
 
+/** Whether the id of a user or of a session can be stored. */
+export function isClaimedId (value: unknown): value is string {
+  return typeof value === 'string' && value.length > 0 && value.length <= 255 && isStorable(value)
+}
+
 function hasValue (payload: object, rule: string) {
   const at = rule.lastIndexOf('=')
   return [claimOf(payload, rule.slice(0, at))].flat().includes(rule.slice(at + 1))

@@ -25,13 +25,21 @@ export async function fetchKeys ({ issuer, jwks }: { issuer: string, jwks?: stri
 }
 
 async function fetchJson (url: string, dispatcher: Dispatcher, signal: AbortSignal): Promise<unknown> {
-  const { statusCode, body } = await request(url, { headers: { accept: 'application/json', 'user-agent': 'parley' }, dispatcher, signal })
+  const { statusCode, bytes } = await fetchBytes(url, { headers: { accept: 'application/json' }, dispatcher, signal })
+  if (statusCode !== 200) throw new Error(`${url} answers ${statusCode}`)
+  return JSON.parse(bytes.toString())
+}
+
+interface FetchOptions extends Partial<Pick<Dispatcher.RequestOptions, 'method' | 'body' | 'signal'>> { headers: Record<string, string>, dispatcher: Dispatcher }
+
+/** Sends a request to an issuer. Redirects are not followed. @throws an Error if the answer is longer than 256 KiB */
+export async function fetchBytes (url: string, { headers, ...options }: FetchOptions) {
+  const { statusCode, headers: { 'content-type': contentType }, body } = await request(url, { ...options, headers: { ...headers, 'user-agent': 'parley' } })
   const chunks: Uint8Array[] = []
   let length = 0
   for await (const chunk of body as AsyncIterable<Uint8Array>) {
     chunks.push(chunk)
     if ((length += chunk.length) > MAX_BYTES) throw new Error(`${url} answers with more than ${MAX_BYTES} bytes`)
   }
-  if (statusCode !== 200) throw new Error(`${url} answers ${statusCode}`)
-  return JSON.parse(Buffer.concat(chunks).toString())
+  return { statusCode, contentType: String(contentType), bytes: Buffer.concat(chunks) }
 }

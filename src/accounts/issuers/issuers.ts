@@ -16,7 +16,7 @@ export interface IssuersOptions {
   issuers: TrustedIssuer[]
   /** The claim and value that make an admin, such as role=admin. Issuers may have their own instead. */
   adminClaim: string | undefined
-  store: IssuerStore
+  store: Pick<IssuerStore, 'enter'>
   /** Makes a connector that reaches these hosts and the open internet, and nothing else of our own network. */
   createConnector: (allow: string, timeoutMs: number) => buildConnector.connector
   log: Pick<FastifyBaseLogger, 'warn'>

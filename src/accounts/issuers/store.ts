@@ -1,12 +1,16 @@
 import { and, eq, isNull, sql } from 'drizzle-orm'
 import type { Db, Transaction } from '../../db/client.ts'
 import { externalSessions, sessions, users } from '../../db/tables.ts'
+import { ACCOUNT_LOCKED } from '../../errors.ts'
 import { logAction } from '../admin-log-store.ts'
-import { lockExternalUser, makeExternalUser, updateExternalUser } from '../external-user-store.ts'
+import { lockExternalUser, makeExternalUser, updateExternalUser, type ExternalUser } from '../external-user-store.ts'
 import type { ExternalToken } from './verifier.ts'
 
 /** The User-Agent and the address of the first request with a token. */
 export interface TokenUse { userAgent: string | undefined, ip: string }
+
+/** Whom an issuer vouches for, and what it says about them. */
+export type ExternalSubject = Pick<ExternalToken, 'issuer' | 'subject' | 'profile'>
 
 export type IssuerStore = ReturnType<typeof createIssuerStore>
 
@@ -24,10 +28,7 @@ export function createIssuerStore (db: Db) {
         const [session] = await tx.update(externalSessions).set({ endsAt: sql`greatest(${externalSessions.endsAt}, ${endsAt})` })
           .where(eq(externalSessions.key, sessionKey)).returning({ id: externalSessions.sessionId })
         if (session?.id === null || (found !== undefined && found.lockedAt !== null)) return undefined
-        const user = found ?? await makeExternalUser(tx, issuer, subject, profile.username)
-        const role = profile.isAdmin === undefined ? user.role : profile.isAdmin ? 'admin' : 'user'
-        await updateExternalUser(tx, user, { ...profile, role })
-        if (role !== user.role) await logAction(tx, { id: 0, username: issuer }, role === 'admin' ? 'admin.create' : 'admin.remove', { userId: user.id })
+        const user = await makeOrUpdate(tx, found, { issuer, subject, profile })
         if (session !== undefined) return await prolong(tx, session.id, endsAt)
         await tx.update(users).set({ lastLoginAt: sql`now()` }).where(eq(users.id, user.id))
         const [begun] = await tx.insert(sessions)
@@ -35,8 +36,25 @@ export function createIssuerStore (db: Db) {
         await tx.insert(externalSessions).values({ key: sessionKey, sessionId: begun!.id, endsAt })
         return begun!.id
       })
+    },
+
+    /** Creates or updates the user of a subject who has just signed in at the issuer, and returns the user's id. @throws ACCOUNT_LOCKED */
+    async signIn (subject: ExternalSubject): Promise<number> {
+      return await db.transaction(async tx => {
+        const found = await lockExternalUser(tx, subject.issuer, subject.subject)
+        if (found !== undefined && found.lockedAt !== null) throw new ACCOUNT_LOCKED()
+        return (await makeOrUpdate(tx, found, subject)).id
+      })
     }
   }
+}
+
+async function makeOrUpdate (tx: Transaction, found: ExternalUser | undefined, { issuer, subject, profile }: ExternalSubject) {
+  const user = found ?? await makeExternalUser(tx, issuer, subject, profile.username)
+  const role = profile.isAdmin === undefined ? user.role : profile.isAdmin ? 'admin' : 'user'
+  await updateExternalUser(tx, user, { ...profile, role })
+  if (role !== user.role) await logAction(tx, { id: 0, username: issuer }, role === 'admin' ? 'admin.create' : 'admin.remove', { userId: user.id })
+  return user
 }
 
 async function prolong (tx: Transaction, id: number, endsAt: Date) {

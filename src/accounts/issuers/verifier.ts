@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
 import { decodeJwt, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose'
 import { UNAVAILABLE } from '../../errors.ts'
-import { isStorable } from '../../text/text.ts'
 import type { TrustedIssuer } from '../../text/trusted-issuers.ts'
-import { claimOf, readProfile, type ExternalProfile } from './claims.ts'
+import { claimOf, isClaimedId, readProfile, type ExternalProfile } from './claims.ts'
 
 /** How much an issuer's clock and ours may differ, in seconds. */
 const LEEWAY_SECONDS = 60
@@ -61,7 +60,7 @@ export function createVerifier ({ issuers, adminClaim, keysOf }: VerifierOptions
       if (!ACCESS_TOKEN_TYPES.has(protectedHeader.typ?.toLowerCase().replace(/^application\//, ''))) return undefined
       if (payload.aud === undefined && !audience.includes(payload['azp'] as string)) return undefined
       const { sub } = payload
-      if (!isName(sub)) return undefined
+      if (!isClaimedId(sub)) return undefined
       const endsAt = Math.min(payload.exp! + LEEWAY_SECONDS, Date.now() / 1000 + MAX_LIFETIME_SECONDS)
       return {
         issuer: issuer.issuer,
@@ -81,11 +80,7 @@ export function createVerifier ({ issuers, adminClaim, keysOf }: VerifierOptions
 /** If a token names a session of the issuer, all tokens with that name share one session (Supabase calls it `session_id`). Otherwise each token is a session of its own. */
 function sessionKeyOf (payload: JWTPayload, { issuer, claims }: TrustedIssuer, token: string) {
   const names = claims?.session === undefined ? ['sid', 'session_id', 'jti'] : [claims.session]
-  const name = names.find(name => isName(claimOf(payload, name)))
+  const name = names.find(name => isClaimedId(claimOf(payload, name)))
   const session = name === undefined ? ['', token] : [name, claimOf(payload, name)]
   return createHash('sha256').update(JSON.stringify([issuer, payload.sub, ...session])).digest('hex')
-}
-
-function isName (value: unknown): value is string {
-  return typeof value === 'string' && value.length > 0 && value.length <= 255 && isStorable(value)
 }

@@ -13,8 +13,8 @@ export type KeyStore = ReturnType<typeof createKeyStore>
 /** A key that may be used. `hash` is its SHA-256, in hexadecimal. */
 export interface ServerKey { id: number, name: string, scopes: KeyScope[], hash: string, expiresAt: Date | null }
 
-/** A request in which a server acts for a user. */
-export interface Acting { externalId: unknown, method: string, route: string, ip: string }
+/** A request in which a server acts for a user. `scope` is enough for it, beside `act`. */
+export interface Acting { externalId: unknown, method: string, route: string, ip: string, scope?: KeyScope | undefined }
 
 /** What stands for the issuer of users of server keys, who have none. */
 export const NO_ISSUER = ''
@@ -112,10 +112,10 @@ export function createKeyStore (db: Db, { announce, open }: Pick<Sessions, 'anno
      * The session in which a key acts for a user. A request that may change something is logged before it is carried out.
      * @throws UNAUTHORIZED, MISSING_SCOPE, USER_NOT_FOUND, ACCOUNT_LOCKED
      */
-    async actFor (token: string, { externalId, method, route, ip }: Acting): Promise<number> {
+    async actFor (token: string, { externalId, method, route, ip, scope }: Acting): Promise<number> {
       if (typeof externalId !== 'string') throw new UNAUTHORIZED()
       const isRead = ['GET', 'HEAD'].includes(method)
-      const key = isRead ? await this.use(token, 'act', 'read') : await this.use(token, 'act')
+      const key = await this.use(token, 'act', ...isRead ? ['read' as const] : [], ...scope === undefined ? [] : [scope])
       const { userId, sessionId } = await sessionFor(key, externalId, ip)
       if (!isRead) await this.log(key, 'key.act', userId, { method, route })
       return sessionId

@@ -1,6 +1,6 @@
 import { Type, type Static } from 'typebox'
 import { KEY_SCOPES } from '../../enums.ts'
-import { Id, Nullable, PageQuery, Text, Timestamp } from '../../http/schema.ts'
+import { Id, Metadata, Nullable, PageQuery, Text, Timestamp } from '../../http/schema.ts'
 import { Email, Name } from '../schema.ts'
 
 const Scopes = Type.Array(Type.Enum(KEY_SCOPES), {
@@ -9,7 +9,7 @@ const Scopes = Type.Array(Type.Enum(KEY_SCOPES), {
   maxItems: KEY_SCOPES.length,
   uniqueItems: true,
   description: '`users`: manage users and mint tokens for them. `act`: act for a user with `X-Act-As`. `read`: read users, and act for one in `GET` requests. ' +
-    '`guests`: let guests in, as `X-API-KEY`. `v1`: reserved'
+    '`guests`: let guests in, as `X-API-KEY`. `v1`: OpenAI\'s API'
 })
 
 const expiresAt = (otherwise: string) => Type.Optional(Type.String({
@@ -63,7 +63,8 @@ export const ExternalUserParams = Type.Object({ external_id: ExternalId })
 export const ExternalUserChangesSchema = Type.Object({
   name: Type.Optional(Name),
   email: Type.Optional(Email),
-  picture: Type.Optional(Type.String({ maxLength: 900, pattern: /^https?:\/\/[^\s\p{C}]+$/u.source, 'x-rule': 'must be a web address' }))
+  picture: Type.Optional(Type.String({ maxLength: 900, pattern: /^https?:\/\/[^\s\p{C}]+$/u.source, 'x-rule': 'must be a web address' })),
+  metadata: Type.Optional(Metadata)
 }, { title: 'ExternalUserChanges' })
 export type ExternalUserChanges = Static<typeof ExternalUserChangesSchema>
 
@@ -73,6 +74,7 @@ export const ExternalUserSchema = Type.Object({
   name: Nullable(Type.String()),
   email: Nullable(Type.String({ description: 'Null also if another account has verified the address' })),
   picture: Nullable(Type.String()),
+  metadata: Metadata,
   is_locked: Type.Boolean(),
   created_at: Timestamp
 }, { title: 'ExternalUser' })

@@ -16,6 +16,7 @@ const shown = {
   name: users.name,
   email: users.email,
   picture: users.picture,
+  metadata: users.metadata,
   is_locked: sql<boolean>`${users.lockedAt} IS NOT NULL`,
   created_at: users.createdAt
 }

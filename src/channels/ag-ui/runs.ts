@@ -10,7 +10,7 @@ import type { MessageKey } from '../../replies/store.ts'
 import type { Exchanges } from '../exchanges/exchanges.ts'
 import { clientIdOf } from '../exchanges/ids.ts'
 import type { ExchangeStore, KnownExchange } from '../exchanges/store.ts'
-import { askedIn, toAgUiMessage, type AgUiMessage, type RunInput } from './schema.ts'
+import { askedIn, thoughtsOf, toAgUiMessages, type AgUiMessage, type RunInput } from './schema.ts'
 import { createAgUiWire } from './wire.ts'
 
 export interface RunsOptions {
@@ -55,10 +55,13 @@ export function createRuns ({ exchanges, store, messages, generation, streams }:
     if (conversation === undefined) return undefined
     const { page } = await messages.page(user.id, conversation, { limit: MAX_HISTORY })
     const all = page.map(({ json }) => JSON.parse(json) as Message)
-    const shown = all.filter(message => !isUnderWay(message) && message.text !== '')
+    const replies = all.filter(isUnderWay)
     // Clients keep the place of a message that they know by its id, and add all others behind it.
-    const ownIds = await store.ownIds(user.id, { conversation, id: shown[0]?.id ?? 0 })
-    return { conversation, replies: all.filter(isUnderWay), history: shown.map(message => toAgUiMessage(message, ownIds.get(message.id))) }
+    const ownIds = await store.ownIds(user.id, { conversation, id: all[0]?.id ?? 0 })
+    const past = all.filter(message => !isUnderWay(message)).flatMap(message => toAgUiMessages(message, ownIds.get(message.id)))
+    // Clients keep their reasoning that a history without any does not name, and would add to it what they get again.
+    const emptied = replies.flatMap(thoughtsOf).map(thought => ({ ...thought, content: '' }))
+    return { conversation, replies, history: [...past, ...emptied] }
   }
 
   async function say (user: SessionUser, known: number | undefined, { threadId, runId }: RunInput, asked: { id: string, text: string }, bot: string | undefined): Promise<Shown> {

@@ -3,6 +3,7 @@ import { invalidRequest } from '../../http/faults.ts'
 import { AnyObject, ClientId } from '../../http/schema.ts'
 import type { Message } from '../../log/message.ts'
 import { trimmed } from '../../text/text.ts'
+import { growingPartsOf } from '../../text/message-parts.ts'
 import { frontEndId } from '../exchanges/ids.ts'
 
 // What clients of AG-UI send, in version 1.0 of the protocol. `RunAgentInput` has more fields, which this server does not use.
@@ -52,8 +53,18 @@ function refused (field: string, message: string) {
   return invalidRequest([{ path: `messages.${field}`, message }])
 }
 
-/** A message in the format of AG-UI. `ownId` is the client's own id for it. */
-export function toAgUiMessage ({ id, sender, username, text }: Pick<Message, 'id' | 'sender' | 'username' | 'text'>, ownId = frontEndId(id)) {
-  return { id: ownId, role: sender === 'user' ? 'user' : 'assistant', content: text, ...username !== null && { name: username } }
+/** A message in the format of AG-UI: its reasoning, and its text unless it has none. `ownId` is the client's own id for it. */
+export function toAgUiMessages (message: Message, ownId = frontEndId(message.id)): AgUiMessage[] {
+  const { sender, username, text } = message
+  const said = { id: ownId, role: sender === 'user' ? 'user' : 'assistant', content: text, ...username !== null && { name: username } }
+  return [...thoughtsOf(message), ...text === '' ? [] : [said]]
 }
-export type AgUiMessage = ReturnType<typeof toAgUiMessage>
+export interface AgUiMessage { id: string, role: string, content: string, name?: string }
+
+/** The reasoning of a reply, as messages of their own. */
+export function thoughtsOf (message: Message): AgUiMessage[] {
+  return growingPartsOf(message).filter(({ type }) => type === 'reasoning').map(({ text }, index) => ({ id: thoughtId(message.id, index + 1), role: 'reasoning', content: text }))
+}
+
+/** The id of the nth reasoning of a reply. */
+export const thoughtId = (reply: number, nth: number) => `${frontEndId(reply)}.r${nth}`

@@ -52,7 +52,7 @@ export function createUiChats ({ exchanges, messages, store, generation, streams
 
   /** Stores a message. A UI message stream has one message only: if several bots reply, it is the reply of the first one. */
   async function submit (user: SessionUser, known: number | undefined, { id, message }: UiChat) {
-    const { conversation, messages: [, reply] } = await exchanges.say(user, known, { chat: id, text: textOf(message), field: 'message.parts', id: message.id })
+    const { conversation, messages: [, reply] } = await exchanges.say(user, known, { chat: id, text: textOf(message), field: 'message.parts', metadata: message.metadata, id: message.id })
     return { conversation, message: reply }
   }
 

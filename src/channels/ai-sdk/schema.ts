@@ -1,7 +1,8 @@
 import { Type, type Static } from 'typebox'
 import { invalidRequest } from '../../http/faults.ts'
-import { AnyObject, ClientId, Id, Rev, Timestamp } from '../../http/schema.ts'
+import { AnyObject, ClientId, Id, Metadata, Rev, Timestamp } from '../../http/schema.ts'
 import { MessageSchema, type Message } from '../../log/message.ts'
+import type { Part } from '../../text/message-parts.ts'
 import { trimmed } from '../../text/text.ts'
 import { frontEndId } from '../exchanges/ids.ts'
 
@@ -10,7 +11,8 @@ import { frontEndId } from '../exchanges/ids.ts'
 const SentMessageSchema = Type.Object({
   id: Type.Optional(ClientId),
   role: Type.Optional(Type.Enum(['user', 'assistant', 'system'])),
-  parts: Type.Array(AnyObject, { maxItems: 1000 })
+  parts: Type.Array(AnyObject, { maxItems: 1000 }),
+  metadata: Type.Optional(Metadata)
 }, { title: 'SentUiMessage' })
 export type SentMessage = Static<typeof SentMessageSchema>
 
@@ -58,22 +60,42 @@ export function textOf ({ role, parts }: SentMessage): string {
 
 const { username, status, failure } = MessageSchema.properties
 
+const UiPartSchema = Type.Object({
+  type: Type.String({ description: '`text`, `reasoning`, `source-url`, or `data-` and a name' }),
+  text: Type.Optional(Type.String()),
+  sourceId: Type.Optional(Type.String()),
+  url: Type.Optional(Type.String()),
+  title: Type.Optional(Type.String()),
+  data: Type.Optional(Type.Unknown())
+}, { title: 'UiPart' })
+
 export const UiMessageSchema = Type.Object({
   id: Type.String(),
   role: Type.Enum(['user', 'assistant']),
-  parts: Type.Array(Type.Object({ type: Type.Enum(['text']), text: Type.String() }, { title: 'UiTextPart' })),
-  metadata: Type.Object({ id: Id, rev: Rev, username, created_at: Timestamp, status, failure }, { title: 'UiMessageMetadata' })
+  parts: Type.Array(UiPartSchema),
+  metadata: Type.Object({ id: Id, rev: Rev, username, created_at: Timestamp, status, failure }, { title: 'UiMessageMetadata', additionalProperties: true })
 }, { title: 'UiMessage' })
 export type UiMessage = Static<typeof UiMessageSchema>
 
 /** The body of a UI message stream, for the description of the API. */
 export const UiStreamSchema = { type: 'string', examples: ['data: {"type":"text-delta","id":"t1","delta":"Hello"}\n\n'] }
 
-export function toUiMessage ({ id, rev, sender, username, text, status, created_at, failure }: Message): UiMessage {
+/** A part for the AI SDK, in a message and, unless it grows, in a stream. `nth` tells the sources of a message apart. */
+export function toUiPart (part: Part, nth: number): Static<typeof UiPartSchema> {
+  switch (part.type) {
+    case 'source': return { type: 'source-url', sourceId: `s${nth}`, url: part.url, title: part.title }
+    case 'choices': return { type: 'data-choices', data: part.choices }
+    case 'choice': return { type: 'data-choice', data: { id: part.id, title: part.title } }
+    case 'data': return { type: `data-${part.name}`, data: part.data }
+    default: return part
+  }
+}
+
+export function toUiMessage ({ id, rev, sender, username, text, parts, status, created_at, metadata, failure }: Message): UiMessage {
   return {
     id: frontEndId(id),
     role: sender === 'user' ? 'user' : 'assistant',
-    parts: text === '' ? [] : [{ type: 'text', text }],
-    metadata: { id, rev, username, created_at, status, ...failure !== undefined && { failure } }
+    parts: parts?.map(toUiPart) ?? (text === '' ? [] : [{ type: 'text', text }]),
+    metadata: { ...metadata, id, rev, username, created_at, status, ...failure !== undefined && { failure } }
   }
 }

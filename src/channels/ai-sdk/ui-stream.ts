@@ -2,7 +2,9 @@ import type { Wire } from '../../conversations/live/streams.ts'
 import { FAILURES } from '../../failures.ts'
 import type { Delta } from '../../log/followers.ts'
 import type { Message } from '../../log/message.ts'
+import { growingPartsOf, type GrowingPart } from '../../text/message-parts.ts'
 import { frontEndId } from '../exchanges/ids.ts'
+import { toUiPart } from './schema.ts'
 
 /** Ends every stream. */
 export const DONE = 'data: [DONE]\n\n'
@@ -16,19 +18,23 @@ export const UI_STREAM_HEADERS = { 'x-vercel-ai-ui-message-stream': 'v1' }
  */
 export function createUiWire (reply: number): Wire {
   let isBegun = false
-  /** Number of text parts so far, and whether the last one is open. */
-  let parts = 0
-  let isOpen = false
-  /** The text of the open part. */
-  let said = ''
+  /** The parts of the reply so far, and as much of each as was sent. */
+  const known: GrowingPart[] = []
+  /** Number of parts in the stream so far, and the one that is open. */
+  let count = 0
+  let open: { part: GrowingPart, id: string } | undefined
 
   return {
     headers: UI_STREAM_HEADERS,
     message (message: Message) {
       if (message.id !== reply || message.status === 'queued') return ''
-      return begin(message) + show(message.text) + (message.status === 'streaming' ? '' : finish(message))
+      return begin(message) + show(growingPartsOf(message)) + (message.status === 'streaming' ? '' : finish(message))
     },
-    delta: ({ id, offset, text }: Delta) => id === reply && isBegun ? grow(text.slice(said.length - offset)) : '',
+    delta ({ id, part = 0, type = 'text', offset, text }: Delta) {
+      if (id !== reply || !isBegun) return ''
+      const grown = known[part] ??= { type, text: '' }
+      return grow(grown, text.slice(grown.text.length - offset))
+    },
     // Without an error, a stream that ends early looks complete to the client.
     broken: chunk({ type: 'error', errorText: 'The connection was closed before the reply had ended, please load the chat again' }) + DONE
   }
@@ -39,31 +45,38 @@ export function createUiWire (reply: number): Wire {
     return chunk({ type: 'start', messageId: frontEndId(id), messageMetadata: { id, rev, username, created_at } }) + chunk({ type: 'start-step' })
   }
 
-  /** Text that was sent cannot be taken back. A text that does not begin with it gets a part of its own. */
-  function show (text: string) {
-    if (text.startsWith(said)) return grow(text.slice(said.length))
-    const ended = endPart()
-    return ended + grow(text)
+  /** What was sent cannot be taken back. A text that does not continue a known part becomes a part of its own. */
+  function show (parts: GrowingPart[]) {
+    let next = 0
+    return parts.filter(({ text }) => text !== '').map(({ type, text }) => {
+      const at = known.findIndex((part, index) => index >= next && part.type === type && text.startsWith(part.text))
+      next = at === -1 ? known.length : at
+      const part = known[next++] ??= { type, text: '' }
+      return grow(part, text.slice(part.text.length))
+    }).join('')
   }
 
-  function grow (piece: string) {
+  function grow (part: GrowingPart, piece: string) {
     if (piece === '') return ''
-    const begun = isOpen ? '' : chunk({ type: 'text-start', id: `t${++parts}` })
-    isOpen = true
-    said += piece
-    return begun + chunk({ type: 'text-delta', id: `t${parts}`, delta: piece })
+    part.text += piece
+    const { type } = part
+    const ended = open?.part === part ? '' : endPart()
+    if (open !== undefined) return chunk({ type: `${type}-delta`, id: open.id, delta: piece })
+    open = { part, id: `${type[0]}${++count}` }
+    return ended + chunk({ type: `${type}-start`, id: open.id }) + chunk({ type: `${type}-delta`, id: open.id, delta: piece })
   }
 
   function endPart () {
-    if (!isOpen) return ''
-    isOpen = false
-    said = ''
-    return chunk({ type: 'text-end', id: `t${parts}` })
+    if (open === undefined) return ''
+    const { part: { type }, id } = open
+    open = undefined
+    return chunk({ type: `${type}-end`, id })
   }
 
-  function finish ({ rev, status, failure }: Message) {
+  function finish ({ rev, status, failure, parts = [] }: Message) {
     const messageMetadata = { rev, status, ...failure !== undefined && { failure } }
-    const ended = endPart() + chunk({ type: 'finish-step' })
+    const others = parts.filter(({ type }) => type !== 'text' && type !== 'reasoning').map(part => chunk(toUiPart(part, parts.indexOf(part))))
+    const ended = endPart() + others.join('') + chunk({ type: 'finish-step' })
     if (status === 'complete') return ended + chunk({ type: 'finish', finishReason: 'stop', messageMetadata }) + DONE
     if (status === 'failed') return ended + chunk({ type: 'message-metadata', messageMetadata }) + chunk({ type: 'error', errorText: FAILURES[failure!] }) + DONE
     return ended + chunk({ type: 'abort', reason: status }) + chunk({ type: 'finish', finishReason: 'other', messageMetadata }) + DONE

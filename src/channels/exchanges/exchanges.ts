@@ -24,6 +24,7 @@ interface Said {
   field: string
   /** The front end's own id for the message. */
   id: string | undefined
+  metadata?: Record<string, unknown> | undefined
   /** The bot to ask. Left out: those of the conversation, or the default one in a new conversation. */
   bot?: string | undefined
 }
@@ -48,10 +49,10 @@ export function createExchanges ({ conversations, exchanges, converse, isStreami
     },
 
     /** Stores a message, in a new conversation if `known` is undefined. A message with the same id is stored once. */
-    async say (user: SessionUser, known: number | undefined, { chat, text, field, id, bot }: Said): Promise<Exchange> {
+    async say (user: SessionUser, known: number | undefined, { chat, text, field, id, metadata, bot }: Said): Promise<Exchange> {
       const bots = bot === undefined ? {} : { bots: [bot] }
       const conversation = known ?? (await conversations.create(user, { name: nameFrom(text), client_id: chat, ...bots })).id
-      return await converse({ author: user, to: { conversation }, text, field, clientId: id && clientIdOf(conversation, id), bot })
+      return await converse({ author: user, to: { conversation }, text, field, metadata, clientId: id && clientIdOf(conversation, id), bot })
     },
 
     /** The exchange of the first id that names a stored message; without ids, the newest exchange. */

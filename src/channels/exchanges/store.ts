@@ -51,9 +51,9 @@ export function createExchangeStore (db: Db, changed: (conversation: number) => 
         AND ${messages.replyTo} IS DISTINCT FROM ${id} AND ${messages.status} <> 'deleted'`
       const [foreign] = isOwner ? [] : await tx.select({ id: messages.id }).from(messages).where(and(after, sql`${messages.userId} IS DISTINCT FROM ${user}`)).limit(1)
       if (foreign !== undefined) throw new NOT_THE_OWNER()
-      await tx.update(messages).set({ text: '', status: 'deleted', rev }).where(after)
+      await tx.update(messages).set({ text: '', parts: null, metadata: null, status: 'deleted', rev }).where(after)
       if (text === undefined) return
-      const changed = await tx.update(messages).set({ text, error: null, rev })
+      const changed = await tx.update(messages).set({ text, parts: null, error: null, rev })
         .where(and(eq(messages.conversationId, conversation), eq(messages.id, id), ne(messages.status, 'deleted'))).returning({ id: messages.id })
       if (changed.length === 0) throw new MESSAGE_NOT_FOUND()
     },

@@ -3,7 +3,7 @@ import type { Server, Socket } from 'socket.io'
 import { MAX_TOKEN_LENGTH } from '../../accounts/schema.ts'
 import type { SessionUser } from '../../accounts/sessions.ts'
 import type { Delta } from '../../log/followers.ts'
-import { NewConversationSchema, NewMessageSchema } from '../../conversations/schema.ts'
+import { NewConversationSchema, UserMessageSchema } from '../../conversations/schema.ts'
 import type { Message } from '../../log/message.ts'
 import { Id, Rev, Text } from '../../http/schema.ts'
 
@@ -17,7 +17,7 @@ export const StartChat = Type.Partial(Type.Object({
   stream: Type.Boolean()
 }))
 
-export const SendMessage = Type.Object({ chat_session_id: Id, ...NewMessageSchema.properties })
+export const SendMessage = Type.Object({ chat_session_id: Id, ...UserMessageSchema.properties })
 
 export const JoinChat = Type.Object({ chat_session_id: Id, after: Type.Optional(Rev) })
 

@@ -7,7 +7,8 @@ import type { Config } from '../../config.ts'
 import type { Converse } from '../../conversations/converse.ts'
 import { isUnderWay } from '../../conversations/live/endings.ts'
 import type { Delta, Events, Follower } from '../../log/followers.ts'
-import { heardIn, type Change, type FeedStore } from '../../log/feed-store.ts'
+import { heardIn, type Change, type FeedStore, type Heard } from '../../log/feed-store.ts'
+import { saidIn } from '../../conversations/schema.ts'
 import type { ConversationStore } from '../../conversations/store.ts'
 import { INVALID_MESSAGE, INVALID_TOKEN, SERVER_BUSY } from '../../errors.ts'
 import { createLimiter } from '../../http/limiter.ts'
@@ -71,12 +72,12 @@ export function createSocketService ({ app, useOf, config, sessions, conversatio
       return { chat_session_id: id }
     })
 
-    on('send_message', async (user, { chat_session_id: id, text, client_id: clientId = `socket:${randomUUID()}` }) => {
+    on('send_message', async (user, { chat_session_id: id, text, parts, metadata, client_id: clientId = `socket:${randomUUID()}` }) => {
       await writes?.count(userId)
       const own: Sent = { isAnswered: false }
       sent.set(clientId, own)
       try {
-        const { messages } = await converse({ author: user, to: { conversation: id }, text, clientId })
+        const { messages } = await converse({ author: user, to: { conversation: id }, ...saidIn({ text, parts }), metadata, clientId })
         const place = messages[0]!.id
         await joining
         own.isAnswered = true
@@ -165,7 +166,7 @@ export function createSocketService ({ app, useOf, config, sessions, conversatio
     }
 
     /** Follows a conversation live after this rev. If it is followed already, that continues from where it is. */
-    function follow (conversation: number, after: number, heard = new Map<number, number>()) {
+    function follow (conversation: number, after: number, heard: Heard = new Map()) {
       const known = followers.get(conversation)
       if (known !== undefined) return known.follower
       const isGrowing = canGrow

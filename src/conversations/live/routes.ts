@@ -48,8 +48,8 @@ const Listen = {
     ...common,
     operationId: 'streamEvents',
     summary: 'A conversation as it happens, as server-sent events',
-    description: 'Each `message` event is a whole message, new or changed, its id the message\'s `rev`; a `delta` `{id, offset, text}` is what ' +
-      'a reply grows by. With `Last-Event-ID`, or `after`, all that changed after that rev comes first; without, the stream begins with ' +
+    description: 'Each `message` event is a whole message, new or changed, its id the message\'s `rev`; a `delta` `{id, part, type, offset, text}` is what ' +
+      'a part of a reply grows by; `part` is left out for 0, `type` for a text. With `Last-Event-ID`, or `after`, all that changed after that rev comes first; without, the stream begins with ' +
       'what happens from now on. A connection may break before the first event: give `after`, or read the messages each time that the stream opens.',
     params: ConversationParams,
     querystring: Type.Object({ after: Type.Optional(Rev) }),

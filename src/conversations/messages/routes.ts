@@ -1,7 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import type { ServerKey } from '../../accounts/keys/key-store.ts'
 import {
-  BOT_BUSY, BUDGET_SPENT, CONVERSATION_NOT_FOUND, IDEMPOTENCY_MISMATCH, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR, TOO_MANY_REPLIES, UNAUTHORIZED
+  BOT_BUSY, BOT_NOT_FOUND, BUDGET_SPENT, CONVERSATION_NOT_FOUND, IDEMPOTENCY_MISMATCH, MESSAGE_NOT_FOUND, NOT_A_SERVER, NOT_THE_AUTHOR,
+  TOO_MANY_REPLIES, UNAUTHORIZED
 } from '../../errors.ts'
 import { MESSAGE_BODY_LIMIT } from '../../http/body-limits.ts'
 import { linkNext, sendPage } from '../../http/paging.ts'
@@ -9,8 +11,9 @@ import { answers, ClientIdHeader, LOGGED_IN, wantsStream } from '../../http/sche
 import type { Converse } from '../converse.ts'
 import type { FeedStore } from '../../log/feed-store.ts'
 import type { Replies } from '../../replies/replies.ts'
+import type { PostStore } from './post-store.ts'
 import type { MessageStore } from './store.ts'
-import { ConversationParams, EditedMessageSchema, MessageParams, MessagesQuery, NewMessageSchema } from '../schema.ts'
+import { ConversationParams, EditedMessageSchema, MessageParams, MessagesQuery, NewMessageSchema, saidIn } from '../schema.ts'
 import { MessageSchema, MessagesSchema } from '../../log/message.ts'
 import { EventStream } from '../live/routes.ts'
 import type { Streams } from '../live/streams.ts'
@@ -18,16 +21,14 @@ import type { Streams } from '../live/streams.ts'
 export interface MessageRoutesOptions {
   messages: MessageStore
   feeds: FeedStore
-  converse: Converse
   generation: Replies
-  streams: Streams
   /** Refuses a text that is too long for the bots of a conversation. @throws INVALID_REQUEST */
   mustFitBots: (conversation: number, text: string) => Promise<void>
 }
 
 /** The messages of a conversation. The scope that registers it has authenticated `user`. */
 export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> =
-  async function messageRoutes (app, { messages, feeds, converse, generation, streams, mustFitBots }) {
+  async function messageRoutes (app, { messages, feeds, generation, mustFitBots }) {
     app.get('/', List, async (request, reply) => {
       const { user, params, query: { limit, before, after } } = request
       if (after !== undefined) {
@@ -38,15 +39,6 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> =
       const { page, hasMore } = await messages.page(user.id, params.id, { limit, before })
       if (hasMore) linkNext(request, reply, { before: page[0]!.id })
       return sendPage(reply, page)
-    })
-
-    app.post('/', Send, async ({ user, params, headers, body, log }, reply) => {
-      const clientId = headers['idempotency-key'] ?? body.client_id
-      const to = { conversation: params.id }
-      const { conversation, messages: said } = await converse({ author: user, to, text: body.text, clientId })
-      if (wantsStream(headers)) return await streams.send(reply, { user, conversation, after: Math.min(...said.map(({ rev }) => rev)) - 1, until: said }, log)
-      reply.leaveSlot()
-      return reply.code(201).send(await streams.ended(user.id, conversation, said))
     })
 
     app.get('/:message', Get, async ({ user, params }) =>
@@ -62,6 +54,26 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> =
     app.delete('/:message', Remove, async ({ user, params }, reply) => {
       await messages.remove(user.id, params.id, params.message)
       return reply.code(204).send(null)
+    })
+  }
+
+/** Sends a message: a user, with the bots' replies, or a server in the name of a bot or an agent. */
+export const sendRoute: FastifyPluginAsyncTypebox<{ converse: Converse, streams: Streams, posts: PostStore }> =
+  async function sendRoute (app, { converse, streams, posts }) {
+    app.post('/', { onRequest: app.authenticateOrNeedKey('act'), ...Send }, async (request, reply) => {
+      const { user, params, headers, body, log } = request
+      const { serverKey }: { serverKey?: ServerKey } = request
+      const { as, metadata, client_id: ownId } = body
+      const clientId = headers['idempotency-key'] ?? ownId
+      if (serverKey !== undefined) {
+        if (as === undefined) throw new UNAUTHORIZED()
+        return reply.code(201).send([await posts.post(serverKey, { conversation: params.id, ...saidIn(body), metadata, as, clientId })])
+      }
+      if (as !== undefined) throw new NOT_A_SERVER()
+      const { conversation, messages: said } = await converse({ author: user, to: { conversation: params.id }, ...saidIn(body), metadata, clientId })
+      if (wantsStream(headers)) return await streams.send(reply, { user, conversation, after: Math.min(...said.map(({ rev }) => rev)) - 1, until: said }, log)
+      reply.leaveSlot()
+      return reply.code(201).send(await streams.ended(user.id, conversation, said))
     })
   }
 
@@ -88,11 +100,12 @@ const Send = {
     summary: 'Sends a message; answers with it and with the bots\' replies',
     description: 'Answers when the replies have ended, or with `Accept: text/event-stream` with events as they grow; closing the connection does not stop them. ' +
       'Send an `Idempotency-Key`, above all with a stream: libraries repeat a request whose connection breaks, and with the same key it is stored once. ' +
-      'A text has at most 8,000 characters, or up to 100,000 where all bots that it addresses take as much, as language models do.',
+      'A text has at most 8,000 characters, or up to 100,000 where all bots that it addresses take as much, as language models do. ' +
+      'A server writes with `as`; no bot replies, and the answer has this one message.',
     params: ConversationParams,
     headers: ClientIdHeader,
     body: NewMessageSchema,
-    response: answers({ 200: EventStream, 201: MessagesSchema }, [UNAUTHORIZED, CONVERSATION_NOT_FOUND, IDEMPOTENCY_MISMATCH, BOT_BUSY, TOO_MANY_REPLIES, BUDGET_SPENT])
+    response: answers({ 200: EventStream, 201: MessagesSchema }, [UNAUTHORIZED, NOT_A_SERVER, CONVERSATION_NOT_FOUND, BOT_NOT_FOUND, IDEMPOTENCY_MISMATCH, BOT_BUSY, TOO_MANY_REPLIES, BUDGET_SPENT])
   }
 }
 

@@ -1,9 +1,9 @@
 import { and, eq, ne, sql } from 'drizzle-orm'
-import type { Db } from '../../db/client.ts'
+import type { Db, Transaction } from '../../db/client.ts'
 import { conversations, conversationUsers, messages } from '../../db/tables.ts'
 import { CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR } from '../../errors.ts'
 import { cutUnread, cutWritten, pageOf, type JsonRow } from '../../http/paging.ts'
-import { FROM_MESSAGES, type Message, MESSAGE, MESSAGE_JSON, type MessageRow, shown, WITH_NAMES } from '../../log/message.ts'
+import { FROM_MESSAGES, type Message, MESSAGE, MESSAGE_BYTES, MESSAGE_JSON, type MessageRow, shown, WITH_NAMES } from '../../log/message.ts'
 import { IS_MEMBER, isMember } from '../../log/membership.ts'
 
 export type MessageStore = ReturnType<typeof createMessageStore>
@@ -37,12 +37,12 @@ export function createMessageStore (db: Db, changed: (conversation: number) => v
 
     /** Returns the edited message. @throws CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR */
     async edit (user: number, conversation: number, id: number, text: string): Promise<Message> {
-      return await change(user, conversation, id, ({ author }) => author === user, { text, error: null })
+      return await change(user, conversation, id, ({ author }) => author === user, { text, parts: null, error: null })
     },
 
     /** Authors may delete their own messages, owners any. @throws as `edit` */
     async remove (user: number, conversation: number, id: number) {
-      await change(user, conversation, id, ({ author, owner }) => author === user || owner === user, { text: '', status: 'deleted' })
+      await change(user, conversation, id, ({ author, owner }) => author === user || owner === user, { text: '', parts: null, metadata: null, status: 'deleted' })
     },
 
     /** @throws CONVERSATION_NOT_FOUND */
@@ -58,7 +58,7 @@ export function createMessageStore (db: Db, changed: (conversation: number) => v
    */
   async function change (
     user: number, conversation: number, id: number,
-    isAllowed: (who: { author: number | null, owner: number }) => boolean, set: { text: string, error?: null, status?: 'deleted' }
+    isAllowed: (who: { author: number | null, owner: number }) => boolean, set: { text: string, parts: null, metadata?: null, error?: null, status?: 'deleted' }
   ): Promise<Message> {
     const changedMessage = await db.transaction(async tx => {
       await tx.select({ id: conversations.id }).from(conversations).where(eq(conversations.id, conversation)).for('no key update')
@@ -73,14 +73,19 @@ export function createMessageStore (db: Db, changed: (conversation: number) => v
       const [taken] = await tx.update(conversations).set({ lastRev: sql`${conversations.lastRev} + 1` })
         .where(eq(conversations.id, conversation)).returning({ rev: conversations.lastRev })
       await tx.update(messages).set({ ...set, rev: taken!.rev }).where(and(eq(messages.conversationId, conversation), eq(messages.id, id)))
-      const { rows: [row] } = await tx.execute<{ json: string }>(sql`
-        SELECT ${sql.raw(`${MESSAGE_JSON} AS json ${FROM_MESSAGES}`)} WHERE m.conversation_id = ${conversation} AND m.id = ${id}`)
-      const message = JSON.parse(row!.json) as Message & { created_at: string }
-      return { ...message, created_at: new Date(message.created_at) }
+      return await messageAt(tx, conversation, id)
     })
     changed(conversation)
     return changedMessage
   }
+}
+
+/** Reads a message that is there, deleted or not. The caller has checked that it may be shown. */
+export async function messageAt (tx: Transaction, conversation: number, id: number): Promise<Message> {
+  const { rows: [row] } = await tx.execute<{ json: string }>(sql`
+    SELECT ${sql.raw(`${MESSAGE_JSON} AS json ${FROM_MESSAGES}`)} WHERE m.conversation_id = ${conversation} AND m.id = ${id}`)
+  const message = JSON.parse(row!.json) as Message & { created_at: string }
+  return { ...message, created_at: new Date(message.created_at) }
 }
 
 const BEFORE = `
@@ -91,7 +96,7 @@ const BEFORE = `
 
 export const MESSAGES_PAGE = cutWritten({
   rows: `SELECT m.id, ${MESSAGE_JSON} AS json, m.more FROM (
-    ${cutUnread({ rows: BEFORE, order: 'id DESC', bytes: 'octet_length(text)', most: '$4' })}
+    ${cutUnread({ rows: BEFORE, order: 'id DESC', bytes: MESSAGE_BYTES, most: '$4' })}
   ) m ${WITH_NAMES}`,
   order: 'id DESC'
 })

@@ -1,7 +1,4 @@
 import t from 'tap'
-import path from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { blocksOf } from '../../support/docs.ts'
 import { holdLock, startApp, type Client } from '../../support/helper.ts'
 import { bearer } from '../../support/issuer.ts'
 import { connect, listen, next, refused, startLive } from '../../support/live.ts'
@@ -83,6 +80,43 @@ t.test('a server manages its users, by its own ids', async t => {
     { action: 'user.create', user_id: id, details: { key } },
     { action: 'key.create', admin_name: 'boss', details: { key, scopes: ['users'] } }
   ], 'and what changed nothing is not there')
+})
+
+t.test('a server keeps an object with a user, which is stored unchanged and returned wherever the user’s own record is', async t => {
+  const app = await startApp(t)
+  const boss = await adminOf(app)
+  const { server, acting } = await serverWith(app, boss, ['users', 'act'])
+  const metadata = { z: 1, a: [null, true, 1.5, 1e300], '': { 'ä"\\': '😀\u2028' } }
+  t.same((await server.put('/api/users/zoe', { name: 'Zoe' })).json().metadata, {})
+  t.equal((await server.put('/api/users/zoe', { metadata })).statusCode, 200)
+  const logged = async () => (await boss.get('/api/admin/log?action=user.change')).json().length
+  t.equal(await logged(), 1)
+  await server.put('/api/users/zoe', { metadata })
+  t.equal(await logged(), 1, 'the same again changes nothing')
+  const zoe = acting('zoe')
+  const inside = `"metadata":${JSON.stringify(metadata)}`
+  for (const { body } of [await server.put('/api/users/zoe', { name: 'Zoë' }), await server.get('/api/users/zoe'), await zoe.get('/api/me'), await zoe.patch('/api/me', { name: 'Z.' }), await zoe.get('/api/me/export')]) {
+    t.ok(body.includes(inside), 'unchanged, with the keys in the same order')
+  }
+  t.match((await zoe.patch('/api/me', { metadata: { mine: 1 } })).json(), { metadata }, 'users do not change it themselves')
+  t.same((await server.put('/api/users/zoe', { metadata: { plan: 'gold' } })).json().metadata, { plan: 'gold' }, 'it is replaced as a whole')
+  t.same((await (await app.as('bob')).get('/api/me')).json().metadata, {}, 'a user of nobody’s server has none')
+
+  const details = async (metadata: unknown) => (await server.put('/api/users/zoe', { metadata })).json().details
+  const tooLarge = [{ path: 'metadata', message: 'may have at most 4 KiB as JSON, and 100 levels' }]
+  t.same(await details({ a: 'x'.repeat(4096 - 7) }), tooLarge)
+  t.same(await details({ a: 'ä'.repeat(2045) }), tooLarge, 'in bytes')
+  for (const wrong of [[1], 'text', 1, null]) t.same(await details(wrong), [{ path: 'metadata', message: 'must be an object' }])
+  t.same((await server.get('/api/users/zoe')).json().metadata, { plan: 'gold' })
+  t.equal((await server.put('/api/users/zoe', { metadata: { a: 'x'.repeat(4096 - 8) } })).statusCode, 200)
+
+  app.bots.takeOver()
+  await server.put('/api/users/zoe', { metadata: { plan: 'silver' } })
+  const sent = zoe.post(`/api/conversations/${await app.slowChat(zoe)}/messages`, { text: 'Hi' })
+  const { context, end } = await app.bots.call(1)
+  end()
+  await sent
+  t.match(context.user, { name: 'Z.', metadata: { plan: 'silver' } }, 'and bots get it')
 })
 
 t.test('a server acts for its users, on every route, as far as its scopes go', async t => {
@@ -167,19 +201,6 @@ t.test('tokens for a browser, which end with the key', async t => {
   await Promise.all([gone, stream.ended])
   isPrompt(t, began, 1_000)
   t.equal((await ann.get('/api/me')).statusCode, 401)
-})
-
-t.test('the server of the documentation gets tokens', async t => {
-  const app = await startLive(t)
-  const boss = await adminOf(app)
-  const { key } = await serverWith(app, boss, ['users'])
-  const code = blocksOf('docs/users.md', 'js').find(code => code.includes('tokenFor ({'))!
-  const file = path.join(t.testdir({ 'chat.mjs': code }), 'chat.mjs')
-  Object.assign(process.env, { CHAT_URL: app.url, CHAT_KEY: key })
-  const { tokenFor } = await import(pathToFileURL(file).href)
-  const { token } = await tokenFor({ id: 'github:1', name: 'Ann', email: 'ann@example.com' })
-  t.match((await app.clientOf(bearer(token)).get('/api/me')).json(), { name: 'Ann', email: 'ann@example.com', external_id: 'github:1' })
-  await t.rejects(tokenFor({ id: 'a space is not allowed' }), /PUT .*: 400 /)
 })
 
 t.test('many first requests for a user share one session, and a key that expires ends it', async t => {

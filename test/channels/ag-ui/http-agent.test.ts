@@ -228,6 +228,42 @@ t.test('a client that aborts stops nothing, and the same run follows the reply t
   t.equal((await ann.get('/api/chat/thread')).json().length, 2)
 })
 
+t.test('reasoning is shown apart from the text: in a run, when it is resumed, and when the thread is loaded', async t => {
+  const server = await start(t)
+  const { front: place, bots, ann } = server
+  const front = createFront(place)
+  const sent = front.send('Hello')
+  const { think, say, give, end } = await bots.call(1)
+  think('They greet')
+  await says(front, 'reasoning: They greet')
+  say('Well')
+  await says(front, 'slow: Well')
+  await isStored(server, 2, 'Well')
+  const again = createFront({ ...place, messages: structuredClone(front.agent.messages) })
+  const loading = again.run('load')
+  await until(() => saidIn(again)[0] === 'ann: Hello' && saidIn(again).at(-1) === 'slow: Well')
+  t.same(saidIn(again), ['ann: Hello', 'reasoning: They greet', 'slow: Well'], 'what the client had is not doubled')
+  say(' then')
+  give({ part: { type: 'choices', choices: [{ id: 'y', title: 'Yes' }] }, isSaid: false })
+  end()
+  await Promise.all([sent, loading])
+  const text = 'slow: Well then\n\n- Yes'
+  t.same(saidIn(front), ['user: Hello', 'reasoning: They greet', text], 'choices are said in words')
+  t.same(saidIn(again), ['ann: Hello', 'reasoning: They greet', text])
+  t.same(await typesOf(front), [
+    'RUN_STARTED', 'REASONING_START', 'REASONING_MESSAGE_START', 'REASONING_MESSAGE_CONTENT', 'REASONING_MESSAGE_END', 'REASONING_END',
+    'TEXT_MESSAGE_START', 'TEXT_MESSAGE_CONTENT', 'TEXT_MESSAGE_CONTENT', 'TEXT_MESSAGE_CONTENT', 'TEXT_MESSAGE_END', 'RUN_FINISHED'
+  ])
+  const loaded = createFront(place)
+  await loaded.run()
+  t.same(loaded.agent.messages, [
+    { id: 'message-1', role: 'user', content: 'Hello', name: 'ann' },
+    { id: 'm2.r1', role: 'reasoning', content: 'They greet' },
+    { id: 'm2', role: 'assistant', content: 'Well then\n\n- Yes', name: 'slow' }
+  ])
+  t.match((await ann.get('/api/chat/thread')).json()[1].parts[0], { type: 'reasoning' })
+})
+
 t.test('stopped by the server’s own stop', async t => {
   const { front: place, bots, ann } = await start(t)
   const front = createFront(place)

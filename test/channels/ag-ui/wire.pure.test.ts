@@ -55,3 +55,36 @@ t.test('a text that is taken back is followed by the right one, in a message of 
   t.same(short(wire.message(reply(''))), ['TEXT_MESSAGE_END m2'])
   t.same(short(wire.message(reply('Yes', { status: 'complete' }))), ['TEXT_MESSAGE_START m2.2 {"name":"assistant"}', 'TEXT_MESSAGE_CONTENT m2.2 Yes', 'TEXT_MESSAGE_END m2.2', 'RUN_FINISHED'])
 })
+
+const thought = (nth: number, ...pieces: string[]) => [`REASONING_START m2.r${nth}`, `REASONING_MESSAGE_START m2.r${nth}`, ...pieces.map(piece => `REASONING_MESSAGE_CONTENT m2.r${nth} ${piece}`)]
+const endOf = (nth: number) => [`REASONING_MESSAGE_END m2.r${nth}`, `REASONING_END m2.r${nth}`]
+
+t.test('reasoning is no part of the text, which goes on after it', async t => {
+  const wire = wireFor(2)
+  wire.message(reply(''))
+  t.same(short(wire.delta({ id: 2, part: 0, type: 'reasoning', offset: 0, text: 'They' })), thought(1, 'They'))
+  t.same(short(wire.delta({ id: 2, part: 0, type: 'reasoning', offset: 2, text: 'ey greet' })), ['REASONING_MESSAGE_CONTENT m2.r1  greet'])
+  t.same(short(wire.delta({ id: 2, part: 1, offset: 0, text: 'Well' })), [...endOf(1), 'TEXT_MESSAGE_START m2 {"name":"assistant"}', 'TEXT_MESSAGE_CONTENT m2 Well'])
+  t.same(short(wire.delta({ id: 2, part: 2, type: 'reasoning', offset: 0, text: 'And?' })), thought(2, 'And?'))
+  t.same(short(wire.delta({ id: 2, part: 3, offset: 0, text: ' then' })), [...endOf(2), 'TEXT_MESSAGE_CONTENT m2  then'])
+  const parts = [{ type: 'reasoning', text: 'They greet' }, { type: 'text', text: 'Well' }, { type: 'reasoning', text: 'And?' }, { type: 'text', text: ' then' }, { type: 'choices', choices: [{ id: 'y', title: 'Yes' }] }] as const
+  t.same(short(wire.message(reply('Well then\n\n- Yes', { status: 'complete', parts: structuredClone(parts) as unknown as NonNullable<Message['parts']> }))), ['TEXT_MESSAGE_CONTENT m2 \n\n- Yes', 'TEXT_MESSAGE_END m2', 'RUN_FINISHED'], 'the text says choices in words')
+})
+
+t.test('a reply with reasoning that is followed later, in the order of its parts', async t => {
+  const wire = wireFor(2)
+  const partsWith = (last: string): Partial<Message> => ({ parts: [{ type: 'reasoning', text: 'They greet' }, { type: 'text', text: 'Well' }, { type: 'reasoning', text: last }] })
+  const before = reply('Well', partsWith('And'))
+  t.same(short(wire.message(before)), [...thought(1, 'They greet'), ...endOf(1), 'TEXT_MESSAGE_START m2 {"name":"assistant"}', 'TEXT_MESSAGE_CONTENT m2 Well', ...thought(2, 'And')])
+  t.equal(wire.message(before), '', 'nothing twice')
+  t.same(short(wire.delta({ id: 2, part: 2, type: 'reasoning', offset: 3, text: ' now?' })), ['REASONING_MESSAGE_CONTENT m2.r2  now?'])
+  t.same(short(wire.message(reply('Well', { ...partsWith('And now?'), status: 'stopped' }))), [...endOf(2), 'TEXT_MESSAGE_END m2', 'RUN_FINISHED {"outcome":{"type":"cancelled"}}'])
+})
+
+t.test('reasoning that is taken back, because it was the text', async t => {
+  const wire = wireFor(2)
+  wire.delta({ id: 2, part: 0, type: 'reasoning', offset: 0, text: 'One' })
+  t.same(short(wire.message(reply('Two', { parts: [{ type: 'reasoning', text: 'Two?' }, { type: 'text', text: 'Two' }] }))),
+    [...endOf(1), ...thought(2, 'Two?'), ...endOf(2), 'TEXT_MESSAGE_START m2 {"name":"assistant"}', 'TEXT_MESSAGE_CONTENT m2 Two'])
+  t.same(short(wire.message(reply('Two', { status: 'complete', parts: [{ type: 'text', text: 'Two' }] }))), ['TEXT_MESSAGE_END m2', 'RUN_FINISHED'])
+})

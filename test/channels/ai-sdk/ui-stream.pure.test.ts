@@ -62,3 +62,27 @@ t.test('a text that is taken back is followed by the right one, in a part of its
   wire.message(reply('I think'))
   t.same(chunksOf(wire.message(reply('Yes', { status: 'complete' }))).slice(0, 4), ['text-end t1', 'text-start t2', 'text-delta t2: Yes', 'text-end t2'])
 })
+
+t.test('reasoning, sources, choices and data', async t => {
+  const [thought, said] = [{ type: 'reasoning' as const, text: 'They greet.' }, { type: 'text' as const, text: 'Well' }]
+  const others = [
+    { type: 'source' as const, url: 'https://example.com', title: 'A' }, { type: 'choices' as const, choices: [{ id: 'y', title: 'Yes' }] }, { type: 'data' as const, name: 'card', data: { a: 1 } }
+  ]
+  const wire = createUiWire(2)
+  wire.message(reply(''))
+  t.same(chunksOf(wire.delta({ id: 2, type: 'reasoning', offset: 0, text: 'They ' })), ['reasoning-start r1', 'reasoning-delta r1: They '])
+  t.same(chunksOf(wire.delta({ id: 2, type: 'reasoning', offset: 5, text: 'greet.' })), ['reasoning-delta r1: greet.'])
+  t.same(chunksOf(wire.delta({ id: 2, part: 1, offset: 0, text: 'We' })), ['reasoning-end r1', 'text-start t2', 'text-delta t2: We'])
+  t.same(chunksOf(wire.message(reply('Well', { parts: [thought, said, ...others], status: 'complete' }))).slice(0, -2), [
+    'text-delta t2: ll', 'text-end t2', 'source-url {"sourceId":"s2","url":"https://example.com","title":"A"}', 'data-choices {"data":[{"id":"y","title":"Yes"}]}', 'data-card {"data":{"a":1}}', 'finish-step'
+  ])
+  const found = createUiWire(2)
+  t.same(chunksOf(found.message(reply('', { parts: [thought] }))).slice(2), ['reasoning-start r1', 'reasoning-delta r1: They greet.'])
+  t.same(chunksOf(found.message(reply('Well', { parts: [thought, said] }))), ['reasoning-end r1', 'text-start t2', 'text-delta t2: Well'])
+
+  const mistaken = createUiWire(2)
+  mistaken.message(reply('They greet'))
+  mistaken.delta({ id: 2, part: 1, type: 'reasoning', offset: 0, text: 'They greet.' })
+  mistaken.delta({ id: 2, part: 2, offset: 0, text: 'Well' })
+  t.same(chunksOf(mistaken.message(reply('Well', { parts: [thought, said], status: 'complete' })))[0], 'text-end t3', 'what was sent already is not sent again when a text before it is taken back')
+})

@@ -23,6 +23,7 @@ export function hintsFor ({ learned, callers, tokensFor }: World, { path }: Rout
       case 'email': return ['somebody@example.com', 'ann@example.com', 'bob@example.com']
       case 'phone_number': return ['+49 30 12345', '030 123-45']
       case 'url': return ['http://127.0.0.1:9/hook']
+      case 'model': return ['slow']
       case 'bots': return learned.valuesOf('bots', 'name')
       case 'users': return callers.names()
       case 'cursor': return learned.valuesOf('cursors', 'cursor')

@@ -96,7 +96,9 @@ function faultOfText ({ status, headers, body }: HttpAnswer): Fault | undefined 
 function faultOfError (answer: HttpAnswer): Fault | undefined {
   const body = parsed(answer.body) as { statusCode?: unknown, code?: unknown, error?: unknown } | undefined
   const detail = answer.body.toString().slice(0, 500)
-  if (body?.statusCode !== answer.status || typeof body.error !== 'string' || body.error === '') return { kind: `an error in another format, ${answer.status}`, detail }
+  // OpenAI's clients get an object.
+  const sentence = typeof body?.error === 'object' ? (body.error as { message?: unknown } | null)?.message : body?.error
+  if (body?.statusCode !== answer.status || typeof sentence !== 'string' || sentence === '') return { kind: `an error in another format, ${answer.status}`, detail }
   return CODES.has(String(body.code)) ? undefined : { kind: `unknown error code ${String(body.code)}`, detail }
 }
 

@@ -1,8 +1,10 @@
+import { useState } from 'react'
 import { useMutation } from '@tanstack/react-query'
 import { API_URL, api, ask } from '../api/client.ts'
 import type { Profile, Session } from '../api/shapes.ts'
-import { forgetUser, queries, useSessions } from '../api/queries.ts'
+import { forgetUser, queries, useSessions, useSettings } from '../api/queries.ts'
 import { pathTo } from '../route.ts'
+import { Confirm } from '../ui/dialog.tsx'
 import { forgetDrafts } from '../ui/drafts.ts'
 import { checks, Field, Form } from '../ui/form.tsx'
 import { Icon } from '../ui/icon.tsx'
@@ -12,6 +14,9 @@ import { deviceOf } from './device.ts'
 
 /** The user's own account. */
 export function AccountPage ({ me }: { me: Profile }) {
+  const { data: settings } = useSettings()
+  // Users of another issuer have no password.
+  const hasPassword = me.issuer === null && settings?.passwords !== false
   return (
     <main className='chat account'>
       <header className='chat-head'>
@@ -20,10 +25,10 @@ export function AccountPage ({ me }: { me: Profile }) {
       </header>
       <div className='account-body'>
         <ProfileForm me={me} />
-        <SignInForm me={me} />
-        <PasswordForm />
+        {hasPassword && <SignInForm me={me} />}
+        {hasPassword && <PasswordForm />}
         <Sessions />
-        <Data />
+        <Data hasPassword={hasPassword} />
       </div>
     </main>
   )
@@ -128,25 +133,43 @@ function Device ({ session: { user_agent: agent, ip, last_used_at: used } }: { s
   )
 }
 
-function Data () {
+function Data ({ hasPassword }: { hasPassword: boolean }) {
   return (
     <section className='card'>
       <h2>{words.account.data}</h2>
       <p>{words.account.exportText}</p>
       <p><a className='button' href={`${API_URL}/api/me/export`} download>{words.account.export}</a></p>
       <h3>{words.account.delete}</h3>
-      <p>{words.account.deleteText}</p>
-      <Form
-        submit={words.account.deleteNow} isDanger checks={{ password: checks.required }}
-        action={async ({ password }) => {
-          await ask(api.DELETE('/api/me', { body: { password: password! } }))
-          forgetUser()
-          forgetDrafts()
-          queries.removeQueries({ queryKey: ['was signed out'] })
-        }}
-      >
-        <Field name='password' type='password' label={words.account.current} autoComplete='current-password' />
-      </Form>
+      <p>{hasPassword ? words.account.deleteText : words.account.deleteWithoutPassword}</p>
+      {hasPassword
+        ? (
+          <Form submit={words.account.deleteNow} isDanger checks={{ password: checks.required }} action={({ password }) => remove({ body: { password: password! } })}>
+            <Field name='password' type='password' label={words.account.current} autoComplete='current-password' />
+          </Form>
+          )
+        : <DeleteButton />}
     </section>
   )
+}
+
+function DeleteButton () {
+  const [isConfirming, setIsConfirming] = useState(false)
+  return (
+    <>
+      <button className='button danger' onClick={() => setIsConfirming(true)}>{words.account.deleteNow}</button>
+      {isConfirming && (
+        <Confirm
+          title={words.account.deleteTitle} text={words.account.deleteWithoutPassword} submit={words.account.deleteNow}
+          onConfirm={() => remove({})} onClose={() => setIsConfirming(false)}
+        />
+      )}
+    </>
+  )
+}
+
+async function remove (options: { body?: { password: string } }) {
+  await ask(api.DELETE('/api/me', options as { body: { password: string } })) // who has no password sends no body
+  forgetUser()
+  forgetDrafts()
+  queries.removeQueries({ queryKey: ['was signed out'] })
 }

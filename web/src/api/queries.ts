@@ -25,7 +25,7 @@ export const queries = new QueryClient({
 /** Forgets the user and everything that was loaded for them, which shows the sign-in screen. */
 export function forgetUser () {
   if (!queries.getQueryData<Profile | null>(['me'])) return
-  queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'me' })
+  queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'me' && queryKey[0] !== 'settings' })
   queries.setQueryData(['me'], null)
   queries.setQueryData(['was signed out'], true)
 }
@@ -45,10 +45,9 @@ export function useMe () {
   })
 }
 
-/** Whether signing up is open, closed or by invitation; undefined until the server has said so. */
-export function useSignup () {
-  const { data } = useQuery({ queryKey: ['settings'], staleTime: Infinity, queryFn: async () => await ask(api.GET('/api/settings')) })
-  return data?.signup
+/** How users can sign in and sign up here. */
+export function useSettings () {
+  return useQuery({ queryKey: ['settings'], staleTime: Infinity, queryFn: async () => await ask(api.GET('/api/settings')) })
 }
 
 /** The user's conversations, last used first, each with its newest message, in pages. */

@@ -2,12 +2,15 @@ import { api, ask, askForPage, newClientId, unreachable, isRefusal } from '../ap
 import type { Message } from '../api/shapes.ts'
 import { acknowledged, type Delta, type LiveSocket } from '../api/live.ts'
 import { words } from '../words.ts'
+import type { Choice } from './parts.tsx'
 import { EMPTY, withChanges, withDelta, withOlder, type Log } from './log.ts'
 
 /** A message that is being sent. Its client id stays the same on retries, so that it is stored once. */
 export interface Outgoing {
   clientId: string
   text: string
+  /** The answer that was chosen, if `text` is the title of one. */
+  choice?: Choice | undefined
   at: string
   /** A waiting message is sent again when the connection is back, a refused one only when the user retries. */
   state: 'sending' | 'waiting' | 'refused'
@@ -113,7 +116,8 @@ export function openChat (id: number, socket: LiveSocket, changed: () => void) {
     sending = sending.then(async () => {
       try {
         if (!socket.connected) throw unreachable()
-        const sent = { chat_session_id: id, text: message.text, client_id: message.clientId }
+        const { text, choice, clientId } = message
+        const sent = { chat_session_id: id, text, client_id: clientId, ...choice && { parts: [{ type: 'choice' as const, ...choice }] } }
         const { messages } = acknowledged(await socket.timeout(ACK_TIMEOUT_MS).emitWithAck('send_message', sent))
         takeIn(messages)
         change(undefined)
@@ -132,8 +136,8 @@ export function openChat (id: number, socket: LiveSocket, changed: () => void) {
     read: () => view,
     retry: catchUp,
 
-    send (text: string) {
-      const message: Outgoing = { clientId: newClientId(), text, at: new Date().toISOString(), state: 'sending' }
+    send (text: string, choice?: Choice) {
+      const message: Outgoing = { clientId: newClientId(), text, choice, at: new Date().toISOString(), state: 'sending' }
       show({ outgoing: [...view.outgoing, message], sent: view.sent + 1 })
       deliver(message)
     },

@@ -47,7 +47,7 @@ export function ConversationList ({ me, selected }: { me: Profile, selected: num
         {hasNextPage && <More onSight={fetchNextPage} isBusy={isFetchingNextPage} />}
       </div>
       <footer className='sidebar-foot'>
-        <a className='me' href={pathTo.account} aria-label={`${me.name ?? me.username}, ${words.chat.account}`}><Icon name='person' /><span className='cut' dir='auto'>{me.name ?? me.username}</span></a>
+        <a className='me' href={pathTo.account} aria-label={`${me.name ?? me.username ?? words.details.unnamed}, ${words.chat.account}`}><Icon name='person' /><span className='cut' dir='auto'>{me.name ?? me.username ?? words.details.unnamed}</span></a>
         <button className='text-button' onClick={() => signOut.mutate()}>{words.chat.signOut}</button>
       </footer>
     </nav>

@@ -1,4 +1,5 @@
 import type { Message } from '../api/shapes.ts'
+import type { Delta } from '../../../src/log/followers.ts'
 
 /** The loaded part of a conversation: its messages in order, from the oldest loaded one to the newest. */
 export interface Log {
@@ -13,7 +14,7 @@ export const EMPTY: Log = { messages: [], rev: 0, hasOlder: false }
 
 /**
  * Merges new and changed messages, which may arrive in any order and more than once. Of each message the highest `rev`
- * counts, and of the same `rev`, while a reply is being written, the longest text. A deleted message is kept without its
+ * counts, and of the same `rev`, while a reply is being written, the longest. A deleted message is kept without its
  * text, since an older version of it that arrives late would otherwise bring it back.
  */
 export function withChanges (log: Log, changes: Message[]): Log {
@@ -33,15 +34,26 @@ export function withOlder (log: Log, page: Message[], hasOlder: boolean): Log {
   return { ...log, hasOlder, messages: [...page.filter(({ id }) => !known.has(id)), ...log.messages] }
 }
 
-/** Appends a part of a reply; undefined if a part before it is missing. `offset` is in UTF-16 units. */
-export function withDelta (log: Log, { id, offset, text }: { id: number, offset: number, text: string }): Log | undefined {
+/**
+ * Adds a piece of a reply to its part; undefined if something before it is missing. `offset` is in UTF-16 units. A message
+ * without parts is one text.
+ */
+export function withDelta (log: Log, { id, part = 0, type = 'text', offset, text }: Delta): Log | undefined {
   const at = log.messages.findIndex(message => message.id === id)
   const message = log.messages[at]
-  if (message === undefined || message.text.length < offset) return undefined
-  if (message.text.length >= offset + text.length) return log
-  return { ...log, messages: log.messages.with(at, { ...message, text: message.text.slice(0, offset) + text }) }
+  if (message === undefined) return undefined
+  const parts = message.parts ?? (message.text === '' ? [] : [{ type: 'text' as const, text: message.text }])
+  const known = parts[part]?.text ?? ''
+  if (part > parts.length || known.length < offset) return undefined
+  if (known.length >= offset + text.length) return log
+  const grown = parts.toSpliced(part, 1, { type, text: known.slice(0, offset) + text })
+  const said = grown.map(({ type, text = '' }) => type === 'text' ? text : '').join('')
+  return { ...log, messages: log.messages.with(at, { ...message, text: said, ...grown.some(({ type }) => type !== 'text') && { parts: grown } }) }
 }
 
 function isNewer (change: Message, known: Message) {
-  return change.rev > known.rev || (change.rev === known.rev && change.text.length >= known.text.length)
+  return change.rev > known.rev || (change.rev === known.rev && lengthOf(change) >= lengthOf(known))
 }
+
+/** How much of a message there is, its reasoning included. */
+const lengthOf = ({ text, parts = [] }: Message) => parts.reduce((sum, part) => part.type === 'reasoning' ? sum + part.text!.length : sum, text.length)

@@ -12,6 +12,7 @@ import { words } from '../words.ts'
 import { botTitle } from './bot-title.ts'
 import type { Chat, ChatView } from './chat.ts'
 import { EditMessage } from './edit-message.tsx'
+import { Parts } from './parts.tsx'
 
 /** Loaded early, before there are messages to show. If that fails, the text of bots is shown unformatted. */
 const markdown = import('./markdown.tsx').catch(() => ({ default: Plain }))
@@ -36,9 +37,10 @@ export function MessageList ({ view, chat, me, bots, isOwner, label }: MessageLi
         {view.isOpen && messages.length === 0 && view.outgoing.length === 0 && <p className='empty'>{words.chat.empty}</p>}
         {messages.map((message, at) => (
           <Row
-            key={message.id} message={message} chat={chat} isMine={isMine(message)}
+            key={message.id} message={message} chat={chat} isMine={isMine(message)} author={authorOf(message, bots)}
             day={dayAbove(message, messages[at - 1])}
             mayEdit={message === myLast} mayDelete={isOwner || isMine(message)}
+            mayChoose={message === newest && view.outgoing.length === 0}
             mayRegenerate={message === lastReply && message === newest && canReplyAgain(message, bots)}
           />
         ))}
@@ -53,7 +55,7 @@ export function MessageList ({ view, chat, me, bots, isOwner, label }: MessageLi
         ))}
       </Scroller>
       <p className='visually-hidden' role='status'>
-        {newest !== undefined && !isMine(newest) && newest.status === 'complete' && words.chat.announced(authorOf(newest), newest.text.slice(0, MOST_ANNOUNCED))}
+        {newest !== undefined && !isMine(newest) && newest.status === 'complete' && words.chat.announced(authorOf(newest, bots), newest.text.slice(0, MOST_ANNOUNCED))}
       </p>
     </>
   )
@@ -64,10 +66,10 @@ function canReplyAgain ({ username, failure }: Message, bots: Bot[]) {
   return failure !== 'BOT_NOT_CONFIGURED' && bots.some(({ name, streaming }) => streaming && name === username)
 }
 
-interface RowProps { message: Message, chat: Chat, isMine: boolean, day: string | undefined, mayEdit: boolean, mayDelete: boolean, mayRegenerate: boolean }
+interface RowProps { message: Message, chat: Chat, isMine: boolean, author: string, day: string | undefined, mayEdit: boolean, mayDelete: boolean, mayRegenerate: boolean, mayChoose: boolean }
 
-const Row = memo(function Row ({ message, chat, isMine, day, mayEdit, mayDelete, mayRegenerate }: RowProps) {
-  const { id, sender, text, status, failure, created_at: at } = message
+const Row = memo(function Row ({ message, chat, isMine, author, day, mayEdit, mayDelete, mayRegenerate, mayChoose }: RowProps) {
+  const { id, sender, text, parts, status, failure, created_at: at } = message
   const [mode, setMode] = useState<'edit' | 'delete'>()
   const regenerate = useMutation({ mutationFn: () => chat.regenerate(id) })
   const isBot = sender === 'bot'
@@ -88,17 +90,24 @@ const Row = memo(function Row ({ message, chat, isMine, day, mayEdit, mayDelete,
     <div data-message={id} data-focus-scope>
       {day !== undefined && <h2 className='day'>{day}</h2>}
       <Bubble
-        who={isMine ? words.chat.you : authorOf(message)} at={at} isMine={isMine} isBot={isBot}
+        who={isMine ? words.chat.you : author} at={at} isMine={isMine} isBot={isBot}
         note={isLeftOut || (isBot && status !== 'complete') ? <span className={`status ${status}`}>{noteOf(message)}</span> : undefined}
         actions={actions}
       >
         {mode === 'edit' && <EditMessage text={text} onClose={close} onSave={changed => chat.edit(id, changed)} />}
-        {mode !== 'edit' && (isBot ? <Suspense fallback={<Plain text={text} />}><Markdown text={text} /></Suspense> : <Plain text={text} />)}
+        {mode !== 'edit' && (!isBot
+          ? <Plain text={text} />
+          : parts === undefined ? <Formatted text={text} /> : <Parts parts={parts} Text={Formatted} onChoose={mayChoose ? choice => chat.send(choice.title, choice) : undefined} />)}
       </Bubble>
       {mode === 'delete' && <Confirm title={words.chat.deleteMessage} text={words.chat.deleteMessageText} submit={words.delete} onConfirm={() => chat.remove(id)} onClose={close} />}
     </div>
   )
 })
+
+/** The text of a bot. */
+function Formatted ({ text }: { text: string }) {
+  return <Suspense fallback={<Plain text={text} />}><Markdown text={text} /></Suspense>
+}
 
 function Plain ({ text }: { text: string }) {
   return <p className='plain' dir='auto'>{text}</p>
@@ -111,9 +120,11 @@ function noteOf ({ status, failure }: Message) {
   return failure === undefined ? sentence : `${sentence} ${words.chat.failures[failure] ?? ''}`
 }
 
-function authorOf ({ sender, username }: Message) {
+/** A server may write on the side of the bots as a human agent, whose name is shown as it is. Before the bots are known, every name there is taken for a bot's. */
+function authorOf ({ sender, username }: Message, bots: Bot[]) {
   if (username === null) return words.chat.formerMember
-  return sender === 'bot' ? botTitle(username) : username
+  const isBot = sender === 'bot' && (bots.length === 0 || bots.some(({ name }) => name === username))
+  return isBot ? botTitle(username) : username
 }
 
 /** The date, above the first message of a day. */

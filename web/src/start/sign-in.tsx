@@ -1,6 +1,6 @@
 import { useState } from 'react'
-import { api, ask } from '../api/client.ts'
-import { queries, useSignup } from '../api/queries.ts'
+import { API_URL, api, ask } from '../api/client.ts'
+import { queries, useSettings } from '../api/queries.ts'
 import { go, pathTo } from '../route.ts'
 import { checks, Field, Form } from '../ui/form.tsx'
 import { words } from '../words.ts'
@@ -20,15 +20,37 @@ async function signUp ({ username, password, email }: Values, invitation: string
   if (invitation !== undefined) go(pathTo.home, { replaces: true }) // the link is used up
 }
 
-/** Signs in, or creates an account and signs in. Signing up is only offered if the server allows it to this visitor. */
+/** Signs in with the OpenID Connect provider or with a password, where the server allows it. */
 export function SignIn ({ invitation }: { invitation: string | undefined }) {
-  const signup = useSignup()
+  const { data: settings } = useSettings()
+  const provider = settings?.oidc
+  const mayUsePasswords = settings?.passwords !== false
+  if (!provider && !mayUsePasswords) return null // users come with tokens of their app
+  return (
+    <section className='card' aria-labelledby='by-account'>
+      <h2 id='by-account'>{words.start.accountTitle}</h2>
+      {provider && <a className='button primary provider' dir='auto' href={addressOfStart()}>{words.start.continueWith(provider.name)}</a>}
+      {provider && mayUsePasswords && <p className='or'>{words.start.or}</p>}
+      {mayUsePasswords && <WithPassword signup={settings?.signup} invitation={invitation} />}
+    </section>
+  )
+}
+
+/** Where signing in with the provider begins. It ends at the place of the page that is open now. */
+function addressOfStart () {
+  const { hash } = window.location
+  return `${API_URL}/api/oidc/start?${new URLSearchParams({ return_to: /^#\/[!-~]{0,400}$/.test(hash) ? hash : pathTo.home })}`
+}
+
+interface WithPasswordProps { signup: 'open' | 'closed' | 'invite' | undefined, invitation: string | undefined }
+
+/** Signs in, or creates an account and signs in. Signing up is only offered if the server allows it to this visitor. */
+function WithPassword ({ signup, invitation }: WithPasswordProps) {
   const maySignUp = signup === 'open' || (signup === 'invite' && invitation !== undefined)
   const [choice, setChoice] = useState(invitation !== undefined)
   const isNew = choice && maySignUp
   return (
-    <section className='card' aria-labelledby='by-account'>
-      <h2 id='by-account'>{words.start.accountTitle}</h2>
+    <>
       {maySignUp && (
         <div className='switch' role='group' aria-labelledby='by-account'>
           <button aria-pressed={!isNew} onClick={() => setChoice(false)}>{words.start.signIn}</button>
@@ -51,6 +73,6 @@ export function SignIn ({ invitation }: { invitation: string | undefined }) {
           </Form>
           )}
       {!isNew && <p className='aside'><a href={pathTo.forgot}>{words.start.forgot}</a></p>}
-    </section>
+    </>
   )
 }

@@ -4,8 +4,8 @@ import { go, pathTo } from '../route.ts'
 import { words } from '../words.ts'
 import { SignIn } from './sign-in.tsx'
 
-/** The first screen: a chat by phone number, or signing in. */
-export function Welcome ({ invitation }: { invitation: string | undefined }) {
+/** The first screen: a chat by phone number, or signing in. `failure` is the code of the error with which a sign-in at the provider ended. */
+export function Welcome ({ invitation, failure }: { invitation: string | undefined, failure: string | undefined }) {
   const wasSignedOut = useQuery({ queryKey: ['was signed out'], queryFn: () => false, enabled: false }).data
   return (
     <main className='welcome'>
@@ -15,6 +15,7 @@ export function Welcome ({ invitation }: { invitation: string | undefined }) {
         <p>{words.start.subtitle}</p>
       </header>
       {wasSignedOut && <p className='notice' role='status'>{words.signedOut}</p>}
+      {failure !== undefined && <p className='notice' role='alert'>{words.signInFailures[failure] ?? words.signInFailures['SIGN_IN_FAILED']}</p>}
       <div className='ways'>
         <section className='card' aria-labelledby='by-phone'>
           <h2 id='by-phone'>{words.start.phoneTitle}</h2>

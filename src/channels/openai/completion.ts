@@ -1,0 +1,114 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { PassThrough } from 'node:stream'
+import type { FastifyReply } from 'fastify'
+import type { SessionUser, Sessions } from '../../accounts/sessions.ts'
+import { INVALID_REQUEST, UNAUTHORIZED, UNAVAILABLE } from '../../errors.ts'
+import { whenOver } from '../../http/when-over.ts'
+import type { Replies } from '../../replies/replies.ts'
+import type { Question, UnstoredReplies } from '../../replies/unstored.ts'
+import { inOpenAiWords } from './errors.ts'
+import type { CompletionAnswer } from './schema.ts'
+
+/** How often a comment is sent, because proxies close idle connections. */
+const HEARTBEAT_INTERVAL_MS = 15_000
+
+/** How long a stream that is cut off waits for its reader to take what was sent. */
+const CLOSE_TIMEOUT_MS = 200
+
+export interface CompletionOptions {
+  unstored: UnstoredReplies
+  generation: Pick<Replies, 'isClosing'>
+  sessions: Pick<Sessions, 'watch'>
+}
+
+export type Completions = ReturnType<typeof createCompletions>
+
+type Usage = CompletionAnswer['usage']
+type OurError = Error & { code: string, statusCode: number }
+
+/** Answers in the words of OpenAI's chat completions, version 1. */
+export function createCompletions ({ unstored, generation, sessions }: CompletionOptions) {
+  /** Asks the bot until the client disconnects, its session ends or the server closes. */
+  async function write (question: Question, user: SessionUser | null, reply: FastifyReply, hear: (text: string, replaces: boolean, signal: AbortSignal) => void | Promise<void>) {
+    const abort = new AbortController()
+    const stop = () => abort.abort('stopped')
+    whenOver(reply, stop)
+    const forget = user && sessions.watch(user.sessionId, stop)
+    try {
+      const used = await unstored.write(question, abort, (text, replaces) => hear(text, replaces, abort.signal))
+      if (!abort.signal.aborted) return usageOf(used)
+    } finally {
+      forget?.()
+    }
+    if (abort.signal.reason === 'interrupted') throw new UNAVAILABLE()
+    throw reply.raw.destroyed ? new INVALID_REQUEST() : new UNAUTHORIZED() // nobody sees the first one
+  }
+
+  return {
+    async whole (question: Question, user: SessionUser | null, reply: FastifyReply): Promise<CompletionAnswer> {
+      let content = ''
+      const usage = await write(question, user, reply, (text, replaces) => { content = replaces ? text : content + text })
+      return {
+        ...headOf(question, 'chat.completion'),
+        choices: [{ index: 0, message: { role: 'assistant', content, refusal: null }, logprobs: null, finish_reason: 'stop' }],
+        usage
+      }
+    },
+
+    /** Sends the reply as it grows. An error before the first piece is answered as usual; a later one ends the stream. */
+    async streamed (question: Question, user: SessionUser | null, reply: FastifyReply, includesUsage: boolean) {
+      const head = headOf(question, 'chat.completion.chunk')
+      const out = new PassThrough()
+      let isBegun = false
+
+      function begin () {
+        if (isBegun) return
+        isBegun = true
+        // A kept-alive connection would delay the closing of the server.
+        reply.raw.once('finish', () => { if (generation.isClosing()) reply.request.raw.socket.end() })
+        reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no').send(out)
+      }
+
+      function say (text: string) {
+        begin()
+        if (out.writable) out.write(text)
+      }
+
+      function chunk (delta: object, finishReason: 'stop' | null = null) {
+        return frame({ ...head, choices: [{ index: 0, delta, logprobs: null, finish_reason: finishReason }], ...includesUsage && { usage: null } })
+      }
+
+      const heartbeat = setInterval(() => say(':\n\n'), HEARTBEAT_INTERVAL_MS).unref()
+      let isFirst = true
+      try {
+        const usage = await write(question, user, reply, async (text, _replaces, signal) => {
+          if (isFirst) say(chunk({ role: 'assistant', content: '' }))
+          isFirst = false
+          if (text !== '') say(chunk({ content: text }))
+          if (out.writableNeedDrain) await once(out, 'drain', { signal }).catch(() => { /* aborted: nobody waits any more */ })
+        })
+        say(chunk({}, 'stop') + (includesUsage ? frame({ ...head, choices: [], usage }) : '') + 'data: [DONE]\n\n')
+      } catch (error) {
+        if (!isBegun) throw error
+        const { statusCode, code, message } = error as OurError
+        say(frame(inOpenAiWords({ statusCode, code, error: message })))
+        setTimeout(() => out.destroy(), CLOSE_TIMEOUT_MS).unref()
+      } finally {
+        clearInterval(heartbeat)
+        out.end()
+      }
+      return reply
+    }
+  }
+}
+
+function headOf <T extends string> ({ bot }: Question, object: T) {
+  return { id: `chatcmpl-${randomUUID()}`, object, created: Math.floor(Date.now() / 1000), model: bot.name }
+}
+
+function usageOf ({ promptTokens, completionTokens }: { promptTokens: number, completionTokens: number }): Usage {
+  return { prompt_tokens: promptTokens, completion_tokens: completionTokens, total_tokens: promptTokens + completionTokens }
+}
+
+const frame = (data: object) => `data: ${JSON.stringify(data)}\n\n`
