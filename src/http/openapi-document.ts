@@ -1,3 +1,4 @@
+import { UNAUTHORIZED } from '../errors.ts'
 import { exampleOf, TEXTS } from './openapi-examples.ts'
 
 type Json = Record<string, unknown>
@@ -6,17 +7,21 @@ interface Response { description: string, content?: Record<string, Content> }
 interface Parameter { name: string, required?: boolean, schema?: unknown }
 interface Operation {
   operationId: string
+  security?: unknown
   parameters?: Array<Parameter | { $ref: string }>
   requestBody?: { content: Record<string, Content> }
   responses: Record<string, Response | { $ref: string }>
 }
 export interface Document { paths: Record<string, Record<string, Operation>>, components: Json }
 
-/** Errors that have little to do with what an operation does, and the range under which an operation lists them. */
-const GENERAL: Record<string, string> = { 413: '4XX', 415: '4XX', 429: '4XX', 500: '5XX', 503: '5XX' }
+/** Statuses of errors that have little to do with what an operation does. */
+const GENERAL = ['413', '415', '429', '500', '503']
 
-/** Under which range an operation lists an error. Those of OpenAI's API list all of them so, because its clients look at the status. */
-const rangeOf = (status: string, path: string) => GENERAL[status] ?? (path.startsWith('/v1/') && status >= '400' ? `${status[0]}XX` : status)
+/** Where an operation lists a response. Those of OpenAI's API list the other errors together, too, because its clients look at the status. */
+function placeOf (status: string, path: string) {
+  if (GENERAL.includes(status)) return 'default'
+  return path.startsWith('/v1/') && status >= '400' ? '4XX' : status
+}
 
 /** A response of fewer characters of JSON is not worth a reference. */
 const SHORT_RESPONSE = 60
@@ -26,7 +31,7 @@ const SUCCESS: Record<string, string> = { 200: 'Success', 201: 'Created', 204: '
 /**
  * Makes the description of the API short and easy to generate clients from. Schemas with a `title` become components of that
  * name, other bodies are named after their operation. Responses and parameters that several operations share become components, too. Every body
- * and answer gets an example, but for ranges: the `GENERAL` errors of an operation become one response for `4XX` and one for `5XX`.
+ * and answer gets an example, but for errors of several statuses: the `GENERAL` ones of an operation become one response, its `default`.
  * An operation at a second path has the `operationId` of the first one with `UnderApi` behind it.
  */
 export function tidy (document: Document): Document {
@@ -47,7 +52,7 @@ export function tidy (document: Document): Document {
       if (SUCCESS[status] !== undefined) (response as Response).description = SUCCESS[status]
       for (const [type, one] of Object.entries(content ?? {})) {
         if (isError) delete one.schema['description'] // the plugin copies the response's there
-        if (rangeOf(status, path) !== status) {
+        if (placeOf(status, path) !== status) {
           one.schema = named(one.schema) as Json
           continue
         }
@@ -56,7 +61,8 @@ export function tidy (document: Document): Document {
         else one.example = error?.['error'] ?? exampleIn(one) ?? TEXTS[type]
       }
     }
-    operation.responses = joinRanges(operation.responses as Record<string, Response>, path)
+    if (isSaidByLogin(operation)) delete operation.responses['401']
+    operation.responses = joinErrors(operation.responses as Record<string, Response>, path)
   }
   const responses = shareResponses(operations)
   const parameters = shareParameters(operations)
@@ -104,14 +110,21 @@ function withError (example: Json, { details, ...error }: Json): Json {
   return { ...rest, ...same, ...error, ...details !== undefined && { details } }
 }
 
-/** Joins the responses of a range, with the status of each error: `INTERNAL (500): …; UNAVAILABLE (503): …`. */
-function joinRanges (responses: Record<string, Response>, path: string): Record<string, Response> {
+/** Whether the logins of the document say all about the 401 of an operation. One that has no other error keeps it: a linter wants one. */
+function isSaidByLogin ({ security, responses }: Operation) {
+  const { description, content = {} } = (responses['401'] ?? {}) as Partial<Response>
+  return security === undefined && Object.keys(content).join() === 'application/json' && description === `UNAUTHORIZED: ${new UNAUTHORIZED().message}` &&
+    Object.keys(responses).some(status => status.startsWith('4') && status !== '401' && !GENERAL.includes(status))
+}
+
+/** Joins the errors that are listed in one place, with the status of each: `INTERNAL (500): …; UNAVAILABLE (503): …`. */
+function joinErrors (responses: Record<string, Response>, path: string): Record<string, Response> {
   const joined: Record<string, Response> = {}
   for (const [status, response] of Object.entries(responses)) {
-    const range = rangeOf(status, path)
-    const description = range === status ? response.description : codesWithStatus(status, response.description)
-    const known = joined[range]
-    joined[range] = known === undefined ? { ...response, description } : { ...known, description: `${known.description}; ${description}` }
+    const place = placeOf(status, path)
+    const description = place === status ? response.description : codesWithStatus(status, response.description)
+    const known = joined[place]
+    joined[place] = known === undefined ? { ...response, description } : { ...known, description: `${known.description}; ${description}` }
   }
   return joined
 }

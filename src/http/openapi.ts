@@ -3,7 +3,7 @@ import type { FastifySchema } from 'fastify'
 import swagger, { type SwaggerTransform } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { TObject } from 'typebox'
-import { ACCOUNT_LOCKED, CROSS_SITE, INVALID_JSON, INVALID_TEXT, MISSING_SCOPE, TOO_MANY_AT_ONCE, TOO_MANY_STREAMS, UNSUPPORTED_MEDIA_TYPE, USER_NOT_FOUND } from '../errors.ts'
+import { ACCOUNT_LOCKED, CROSS_SITE, INVALID_JSON, INVALID_TEXT, MISSING_SCOPE, TOO_MANY_AT_ONCE, TOO_MANY_STREAMS, UNAUTHORIZED, UNSUPPORTED_MEDIA_TYPE, USER_NOT_FOUND } from '../errors.ts'
 import { tooLarge } from './body-limits.ts'
 import { tidy, codesWithStatus, type Document } from './openapi-document.ts'
 import { LOGGED_IN, refuse, type Responses } from './schema.ts'
@@ -55,8 +55,8 @@ export const openapi = fp<{ cookieName: string }>(async function openapi (app, {
             type: 'http',
             scheme: 'bearer',
             bearerFormat: 'JWT',
-            description: 'A token, a key of your own, or a server key that acts for a user by the header `X-Act-As`. With a server key, every operation ' +
-              `may have these errors, too: ${listed(ACTING_ERRORS)}`
+            description: `A token, a key of your own, or a server key that acts for a user by the header \`X-Act-As\`. Without a login, or with one that has ended, every operation that needs one answers ${listed([UNAUTHORIZED])}. ` +
+              `With a server key, every operation may have these errors, too: ${listed(ACTING_ERRORS)}`
           },
           key: { type: 'http', scheme: 'bearer', description: 'A server key, which begins with pk_' }
         }

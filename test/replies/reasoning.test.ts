@@ -84,6 +84,19 @@ t.test('a stopped reply keeps its reasoning, and another attempt begins without 
   t.match((await third).json()[1], { status: 'failed', parts: [reasoning('So')] })
 })
 
+t.test('reasoning that turns out to be the text is taken back', async t => {
+  const { ann, url, bots } = await oneInstance(t)
+  const sent = ask(ann, url, 'Hi')
+  const { think, give, say, end } = await bots.call(1)
+  think('Well, this')
+  give({ reasoning: '', replaces: true })
+  say('Well, this is it')
+  end()
+  const reply = (await sent).json()[1]
+  t.match(reply, { text: 'Well, this is it', status: 'complete' })
+  t.notOk('parts' in reply)
+})
+
 t.test('the reasoning of a reply whose server died is kept', async t => {
   const { one, two, ann, annAtTwo, url, query } = await twoInstances(t)
   ask(ann, url, 'Hi').catch(() => { /* never answered */ })

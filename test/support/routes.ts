@@ -162,13 +162,13 @@ export async function readDescription ({ anyone }: Pick<Server, 'anyone'>) {
   const whole = (operations: Record<string, Operation>) => Object.fromEntries(Object.entries(operations).map(([method, operation]) => [method, complete(method, operation)]))
   return { ...description, paths: Object.fromEntries(Object.entries(paths).map(([path, operations]) => [path, whole(operations)])) }
 
-  function complete (method: string, { security = description.security as object[], responses: { '4XX': general, '5XX': failures, ...own }, ...operation }: Operation): Operation {
+  function complete (method: string, { security = description.security as object[], responses: { default: general, '4XX': range, ...own }, ...operation }: Operation): Operation {
     const { cookie, bearer } = description.components.securitySchemes
     const has = (login: string) => security.some(scheme => Object.hasOwn(scheme as object, login))
     const { content } = own[400] ?? general!
     const responses = [
       general!,
-      failures!,
+      ...range === undefined ? [] : [range],
       ...has('cookie') && method !== 'get' ? [{ content, description: cookie.description as string }] : [],
       ...has('bearer') ? [{ content, description: bearer.description as string }] : []
     ].reduce(withListed, own)
