@@ -20,12 +20,15 @@ import { originOf } from './accounts/recovery.ts'
 import { recoveryRoutes } from './accounts/recovery-routes.ts'
 import { accountRoutes } from './accounts/routes.ts'
 import { createFencedConnector } from './bots/ssrf-guard.ts'
+import { agUiRoutes } from './channels/ag-ui/routes.ts'
+import { createRuns } from './channels/ag-ui/runs.ts'
 import { createUiChats } from './channels/ai-sdk/chat.ts'
-import { createExchangeStore } from './channels/ai-sdk/exchange-store.ts'
 import { uiChatRoutes } from './channels/ai-sdk/routes.ts'
 import { createCompletions } from './channels/openai/completion.ts'
 import { openAiRoutes } from './channels/openai/routes.ts'
 import { chatRoutes } from './channels/chat/routes.ts'
+import { createExchanges } from './channels/exchanges/exchanges.ts'
+import { createExchangeStore } from './channels/exchanges/store.ts'
 import { deliveryRoutes } from './channels/whatsapp/delivery-routes.ts'
 import { createInboxStore } from './channels/whatsapp/inbox-store.ts'
 import { createLedgerStore } from './channels/whatsapp/ledger-store.ts'
@@ -61,7 +64,10 @@ export async function registerRoutes (app: FastifyInstance, { config, db, secret
   await app.register(metricsRoutes, { config, metrics })
   const identities = createIdentityStore(db, 'phone')
   const mustFitBots = async (id: number, text: string) => mustFit(directory, await bots.of(id), text)
-  const chats = createUiChats({ conversations, messages, exchanges: createExchangeStore(db, events.changed), converse, generation, streams, mustFitBots, isStreaming: app.isStreaming })
+  const exchangeStore = createExchangeStore(db, events.changed)
+  const exchanges = createExchanges({ conversations, exchanges: exchangeStore, converse, isStreaming: app.isStreaming })
+  const chats = createUiChats({ exchanges, messages, store: exchangeStore, generation, streams, mustFitBots })
+  const runs = createRuns({ exchanges, store: exchangeStore, messages, generation, streams })
   for (const prefix of ['', '/api']) {
     await app.register(chatRoutes, { prefix, config, accounts, identities, serverKeys: keys, conversations, converse, streams, chats, handleErrors })
     await app.register(whatsappRoutes, { prefix, config, inbox: createInboxStore(db), handleErrors })
@@ -84,6 +90,7 @@ export async function registerRoutes (app: FastifyInstance, { config, db, secret
     await users.register(streamRoutes, { prefix: '/api/conversations/:id', streams, generation, messages })
     await users.register(newsRoutes, { prefix: '/api', newsStreams })
     await users.register(readRoutes, { prefix: '/api/conversations/:id', newsStore, news })
+    await users.register(agUiRoutes, { prefix: '/api/ag-ui', runs, generation })
     for (const prefix of ['', '/api']) await users.register(uiChatRoutes, { prefix, chats, messages, generation, handleErrors })
     await users.register(removalRoute, { prefix: '/api/me', profiles, passwords })
     await users.register(async function signedUp (members) {

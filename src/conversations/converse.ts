@@ -1,5 +1,6 @@
 import type { Budgets } from '../accounts/token-budget-store.ts'
 import type { Directory } from '../bots/bot.ts'
+import { BOT_NOT_FOUND } from '../errors.ts'
 import { addressed, mustFit } from './addressed.ts'
 import type { Events } from '../log/followers.ts'
 import type { Replies } from '../replies/replies.ts'
@@ -12,8 +13,8 @@ export type Converse = (incoming: Incoming) => Promise<Exchange>
  * answers are stored together; a bot that takes its time begins with that, and its answer grows. Of several messages
  * to one conversation each is answered after the one before it, here by waiting in turn, between instances by asking
  * again. Followers of the conversation are told after the commit.
- * @throws what `Log.read` throws, INVALID_REQUEST for a text that is too long for the bots, and BUDGET_SPENT where a bot
- * that streams its replies would be asked
+ * @throws what `Log.read` throws, BOT_NOT_FOUND where the one bot to ask is not in the conversation, INVALID_REQUEST for a
+ * text that is too long for the bots, and BUDGET_SPENT where a bot that streams its replies would be asked
  */
 export function createConverse (log: Log, directory: Directory, events: Events, generation: Replies, budgets: Budgets): Converse {
   const inTurn = createKeyedQueue()
@@ -32,8 +33,10 @@ export function createConverse (log: Log, directory: Directory, events: Events, 
 
   async function answer (incoming: Incoming, setting: Setting) {
     const { to } = incoming
-    mustFit(directory, setting.bots, incoming.text, incoming.field)
-    const { bots, text } = addressed(setting.bots, incoming.text)
+    const present = incoming.bot === undefined ? setting.bots : setting.bots.filter(({ name }) => name === incoming.bot)
+    if (incoming.bot !== undefined && present.length === 0) throw new BOT_NOT_FOUND()
+    mustFit(directory, present, incoming.text, incoming.field)
+    const { bots, text } = addressed(present, incoming.text)
     const replies = bots.map((row): Reply => {
       if (incoming.answer !== undefined) return { bot: row, answer: { text: incoming.answer } }
       const bot = directory(row)

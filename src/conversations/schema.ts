@@ -4,7 +4,7 @@ import { WHEN_BUSY } from '../enums.ts'
 import { invalidRequest } from '../http/faults.ts'
 import { ClientId, Id, Metadata, PageQuery, Rev, Text, Timestamp } from '../http/schema.ts'
 import { MessagesSchema } from '../log/message.ts'
-import { MAX_CHOICE_ID_LENGTH, MAX_DATA_BYTES, MAX_DATA_NAME_LENGTH, MAX_PARTS, MAX_TITLE_LENGTH, RESERVED_TYPES, wordsOf } from '../text/message-parts.ts'
+import { MAX_CHOICE_ID_LENGTH, MAX_DATA_BYTES, MAX_DATA_NAME_LENGTH, MAX_SENT_PARTS, MAX_TITLE_LENGTH, RESERVED_TYPES, wordsOf } from '../text/message-parts.ts'
 import { isLongerThan, MAX_LONG_MESSAGE_LENGTH } from '../text/text.ts'
 
 /** As long as the most patient bot takes it; `mustFit` says how much the bots of the conversation take. */
@@ -22,9 +22,9 @@ export type Speaker = Static<typeof SpeakerSchema>
 
 /** What a user sends as a part. Parts of bots, and types that do not exist yet, are refused. */
 const NewPart = Type.Union([
-  Type.Object({ type: Type.Literal('text'), text: UserText }),
-  Type.Object({ type: Type.Literal('choice'), id: Text(MAX_CHOICE_ID_LENGTH), title: Text(MAX_TITLE_LENGTH) }),
-  Type.Object({ type: Type.Literal('data'), name: Text(MAX_DATA_NAME_LENGTH), data: Type.Unknown({ 'x-max-bytes': MAX_DATA_BYTES }) })
+  Type.Object({ type: Type.Enum(['text']), text: UserText }),
+  Type.Object({ type: Type.Enum(['choice']), id: Text(MAX_CHOICE_ID_LENGTH), title: Text(MAX_TITLE_LENGTH) }),
+  Type.Object({ type: Type.Enum(['data']), name: Text(MAX_DATA_NAME_LENGTH), data: Type.Unknown({ 'x-max-bytes': MAX_DATA_BYTES }) })
 ], {
   title: 'NewPart',
   'x-rule': `must be a text (text), a choice (id, title) or data (name, data of at most 16 KiB); parts of type ${RESERVED_TYPES.join(' or ')} cannot be sent yet`
@@ -33,7 +33,7 @@ const NewPart = Type.Union([
 /** A message as users send it. Over HTTP, servers send messages, too. */
 export const UserMessageSchema = Type.Object({
   text: Type.Optional(UserText),
-  parts: Type.Optional(Type.Array(NewPart, { minItems: 1, maxItems: MAX_PARTS, description: 'What the message is made of. Without `text`, the server writes the text' })),
+  parts: Type.Optional(Type.Array(NewPart, { minItems: 1, maxItems: MAX_SENT_PARTS, description: 'What the message is made of. Without `text`, the server writes the text' })),
   client_id: Type.Optional(ClientId),
   metadata: Type.Optional(Metadata)
 }, { title: 'UserMessage' })
@@ -47,7 +47,8 @@ export function saidIn ({ text, parts }: Pick<Static<typeof NewMessageSchema>, '
   if (text === undefined && parts === undefined) throw invalidRequest([{ path: 'text', message: 'is required' }])
   const said = text ?? wordsOf(parts!)
   if (said === '') throw invalidRequest([{ path: 'parts', message: 'has no text' }])
-  if (isLongerThan(MAX_LONG_MESSAGE_LENGTH, said)) throw invalidRequest([{ path: 'parts', message: `may have at most ${MAX_LONG_MESSAGE_LENGTH.toLocaleString('en-US')} characters of text` }])
+  const all = (text ?? '') + (parts === undefined ? '' : wordsOf(parts))
+  if (isLongerThan(MAX_LONG_MESSAGE_LENGTH, all)) throw invalidRequest([{ path: 'parts', message: `may have at most ${MAX_LONG_MESSAGE_LENGTH.toLocaleString('en-US')} characters of text, together with text` }])
   return { text: said, parts }
 }
 

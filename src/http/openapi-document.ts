@@ -81,14 +81,24 @@ export function tidy (document: Document): Document {
     content.example = error === undefined ? example : withError(example as Json, error)
   }
 
+  /** A reference in place of an id or a rev, which are in most schemas. */
+  function numberIn ({ type, minimum, maximum, ...rest }: Json) {
+    if (type !== 'integer' || maximum !== Number.MAX_SAFE_INTEGER) return undefined
+    const name = minimum === 0 ? 'Rev' : 'Id'
+    schemas[name] ??= { type, minimum, maximum }
+    return { $ref: `#/components/schemas/${name}`, ...rest }
+  }
+
   /** The schema with references to components in place of the objects that have a name, or of the whole body that gets this one. */
   function named (schema: unknown, name?: string): unknown {
     if (Array.isArray(schema)) return schema.map(part => named(part))
     if (typeof schema !== 'object' || schema === null) return schema
-    const { title, ...rest } = schema as Json
+    const number = numberIn(schema as Json)
+    if (number !== undefined) return number
+    const { title, 'x-trimmed': _ours, ...rest } = schema as Json
     const isObject = rest['type'] === 'object'
     const component = typeof title === 'string' ? title : isObject ? name : undefined
-    const parts = Object.fromEntries(Object.entries(typeof title === 'string' ? rest : schema).map(([key, part]) => [key, named(part, key === 'items' ? name : undefined)]))
+    const parts = Object.fromEntries(Object.entries(typeof title === 'string' ? rest : { ...rest, ...title !== undefined && { title } }).map(([key, part]) => [key, named(part, key === 'items' ? name : undefined)]))
     if (component === undefined) return parts
     const known = schemas[component] ??= parts
     if (JSON.stringify(known) !== JSON.stringify(parts)) throw new Error(`Two schemas have the title ${component}: please give each its own.`)

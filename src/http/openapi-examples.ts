@@ -69,7 +69,8 @@ const VALUES: Json = {
   description: 'Answers questions about orders',
   'NewPasscode.id': 'ann',
   'Passcode.id': 'ann',
-  to: '14155550123'
+  to: '14155550123',
+  'RunAgentInput.messages': [{ id: 'b3f1c9d2-7a54-4c0e-9a61-2f6f0d1c8e77', role: 'user', content: 'Hello!' }]
 }
 
 /** Examples of answers that are not JSON, by media type. */

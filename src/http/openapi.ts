@@ -32,7 +32,7 @@ const TAGS = [
   { name: 'members', description: 'Who takes part in a conversation: people and bots.' },
   { name: 'bots', description: 'The bots that there are, and, for admins, how they are set up.' },
   { name: 'profile', description: 'Your own account: its data, its sessions and what it has cost.' },
-  { name: 'chat', description: 'Chats without an account: by phone number, or as a guest of a front end that has an API key. And the routes of the AI SDK\'s `useChat`, for users.' },
+  { name: 'chat', description: 'Chats without an account: by phone number, or as a guest of a front end that has an API key. And the routes of the AI SDK\'s `useChat` and of AG-UI, for users.' },
   { name: 'whatsapp', description: 'The webhook that Meta calls.' },
   { name: 'servers', description: 'For servers with a key: their users, and tokens for these users.' },
   { name: 'admin', description: 'For admins: users, invitations, deliveries, costs and the log of what admins did.' },

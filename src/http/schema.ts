@@ -34,6 +34,9 @@ export const Metadata = Type.Unsafe<Record<string, unknown>>({
   title: 'Metadata', type: 'object', additionalProperties: true, 'x-max-bytes': 4096, 'x-rule': 'may have at most 4 KiB as JSON, and 100 levels'
 })
 
+/** An object that is not checked any further. */
+export const AnyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
+
 export const PageQuery = Type.Object({
   limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
   cursor: Type.Optional(Type.String({ maxLength: 200, description: 'From the Link header of the page before' }))

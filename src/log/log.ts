@@ -27,6 +27,8 @@ export interface Incoming {
   metadata?: Record<string, unknown> | undefined
   /** A fixed reply in the bots' place, for a message that they cannot read. Their state does not change. */
   answer?: string | undefined
+  /** The name of the one bot to ask, whatever the text says. Left out: all that the text addresses. */
+  bot?: string | undefined
 }
 
 /** A conversation as its bots see it. `id` is null when it does not exist yet. */

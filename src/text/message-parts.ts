@@ -25,7 +25,8 @@ export const PART_TYPES = ['text', 'reasoning', 'source', 'choices', 'choice', '
 /** Types that will exist, and are refused until then. */
 export const RESERVED_TYPES = ['file', 'tool']
 
-/** The most parts of a message, and of those that a bot adds to its text. */
+/** The most parts that a user sends with a message, and that a bot adds to its text. */
+export const MAX_SENT_PARTS = 10
 export const MAX_PARTS = 32
 export const MAX_CHOICES = 10
 export const MAX_DATA_BYTES = 16 * 1024

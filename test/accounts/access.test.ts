@@ -165,7 +165,7 @@ function expectedOf ({ name, method, path, security, responses }: Route, who: st
   if (who === 'a server for nobody') return [404]
   if (who === 'a guest' && refusals.includes('NOT_FOR_GUESTS')) return [403]
   if (refusals.includes('NOT_AN_ADMIN')) return [403]
-  if (path.includes('{')) return [404]
+  if (path.includes('{') && !path.endsWith('/ag-ui/{bot}')) return [404]
   if (name === 'DELETE /api/me' && (who === 'a guest' || who === 'a foreign user' || isServer)) return [204]
   if (['PATCH /api/me', 'DELETE /api/me'].includes(name)) return [403]
   if (name === 'POST /api/email/resend') return [409]

@@ -158,7 +158,8 @@ function wrongParameters ({ path }: Route, parameter: Parameter): Wrong[] {
     ]
   }
   if (name === 'external_id') return ['%00', '%20', 'a%20b', '%C3%BC', 'x'.repeat(256)].map(text => ({ how: `${name} ${text}`, code, path: { [name]: text } }))
-  if (place === 'path' && type === 'string') return (path.startsWith('/v1/') ? ['x'.repeat(201)] : /\/chat\/\{id\}/.test(path) ? ['%C3%A9', '%0A', '%00', 'x'.repeat(256)] : ['Hello', 'a-b', '%00', '%20']).map(text => ({ how: `${name} ${text}`, code, path: { [name]: text } }))
+  if (name === 'bot' && place === 'path' && type === 'string') return ['%00', '%20', 'a%20b', '%C3%BC', 'x'.repeat(65)].map(text => ({ how: `${name} ${text}`, code, path: { [name]: text } }))
+  if (place === 'path' && type === 'string') return (path.startsWith('/v1/') ? ['x'.repeat(201)] : /\/(chat|threads)\/\{id\}/.test(path) ? ['%C3%A9', '%0A', '%00', 'x'.repeat(256)] : ['Hello', 'a-b', '%00', '%20']).map(text => ({ how: `${name} ${text}`, code, path: { [name]: text } }))
   if (type !== 'integer' && name in BAD_TEXTS) return BAD_TEXTS[name]!.map(text => ({ how: `${name} ${text.slice(0, 50)}`, code, query: `${name}=${text}` }))
   if (type !== 'integer') throw new Error(`please add wrong values for ${name}, in the ${place} of ${path}, to BAD_TEXTS`)
   const bad = { ...BAD_INTEGERS, 'too small': `${minimum - 1}`, negative: '-1', 'too large': `${BigInt(maximum) + 1n}` }
@@ -170,7 +171,7 @@ function wrongParameters ({ path }: Route, parameter: Parameter): Wrong[] {
 
 /** The largest body that a route accepts. Routes for long texts accept more. */
 function limitOf ({ name, method, path }: Route) {
-  if (name.endsWith('with the AI SDK') || path.startsWith('/v1/')) return 4 * KIB * KIB
+  if (name.endsWith('with the AI SDK') || path.startsWith('/v1/') || /ag-ui(.\{bot\})?$/.test(path)) return 4 * KIB * KIB
   const takesText = /chat$|admin.(bots|whatsapp.templates)|messages(.\{message\})?$/.test(path) && ['POST', 'PUT', 'PATCH'].includes(method)
   return takesText ? 1.5 * KIB * KIB : 64 * KIB
 }

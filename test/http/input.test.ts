@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { connect as dial, type AddressInfo } from 'node:net'
+import { isDeepStrictEqual } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import axios from 'axios'
 import { eventLimitOf } from '../../src/channels/socketio/decoder.ts'
@@ -64,11 +65,15 @@ t.test('every input has a maximum length, and a message for each rule that it ca
   t.same(faults, [])
 })
 
-/** The size in bytes of the largest JSON that a schema allows, with each UTF-16 unit escaped. */
+/** A text of a message and those of its parts have one limit together, which test/conversations/message-parts.test.ts checks. */
+const isTextPart = (schema: unknown) => isDeepStrictEqual((schema as { properties?: { type?: Json } }).properties?.type?.['enum'], ['text'])
+
+/** The size in bytes of the largest JSON that a schema allows, with each UTF-16 unit escaped, except in what is limited by its bytes. */
 function largest (schema: Json): number {
+  if (typeof schema['x-max-bytes'] === 'number') return schema['x-max-bytes']
   const { maxLength, maxItems = 0, items, properties = {}, allOf = [], anyOf = [], oneOf = [] } = schema as
     { maxLength?: number, maxItems?: number, items?: Json, properties?: object, allOf?: Json[], anyOf?: Json[], oneOf?: Json[] }
-  const branches = [schema['then'], schema['else'], ...allOf, ...anyOf, ...oneOf].filter(branch => branch !== undefined) as Json[]
+  const branches = [schema['then'], schema['else'], ...allOf, ...anyOf.filter(branch => !isTextPart(branch)), ...oneOf].filter(branch => branch !== undefined) as Json[]
   const own = maxLength !== undefined
     ? 12 * maxLength + 2
     : items !== undefined

@@ -38,6 +38,9 @@ const OPERATION_IDS: Record<string, string> = {
   'GET /api/chat/{id}': 'listUiMessagesUnderApi',
   'GET /api/chat/{id}/stream': 'resumeUiStreamUnderApi',
   'POST /api/chat/{id}/stop': 'stopUiChatUnderApi',
+  'POST /api/ag-ui': 'runAgent',
+  'POST /api/ag-ui/{bot}': 'runBot',
+  'POST /api/ag-ui/threads/{id}/stop': 'stopThread',
   'GET /chat/initial': 'beginGuestChat',
   'GET /chat/whatsapp': 'verifyWhatsAppWebhook',
   'POST /chat/whatsapp': 'receiveWhatsAppWebhook',
@@ -185,7 +188,7 @@ t.test('the example of a stream is in the protocol of its route', async t => {
     const content = responses['200']?.content?.['text/event-stream']
     return content === undefined ? [] : [[operationId, content.example as string] as const]
   })
-  t.same(examples.filter(([, example]) => !example.startsWith('event: ')).map(([id]) => id), ['chat', 'chatUnderApi', 'createCompletion', 'resumeUiStream', 'resumeUiStreamUnderApi'])
+  t.same(examples.filter(([, example]) => !example.startsWith('event: ')).map(([id]) => id), ['chat', 'chatUnderApi', 'createCompletion', 'runAgent', 'runBot', 'resumeUiStream', 'resumeUiStreamUnderApi'])
   for (const [id, example] of examples) t.doesNotThrow(() => JSON.parse(/^data: (.+)\n\n$/m.exec(example)![1]!), id)
 })
 

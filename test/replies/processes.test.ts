@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { createFront, eventsIn, saidIn } from '../support/ag-ui.ts'
 import { listen, type Told } from '../support/live.ts'
 import { clientOf, openPlace, until, type Answer } from '../support/process.ts'
 import { isPrompt } from '../support/prompt.ts'
@@ -77,6 +78,40 @@ for (const [version, create] of VERSIONS) {
     t.same(shownIn(there), ['user: Tell me all', 'assistant: Better'])
   })
 }
+
+t.test('a server is killed during a reply, which a client of AG-UI says and finds again at the other server', async t => {
+  const provider = await startProvider(t)
+  const place = await openPlace(t)
+  const [one, two] = await Promise.all([place.serve(provider.settings), place.serve(provider.settings)])
+  const { cookie } = await one.join('ann')
+  // Not with `HttpAgent`, which leaves a rejection unhandled when its connection breaks.
+  const body = JSON.stringify({ threadId: 'thread', runId: 'run', messages: [{ id: 'one', role: 'user', content: 'Tell me all' }] })
+  const { body: stream } = await fetch(`${one.url}/api/ag-ui`, { method: 'POST', headers: { cookie, 'content-type': 'application/json' }, body })
+  let heard = ''
+  const read = (async () => { for await (const chunk of stream!.pipeThrough(new TextDecoderStream())) heard += chunk })()
+  const call = await provider.call(1)
+  call.say('All of it ')
+  call.say('and more')
+  const textIn = (text: string) => eventsIn(text).map(({ delta = '' }) => delta).join('')
+  await until(() => heard.endsWith('\n\n') && textIn(heard) === 'All of it and more')
+  await until(async () => (await clientOf(two.url, { cookie }).get('/api/chat/thread')).body[1]?.parts[0]?.text === 'All of it and more')
+
+  one.kill('SIGKILL')
+  await t.rejects(read, 'a reply that is cut off does not look complete')
+  t.notMatch(heard, 'RUN_FINISHED')
+  const there = createFront({ url: two.url, headers: { cookie }, threadId: 'thread' })
+  await there.run()
+  t.same(saidIn(there), ['ann: Tell me all', 'assistant: All of it and more'])
+  t.equal(there.agent.messages[1]!.id, 'm2')
+
+  there.agent.setMessages(there.agent.messages.slice(0, 1))
+  const again = there.run()
+  const second = await provider.call(2)
+  second.say('Better')
+  second.end()
+  await again
+  t.same(saidIn(there), ['ann: Tell me all', 'assistant: Better'])
+})
 
 t.test('a server is killed during a reply: the reader reconnects to the other server, and no stored text is lost', async t => {
   const provider = await startProvider(t)

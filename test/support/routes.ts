@@ -35,6 +35,8 @@ const WEBHOOK = from('16505551234', 'Hi')
 
 const USE_CHAT = { id: 'a-chat', messages: [{ id: 'a-message', role: 'user', parts: [{ type: 'text', text: 'Hi' }] }], trigger: 'submit-message' }
 
+const RUN = { threadId: 'a-thread', runId: 'a-run', messages: [{ id: 'a-message', role: 'user', content: 'Hi' }] }
+
 /** For each route that takes a body, query or headers: a valid example, and the status of its response. */
 const examples: Record<string, Example> = {
   'POST /chat': { status: 200, body: { user_phone: '+49 170 1234567', user_message: 'hello' } },
@@ -49,6 +51,9 @@ const examples: Record<string, Example> = {
   'GET /api/chat/{id}/stream': { status: 204 },
   'POST /chat/{id}/stop': { status: 204 },
   'POST /api/chat/{id}/stop': { status: 204 },
+  'POST /api/ag-ui': { status: 200, body: RUN },
+  'POST /api/ag-ui/{bot}': { status: 200, body: RUN },
+  'POST /api/ag-ui/threads/{id}/stop': { status: 204 },
   'GET /v1/models': { status: 200 },
   'GET /v1/models/{id}': { status: 200 },
   'POST /v1/chat/completions': { status: 200, body: { model: 'slow', messages: [{ role: 'user', content: 'Hi' }], stream: true } },
@@ -148,6 +153,7 @@ export function placesOf (path: string, begun: Begun = { conversation: 1, sessio
   if (path.includes('/admin/bots/')) return { id: bot }
   if (path.includes('/admin/deliveries/')) return { id: delivery }
   if (path.includes('/templates/')) return { name: 1 }
+  if (path.includes('/ag-ui/')) return { id: conversation, bot: 'simulated' }
   return { id: conversation, message: path.includes('/regenerate') ? 2 : 1, user, bot }
 }
 

@@ -1,26 +1,25 @@
 import { Type, type Static } from 'typebox'
 import { invalidRequest } from '../../http/faults.ts'
-import { ClientId, Id, Metadata, Rev, Timestamp } from '../../http/schema.ts'
+import { AnyObject, ClientId, Id, Metadata, Rev, Timestamp } from '../../http/schema.ts'
 import { MessageSchema, type Message } from '../../log/message.ts'
 import type { Part } from '../../text/message-parts.ts'
 import { trimmed } from '../../text/text.ts'
+import { frontEndId } from '../exchanges/ids.ts'
 
 // What the AI SDK's `useChat` sends and reads, in its versions 5 and later.
-
-/** Not checked any further. Only the last message of a history is read, and of that only the parts of type `text`. */
-const Anything = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
 
 const SentMessageSchema = Type.Object({
   id: Type.Optional(ClientId),
   role: Type.Optional(Type.Enum(['user', 'assistant', 'system'])),
-  parts: Type.Array(Anything, { maxItems: 1000 }),
+  parts: Type.Array(AnyObject, { maxItems: 1000 }),
   metadata: Type.Optional(Metadata)
 }, { title: 'SentUiMessage' })
 export type SentMessage = Static<typeof SentMessageSchema>
 
 export const UiChatSchema = Type.Object({
   id: ClientId,
-  messages: Type.Optional(Type.Array(Anything, { minItems: 1, maxItems: 100_000 })),
+  // Only the last message of a history is read, and of that only the parts of type `text`.
+  messages: Type.Optional(Type.Array(AnyObject, { minItems: 1, maxItems: 100_000 })),
   message: Type.Optional(SentMessageSchema),
   trigger: Type.Optional(Type.Enum(['submit-message', 'regenerate-message'])),
   messageId: Type.Optional(ClientId)
@@ -81,9 +80,6 @@ export type UiMessage = Static<typeof UiMessageSchema>
 /** The body of a UI message stream, for the description of the API. */
 export const UiStreamSchema = { type: 'string', examples: ['data: {"type":"text-delta","id":"t1","delta":"Hello"}\n\n'] }
 
-/** The id of a message for the AI SDK: the same in the history, in a stream and in one that is resumed. */
-export const uiId = (id: number) => `m${id}`
-
 /** A part for the AI SDK, in a message and, unless it grows, in a stream. `nth` tells the sources of a message apart. */
 export function toUiPart (part: Part, nth: number): Static<typeof UiPartSchema> {
   switch (part.type) {
@@ -97,7 +93,7 @@ export function toUiPart (part: Part, nth: number): Static<typeof UiPartSchema> 
 
 export function toUiMessage ({ id, rev, sender, username, text, parts, status, created_at, metadata, failure }: Message): UiMessage {
   return {
-    id: uiId(id),
+    id: frontEndId(id),
     role: sender === 'user' ? 'user' : 'assistant',
     parts: parts?.map(toUiPart) ?? (text === '' ? [] : [{ type: 'text', text }]),
     metadata: { ...metadata, id, rev, username, created_at, status, ...failure !== undefined && { failure } }

@@ -3,7 +3,8 @@ import { FAILURES } from '../../failures.ts'
 import type { Delta } from '../../log/followers.ts'
 import type { Message } from '../../log/message.ts'
 import { growingPartsOf, type GrowingPart } from '../../text/message-parts.ts'
-import { toUiPart, uiId } from './schema.ts'
+import { frontEndId } from '../exchanges/ids.ts'
+import { toUiPart } from './schema.ts'
 
 /** Ends every stream. */
 export const DONE = 'data: [DONE]\n\n'
@@ -41,7 +42,7 @@ export function createUiWire (reply: number): Wire {
   function begin ({ id, rev, username, created_at }: Message) {
     if (isBegun) return ''
     isBegun = true
-    return chunk({ type: 'start', messageId: uiId(id), messageMetadata: { id, rev, username, created_at } }) + chunk({ type: 'start-step' })
+    return chunk({ type: 'start', messageId: frontEndId(id), messageMetadata: { id, rev, username, created_at } }) + chunk({ type: 'start-step' })
   }
 
   /** What was sent cannot be taken back. A text that does not continue a known part becomes a part of its own. */

@@ -4,7 +4,7 @@ import type { EngineName } from '../../enums.ts'
 import { Id } from '../../http/schema.ts'
 
 /** A name that can be mentioned as `@name`. */
-const Name = Type.String({
+export const BotHandle = Type.String({
   title: 'BotHandle', minLength: 1, maxLength: 64, pattern: /^[\w-]*$/.source, 'x-rule': 'may contain only letters from a to z, digits, _ and -'
 })
 const Settings = Type.Record(Type.String(), Type.Unknown())
@@ -12,20 +12,20 @@ const Settings = Type.Record(Type.String(), Type.Unknown())
 export const BotSchema = Type.Object({ id: Id, name: Type.String(), engine: Type.String(), settings: Settings }, { title: 'Bot' })
 
 /** New settings replace the old ones. Their schema depends on the engine, which cannot be changed. */
-export const BotChangesSchema = Type.Object({ name: Type.Optional(Name), settings: Type.Optional(Settings) }, { title: 'BotChanges' })
+export const BotChangesSchema = Type.Object({ name: Type.Optional(BotHandle), settings: Type.Optional(Settings) }, { title: 'BotChanges' })
 
 /** A new bot, with settings as its engine defines them. */
 export function newBotSchema (engines: Engines) {
   const names = Object.keys(engines) as EngineName[]
   return Type.Object({
-    name: Name,
+    name: BotHandle,
     engine: Type.Enum(names),
     settings: Settings
   }, {
     title: 'NewBot',
     allOf: names.map(name => ({
       if: { properties: { engine: { const: name } }, required: ['engine'] },
-      then: { properties: { name: Name, engine: Type.Enum([name]), settings: engines[name].settings } }
+      then: { properties: { name: BotHandle, engine: Type.Enum([name]), settings: engines[name].settings } }
     }))
   })
 }

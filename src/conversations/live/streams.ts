@@ -23,6 +23,8 @@ export interface Listening {
 export interface Wire {
   /** Additional headers of the response. */
   headers: Record<string, string>
+  /** Sent first, at once. Left out: nothing. */
+  begin?: string
   message: (message: Message) => string
   delta: (delta: Delta) => string
   /** Sent before the server closes a stream whose replies have not ended. */
@@ -42,7 +44,7 @@ export function createStreams (sse: Sse, events: Events, feeds: FeedStore) {
     async send (reply: FastifyReply, { user, conversation, after, until, wire }: Listening, log: FastifyBaseLogger) {
       const from = after ?? Number.MAX_SAFE_INTEGER
       const first = newsIn(conversation, until) ?? await feeds.newsFor(user.id, conversation, from)
-      const { stream, beat, tell, close, drained, untilEnd, send } = sse.open(reply, user, { headers: wire?.headers, lastWords: wire?.broken })
+      const { stream, beat, say, tell, close, drained, untilEnd, send } = sse.open(reply, user, { headers: wire?.headers, lastWords: wire?.broken })
       const awaited = new Set(until?.filter(isUnderWay).map(({ id }) => id))
       let lastId = Math.min(from, first.lastRev)
       // A stream that answers a POST must not be resumed: fetch-event-source would send the message again.
@@ -58,6 +60,10 @@ export function createStreams (sse: Sse, events: Events, feeds: FeedStore) {
       /** Sends what the reader has missed, as fast as it reads, and then what happens live. */
       async function catchUp (news: News) {
         let after = lastId
+        if (wire?.begin !== undefined) {
+          say(wire.begin)
+          await drained()
+        }
         while (news.more) {
           await writeAll(news.changes)
           after = news.changes.at(-1)!.rev

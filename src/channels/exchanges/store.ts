@@ -1,4 +1,4 @@
-import { and, eq, ne, sql } from 'drizzle-orm'
+import { and, eq, gte, isNull, ne, sql } from 'drizzle-orm'
 import { lockAsMember } from '../../conversations/members/store.ts'
 import type { Db, Transaction } from '../../db/client.ts'
 import { messages } from '../../db/tables.ts'
@@ -6,19 +6,17 @@ import { MESSAGE_NOT_FOUND, NOT_THE_OWNER } from '../../errors.ts'
 import { FROM_MESSAGES, MESSAGE, shown, type Message, type MessageRow } from '../../log/message.ts'
 import { IS_MEMBER } from '../../log/membership.ts'
 import type { MessageKey } from '../../replies/store.ts'
+import { prefixOf, type Named } from './ids.ts'
 
 export type ExchangeStore = ReturnType<typeof createExchangeStore>
 
-/** A message in the log, with its author's user id. */
-export type Authored = Message & { author: number | null }
+/** A message in the log, with its author's user id and its client id, which in a reply is the run that asked for it. */
+type Authored = Message & { author: number | null, clientId: string | null }
 
 /** A user's message and the replies to it. `lastRev` is the number of the conversation's last change so far. */
-export interface UiExchange { question: Authored, replies: Authored[], lastRev: number }
+export interface KnownExchange { question: Authored, replies: Authored[], lastRev: number }
 
-/** Names a message by its author's client id or by its id in the conversation. If both are null, it is the newest reply. */
-export interface Named { clientId: string | null, id: number | null }
-
-/** Finds conversations and exchanges by their ids in the AI SDK. `changed` is called with the conversation after each commit. */
+/** Finds conversations and exchanges by the ids that front ends made up. `changed` is called with the conversation after each commit. */
 export function createExchangeStore (db: Db, changed: (conversation: number) => void) {
   return {
     /** The conversation that the user created with this client id, or that has this number and the user as a member. */
@@ -34,8 +32,8 @@ export function createExchangeStore (db: Db, changed: (conversation: number) => 
     },
 
     /** The exchange that has this message, if any. The caller has checked that the user may read it. */
-    async exchange (user: number, conversation: number, { clientId, id }: Named): Promise<UiExchange | undefined> {
-      const { rows } = await db.$client.query<MessageRow & { author: number | null, lastRev: number }>({ name: 'ui_exchange', text: EXCHANGE, values: [conversation, user, clientId, id] })
+    async exchange (user: number, conversation: number, { clientId, id }: Named): Promise<KnownExchange | undefined> {
+      const { rows } = await db.$client.query<MessageRow & Pick<Authored, 'author' | 'clientId'> & { lastRev: number }>({ name: 'ui_exchange', text: EXCHANGE, values: [conversation, user, clientId, id] })
       const [question, ...replies] = rows.map(({ lastRev, ...row }) => shown(row))
       return question && { question, replies, lastRev: rows[0]!.lastRev }
     },
@@ -58,6 +56,31 @@ export function createExchangeStore (db: Db, changed: (conversation: number) => 
       const changed = await tx.update(messages).set({ text, parts: null, error: null, rev })
         .where(and(eq(messages.conversationId, conversation), eq(messages.id, id), ne(messages.status, 'deleted'))).returning({ id: messages.id })
       if (changed.length === 0) throw new MESSAGE_NOT_FOUND()
+    },
+
+    /** The ids that front ends made up for the user's messages from this one on, by the ids in the conversation. */
+    async ownIds (user: number, { conversation, id }: MessageKey): Promise<Map<number, string>> {
+      const prefix = prefixOf(conversation)
+      const rows = await db.select({ id: messages.id, clientId: messages.clientId }).from(messages)
+        .where(and(eq(messages.conversationId, conversation), gte(messages.id, id), eq(messages.userId, user), sql`starts_with(${messages.clientId}, ${prefix})`))
+      return new Map(rows.map(({ id, clientId }) => [id, clientId!.slice(prefix.length)]))
+    },
+
+    /** Notes which run asks for the replies to a message, unless another run was first. The run is the client id of the replies. */
+    async begin (run: string, { conversation, id }: MessageKey) {
+      await db.update(messages).set({ clientId: run })
+        .where(and(eq(messages.conversationId, conversation), eq(messages.replyTo, id), isNull(messages.clientId)))
+    },
+
+    /**
+     * Notes that this run asks for a reply again, in the transaction that does so. False if it has done so before. Locks the
+     * conversation first, as all do who change its messages.
+     */
+    async beginAgain (tx: Transaction, user: number, run: string, { conversation, id }: MessageKey): Promise<boolean> {
+      await lockAsMember(tx, user, conversation)
+      const begun = await tx.update(messages).set({ clientId: run })
+        .where(and(eq(messages.conversationId, conversation), eq(messages.id, id), sql`${messages.clientId} IS DISTINCT FROM ${run}`)).returning({ id: messages.id })
+      return begun.length > 0
     },
 
     /** Changes a conversation without asking a bot again. */
@@ -85,6 +108,6 @@ const EXCHANGE = `
       AND CASE WHEN $3::text IS NULL AND $4::bigint IS NULL THEN m.reply_to IS NOT NULL ELSE m.user_id = $2 AND m.client_id = $3 OR m.id = $4 END
     ORDER BY m.user_id = $2 AND m.client_id IS NOT DISTINCT FROM $3 DESC NULLS LAST, m.id DESC LIMIT 1
   )
-  SELECT ${MESSAGE}, m.user_id AS author, (SELECT last_rev FROM conversations WHERE id = $1) AS "lastRev" ${FROM_MESSAGES}
+  SELECT ${MESSAGE}, m.user_id AS author, m.client_id AS "clientId", (SELECT last_rev FROM conversations WHERE id = $1) AS "lastRev" ${FROM_MESSAGES}
   WHERE m.conversation_id = $1 AND (m.id = (SELECT question FROM named) OR m.reply_to = (SELECT question FROM named) AND m.status <> 'deleted')
   ORDER BY m.id`
