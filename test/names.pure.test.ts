@@ -22,3 +22,12 @@ t.test('a constant that is a time bears its unit', async t => {
   const times = constants.filter(({ comment }) => /\b(in (milliseconds|seconds|minutes|hours|days)|(milliseconds|seconds):)/i.test(comment))
   t.same(times.filter(({ name }) => !/_(MS|SECONDS|MINUTES|HOURS|DAYS)$/.test(name)).map(({ file, name }) => `${file}: ${name}`), [])
 })
+
+t.test('no two prepared statements have the same name', t => {
+  const names = files.flatMap(({ file, text }) =>
+    [...text.matchAll(/(?:prepareQuery\(|\.prepare\(|readTogether(?:<[^(]*>)?\(\{\s*name: |\{\s*name: (?='[^']*',\s*text: ))'([^']+)'/g)].map(([, name]) => ({ file, name: name! })))
+  t.ok(names.length > 30)
+  const twice = names.filter(({ name }, nth) => names.findIndex(other => other.name === name) !== nth)
+  t.same(twice, [], 'PostgreSQL would run one in place of the other')
+  t.end()
+})

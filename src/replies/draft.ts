@@ -22,6 +22,8 @@ export interface Draft extends MessageKey, Intake {
   /** Meters its cost; undefined until the bot is asked. */
   meter?: Meter | undefined
   abort: AbortController
+  /** Whether its end is being stored. */
+  isEnding: boolean
   /** What the bot gets, if it was read while the message was stored. */
   ahead: Promise<Task | undefined> | undefined
   /** Parts that follow the text, at most `MAX_PARTS`, and those of them that the text does not say yet. They are shown when the reply ends. */
@@ -33,7 +35,7 @@ export interface Draft extends MessageKey, Intake {
 
 /** Makes an empty draft. */
 export function createDraft (place: MessageKey, owner: string, ahead?: Promise<Task | undefined>): Draft {
-  return { ...place, owner, ahead, text: '', parts: [], thoughts: { points: 0, half: '', length: 0 }, points: 0, half: '', stored: { length: 0, thoughts: 0, at: 0, time: Date.now() }, isHurried: false, abort: new AbortController(), addenda: [], unsaid: [], from: 0 }
+  return { ...place, owner, ahead, text: '', parts: [], thoughts: { points: 0, half: '', length: 0 }, points: 0, half: '', stored: { length: 0, thoughts: 0, at: 0, time: Date.now() }, isHurried: false, abort: new AbortController(), isEnding: false, addenda: [], unsaid: [], from: 0 }
 }
 
 /**

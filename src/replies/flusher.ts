@@ -51,8 +51,9 @@ export function createFlusher ({ store, events, log }: FlusherOptions) {
     const ours = new Map((await store.flush(sent)).map(row => [row.owner, row]))
     for (const { draft, piece, length, thoughts, cost } of sent) {
       const row = ours.get(draft.owner)
-      if (row === undefined) breakOff(draft, 'lost')
-      else noteStored(draft, { piece, length, thoughts, cost })
+      // If the end was stored in the meantime, the lease is not lost but given back.
+      if (row === undefined && !draft.isEnding) breakOff(draft, 'lost')
+      if (row !== undefined) noteStored(draft, { piece, length, thoughts, cost })
       if (row?.isToStop) breakOff(draft, 'stopped')
     }
     const grown = sent.filter(({ piece, parts }) => piece !== '' || parts !== null)

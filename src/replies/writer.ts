@@ -37,6 +37,7 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
     if (outcome.refused.length > 0) {
       await store.leaveOut(draft, outcome.refused).catch(err => log.warn({ err, conversation }, 'A refused message cannot be marked; the next reply will find it again'))
     }
+    draft.isEnding = true
     await end(draft, outcome, signal.aborted ? signal.reason as Reason : undefined)
   }
 

@@ -46,7 +46,7 @@ function alike (value: unknown) {
   return JSON.parse(JSON.stringify(value)
     .replace(/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d(:\d\d)?)?/g, 'a time')
     .replace(/(created\\?":)\d+/g, '$10')
-    .replace(/eyJ[\w.-]+/g, 'a token').replace(/[pu]k_[\w-]+/g, 'a key').replace(/"[\da-f]{64}"/g, '"a hash"').replace(/(invite=|token\\?":\\?")[\w-]{32}/g, '$1a token').replace(/\$2b\$[^"\\]+/g, 'a hash').replace(/[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}/g, 'a uuid'))
+    .replace(/eyJ[\w.-]+/g, 'a token').replace(/(?<=")[pu]k_[\w-]+/g, 'a key').replace(/"[\da-f]{64}"/g, '"a hash"').replace(/(invite=|token\\?":\\?")[\w-]{32}/g, '$1a token').replace(/\$2b\$[^"\\]+/g, 'a hash').replace(/[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}/g, 'a uuid'))
 }
 
 /** Every row of every table. */

@@ -52,7 +52,9 @@ t.test('an instance that has lost its lease writes nothing more, neither into th
   await isStored({ query }, 2, 'anew')
   next.end()
   t.match((await again).json(), { text: 'anew', status: 'complete' })
-  t.match((await asked).json()[1], { text: 'anew', status: 'complete' })
+  // Who asked first is answered when the reply has ended, which is when the row above says so, or after the next attempt.
+  const [, first] = (await asked).json()
+  t.match([[first.text, first.status]], first.text === 'mine' ? [['mine', 'interrupted']] : [['anew', 'complete']])
 
   const lost = ask(ann, url, 'Once more')
   const last = await bots.call(3)
