@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { isServerKey, type ServerKey } from '../../accounts/keys/key-store.ts'
+import type { ServerKey } from '../../accounts/keys/key-store.ts'
 import type { SessionUser } from '../../accounts/sessions.ts'
 import type { BotRow, Directory } from '../../bots/bot.ts'
 import type { BotStore } from '../../conversations/bots/store.ts'
@@ -29,7 +29,7 @@ const PAGE = 200
 /** OpenAI's API: a bot is a model, and the client keeps the history. For users and for servers with a key. */
 export const openAiRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> =
   async function openAiRoutes (app, { bots, directory, completions, metadataOf, handleErrors }) {
-    const needsKey = app.needsKey('v1')
+    const authenticate = app.authenticateOrNeedKey('v1')
     const handleError = handleErrors(inOpenAiWords)
     app.setErrorHandler<FastifyError>((error, request, reply) => {
       // The `openai` packages repeat a request that got 429, although a budget is spent until tomorrow.
@@ -73,9 +73,9 @@ export const openAiRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> =
 
     /** A server without `X-Act-As` asks for itself. Everybody else is a user. */
     async function enter (request: FastifyRequest) {
-      if (isServerKey(request.bearer) && request.headers['x-act-as'] === undefined) return await needsKey(request)
-      await app.authenticate(request)
-      await app.refuseGuests(request)
+      await authenticate(request)
+      const { user } = request as { user: SessionUser | null }
+      if (user !== null) await app.refuseGuests(request)
     }
 
     /** A bot that streams its replies and can reply. Scripts are not offered, because they need the state of a conversation. */
