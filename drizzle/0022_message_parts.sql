@@ -1,3 +1,6 @@
+-- In the order in which queries take them: all new migrations run in one transaction, and a later one changes conversation_users.
+LOCK TABLE conversation_users, messages IN ACCESS EXCLUSIVE MODE;
+--> statement-breakpoint
 ALTER TABLE "messages" ADD COLUMN "parts" json;--> statement-breakpoint
 ALTER TABLE "messages" ADD COLUMN "metadata" json;--> statement-breakpoint
 -- Without compression, pg_column_size tells the length of the JSON without reading it, by which pages are measured.

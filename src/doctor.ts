@@ -66,14 +66,11 @@ async function signIn (config: Config) {
   let problem = ''
   const warn = ({ err }: { err: Error }) => { problem = reasonOf(err).message }
   const provider = createOpenIdProvider({ issuer, clientId, clientSecret: undefined, createConnector: createFencedConnector, log: { info: String, warn } as never })
-  try {
-    await provider.begin(redirectUri)
-    return [right(`OpenID Connect: ${issuer} answers. It must know ${redirectUri} as a redirect URI.`)]
-  } catch {
-    return [wrong(`OpenID Connect: the configuration of ${issuer} cannot be fetched: ${problem}. Please check OIDC_ISSUER.`)]
-  } finally {
-    await provider.close()
-  }
+  const answers = await provider.begin(redirectUri).then(() => true, () => false)
+  await provider.close()
+  return [answers
+    ? right(`OpenID Connect: ${issuer} answers. It must know ${redirectUri} as a redirect URI.`)
+    : wrong(`OpenID Connect: the configuration of ${issuer} cannot be fetched: ${problem}. Please check OIDC_ISSUER.`)]
 }
 
 /** An embedded database that is not there yet is not made. */

@@ -3,7 +3,11 @@ import { io, type Socket } from 'socket.io-client'
 
 const API = 'http://localhost:5000'
 
-interface Message { id: number, rev: number, username: string | null, text: string, status: string }
+interface Part { type: string, text?: string }
+interface Message {
+  id: number, rev: number, username: string | null, text: string, parts?: Part[], status: string
+}
+interface Delta { id: number, part?: number, type?: string, offset: number, text: string }
 type Messages = Record<number, Message>
 
 async function call (path: string, body?: object) {
@@ -55,12 +59,17 @@ function Conversation ({ id }: { id: number }) {
     })
   }
 
-  // A delta is the next piece of a reply that is being written. Its offset says where the piece belongs,
-  // so applying it twice does no harm.
-  function grow ({ id, offset, text }: { id: number, offset: number, text: string }) {
+  // A delta is the next piece of a reply that is being written: of the text, or of what a model thinks
+  // before it answers. Its offset says where in its part the piece belongs, so applying it twice does no
+  // harm.
+  function grow ({ id, part = 0, type = 'text', offset, text }: Delta) {
     setMessages(known => {
       const reply = known[id]
-      return reply ? { ...known, [id]: { ...reply, text: reply.text.slice(0, offset) + text } } : known
+      if (!reply) return known
+      const parts = [...reply.parts ?? [{ type: 'text', text: reply.text }]]
+      parts[part] = { type, text: (parts[part]?.text ?? '').slice(0, offset) + text }
+      const said = parts.filter(({ type }) => type === 'text').map(({ text }) => text).join('')
+      return { ...known, [id]: { ...reply, parts, text: said } }
     })
   }
 

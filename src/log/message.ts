@@ -52,8 +52,11 @@ const FAILURE = `CASE WHEN ${HAS_FAILURE} THEN ${FAILURE_CODE} END AS failure`
 /** The author's name. Needs `WITH_NAMES`. */
 const NAME = 'coalesce(m.agent_name, u.username, u.name, b.name)'
 
+/** A column of a message that was not deleted. A server of an earlier version does not clear columns that it does not know. */
+const KEPT = (column: 'parts' | 'metadata') => `CASE WHEN m.status <> 'deleted' THEN m.${column} END`
+
 /** Selects a message from `messages m` as clients see it. `shown` then removes the fields that it does not have. */
-export const MESSAGE = `m.id, m.rev, m.sender, ${NAME} AS username, m.text, m.status, m.created_at, m.parts, m.metadata, ${FAILURE}`
+export const MESSAGE = `m.id, m.rev, m.sender, ${NAME} AS username, m.text, m.status, m.created_at, ${KEPT('parts')} AS parts, ${KEPT('metadata')} AS metadata, ${FAILURE}`
 
 /** The columns of a query that selects `MESSAGE`. */
 export const MESSAGE_COLUMNS = 'id, rev, sender, username, text, status, created_at, parts, metadata, failure'
@@ -77,7 +80,7 @@ export const MESSAGE_BYTES = 'octet_length(text) + coalesce(pg_column_size(parts
 export const MESSAGE_JSON = `(
   '{"id":' || m.id || ',"rev":' || m.rev || ',"sender":"' || m.sender || '","username":' || coalesce(to_json(${NAME})::text, 'null') ||
   ',"text":' || to_json(m.text) || (
-    ',"status":"' || m.status || '","created_at":"' || ${jsonTime('m.created_at')} || '"' || CASE WHEN m.parts IS NULL THEN '' ELSE ',"parts":' || m.parts END || CASE WHEN m.metadata IS NULL THEN '' ELSE ',"metadata":' || m.metadata END ||
+    ',"status":"' || m.status || '","created_at":"' || ${jsonTime('m.created_at')} || '"' || coalesce(',"parts":' || ${KEPT('parts')}, '') || coalesce(',"metadata":' || ${KEPT('metadata')}, '') ||
     CASE WHEN ${HAS_FAILURE} THEN ',"failure":"' || ${FAILURE_CODE} || '"}' ELSE '}' END
   )
 )`

@@ -27,6 +27,10 @@ t.test('parts of a message are stored unchanged, and returned wherever the messa
   t.match(second, { text: 'Large', parts: [CHOICE] })
   await ann.delete(`${url}/messages/${second.id}`)
   t.same(await query('SELECT id::int FROM messages WHERE parts IS NOT NULL'), [], 'and so does deleting a message')
+
+  const [third] = (await ann.post(`${url}/messages`, { parts: [CHOICE], metadata: { from: 'here' } })).json()
+  await query("UPDATE messages SET status = 'deleted', text = '', rev = rev + 100 WHERE id = $1", [third.id])
+  for (const path of [`/messages/${third.id}`, '/messages']) t.notMatch((await ann.get(`${url}${path}`)).body, /"(parts|metadata)"/, 'nor when a server of an earlier version deletes it')
 })
 
 t.test('without a text, the server writes down what the parts say', async t => {

@@ -18,3 +18,8 @@ t.test('every text of the page has words, and contains the values that it is giv
   check(words as unknown as Words, 'words')
   t.ok(count > 100)
 })
+
+t.test('the title of the tab says how many conversations have something new', t => {
+  t.same([0, 1, 3].map(conversations => words.unread(conversations, 'Parley')), ['Parley', '(1) Parley', '(3) Parley'])
+  t.end()
+})

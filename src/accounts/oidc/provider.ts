@@ -61,7 +61,7 @@ export function createOpenIdProvider ({ issuer, clientId, clientSecret, createCo
     askedAt = now()
     try {
       const client = await import('openid-client')
-      const execute = [client.enableNonRepudiationChecks, ...protocol === 'http:' ? [client.allowInsecureRequests] : []]
+      const execute = [client.enableNonRepudiationChecks, client.allowInsecureRequests].filter(option => option !== client.allowInsecureRequests || protocol === 'http:')
       const configuration = await client.discovery(new URL(issuer), clientId, {}, clientAuth(client), {
         execute, timeout: FETCH_TIMEOUT_MS / 1000, [client.customFetch]: fetchFenced
       })

@@ -13,6 +13,9 @@ import type { CompletionAnswer } from './schema.ts'
 /** How often a comment is sent, because proxies close idle connections. */
 const HEARTBEAT_INTERVAL_MS = 15_000
 
+/** How long a client may read nothing. A reply that waits for it would keep its place for as long. */
+const READ_TIMEOUT_MS = 60_000
+
 /** How long a stream that is cut off waits for its reader to take what was sent. */
 const CLOSE_TIMEOUT_MS = 200
 
@@ -86,7 +89,8 @@ export function createCompletions ({ unstored, generation, sessions }: Completio
           if (isFirst) say(chunk({ role: 'assistant', content: '' }))
           isFirst = false
           if (text !== '') say(chunk({ content: text }))
-          if (out.writableNeedDrain) await once(out, 'drain', { signal }).catch(() => { /* aborted: nobody waits any more */ })
+          if (!out.writableNeedDrain) return
+          await once(out, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(READ_TIMEOUT_MS)]) }).catch(() => { out.destroy() })
         })
         say(chunk({}, 'stop') + (includesUsage ? frame({ ...head, choices: [], usage }) : '') + 'data: [DONE]\n\n')
       } catch (error) {
