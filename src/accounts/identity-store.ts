@@ -24,8 +24,8 @@ export function createIdentityStore (db: Pick<Db, 'select' | 'update' | 'insert'
   }
 
   /**
-   * Adds an address to a user who has one address so far. If the user has several already, one of them alone does not identify
-   * the user for certain, so that no further address is added.
+   * Gives a second address to a user who has only one. A user who has several already gets none, because one matching address
+   * does not prove that it is the same user.
    */
   async function adopt (tx: Transaction, address: string, userId: number): Promise<number | undefined> {
     const further = alias(identities, 'further')

@@ -8,7 +8,7 @@ import { isBlank, isLongerThan, MAX_LONG_MESSAGE_LENGTH } from '../../text/text.
 /** How many messages of a history a bot gets at most. */
 const MAX_TURNS = 2_000
 
-/** How many messages are looked at: so many turns, and before them the instructions, wherever they are. */
+/** How many messages a request may have after old turns were left out: MAX_TURNS turns, and up to 1,000 instructions from anywhere in the history. */
 const MAX_MESSAGES = 3_000
 
 /** The name of a bot, as a client sends it. */

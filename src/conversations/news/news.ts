@@ -16,7 +16,7 @@ const MAX_READS = 200
 /** How often some readers are checked for news, in case a notification was lost. */
 const POLL_INTERVAL_MS = 500
 
-/** Each check is of this many readers, or of more where there are so many that it would take more than 20 checks until all had their turn. */
+/** How many users a poll checks. With very many users it checks more, so that everybody has been checked after MAX_POLLS_PER_ROUND polls. */
 const READERS_PER_POLL = 100
 const MAX_POLLS_PER_ROUND = 20
 

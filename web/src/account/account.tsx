@@ -168,7 +168,7 @@ function DeleteButton () {
 }
 
 async function remove (options: { body?: { password: string } }) {
-  await ask(api.DELETE('/api/me', options as { body: { password: string } })) // who has no password sends no body
+  await ask(api.DELETE('/api/me', options as { body: { password: string } })) // a user without a password sends no body
   forgetUser()
   forgetDrafts()
   queries.removeQueries({ queryKey: ['was signed out'] })
