@@ -96,17 +96,17 @@ export async function buildApp (deps: Deps) {
   const describe = (error: FastifyError) => describeError(error, isUnavailable, app.log)
   await app.register(socketio, { config, cookieName: cookie.name, sessions, conversations, feeds, events, news, converse, describe })
 
+  app.addHook('preClose', async () => {
+    await generation.close()
+    streams.close() // by now the readers have seen how the replies ended
+  })
+  closeUnusedConnections(app)
   await registerRoutes(app, deps, parts, handleErrors)
 
   app.addHook('onReady', async () => {
     listener.start()
     generation.start()
   })
-  app.addHook('preClose', async () => {
-    await generation.close()
-    streams.close() // by now the readers have seen how the replies ended
-  })
-  closeUnusedConnections(app)
   app.addHook('onClose', async () => {
     await events.settle()
     await news.settle()

@@ -2,9 +2,9 @@ import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 
 /**
- * Closes connections on which no byte has arrived when the server closes. Browsers and Node's `fetch` open connections
- * before they need them. Node takes such a connection for one whose request is still arriving, so that closing the server
- * would wait until the client gives it up.
+ * Closes connections that would delay the closing of the server: those on which no byte has arrived, and those that are
+ * kept alive after a response that began before. Browsers and Node's `fetch` open connections before they need them; Node
+ * takes such a connection for one whose request is still arriving, and would wait until the client gives it up.
  */
 export function closeUnusedConnections (app: FastifyInstance) {
   const open = new Set<Socket>()
@@ -16,4 +16,5 @@ export function closeUnusedConnections (app: FastifyInstance) {
   app.addHook('preClose', async () => {
     for (const socket of open) if (socket.bytesRead === 0) socket.destroy()
   })
+  app.addHook('onResponse', async () => { if (!app.server.listening) app.server.closeIdleConnections() })
 }

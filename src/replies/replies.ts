@@ -177,8 +177,6 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
     /** How many replies are written here. */
     count,
 
-    isClosing: () => isClosing,
-
     /** Looks now and then for what others left, until it closes. */
     start: sweeper.start,
 

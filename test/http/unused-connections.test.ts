@@ -1,6 +1,8 @@
 import { once } from 'node:events'
+import http from 'node:http'
 import net from 'node:net'
 import t from 'tap'
+import { startApp } from '../support/helper.ts'
 import { startLive } from '../support/live.ts'
 import { until } from '../support/process.ts'
 
@@ -27,4 +29,24 @@ t.test('a connection on which a request was begun may end it', async t => {
   const [answer] = await once(socket.setEncoding('utf8'), 'data') as [string]
   t.match(answer, /^HTTP\/1\.1 (200|503) .*connection: close/is)
   await closing
+})
+
+t.test('closing does not wait for a connection that is kept alive after a stream', async t => {
+  const server = await startLive(t)
+  const { headers } = await server.as('ann')
+  const agent = new http.Agent({ keepAlive: true })
+  t.teardown(() => agent.destroy())
+  const [stream] = await once(http.get(`${server.url}/api/events`, { headers, agent }), 'response') as [http.IncomingMessage]
+  const over = once(stream.resume(), 'end')
+  await server.app.close()
+  await over
+  t.equal(await server.connections(), 0)
+})
+
+t.test('a stream ends with the server, also where a request is injected, which has no connection', async t => {
+  const { app, as } = await startApp(t)
+  const answer = await app.inject({ url: '/api/events', headers: (await as('ann')).headers, payloadAsStream: true })
+  const over = once(answer.stream().resume(), 'end')
+  await app.close()
+  await over
 })

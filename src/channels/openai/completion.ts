@@ -5,7 +5,6 @@ import type { FastifyReply } from 'fastify'
 import type { SessionUser, Sessions } from '../../accounts/sessions.ts'
 import { INVALID_REQUEST, UNAUTHORIZED, UNAVAILABLE } from '../../errors.ts'
 import { whenOver } from '../../http/when-over.ts'
-import type { Replies } from '../../replies/replies.ts'
 import type { Question, UnstoredReplies } from '../../replies/unstored.ts'
 import { inOpenAiWords } from './errors.ts'
 import type { CompletionAnswer } from './schema.ts'
@@ -21,7 +20,6 @@ const CLOSE_TIMEOUT_MS = 200
 
 export interface CompletionOptions {
   unstored: UnstoredReplies
-  generation: Pick<Replies, 'isClosing'>
   sessions: Pick<Sessions, 'watch'>
 }
 
@@ -31,7 +29,7 @@ type Usage = CompletionAnswer['usage']
 type OurError = Error & { code: string, statusCode: number }
 
 /** Answers in the words of OpenAI's chat completions, version 1. */
-export function createCompletions ({ unstored, generation, sessions }: CompletionOptions) {
+export function createCompletions ({ unstored, sessions }: CompletionOptions) {
   /** Asks the bot until the client disconnects, its session ends or the server closes. */
   async function write (question: Question, user: SessionUser | null, reply: FastifyReply, hear: (text: string, replaces: boolean, signal: AbortSignal) => void | Promise<void>) {
     const abort = new AbortController()
@@ -68,8 +66,6 @@ export function createCompletions ({ unstored, generation, sessions }: Completio
       function begin () {
         if (isBegun) return
         isBegun = true
-        // A kept-alive connection would delay the closing of the server.
-        reply.raw.once('finish', () => { if (generation.isClosing()) reply.request.raw.socket.end() })
         reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no').send(out)
       }
 

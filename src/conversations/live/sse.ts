@@ -43,8 +43,6 @@ export function createSse (sessions: Pick<Sessions, 'watch'>) {
       const ends = [sessions.watch(user.sessionId, close), () => all.delete(close), () => clearInterval(heartbeat)]
       all.add(close)
       stream.once('close', end)
-      // A kept-alive connection would delay the closing of the server.
-      reply.raw.once('finish', () => { if (isClosing) reply.request.raw.socket.end() })
 
       return {
         stream,
