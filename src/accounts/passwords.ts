@@ -22,6 +22,7 @@ export function createPasswords ({ BCRYPT_COST: cost, PASSWORDS }: Pick<Config, 
   const nobodys = `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
 
   return {
+    areOn: PASSWORDS === 'on',
     mustBeOn,
 
     /** @throws INVALID_PASSWORD for one of the most common passwords, in any case; TOO_MANY_REQUESTS, PASSWORDS_OFF */
@@ -45,7 +46,7 @@ export function createPasswords ({ BCRYPT_COST: cost, PASSWORDS }: Pick<Config, 
 
   /** @throws PASSWORDS_OFF */
   function mustBeOn () {
-    if (PASSWORDS === 'off') throw new PASSWORDS_OFF()
+    if (PASSWORDS !== 'on') throw new PASSWORDS_OFF()
   }
 
   function inTurn<T> (work: () => Promise<T>): Promise<T> {

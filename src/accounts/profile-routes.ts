@@ -67,10 +67,16 @@ function mustBePhoneNumber (text: string | null | undefined) {
 export const removalRoute: FastifyPluginAsyncTypebox<Omit<ProfileRoutesOptions, 'sessions'>> =
   async function removalRoute (app, options) {
     const prove = createProof(options)
+    const mustProve = ({ user }: FastifyRequest) => user.hasPassword && options.passwords.areOn
 
-    app.delete('/', Remove, async (request, reply) => {
+    /** Those who have no password, or cannot use it here, send no body. */
+    async function preValidation (request: FastifyRequest) {
+      if (!mustProve(request) && Object.keys(request.body ?? {}).length === 0) request.body = { password: '' }
+    }
+
+    app.delete('/', { ...Remove, preValidation }, async (request, reply) => {
       const { user, body, bearer } = request
-      await options.profiles.remove(user.id, user.hasPassword ? await prove(request, body.password) : undefined)
+      await options.profiles.remove(user.id, mustProve(request) ? await prove(request, body.password) : undefined)
       if (bearer === undefined) await reply.logOut()
       return reply.code(204).send(null)
     })
@@ -108,10 +114,6 @@ const Change = {
 }
 
 const Remove = {
-  /** Guests and users of another issuer have no password, and send no body. */
-  async preValidation (request: FastifyRequest) {
-    if (!request.user.hasPassword && Object.keys(request.body ?? {}).length === 0) request.body = { password: '' }
-  },
   schema: {
     ...common,
     operationId: 'deleteMe',
