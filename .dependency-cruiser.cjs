@@ -1,6 +1,6 @@
 // Who may import whom. A folder may import what stands below it, never what stands above.
 const downward = [
-  ['server', '^src/(server|admin|doctor|tracing)[.]ts$'],
+  ['server', '^src/(server|workers|admin|doctor|tracing)[.]ts$'],
   ['app', '^src/(app|parts|routes)[.]ts$'],
   ['metrics', '^src/metrics/'],
   ['jobs', '^src/jobs/'],

@@ -53,7 +53,7 @@ declare module 'fastify' {
 
 /** Builds the whole server, not yet listening. Closing it closes the database pool. */
 export async function buildApp (deps: Deps) {
-  const { config, db, secret, logger } = deps
+  const { config, db, secret, logger, sibling } = deps
   const handleErrors = (dialect?: Dialect) => createErrorHandler(isUnavailable, dialect)
   const app = Fastify({
     loggerInstance: logger,
@@ -94,7 +94,7 @@ export async function buildApp (deps: Deps) {
   await app.register(authentication, { sessions, issuers, keys, secret, formerSecret: config.JWT_SECRET_PREVIOUS, passwords: config.PASSWORDS, cookie })
 
   const describe = (error: FastifyError) => describeError(error, isUnavailable, app.log)
-  await app.register(socketio, { config, cookieName: cookie.name, sessions, conversations, feeds, events, news, converse, describe })
+  await app.register(socketio, { config, sibling, cookieName: cookie.name, sessions, conversations, feeds, events, news, converse, describe })
 
   app.addHook('preClose', async () => {
     await generation.close()

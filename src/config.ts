@@ -30,7 +30,13 @@ export const ConfigSchema = Type.Object({
     'x-secret': true,
     description: 'A Postgres of your own, as postgres://user:password@host:5432/name. Unset: an embedded one in DATA_DIR'
   })),
-  DATABASE_POOL: Type.Integer({ default: 10, minimum: 1, maximum: 1000, description: 'Maximum number of connections to the database' }),
+  DATABASE_POOL: Type.Integer({ default: 10, minimum: 1, maximum: 1000, description: 'Maximum number of connections of each process to the database' }),
+  WORKERS: Type.String({
+    default: '1',
+    pattern: '^([1-9]|[1-5][0-9]|6[0-4]|auto)$',
+    'x-rule': ' must be a number from 1 to 64, or auto',
+    description: 'Processes that share the port, to use several processor cores; auto starts one for each core. Each counts as an instance'
+  }),
   DATA_DIR: Type.String({ default: './data', minLength: 1, description: 'Folder of the embedded database and of the generated JWT secret' }),
   JWT_SECRET: Type.Optional(Type.String({
     minLength: 32,

@@ -16,6 +16,7 @@ import { createDirectory, createEngines, defaultBot } from './bots/directory.ts'
 import { createFencedConnector } from './bots/ssrf-guard.ts'
 import { createBotStore } from './conversations/bots/store.ts'
 import { createTitles } from './conversations/bots/title.ts'
+import type { Sibling } from './channels/socketio/siblings.ts'
 import { createConverse } from './conversations/converse.ts'
 import { createEvents } from './log/followers.ts'
 import { createFeedStore } from './log/feed-store.ts'
@@ -46,6 +47,8 @@ export interface Deps {
   db: Db
   /** Signs the session tokens; at least 32 characters. */
   secret: string
+  /** Which of several workers this process is. Left out: the only one. */
+  sibling?: Sibling | undefined
   /** Whether this process works on jobs. Left out: other processes do. */
   isWorking?: () => boolean
   /** Replaces some of the bots, for tests. Left out: none. */

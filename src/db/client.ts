@@ -74,12 +74,13 @@ export interface Database {
 }
 
 /**
- * Connects to the database of `DATABASE_URL`, or to the embedded one. Waits for `patience` milliseconds until it is up.
+ * Connects to the database of `DATABASE_URL`, or to the embedded one, which gets these settings if it is started. Waits for
+ * `patience` milliseconds until it is up.
  * @throws CANNOT_START with a sentence that says what to do
  */
-export async function reachDatabase (config: Pick<Config, 'DATABASE_URL' | 'DATA_DIR'>, log: Log, patience = 60_000): Promise<Database> {
+export async function reachDatabase (config: Pick<Config, 'DATABASE_URL' | 'DATA_DIR'>, log: Log, patience = 60_000, settings: Record<string, string> = {}): Promise<Database> {
   if (config.DATABASE_URL === undefined) {
-    const { connection, leave } = await joinPostgres(config.DATA_DIR)
+    const { connection, leave } = await joinPostgres(config.DATA_DIR, settings)
     return { connection, title: `the embedded database in ${config.DATA_DIR}`, leave }
   }
   const connection = { connectionString: config.DATABASE_URL }

@@ -16,6 +16,7 @@ import { BoundedDecoder } from './decoder.ts'
 import type { LiveServer, LiveSocket } from './events.ts'
 import { createSocketGuard, type GuardConfig } from './guard.ts'
 import { createSocketService, type SocketServiceOptions } from './service.ts'
+import { doorsAmong, doorsOf, type Sibling } from './siblings.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -28,6 +29,8 @@ export interface SocketIoOptions extends Omit<SocketServiceOptions, 'app' | 'con
   config: SocketServiceOptions['config'] & GuardConfig & Pick<Config, 'SOCKET_LOGIN_TIMEOUT'>
   cookieName: string
   describe: (error: FastifyError) => ErrorBody
+  /** Which of several workers this is; undefined in a server of one process. */
+  sibling: Sibling | undefined
 }
 
 const PATH = '/socket.io/'
@@ -55,7 +58,7 @@ class ImpatientWebSocketServer extends WebSocketServer {
  * Socket.IO on the server's own port, at its default path and namespace. A connection needs a session and an allowed
  * origin, as HTTP does: browsers do not apply CORS to WebSockets.
  */
-export const socketio = fp<SocketIoOptions>(async function socketio (app, { config, cookieName, ...options }) {
+export const socketio = fp<SocketIoOptions>(async function socketio (app, { config, cookieName, sibling, ...options }) {
   const engine = new Engine({
     wsEngine: ImpatientWebSocketServer,
     maxHttpBufferSize: MAX_PAYLOAD_BYTES,
@@ -66,6 +69,7 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { conf
     serveClient: false, parser: { Encoder, Decoder: BoundedDecoder }, connectTimeout: config.SOCKET_LOGIN_TIMEOUT * 1000
   })
   io.bind(engine)
+  const doors = sibling === undefined ? doorsOf(engine) : await doorsAmong(engine, sibling)
   const serve = createSocketService({ app, config, useOf, ...options })
   const served = new WeakMap<LiveSocket['conn'], LiveSocket>()
   const guard = createSocketGuard({ config, log: app.log, cut })
@@ -123,7 +127,7 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { conf
     async onRequest (request, reply) {
       if (isHandshake(request.url)) await guard.admit(request.raw)
       reply.hijack()
-      engine.handleRequest(request.raw, reply.raw)
+      await doors.handleRequest(request.raw, reply.raw)
     },
     /* c8 ignore next -- the engine has it already */
     async handler () {}
@@ -142,12 +146,13 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { conf
     } catch (error) {
       return refuse(error as FastifyError)
     }
-    engine.handleUpgrade(request, socket, head)
+    await doors.handleUpgrade(request, socket, head)
   })
 
   app.addHook('preClose', async () => {
     isClosing = true
     engine.close() // not `io.disconnectSockets`: clients would not reconnect by themselves to another instance
+    await doors.close()
     setTimeout(() => { for (const socket of upgraded) socket.destroy() }, CLOSE_TIMEOUT_MS).unref()
   })
 })

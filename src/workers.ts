@@ -1,0 +1,85 @@
+import cluster, { type Worker } from 'node:cluster'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Config } from './config.ts'
+import { answerScrapes } from './metrics/processes.ts'
+
+// With WORKERS, several processes share the port: a primary process starts the workers and replaces those that die. Each
+// worker is a whole server, as an instance on another machine would be; `node:cluster` hands them the connections in turn.
+
+/** How long the primary waits before it replaces a worker that died, in milliseconds. */
+const RESTART_DELAY_MS = 1_000
+
+/** What tells a worker from the others; its only argument, as JSON. A worker that replaces a dead one gets the same. */
+export interface Seat {
+  /** From 1. The first worker also runs the jobs, gives the warnings and says that the server is running. */
+  number: number
+  /** A folder for the Unix sockets of the workers, which only this user can read. */
+  folder: string
+}
+
+/** How many processes serve requests. */
+export function countWorkers ({ WORKERS }: Pick<Config, 'WORKERS'>): number {
+  return WORKERS === 'auto' ? os.availableParallelism() : Number(WORKERS)
+}
+
+/** The seat of this process; undefined in the primary, and in a server of one process. */
+export function readSeat (): Seat | undefined {
+  return cluster.isWorker ? JSON.parse(process.argv[2]!) as Seat : undefined
+}
+
+export function createWorkers (log: Pick<FastifyBaseLogger, 'error'>) {
+  const workers = new Set<Worker>()
+  let folder: string | undefined
+  let isStopping = false
+
+  return {
+    /**
+     * Starts the workers, the last one first, because the first one says that the server is running.
+     * @returns false if one cannot start. It has said why.
+     */
+    async start (count: number): Promise<boolean> {
+      folder = await mkdtemp(path.join(os.tmpdir(), 'parley-workers-'))
+      answerScrapes()
+      for (let number = count; number > 0; number--) {
+        if (isStopping || !await isListening(fork({ number, folder }, true))) return false
+      }
+      return true
+    },
+
+    /** Ends the workers, and waits until they have ended. */
+    async stop () {
+      isStopping = true
+      await Promise.all([...workers].map(async worker => {
+        const ended = once(worker, 'exit')
+        worker.process.kill('SIGTERM')
+        await ended
+      }))
+      if (folder !== undefined) await rm(folder, { recursive: true, force: true })
+    }
+  }
+
+  function fork (seat: Seat, isFirstTry: boolean) {
+    cluster.setupPrimary({ args: [JSON.stringify(seat)] })
+    const worker = cluster.fork()
+    let hasListened = false
+    workers.add(worker)
+    worker.once('listening', () => { hasListened = true })
+    worker.once('exit', async (code, signal) => {
+      workers.delete(worker)
+      if (isStopping || (isFirstTry && !hasListened)) return
+      log.error({ worker: seat.number, pid: worker.process.pid, code, signal }, 'A worker ended, and is replaced')
+      await sleep(RESTART_DELAY_MS)
+      if (!isStopping) fork(seat, false)
+    })
+    return worker
+  }
+}
+
+async function isListening (worker: Worker) {
+  return await Promise.race([once(worker, 'listening').then(() => true), once(worker, 'exit').then(() => false)])
+}
