@@ -9,6 +9,8 @@ import { openPlace, until, type Place, type Settings } from '../support/process.
 
 // The server as several processes that share a port: WORKERS=2.
 
+t.jobs = 3 // for tests that are `buffered`
+
 /** A new TCP connection for every request, so that the requests of one client reach the workers in turn. */
 const agent = new http.Agent({ keepAlive: false })
 
@@ -31,8 +33,9 @@ async function dial (t: Test, url: string, cookie: string, transports: Array<'po
 
 const numberOf = ({ io: { engine } }: Socket) => Number(engine.id.split('.')[0])
 
-t.test('workers share the port, and clients notice nothing', async t => {
-  const server = await serve(await openPlace(t))
+t.test('workers share the port, and clients notice nothing', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const server = await serve(place)
   const ann = await server.join('ann')
   const { body: { id } } = await ann.post('/api/conversations', { name: 'Plans' })
 
@@ -84,10 +87,14 @@ t.test('workers share the port, and clients notice nothing', async t => {
   })
 
   server.kill('SIGTERM')
-  t.equal((await server.ended).code, 0)
+  const { code, stdout, stderr } = await server.ended
+  t.same([code, stderr], [0, ''])
+  t.notMatch(stdout, /is replaced/)
+  t.ok(server.workers.every(isOver))
+  t.equal(await place.runningPostgres(), undefined, 'the last one has stopped Postgres')
 })
 
-t.test('a worker that dies is replaced, and jobs go on', async t => {
+t.test('a worker that dies is replaced, and jobs go on', { buffered: true }, async t => {
   const place = await openPlace(t)
   const server = await serve(place)
   const ann = await server.join('ann')
@@ -99,45 +106,26 @@ t.test('a worker that dies is replaced, and jobs go on', async t => {
   await ann.patch('/api/me', { email: 'ann@example.com', current_password: 'correct horse' })
   await until(() => existsSync(path.join(place.dataDir, 'mail')))
   t.equal((await ann.get('/api/me')).status, 200)
-  server.kill('SIGTERM')
-  t.equal((await server.ended).code, 0)
+  for (const pid of pidsOf(server.said.stdout).slice(-2)) process.kill(pid, 'SIGINT')
+  server.kill('SIGINT')
+  const { code, stdout } = await server.ended
+  t.equal(code, 0, 'a terminal sends SIGINT to all processes')
+  t.notMatch(stdout, /second SIGINT/)
 })
 
-for (const [signal, how] of [['SIGTERM', 'a service manager'], ['SIGINT', 'a terminal, which sends it to all processes']] as const) {
-  t.test(`${signal} ends all, from ${how}`, async t => {
-    const place = await openPlace(t)
-    const { kill, ended, workers, get } = await serve(place)
-    t.equal((await get('/health/ready')).status, 200)
-    if (signal === 'SIGINT') for (const pid of workers) process.kill(pid, signal)
-    kill(signal)
-    const { code, stdout, stderr } = await ended
-    t.same([code, stderr], [0, ''])
-    t.notMatch(stdout, /is replaced|second/)
-    t.ok(workers.every(isOver))
-    t.equal(await place.runningPostgres(), undefined, 'the last one has stopped Postgres')
-  })
-}
-
-t.test('when the primary is killed, its workers end, and the next server continues with the same data', async t => {
+t.test('when the primary is killed, its workers end, and the next server continues with the same data', { buffered: true }, async t => {
   const place = await openPlace(t)
   const first = await serve(place)
   const ann = await first.join('ann')
   first.kill('SIGKILL')
   await first.ended
   await until(() => first.workers.every(isOver))
-  const second = await serve(place)
-  t.equal((await second.get('/api/me')).status, 401)
+  const second = await serve(place, { WORKERS: 'auto' })
   t.match(await second.post('/api/login', { username: 'ann', password: 'correct horse' }), { status: 200, body: { user: { id: ann.id } } })
-})
 
-t.test('a server that cannot start says why, once', async t => {
-  const place = await openPlace(t)
-  const { url, kill, ended } = await serve(place, { WORKERS: 'auto' })
-  const { port } = new URL(url)
+  const { port } = new URL(second.url)
   const { code, stdout, stderr } = await place.run('server.ts', [], { WORKERS: '2', PORT: port }).ended
-  t.equal(code, 1)
+  t.equal(code, 1, 'a server that cannot start says why, once')
   t.equal(stderr, `Port ${port} is in use: stop what uses it, or choose another one: make run PORT=${Number(port) + 1}\nThe server ends, because one of its workers could not start.\n`)
   t.notMatch(stdout, /is replaced/)
-  kill('SIGTERM')
-  t.equal((await ended).code, 0)
 })
