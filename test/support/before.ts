@@ -8,7 +8,7 @@ import { connectionFile, run, TEMPLATE, TEST_FOLDER } from './helper.ts'
 // ends because it does not call `leave`), and in it a template database with all migrations, which the tests copy.
 const url = process.env['TEST_DATABASE_URL']
 const connection: pg.ClientConfig = url === undefined
-  ? (await joinPostgres(TEST_FOLDER, { fsync: 'off', max_connections: '300' })).connection
+  ? (await joinPostgres(TEST_FOLDER, { fsync: 'off', max_connections: '300', max_wal_size: '128MB' })).connection
   : { connectionString: url }
 
 mkdirSync(TEST_FOLDER, { recursive: true })

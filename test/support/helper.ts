@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 import pg from 'pg'
@@ -21,7 +22,7 @@ export { API_KEY, SECRET, silent }
  * The folder of the tests' own Postgres and of the file in which `before.ts` writes how to connect. Each run of tap has its
  * own, named by the process id of tap, which is the parent of all test files. So several runs do not disturb each other.
  */
-export const TEST_FOLDER = fileURLToPath(new URL(`../../node_modules/.cache/parley-test-${process.ppid}`, import.meta.url))
+export const TEST_FOLDER = path.join(os.tmpdir(), `parley-test-${process.ppid}`)
 export const TEMPLATE = `parley_test_template_${process.ppid}`
 export const connectionFile = `${TEST_FOLDER}/connection.json`
 
