@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 import pg from 'pg'
@@ -11,17 +10,12 @@ import { ConfigSchema, type Config } from '../../src/config.ts'
 import { createDb } from '../../src/db/client.ts'
 import { createTasks } from '../../src/jobs/tasks.ts'
 import { startWorker, type Worker } from '../../src/jobs/worker.ts'
-import { API_KEY, SECRET, silent } from './constants.ts'
+import { API_KEY, SECRET, silent, TEST_FOLDER } from './constants.ts'
 import { APP_SECRET, VERIFY_TOKEN } from './meta.ts'
 import { createSlowBots } from './slow-bot.ts'
 
 export { API_KEY, SECRET, silent }
 
-/**
- * The folder of the tests' own Postgres and of the file in which `before.ts` writes how to connect. Each run of tap has its
- * own, named by the process id of tap, which is the parent of all test files. So several runs do not disturb each other.
- */
-export const TEST_FOLDER = fileURLToPath(new URL(`../../node_modules/.cache/parley-test-${process.ppid}`, import.meta.url))
 export const TEMPLATE = `parley_test_template_${process.ppid}`
 export const connectionFile = `${TEST_FOLDER}/connection.json`
 

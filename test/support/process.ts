@@ -20,14 +20,14 @@ export type Program = ReturnType<typeof launch>
  */
 const sources = fileURLToPath(new URL('../../src', import.meta.url))
 
-const drizzleLoader = new URL('load-drizzle.ts', import.meta.url).href
+const loader = new URL('load-faster.ts', import.meta.url).href
 
 /** The environment without Parley's settings, so that the developer's own settings have no effect. */
 const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !(name in ConfigSchema.properties)))
 
 /** Starts a program as a separate process. */
 function launch (file: string, args: string[], cwd: string, settings: Settings) {
-  const child = spawn(process.execPath, ['--import', drizzleLoader, path.join(sources, file), ...args], { cwd, env: { ...clean, ...settings } })
+  const child = spawn(process.execPath, ['--import', loader, path.join(sources, file), ...args], { cwd, env: { ...clean, ...settings } })
   const said = { stdout: '', stderr: '' }
   for (const stream of ['stdout', 'stderr'] as const) {
     child[stream].setEncoding('utf8').on('data', text => {
