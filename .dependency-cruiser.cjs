@@ -113,6 +113,19 @@ module.exports = {
       to: { path: '^src/', pathNot: shared }
     },
     {
+      name: 'the-client-stands-alone',
+      comment: 'It runs in browsers, and is installed without the server and without any other package.',
+      severity: 'error',
+      from: { path: '^client/' },
+      to: { pathNot: ['^client/', 'node_modules/react/', 'node_modules/@types/react/', 'node_modules/ai/'] }
+    },
+    {
+      name: 'the-core-of-the-client-has-no-dependencies',
+      severity: 'error',
+      from: { path: '^client/[^/]+[.]ts$' },
+      to: { pathNot: '^client/[^/]+[.]ts$' }
+    },
+    {
       name: 'no-dev-dependency',
       comment: 'The image has the production dependencies only.',
       severity: 'error',

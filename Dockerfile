@@ -5,6 +5,7 @@ RUN npm ci --include=dev
 COPY tsconfig.json ./
 COPY src ./src
 COPY scripts ./scripts
+COPY client ./client
 COPY web ./web
 RUN npm run build
 

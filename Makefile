@@ -12,7 +12,7 @@ INSTALLED = node_modules/.package-lock.json
 BUILT = dist/server.js
 
 # Folders count too: theirs is the time that changes when a file goes.
-SOURCES = $(shell find src web scripts -type d -o -type f)
+SOURCES = $(shell find src client web scripts -type d -o -type f)
 
 # Parley runs on Node.js 22.18 or newer. Where the machine's own is older, one comes from npm into .node, and every
 # recipe here finds it first: npm's packages of Node.js are plain binaries for one operating system and processor each.

@@ -2,7 +2,7 @@ import neostandard, { plugins } from 'neostandard'
 import regexp from 'eslint-plugin-regexp'
 
 export default [
-  ...neostandard({ ts: true, ignores: ['.node', 'dist', 'drizzle', 'data', '.tap', 'coverage', 'web/src/api/types.ts'] }),
+  ...neostandard({ ts: true, ignores: ['.node', 'dist', 'drizzle', 'data', '.tap', 'coverage', 'client/types.ts'] }),
   {
     // Routes stand first in a file, as its table of contents; handlers and schemas are hoisted below.
     // Names on the wire and in SQL are in snake_case.
@@ -16,7 +16,7 @@ export default [
   {
     // A regular expression takes linear time, whatever it is matched against: the server has one thread for everybody.
     // The plugin reads regular expressions, not strings, so the pattern of a schema is written as one.
-    files: ['{src,web}/**/*.{ts,tsx}'],
+    files: ['{src,client,web}/**/*.{ts,tsx}'],
     plugins: { regexp },
     rules: {
       'regexp/no-super-linear-backtracking': ['error', { report: 'potential' }],

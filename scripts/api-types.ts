@@ -7,7 +7,7 @@ import { createDb } from '../src/db/client.ts'
 
 // Writes the TypeScript types of the API for the page, from the server's own OpenAPI description. Needs no database.
 
-const FILE = 'web/src/api/types.ts'
+const FILE = 'client/types.ts'
 const silent = { debug () {}, info () {}, warn () {}, error () {} }
 
 const app = await buildApp({

@@ -49,6 +49,7 @@ import { newsRoutes, readRoutes } from './conversations/news/routes.ts'
 import { adminUsageRoutes, usageRoutes } from './conversations/usage/routes.ts'
 import { healthRoutes } from './http/health.ts'
 import { metricsRoutes } from './http/metrics.ts'
+import { clientFiles } from './http/client-files.ts'
 import { page } from './http/page.ts'
 import type { createErrorHandler, Dialect } from './http/error-handler.ts'
 import type { Deps, Parts } from './parts.ts'
@@ -60,6 +61,7 @@ export type ErrorHandlers = (dialect?: Dialect) => ReturnType<typeof createError
 export async function registerRoutes (app: FastifyInstance, { config, db, secret, isWorking }: Deps, parts: Parts, handleErrors: ErrorHandlers): Promise<void> {
   const { sessions, keys, accounts, passwords, invitations, signIn, recoveries, recovery, feeds, events, messages, bots, usage, engines, metrics, directory, titleOf, conversations, generation, unstored, converse, streams, newsStore, news, newsStreams } = parts
   await app.register(page)
+  await app.register(clientFiles)
   await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`), details: async () => describeHold(await createHoldStore(db).current()) })
   await app.register(metricsRoutes, { config, metrics })
   const identities = createIdentityStore(db, 'phone')

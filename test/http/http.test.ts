@@ -326,7 +326,7 @@ t.test('the OpenAPI description lists every route with its responses, errors and
   t.same(Object.keys(paths['/'].get.responses[200].content), ['application/json', 'text/html'])
 })
 
-/** Fastify's own list of its routes, as `GET /path/{parameter}`, without those that serve documentation. */
+/** Fastify's own list of its routes, as `GET /path/{parameter}`, without those that serve documentation and files. */
 function registeredRoutes ({ app }: Server) {
   const at: string[] = []
   const names = new Set<string>()
@@ -336,7 +336,7 @@ function registeredRoutes ({ app }: Server) {
     at.length = indent!.length / 4
     at.push(segment.startsWith('/') ? segment : `/${segment}`)
     const path = at.join('').replace(/\/+/g, '/').replace(/(.)\/$/, '$1').replace(/:(\w+)/g, '{$1}')
-    if (/^\/(docs|openapi\.json|socket\.io|\*)/.test(path)) continue
+    if (/^\/(docs|openapi\.json|client\.|socket\.io|\*)/.test(path)) continue
     for (const method of methods!.split(', ')) if (method !== 'HEAD') names.add(`${method} ${path}`)
   }
   return [...names].sort()

@@ -56,7 +56,7 @@ async function openCopy (t: Test) {
     for (const end of ended) await end()
     await rm(home, { recursive: true, maxRetries: 5 })
   })
-  for (const name of ['Makefile', 'package.json', 'package-lock.json', 'tsconfig.json', 'src', 'scripts', 'drizzle', 'docs', 'deploy', 'web', 'dist']) {
+  for (const name of ['Makefile', 'package.json', 'package-lock.json', 'tsconfig.json', 'src', 'scripts', 'drizzle', 'docs', 'deploy', 'client', 'web', 'dist']) {
     await cp(name, path.join(folder, name), { recursive: true })
   }
   await symlink(path.resolve('node_modules'), path.join(folder, 'node_modules'))

@@ -1,6 +1,6 @@
 import createClient from 'openapi-fetch'
 import { words } from '../words.ts'
-import type { paths } from './types.ts'
+import type { paths } from '../../../client/types.ts'
 
 /** The address of the API: empty, which means the page's own origin, unless the page was built for another one. */
 export const API_URL: string = import.meta.env['VITE_API_URL'] ?? ''

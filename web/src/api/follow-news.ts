@@ -2,7 +2,7 @@ import { acknowledged, type LiveSocket, type NewsItem } from './live.ts'
 import { NEWS_KEY } from './news.ts'
 import { queries, refreshConversations } from './queries.ts'
 import type { Conversation } from './shapes.ts'
-import type { NewsById } from './with-news.ts'
+import type { NewsById } from '../../../client/with-news.ts'
 
 const ACK_TIMEOUT_MS = 15_000
 const RETRY_DELAY_MS = 1_000
@@ -26,7 +26,7 @@ export function followNews (socket: LiveSocket) {
   function begin (ready: { cursor: string, reset: boolean }) {
     cursor = ready.cursor
     if (!ready.reset) return
-    queries.setQueryData<NewsById>(NEWS_KEY, {})
+    queries.setQueryData<NewsById<Conversation>>(NEWS_KEY, {})
     refreshConversations()
   }
 
@@ -57,5 +57,5 @@ export function followNews (socket: LiveSocket) {
 }
 
 function put (id: number, state: Conversation | null) {
-  queries.setQueryData<NewsById>(NEWS_KEY, news => ({ ...news, [id]: state }))
+  queries.setQueryData<NewsById<Conversation>>(NEWS_KEY, news => ({ ...news, [id]: state }))
 }

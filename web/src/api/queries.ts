@@ -2,7 +2,7 @@ import { MutationCache, QueryCache, QueryClient, useInfiniteQuery, useQuery } fr
 import { api, ask, askForPage, isRefusal } from './client.ts'
 import { useNews } from './news.ts'
 import type { Profile } from './shapes.ts'
-import { withNews } from './with-news.ts'
+import { withNews } from '../../../client/with-news.ts'
 
 // Reads of the API, cached and shared between components by TanStack Query.
 

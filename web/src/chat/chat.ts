@@ -3,7 +3,7 @@ import type { Message } from '../api/shapes.ts'
 import { acknowledged, type Delta, type LiveSocket } from '../api/live.ts'
 import { words } from '../words.ts'
 import type { Choice } from './parts.tsx'
-import { EMPTY, withChanges, withDelta, withOlder, type Log } from './log.ts'
+import { EMPTY, withChanges, withDelta, withOlder, type Log } from '../../../client/log.ts'
 
 /** A message that is being sent. Its client id stays the same on retries, so that it is stored once. */
 export interface Outgoing {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { withNews } from '../../web/src/api/with-news.ts'
+import { withNews } from '../../client/with-news.ts'
 
 const at = (id: number, minute: number, name = `Number ${id}`) =>
   ({ id, name, is_finished: false, last_updated: `2026-11-21T10:${String(minute).padStart(2, '0')}:00.000Z`, unread: 0, messages: [] })

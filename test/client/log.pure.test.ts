@@ -1,7 +1,7 @@
 import t from 'tap'
-import { EMPTY, withChanges, withDelta, withOlder, type Log } from '../../web/src/chat/log.ts'
+import { EMPTY, withChanges, withDelta, withOlder, type Log } from '../../client/log.ts'
 
-// How the page keeps the messages of a conversation up to date.
+// How a client keeps the messages of a conversation up to date.
 
 type Message = Log['messages'][number]
 const said = (id: number, rev: number, text: string, status: Message['status'] = 'complete'): Message =>
@@ -34,6 +34,9 @@ t.test('a delta extends its reply, and is refused when earlier text is missing',
   t.equal(textAfter({ id: 1, offset: 0, text: 'On' }), 'One', 'all of the delta was there already')
   t.equal(textAfter({ id: 1, offset: 4, text: 'two' }), undefined)
   t.equal(textAfter({ id: 2, offset: 0, text: 'Two' }), undefined)
+  const newest = { ...log, messages: [said(5, 5, 'Five')], hasOlder: true }
+  t.equal(withDelta(newest, { id: 1, offset: 4, text: 'two' }), newest, 'a reply that is older than the loaded messages')
+  t.equal(withDelta(newest, { id: 6, offset: 0, text: 'Six' }), undefined)
   const thinking = [
     { id: 1, part: 1, type: 'reasoning' as const, offset: 0, text: 'Three?' }, { id: 1, part: 2, offset: 0, text: ' Three' }, { id: 1, part: 1, type: 'reasoning' as const, offset: 6, text: ' Yes' }
   ].reduce<Log>((log, delta) => withDelta(log, delta)!, log)

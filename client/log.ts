@@ -1,5 +1,4 @@
-import type { Message } from '../api/shapes.ts'
-import type { Delta } from '../../../src/log/followers.ts'
+import type { Delta, Message } from './shapes.ts'
 
 /** The loaded part of a conversation: its messages in order, from the oldest loaded one to the newest. */
 export interface Log {
@@ -35,13 +34,13 @@ export function withOlder (log: Log, page: Message[], hasOlder: boolean): Log {
 }
 
 /**
- * Adds a piece of a reply to its part; undefined if something before it is missing. `offset` is in UTF-16 units. A message
+ * Adds a piece of a reply to its part; undefined if something before it is missing. Replies older than the loaded messages are ignored. `offset` is in UTF-16 units. A message
  * without parts is one text.
  */
 export function withDelta (log: Log, { id, part = 0, type = 'text', offset, text }: Delta): Log | undefined {
   const at = log.messages.findIndex(message => message.id === id)
   const message = log.messages[at]
-  if (message === undefined) return undefined
+  if (message === undefined) return log.hasOlder && id < log.messages[0]!.id ? log : undefined
   const parts = message.parts ?? (message.text === '' ? [] : [{ type: 'text' as const, text: message.text }])
   const known = parts[part]?.text ?? ''
   if (part > parts.length || known.length < offset) return undefined
@@ -52,7 +51,7 @@ export function withDelta (log: Log, { id, part = 0, type = 'text', offset, text
 }
 
 function isNewer (change: Message, known: Message) {
-  return change.rev > known.rev || (change.rev === known.rev && lengthOf(change) >= lengthOf(known))
+  return change.rev > known.rev || (change.rev === known.rev && known.status !== 'deleted' && lengthOf(change) > lengthOf(known))
 }
 
 /** How much of a message there is, its reasoning included. */

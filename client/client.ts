@@ -1,0 +1,111 @@
+import { createConversation, type LiveConversation } from './conversation.ts'
+import { createConversations } from './conversations.ts'
+import { isSignedOut, ParleyError } from './errors.ts'
+import { createHttp, type HttpOptions } from './http.ts'
+import type { Input, MethodOf, Output } from './routes.ts'
+import type { NewConversation, Profile } from './shapes.ts'
+import type { paths } from './types.ts'
+
+export interface ClientOptions extends HttpOptions {
+  /**
+   * How `signIn` keeps the session: as a cookie of the browser, or as a token in memory, since programs keep no cookies. Default:
+   * a cookie in browsers, a token elsewhere.
+   */
+  session?: 'cookie' | 'token' | undefined
+}
+
+export type ParleyClient = ReturnType<typeof createClient>
+
+/** Creates a client of one user. It asks the server for nothing yet. */
+export function createClient ({ session = 'document' in globalThis ? 'cookie' : 'token', ...options }: ClientOptions = {}) {
+  const http = createHttp(options)
+  const open = new Map<number, LiveConversation>()
+  const conversations = createConversations(http)
+  let userId: number | undefined
+
+  /** Who is signed in; null if nobody is, or a guest. @throws ParleyError */
+  async function me (): Promise<Profile | null> {
+    try {
+      const { data } = await http.call<Profile>('GET', '/api/me')
+      userId = data.id
+      return data
+    } catch (error) {
+      if (error instanceof ParleyError && (isSignedOut(error) || error.code === 'NOT_FOR_GUESTS')) return null
+      throw error
+    }
+  }
+
+  /** Forgets what was loaded and what is unsent. */
+  function reset () {
+    conversations.reset()
+    for (const conversation of open.values()) conversation.reset()
+  }
+
+  const client = {
+    /**
+     * Signs in. What waited for this goes on. Unless it is known that it is the same user as before, by `signIn` or `me`, what
+     * was loaded and what is unsent is forgotten first. @throws ParleyError
+     */
+    async signIn ({ username, password }: { username: string, password: string }): Promise<Profile> {
+      if (session === 'cookie') {
+        await http.call('POST', '/api/login', { body: { username, password } })
+      } else {
+        const { data } = await http.call<{ access_token: string }>('POST', '/login', { body: { id: username, passcode: password } })
+        http.setToken(data.access_token)
+      }
+      const before = userId
+      const profile = await me()
+      if (profile === null) throw new ParleyError({ code: 'COOKIE_DROPPED', error: 'The browser has dropped the session cookie: it may be blocked for this site' })
+      if (before !== profile.id) reset()
+      http.waker.wake()
+      return profile
+    },
+
+    /** Signs out, and forgets what was loaded and what is unsent. @throws ParleyError */
+    async signOut () {
+      await http.call('POST', '/api/logout')
+      if (session === 'token') http.setToken(undefined)
+      userId = undefined
+      reset()
+    },
+
+    me,
+
+    /** Begins a conversation. With a `client_id` of one's own, the conversation that has it already. @throws ParleyError */
+    async create (conversation: NewConversation): Promise<LiveConversation> {
+      const { data } = await http.call<{ id: number }>('POST', '/api/conversations', { body: conversation })
+      return client.conversation(data.id)
+    },
+
+    /** A conversation by its id: the same object each time, so that all parts of a program share one connection. */
+    conversation (id: number): LiveConversation {
+      const conversation = open.get(id) ?? createConversation(http, id)
+      open.set(id, conversation)
+      return conversation
+    },
+
+    /** The user's conversations. */
+    conversations,
+
+    /** Tries again at once what waits or has failed: streams and unsent messages. Call it when a token is valid again. */
+    reconnect: http.waker.wake,
+
+    /** Calls any route of the API, with its types: `request('get', '/api/conversations/{id}/users', { path: { id } })`. @throws ParleyError */
+    async request<Path extends keyof paths, Method extends MethodOf<Path>> (method: Method, path: Path, ...[input]: Arguments<Input<paths[Path][Method]>>): Promise<Output<paths[Path][Method]>> {
+      const { path: parameters = {}, ...details } = (input ?? {}) as { path?: Record<string, unknown>, query?: object, body?: unknown, signal?: AbortSignal }
+      const address = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(parameters[name])))
+      return (await http.call<Output<paths[Path][Method]>>(method.toUpperCase(), address, details)).data
+    },
+
+    /** Closes all connections, and forgets what is unsent. */
+    close () {
+      conversations.close()
+      for (const conversation of open.values()) conversation.close()
+      open.clear()
+    }
+  }
+  return client
+}
+
+/** The input may be left out if nothing in it is required. */
+type Arguments<T> = object extends T ? [input?: T] : [input: T]

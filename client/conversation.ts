@@ -1,0 +1,196 @@
+import { unreachable } from './errors.ts'
+import type { ServerEvent } from './events.ts'
+import type { Http } from './http.ts'
+import { createLive, type LiveState } from './live.ts'
+import { EMPTY, withChanges, withDelta, withOlder, type Log } from './log.ts'
+import { createOutbox, type Unsent } from './outbox.ts'
+import type { Delta, Message, NewMessage } from './shapes.ts'
+
+const PAGE_SIZE = 50
+
+export interface ConversationState extends LiveState {
+  id: number
+  /** The messages that are loaded, oldest first, without deleted ones. One that does not change stays the same object. */
+  messages: Message[]
+  /** Messages that are not stored yet, in the order in which they were sent. */
+  unsent: Unsent[]
+  /** Whether the newest messages have been loaded. */
+  isLoaded: boolean
+  /** Whether the server has messages before the first one. `older()` loads them. */
+  hasOlder: boolean
+  /** Whether a bot is writing, or is about to. */
+  isReplying: boolean
+}
+
+export type LiveConversation = ReturnType<typeof createConversation>
+
+/**
+ * A conversation: its newest messages, kept current while somebody follows it, and what can be done in it. It asks the server
+ * for nothing before it is followed or used.
+ */
+export function createConversation (http: Http, id: number) {
+  const path = `/api/conversations/${id}`
+  let closing = new AbortController()
+  let log = EMPTY
+  let older: Promise<void> | undefined
+  let readRev = 0
+
+  const live = createLive<ConversationState>({
+    http,
+    initial: { id, messages: [], unsent: [], isLoaded: false, hasOlder: false, isReplying: false, connection: 'closed', error: undefined },
+    async begin (signal) {
+      if (!live.state.isLoaded) await readNewest(signal)
+      return { path: `${path}/events`, query: { after: log.rev } }
+    },
+    hear (events) {
+      const { next, isWhole } = take(log, events)
+      const rev = Math.max(log.rev, ...events.map(({ id = 0 }) => Number(id)))
+      show({ ...next, rev })
+      if (!isWhole) throw new Error('A piece of a reply is missing')
+    }
+  })
+
+  const outbox = createOutbox({
+    waker: http.waker,
+    post: (message, signal) => post(message, signal),
+    changed: unsent => live.set({ unsent })
+  })
+
+  function show (next: Log, changes: Partial<ConversationState> = {}) {
+    log = next
+    const messages = log.messages.filter(({ status }) => status !== 'deleted')
+    live.set({ messages, hasOlder: log.hasOlder, isReplying: messages.some(isUnderWay), ...changes })
+  }
+
+  async function readPage (query: object, signal?: AbortSignal) {
+    const { data, next } = await http.call<Message[]>('GET', `${path}/messages`, { query: { limit: PAGE_SIZE, ...query }, signal })
+    return { messages: data, hasOlder: next !== undefined }
+  }
+
+  async function readNewest (signal: AbortSignal) {
+    const page = await readPage({}, signal)
+    const newest = { ...page, rev: Math.max(0, ...page.messages.map(({ rev }) => rev)) }
+    // Messages that were sent or changed here meanwhile may be missing in the page.
+    show(withChanges(newest, log.messages), { isLoaded: true })
+  }
+
+  /**
+   * Sends a request that is answered with a stream of the replies, and resolves to the first message for which `isIt` holds.
+   * If the conversation is followed, the replies arrive there, and this stream is not needed any more. Otherwise it is read to
+   * its end.
+   */
+  async function ask (url: string, body: object | undefined, headers: Record<string, string>, isIt: (message: Message) => boolean, signal: AbortSignal) {
+    const { promise, resolve, reject } = Promise.withResolvers<Message>()
+    const leaving = new AbortController()
+    let answer: Message | undefined
+    function hear (events: ServerEvent[]) {
+      show(take(log, events).next)
+      answer ??= events.map(({ data }) => data as Message).find(isIt)
+      if (answer !== undefined) {
+        resolve(answer)
+        if (live.state.connection === 'live') leaving.abort()
+      }
+    }
+    http.stream('POST', url, { body, headers, signal: AbortSignal.any([signal, leaving.signal]), hear }).then(() => reject(unreachable('the stream ended early')), error => {
+      reject(error)
+      // The replies go on without us, so see how they end.
+      if (answer !== undefined && !leaving.signal.aborted && !signal.aborted) followReplies()
+    })
+    return await promise
+  }
+
+  function followReplies () {
+    const unfollow = live.follow(({ connection, isReplying }) => { if (connection === 'failed' || !isReplying) queueMicrotask(() => unfollow()) })
+  }
+
+  async function post ({ clientId, text, parts, metadata }: Unsent, signal: AbortSignal) {
+    return await ask(`${path}/messages`, { text, parts, metadata }, { 'idempotency-key': clientId }, ({ sender }) => sender === 'user', signal)
+  }
+
+  return {
+    id,
+    get state () { return live.state },
+    follow: live.follow,
+
+    /**
+     * Sends a message, and again until it is stored. Until then it is in `unsent`. Resolves to the stored message; replies
+     * appear in `messages`. If nobody follows the conversation, it is kept current until the replies have ended.
+     * @throws ParleyError when the server refuses it; then it stays in `unsent`, for `resend` or `discard`
+     */
+    send: (message: string | NewMessage & { clientId?: string }): Promise<Message> => outbox.send(typeof message === 'string' ? { text: message } : message),
+    resend: outbox.resend,
+    discard: outbox.discard,
+
+    /** Stops the replies that are being written. What was written stays. @throws ParleyError */
+    async stop () {
+      await http.call('POST', `${path}/stop`)
+    },
+
+    /** Asks a bot for its last reply again, in the same place. Resolves when it has begun. @throws ParleyError */
+    async regenerate (message = live.state.messages.findLast(({ sender }) => sender === 'bot')?.id): Promise<void> {
+      await ask(`${path}/messages/${message}/regenerate`, undefined, {}, ({ id }) => id === message, closing.signal)
+    },
+
+    /** Changes the text of one's own message. A bot that has answered it last answers again. @throws ParleyError */
+    async edit (message: number, text: string): Promise<Message> {
+      const { data } = await http.call<Message>('PUT', `${path}/messages/${message}`, { body: { text }, signal: closing.signal })
+      show(withChanges(log, [data]))
+      return data
+    },
+
+    /** Deletes one's own message, or any of one's own conversation. @throws ParleyError */
+    async remove (message: number) {
+      await http.call('DELETE', `${path}/messages/${message}`)
+      show({ ...log, messages: log.messages.map(known => known.id === message ? { ...known, text: '', status: 'deleted' } : known) })
+    },
+
+    /** Loads the page before the first message. @throws ParleyError */
+    async older () {
+      if (!log.hasOlder) return
+      older ??= readPage({ before: log.messages[0]!.id }, closing.signal)
+        .then(({ messages, hasOlder }) => show(withOlder(log, messages, hasOlder)))
+        .finally(() => { older = undefined })
+      await older
+    },
+
+    /** Tells the server that the user has seen everything that is loaded. @throws ParleyError */
+    async markRead () {
+      const { rev } = log
+      if (rev <= readRev) return
+      await http.call('PUT', `${path}/read`, { body: { rev } })
+      readRev = rev
+    },
+
+    /** Forgets what was loaded and what is unsent. Who follows goes on, from the beginning. */
+    reset () {
+      closing.abort()
+      closing = new AbortController()
+      outbox.discardAll()
+      log = EMPTY
+      readRev = 0
+      live.reset()
+    },
+
+    /** Closes the connection, and forgets what is unsent. */
+    close () {
+      closing.abort()
+      outbox.discardAll()
+      live.end()
+    }
+  }
+}
+
+const isUnderWay = ({ status }: Message) => status === 'streaming' || status === 'queued'
+
+/** Takes in events in their order. `isWhole` is false if something before a piece of a reply is missing. */
+function take (log: Log, events: ServerEvent[]) {
+  let isWhole = true
+  for (const { event, data } of events) {
+    if (event === 'message') log = withChanges(log, [data as Message])
+    if (event !== 'delta') continue
+    const grown = withDelta(log, data as Delta)
+    if (grown === undefined) isWhole = false
+    else log = grown
+  }
+  return { next: log, isWhole }
+}

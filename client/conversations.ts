@@ -1,0 +1,104 @@
+import type { ServerEvent } from './events.ts'
+import type { Http } from './http.ts'
+import { createLive, type LiveState } from './live.ts'
+import type { Conversation, Message } from './shapes.ts'
+import { withNews, type NewsById } from './with-news.ts'
+
+const PAGE_SIZE = 30
+
+/** A conversation in the list, with its newest message, if it has one. */
+export interface ListedConversation extends Omit<Conversation, 'messages'> { newest: Message | undefined }
+
+export interface ConversationsState extends LiveState {
+  /** Last used first. `unread` counts what others have said since the user read last, to 99. */
+  conversations: ListedConversation[]
+  isLoaded: boolean
+  /** Whether the server has more. `more()` loads them. */
+  hasMore: boolean
+}
+
+interface News extends Omit<Conversation, 'messages'> { newest: Message | null, last_rev: number, read_rev: number, members: number }
+
+export type LiveConversations = ReturnType<typeof createConversations>
+
+/** The user's conversations, kept current while somebody follows them. */
+export function createConversations (http: Http) {
+  let list: ListedConversation[] = []
+  let news: NewsById<ListedConversation> = {}
+  let nextPage: URLSearchParams | undefined
+  let cursor: string | undefined
+  let loading: Promise<void> | undefined
+
+  const live = createLive<ConversationsState>({
+    http,
+    initial: { conversations: [], isLoaded: false, hasMore: false, connection: 'closed', error: undefined },
+    begin: async () => ({ path: '/api/events', query: { after: cursor } }),
+    async hear (events, signal) {
+      for (const event of events) await take(event, signal)
+      show()
+    }
+  })
+
+  async function take ({ event, id, data }: ServerEvent, signal: AbortSignal) {
+    if (event === 'conversation') {
+      const { newest, last_rev, read_rev, members, ...conversation } = data as News
+      news[conversation.id] = { ...conversation, newest: newest ?? undefined }
+    } else if (event === 'gone') {
+      news[(data as { id: number }).id] = null
+    } else if (event === 'ready' && (data as { reset: boolean }).reset) {
+      // The news do not follow on what is known. The list is read after this event, so that nothing happens between the two.
+      await reload(signal)
+    }
+    cursor = id ?? cursor
+  }
+
+  function show () {
+    live.set({ conversations: withNews(list, news, nextPage === undefined), hasMore: nextPage !== undefined })
+  }
+
+  async function readPage (query: object, signal?: AbortSignal) {
+    const { data, next } = await http.call<Conversation[]>('GET', '/api/conversations', { query, signal })
+    return { page: data.map(({ messages, ...conversation }) => ({ ...conversation, newest: messages.at(-1) })), next }
+  }
+
+  /** Reads as many pages as were loaded. */
+  async function reload (signal: AbortSignal) {
+    const { length } = list
+    const { page, next } = await readPage({ limit: PAGE_SIZE, messages: 1 }, signal)
+    list = page
+    nextPage = next
+    news = {}
+    while (nextPage !== undefined && list.length < length) await readMore(signal)
+    live.set({ isLoaded: true })
+  }
+
+  async function readMore (signal?: AbortSignal) {
+    const { page, next } = await readPage(Object.fromEntries(nextPage!), signal)
+    const known = new Set(list.map(({ id }) => id))
+    list = [...list, ...page.filter(({ id }) => !known.has(id))]
+    nextPage = next
+  }
+
+  return {
+    get state () { return live.state },
+    follow: live.follow,
+
+    /** Loads the next page. @throws ParleyError */
+    async more () {
+      if (nextPage === undefined) return
+      loading ??= readMore().then(show).finally(() => { loading = undefined })
+      await loading
+    },
+
+    /** Forgets what was loaded. Who follows goes on, from the beginning. */
+    reset () {
+      list = []
+      news = {}
+      nextPage = cursor = undefined
+      live.reset()
+    },
+
+    /** Closes the connection. */
+    close: live.end
+  }
+}

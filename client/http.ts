@@ -1,0 +1,111 @@
+import { errorIn, isSignedOut, ParleyError, unreachable } from './errors.ts'
+import { readEvents, type ServerEvent } from './events.ts'
+import { createDeadline, createWaker } from './waiting.ts'
+
+/** How long a request may go unanswered and a stream be silent by default, in milliseconds. The server sends a sign of life every 15 s. */
+const TIMEOUT_MS = 40_000
+
+export interface HttpOptions {
+  /** The address of the server. Left out: the page's own origin, or the server that `/client.js` was loaded from. */
+  url?: string | undefined
+  /**
+   * A token for `Authorization: Bearer`, or a function that gives one. The function is called for each request, and again if the
+   * server refuses what it gave, so it should cache. Without a token, the browser's session cookie is sent.
+   */
+  token?: string | (() => string | undefined | Promise<string | undefined>) | undefined
+  /** How long a request may go unanswered, and a stream be silent, before it counts as lost, in milliseconds. Default: 40,000. */
+  timeoutMs?: number | undefined
+  /** Replaces the global `fetch`. */
+  fetch?: typeof globalThis.fetch | undefined
+  /** Called when the server says that nobody is signed in any more. Streams and messages that are not sent yet wait for the next sign-in. */
+  onSignOut?: (() => void) | undefined
+}
+
+export interface Details { query?: object | undefined, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal | undefined }
+
+export interface StreamDetails extends Details {
+  /** Called when the server has accepted the request. */
+  opened?: () => void
+  hear: (events: ServerEvent[]) => void | Promise<void>
+}
+
+export type Http = ReturnType<typeof createHttp>
+
+/** Calls the server: with the session's cookie or a token, errors as `ParleyError`, and a time limit on silence. */
+export function createHttp ({ url = '', token, timeoutMs = TIMEOUT_MS, fetch = globalThis.fetch.bind(globalThis), onSignOut }: HttpOptions) {
+  const base = url.replace(/\/$/, '')
+  let currentToken = token
+  let isOut = false
+
+  /** @throws ParleyError, or the signal's reason */
+  async function open (method: string, path: string, details: Details, accept: string, signal: AbortSignal, attempt = 1): Promise<Response> {
+    const { query, body, headers } = details
+    const bearer = typeof currentToken === 'function' ? await currentToken() : currentToken
+    const response = await fetch(`${base}${path}${searchOf(query)}`, {
+      method,
+      headers: {
+        accept,
+        ...body !== undefined && { 'content-type': 'application/json' },
+        ...bearer !== undefined && { authorization: `Bearer ${bearer}` },
+        ...headers
+      },
+      body: body === undefined ? null : JSON.stringify(body),
+      credentials: bearer === undefined ? 'include' : 'omit',
+      signal
+    })
+    if (response.ok) {
+      isOut = false
+      return response
+    }
+    const error = await errorIn(response)
+    if (isSignedOut(error)) {
+      if (typeof currentToken === 'function' && attempt === 1) return await open(method, path, details, accept, signal, 2)
+      if (!isOut) onSignOut?.()
+      isOut = true
+    }
+    throw error
+  }
+
+  /** Runs `work` under a deadline. What breaks off is `UNREACHABLE`, unless the caller's own signal aborted it. */
+  async function within<T> (outer: AbortSignal | undefined, work: (deadline: ReturnType<typeof createDeadline>) => Promise<T>): Promise<T> {
+    const deadline = createDeadline(timeoutMs, outer)
+    return await work(deadline).catch(error => {
+      outer?.throwIfAborted()
+      throw error instanceof ParleyError ? error : unreachable(error)
+    }).finally(deadline.end)
+  }
+
+  return {
+    waker: createWaker(),
+
+    setToken (next: string | undefined) {
+      currentToken = next
+    },
+
+    /** Returns the body, and the query of the next page if the answer is a page of a list. @see RFC 8288 @throws ParleyError */
+    async call<T> (method: string, path: string, details: Details = {}): Promise<{ data: T, next: URLSearchParams | undefined }> {
+      return await within(details.signal, async ({ signal }) => {
+        const response = await open(method, path, details, 'application/json', signal)
+        const [, next] = /^<[^?>]*\?([^>]*)>; rel="next"$/.exec(response.headers.get('link') ?? '') ?? []
+        return {
+          data: (response.status === 204 ? undefined : await response.json()) as T,
+          next: next === undefined ? undefined : new URLSearchParams(next)
+        }
+      })
+    },
+
+    /** Reads a stream of events until it ends. @throws ParleyError */
+    async stream (method: string, path: string, { opened, hear, ...details }: StreamDetails) {
+      await within(details.signal, async ({ signal, restart }) => {
+        const { body } = await open(method, path, details, 'text/event-stream', signal)
+        opened?.()
+        await readEvents(body!, hear, restart)
+      })
+    }
+  }
+}
+
+function searchOf (query: object = {}) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined)
+  return given.length === 0 ? '' : `?${new URLSearchParams(given)}`
+}

@@ -1,0 +1,8 @@
+export { createClient, type ClientOptions, type ParleyClient } from './client.ts'
+export type { ConversationState, LiveConversation } from './conversation.ts'
+export type { ConversationsState, ListedConversation, LiveConversations } from './conversations.ts'
+export { ParleyError, type Fault } from './errors.ts'
+export type { Connection } from './live.ts'
+export type { Unsent } from './outbox.ts'
+export type { Bot, Conversation, Message, NewConversation, NewMessage, Part, Profile, Session } from './shapes.ts'
+export type { paths } from './types.ts'

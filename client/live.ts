@@ -1,0 +1,117 @@
+import { isPassing, isSignedOut, type ParleyError } from './errors.ts'
+import type { ServerEvent } from './events.ts'
+import type { Http } from './http.ts'
+import { delayAfter } from './waiting.ts'
+
+/**
+ * - `closed`: nobody follows
+ * - `connecting`: for the first time, or after `closed`
+ * - `live`: changes arrive as they happen
+ * - `waiting`: the connection was lost, and is tried again by itself
+ * - `signed-out`: tried again after the next sign-in
+ * - `failed`: the server has refused; tried again by `reconnect()`
+ */
+export type Connection = 'closed' | 'connecting' | 'live' | 'waiting' | 'signed-out' | 'failed'
+
+export interface LiveState {
+  connection: Connection
+  /** Why it is not live. */
+  error: ParleyError | undefined
+}
+
+interface Source<State> {
+  http: Http
+  initial: State
+  /** Loads what comes before the stream, and says where the stream is. @throws ParleyError */
+  begin: (signal: AbortSignal) => Promise<{ path: string, query: object }>
+  /** Takes in events. If it throws, the stream is opened again. */
+  hear: (events: ServerEvent[], signal: AbortSignal) => void | Promise<void>
+}
+
+/** A state that is kept current by an event stream, for as long as somebody follows it. */
+export function createLive<State extends LiveState> ({ http, initial, begin, hear }: Source<State>) {
+  let state = initial
+  let running: AbortController | undefined
+  const listeners = new Set<() => void>()
+
+  function set (changes: Partial<State>) {
+    state = { ...state, ...changes }
+    for (const tell of [...listeners]) tell()
+  }
+
+  const show = (connection: Connection, error?: ParleyError) => set({ connection, error } as Partial<State>)
+
+  async function run (signal: AbortSignal) {
+    show('connecting')
+    for (let failures = 0; ;) {
+      const error = await connect(() => { failures = 0 }, signal)
+      if (signal.aborted) return
+      const willRetry = error === undefined || isPassing(error)
+      show(willRetry ? 'waiting' : isSignedOut(error) ? 'signed-out' : 'failed', error)
+      await http.waker.wait(willRetry ? delayAfter(failures++, error?.retryAfter) : Infinity, signal)
+      if (signal.aborted) return
+    }
+  }
+
+  /** Follows the stream until it ends. Returns why, if it did not end normally. */
+  async function connect (succeeded: () => void, signal: AbortSignal): Promise<ParleyError | undefined> {
+    try {
+      const { path, query } = await begin(signal)
+      const opened = () => {
+        succeeded()
+        show('live')
+      }
+      await http.stream('GET', path, { query, signal, opened, hear: events => hear(events, signal) })
+    } catch (error) {
+      return error as ParleyError
+    }
+  }
+
+  function close () {
+    running?.abort()
+    running = undefined
+    show('closed')
+  }
+
+  return {
+    get state () { return state },
+    set,
+
+    /**
+     * Calls `listener` with the state, now and whenever it changes, and keeps the state current. Returns a function that ends
+     * this. The connection is closed when the last one has ended.
+     */
+    follow (listener: (state: State) => void) {
+      // A listener that throws must not break the stream off: its error is reported like that of an event listener.
+      const tell = () => {
+        try {
+          listener(state)
+        } catch (error) {
+          queueMicrotask(() => { throw error })
+        }
+      }
+      listeners.add(tell)
+      if (running === undefined) run((running = new AbortController()).signal)
+      else tell()
+      return function unfollow () {
+        listeners.delete(tell)
+        // Frameworks end an effect and begin it again at once.
+        queueMicrotask(() => { if (listeners.size === 0 && running !== undefined) close() })
+      }
+    },
+
+    /** Forgets the state. For those who follow, it begins anew. */
+    reset () {
+      running?.abort()
+      running = undefined
+      set(initial)
+      if (listeners.size > 0) run((running = new AbortController()).signal)
+    },
+
+    /** Ends it for everybody. */
+    end () {
+      listeners.clear()
+      close()
+    }
+  }
+}

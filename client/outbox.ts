@@ -1,0 +1,116 @@
+import { isPassing, isSignedOut, ParleyError } from './errors.ts'
+import type { Waker } from './waiting.ts'
+import { delayAfter } from './waiting.ts'
+import type { Message, NewMessage } from './shapes.ts'
+
+/**
+ * A message that the server does not have yet, as far as we know. Its client id stays the same however often it is sent, so
+ * that it is stored once.
+ */
+export interface Unsent extends NewMessage {
+  clientId: string
+  createdAt: string
+  /** A waiting message is sent again by itself, a refused one by `resend` only. */
+  status: 'sending' | 'waiting' | 'refused'
+  /** Why it waits or was refused. */
+  error?: ParleyError | undefined
+}
+
+interface OutboxOptions {
+  waker: Waker
+  /** Sends a message, and resolves when it is stored. @throws ParleyError */
+  post: (message: Unsent, signal: AbortSignal) => Promise<Message>
+  changed: (unsent: Unsent[]) => void
+}
+
+/**
+ * Sends messages one after the other, so that they arrive in the order in which they were written, and keeps each until it is
+ * stored, refused or discarded.
+ */
+export function createOutbox ({ waker, post, changed }: OutboxOptions) {
+  let unsent: Unsent[] = []
+  const discards = new Map<string, AbortController>()
+  let sending: Promise<unknown> = Promise.resolve()
+
+  function keep (next: Unsent[]) {
+    unsent = next
+    changed(unsent)
+  }
+
+  function change (clientId: string, changes: Partial<Unsent>) {
+    keep(unsent.map(message => message.clientId === clientId ? { ...message, ...changes } : message))
+  }
+
+  function remove (clientId: string) {
+    keep(unsent.filter(message => message.clientId !== clientId))
+    discards.delete(clientId)
+  }
+
+  function enqueue (message: Unsent): Promise<Message> {
+    const { promise, resolve, reject } = Promise.withResolvers<Message>()
+    const discard = new AbortController()
+    discard.signal.addEventListener('abort', () => reject(discarded()))
+    discards.set(message.clientId, discard)
+    sending = sending.then(() => deliver(message, discard.signal)).then(resolve, reject)
+    promise.catch(() => { /* the list says it, too */ })
+    return promise
+  }
+
+  async function deliver (message: Unsent, signal: AbortSignal): Promise<Message> {
+    const { clientId } = message
+    for (let failures = 0; !signal.aborted;) {
+      change(clientId, { status: 'sending', error: undefined })
+      try {
+        const stored = await post(message, signal)
+        remove(clientId)
+        return stored
+      } catch (caught) {
+        const error = caught as ParleyError
+        const isOut = isSignedOut(error)
+        if (!isOut && !isPassing(error)) {
+          change(clientId, { status: 'refused', error })
+          throw error
+        }
+        change(clientId, { status: 'waiting', error })
+        await waker.wait(isOut ? Infinity : delayAfter(failures++, error.retryAfter), signal)
+      }
+    }
+    throw discarded()
+  }
+
+  return {
+    /** Resolves when the message is stored. Until then it is among the unsent ones. @throws ParleyError when it is refused */
+    send (message: NewMessage & { clientId?: string | undefined }): Promise<Message> {
+      const kept: Unsent = { ...message, clientId: message.clientId ?? newClientId(), createdAt: new Date().toISOString(), status: 'sending' }
+      keep([...unsent, kept])
+      return enqueue(kept)
+    },
+
+    /** Sends a refused message again. */
+    resend ({ clientId }: Pick<Unsent, 'clientId'>): Promise<Message> {
+      const message = unsent.find(message => message.clientId === clientId)
+      if (message?.status !== 'refused') return Promise.reject(discarded())
+      change(clientId, { status: 'sending', error: undefined })
+      return enqueue(message)
+    },
+
+    /** Forgets a message. If it was being sent, it may be stored all the same. */
+    discard ({ clientId }: Pick<Unsent, 'clientId'>) {
+      discards.get(clientId)?.abort()
+      remove(clientId)
+    },
+
+    discardAll () {
+      for (const { clientId } of unsent) this.discard({ clientId })
+    }
+  }
+}
+
+function discarded () {
+  return new ParleyError({ code: 'DISCARDED', error: 'This message was discarded' })
+}
+
+/** A random id. `crypto.randomUUID` exists on https pages only. */
+function newClientId () {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), part => part.toString(36)).join('-')
+}

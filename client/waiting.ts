@@ -1,0 +1,68 @@
+/** The longest time between two attempts, in milliseconds, and the longest one after the first failure. */
+const MAX_DELAY_MS = 10_000
+const FIRST_DELAY_MS = 500
+
+/**
+ * How long to wait after this many failures, in milliseconds. It is random, so that the clients of a server that was away do
+ * not all come back in the same moment. `seconds`: what the server asked for.
+ */
+export function delayAfter (failures: number, seconds = 0): number {
+  return seconds * 1000 + Math.random() * Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** failures)
+}
+
+export type Waker = ReturnType<typeof createWaker>
+
+/** In a browser, that it is online again is an event of the global object. */
+const page = globalThis as { addEventListener?: (event: 'online', listener: () => void, options: { signal: AbortSignal }) => void }
+
+/** Waits that can be ended early, all at once. */
+export function createWaker () {
+  const waiting = new Set<() => void>()
+
+  return {
+    wake () {
+      for (const end of [...waiting]) end()
+    },
+
+    /** Resolves after `ms`, or before: when `wake` is called, the signal aborts from now on, or the browser is online again. */
+    async wait (ms: number, signal: AbortSignal) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      const end = () => resolve()
+      const over = new AbortController()
+      const timer = ms === Infinity ? undefined : setTimeout(end, ms)
+      waiting.add(end)
+      signal.addEventListener('abort', end, { signal: over.signal })
+      page.addEventListener?.('online', end, { signal: over.signal })
+      await promise
+      clearTimeout(timer)
+      waiting.delete(end)
+      over.abort()
+    }
+  }
+}
+
+/** A signal that aborts when `outer` does, and `ms` after the last `restart`. */
+export function createDeadline (ms: number, outer?: AbortSignal | undefined) {
+  const controller = new AbortController()
+  let timer: ReturnType<typeof setTimeout>
+  const abort = () => controller.abort(outer!.reason)
+  outer?.addEventListener('abort', abort)
+  if (outer?.aborted) abort()
+  restart()
+
+  function restart () {
+    clearTimeout(timer)
+    timer = setTimeout(() => controller.abort(new DOMException('No answer arrived in time', 'TimeoutError')), ms)
+  }
+
+  return {
+    signal: controller.signal,
+    restart,
+    /** Ends the wait, and with it the request, if it still runs. */
+    end () {
+      clearTimeout(timer)
+      outer?.removeEventListener('abort', abort)
+      controller.abort()
+    }
+  }
+}

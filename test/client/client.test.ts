@@ -1,0 +1,488 @@
+import t from 'tap'
+import { execFile } from 'node:child_process'
+import http from 'node:http'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { promisify } from 'node:util'
+import { createClient, ParleyError, type Message } from '../../client/index.ts'
+import { startLive } from '../support/live.ts'
+import { clientAt, PASSWORD, said, signedIn, waiting, watch, when } from '../support/parley-client.ts'
+import { layCable, until } from '../support/process.ts'
+
+// Our own client, in Node.js, against a server over loopback.
+
+/** A server, Ann, her client there, and a conversation of hers with a bot that says what the test makes it say. */
+async function start (t: Parameters<typeof startLive>[0], options: Parameters<typeof signedIn>[3] = {}) {
+  const server = await startLive(t)
+  server.bots.takeOver()
+  const ann = await server.as('ann')
+  const parley = await signedIn(t, server.url, 'ann', options)
+  const chat = parley.conversation(await server.slowChat(ann))
+  return { ...server, ann, parley, chat, path: `/api/conversations/${chat.id}` }
+}
+
+const stored = async ({ query, chat }: Pick<Awaited<ReturnType<typeof start>>, 'query' | 'chat'>) =>
+  (await query("SELECT text FROM messages WHERE conversation_id = $1 AND sender = 'user' ORDER BY id", [chat.id])).map(({ text }) => text)
+
+t.test('signing in and out, with a token and with a cookie', async t => {
+  const { as, url } = await startLive(t)
+  await as('ann')
+  const parley = clientAt(t, url)
+  t.equal(await parley.me(), null)
+  await t.rejects(parley.signIn({ username: 'ann', password: 'wrong horse' }), { name: 'ParleyError', code: 'INVALID_CREDENTIALS', status: 401, message: 'Invalid username or password' })
+  t.match(await parley.signIn({ username: 'ann', password: PASSWORD }), { username: 'ann' })
+  t.match(await parley.me(), { username: 'ann' })
+  await parley.signOut()
+  t.equal(await parley.me(), null)
+
+  let cookie = ''
+  const inBrowser = clientAt(t, `${url}/`, {
+    session: 'cookie',
+    async fetch (input, init) {
+      t.equal(init!.credentials, 'include')
+      const answer = await fetch(input, { ...init, headers: { ...init!.headers, cookie } })
+      for (const set of answer.headers.getSetCookie()) cookie = set.split(';')[0]!
+      return answer
+    }
+  })
+  t.match(await inBrowser.signIn({ username: 'ann', password: PASSWORD }), { username: 'ann' })
+  t.match(await inBrowser.me(), { username: 'ann' })
+  await inBrowser.signOut()
+  t.equal(await inBrowser.me(), null)
+})
+
+t.test('a message is sent, and its reply appears while it is written', async t => {
+  const { chat, bots } = await start(t)
+  const seen: string[][] = []
+  t.teardown(chat.follow(state => seen.push(said(state))))
+  t.match(await chat.send('Hello!'), { id: 1, sender: 'user', username: 'ann', text: 'Hello!' })
+  const { say, think, end } = await bots.call()
+  think('Hm. ')
+  say('Hi')
+  const { messages: [question, reply], isReplying } = await when(chat, state => said(state).includes('Hi (streaming)'))
+  t.ok(isReplying)
+  t.match(reply!.parts, [{ type: 'reasoning', text: 'Hm. ' }, { type: 'text', text: 'Hi' }])
+  say(' there')
+  end()
+  const { messages, unsent, connection } = await when(chat, ({ isReplying }) => !isReplying)
+  t.same(said({ messages }), ['Hello!', 'Hi there'])
+  t.equal(messages[0], question, 'a message that does not change stays the same object')
+  t.same([unsent, connection], [[], 'live'])
+  t.ok(seen.some(texts => texts[1] === 'Hi (streaming)'))
+})
+
+t.test('a conversation that nobody follows is current until the replies to what was sent have ended', async t => {
+  const { chat, bots } = await start(t)
+  const message = await chat.send({ parts: [{ type: 'text', text: 'Hello!' }], metadata: { from: 'a test' } })
+  t.match(message, { text: 'Hello!', metadata: { from: 'a test' } })
+  const { say, end } = await bots.call()
+  say('Hi')
+  await until(() => said(chat.state).at(-1) === 'Hi (streaming)')
+  t.equal(chat.state.connection, 'closed')
+  end()
+  await until(() => !chat.state.isReplying)
+  t.same(said(chat.state), ['Hello!', 'Hi'])
+  t.equal(chat.state.isLoaded, false, 'older messages were not needed')
+})
+
+t.test('when the connection breaks while such a reply is written, its end is read all the same', async t => {
+  const { chat: { id }, bots, port, ann, path } = await start(t)
+  const cable = await layCable(t, { host: '127.0.0.1', port })
+  await cable.open()
+  const parley = await signedIn(t, `http://127.0.0.1:${(cable.server.address() as AddressInfo).port}`)
+  const chat = parley.conversation(id)
+  await chat.send('Hello!')
+  const { say, end } = await bots.call()
+  say('Hi')
+  await until(() => said(chat.state).at(-1) === 'Hi (streaming)')
+  await cable.close()
+  say(' there')
+  end()
+  await until(async () => (await ann.get(`${path}/messages`)).json()[1].status === 'complete')
+  await cable.open()
+  await until(() => !chat.state.isReplying)
+  t.same(said(chat.state), ['Hello!', 'Hi there'])
+  await until(() => chat.state.connection === 'closed')
+})
+
+t.test('messages come in pages', async t => {
+  const { chat, query } = await start(t)
+  await query("INSERT INTO messages (conversation_id, id, rev, sender, text) SELECT $1, n, n, 'user', 'Number ' || n FROM generate_series(1, 120) n", [chat.id])
+  await query('UPDATE conversations SET last_rev = 120 WHERE id = $1', [chat.id])
+  await chat.older()
+  t.equal(chat.state.messages.length, 0, 'nothing is loaded before it is followed')
+  watch(t, chat)
+  const { hasOlder } = await when(chat, ({ isLoaded }) => isLoaded)
+  const ids = () => chat.state.messages.map(({ id }) => id)
+  t.same([hasOlder, ids()[0], ids().length], [true, 71, 50])
+  await Promise.all([chat.older(), chat.older()])
+  t.same([chat.state.hasOlder, ids()[0], ids().length], [true, 21, 100], 'a page is loaded once')
+  await chat.older()
+  t.same([chat.state.hasOlder, ids()[0], ids().length], [false, 1, 120])
+  await chat.older()
+  t.same(ids(), Array.from({ length: 120 }, (_, n) => n + 1))
+})
+
+t.test('stopped, regenerated, edited and deleted', async t => {
+  const { chat, bots } = await start(t)
+  watch(t, chat)
+  await chat.send('Hello!')
+  const first = await bots.call()
+  first.say('One')
+  await when(chat, state => said(state).includes('One (streaming)'))
+  await chat.stop()
+  await when(chat, state => said(state).includes('One (stopped)'))
+  t.ok(first.signal.aborted)
+
+  await chat.regenerate()
+  const second = await bots.call(2)
+  second.say('Two')
+  second.end()
+  await when(chat, state => said(state).includes('Two'))
+  t.match(await chat.edit(1, 'Goodbye!'), { id: 1, text: 'Goodbye!' })
+  const third = await bots.call(3)
+  t.equal(third.turns.at(-1)!.text, 'Goodbye!')
+  third.say('Three')
+  third.end()
+  await when(chat, state => said(state).join() === 'Goodbye!,Three')
+  await chat.remove(1)
+  t.same(said(chat.state), ['Three'])
+  await t.rejects(chat.remove(1), { code: 'MESSAGE_NOT_FOUND', status: 404 })
+})
+
+t.test('without a follower a regenerated reply is read to its end', async t => {
+  const { chat, bots } = await start(t)
+  await chat.send('Hello!')
+  const first = await bots.call()
+  first.end()
+  await until(() => !chat.state.isReplying)
+  await chat.regenerate(2)
+  const second = await bots.call(2)
+  second.say('Two')
+  second.end()
+  await until(() => said(chat.state).at(-1) === 'Two')
+})
+
+t.test('errors have a code, a status, a sentence and, where it helps, more', async t => {
+  const { parley, chat, bots, query } = await start(t)
+  const error = await parley.request('get', '/api/conversations/{id}', { path: { id: 999 } }).catch(error => error)
+  t.ok(error instanceof ParleyError)
+  t.match(error, { code: 'CONVERSATION_NOT_FOUND', status: 404, message: 'Conversation not found', retryAfter: undefined, details: [] })
+  await t.rejects(parley.create({ name: '' }), { code: 'INVALID_REQUEST', status: 400, details: [{ path: 'name', message: String }] })
+  await query('UPDATE users SET budget_tokens = 0')
+  const refused = await chat.send('Hello!').catch(error => error)
+  t.match(refused, { code: 'BUDGET_SPENT', status: 429, retryAfter: Number })
+  t.same(waiting(chat.state), ['Hello! (refused)'], 'what the user has to decide is not sent again by itself')
+  t.equal(chat.state.unsent[0]!.error, refused)
+
+  await query('UPDATE users SET budget_tokens = NULL')
+  const again = chat.resend(chat.state.unsent[0]!)
+  await t.rejects(chat.resend({ clientId: 'unknown' }), { code: 'DISCARDED' })
+  t.match(await again, { id: 1, text: 'Hello!' })
+  t.same(chat.state.unsent, [])
+  ;(await bots.call()).end()
+})
+
+t.test('every route of the API can be called, with its types', async t => {
+  const { parley, chat } = await start(t)
+  const users = await parley.request('get', '/api/conversations/{id}/users', { path: { id: chat.id }, query: { limit: 10 } })
+  t.match(users, [{ username: 'ann', is_owner: true }])
+  const { name } = await parley.request('put', '/api/conversations/{id}', { path: { id: chat.id }, body: { name: 'Renamed' } })
+  t.equal(name, 'Renamed')
+  t.equal(await parley.request('delete', '/api/conversations/{id}', { path: { id: chat.id } }), undefined)
+  t.match(await parley.request('get', '/api/settings'), Object)
+  const made = await parley.create({ name: 'Plans', client_id: 'mine' })
+  t.equal(await parley.create({ name: 'Plans', client_id: 'mine' }), made, 'one object for one conversation')
+  const controller = new AbortController()
+  controller.abort(new Error('not any more'))
+  await t.rejects(parley.request('get', '/api/settings', { signal: controller.signal }), { message: 'not any more' })
+})
+
+t.test('a lost connection: what happened meanwhile is caught up, and what was written is sent in its order, once', async t => {
+  const { chat: { id }, port, ann, path, query, bots, ...server } = await start(t)
+  const cable = await layCable(t, { host: '127.0.0.1', port })
+  await cable.open()
+  const parley = await signedIn(t, `http://127.0.0.1:${(cable.server.address() as AddressInfo).port}`)
+  const chat = watch(t, parley.conversation(id))
+  const states: string[] = []
+  t.teardown(chat.follow(({ connection }) => states.push(connection)))
+  await when(chat, ({ connection }) => connection === 'live')
+  await cable.close()
+  const { error } = await when(chat, ({ connection }) => connection === 'waiting')
+  const sent = ['One', 'Two', 'Three', 'Four'].map(text => chat.send(text))
+  await when(chat, state => waiting(state)[0] === 'One (waiting)')
+  t.match(chat.state.unsent[0]!.error, { code: 'UNREACHABLE', status: 0 })
+  t.ok(error === undefined || error.code === 'UNREACHABLE')
+  chat.discard(chat.state.unsent[0]!)
+  await t.rejects(sent[0]!, { code: 'DISCARDED' })
+  chat.discard(chat.state.unsent[2]!)
+  await t.rejects(sent[3]!, { code: 'DISCARDED' })
+  const meanwhile = ann.post(`${path}/messages`, { text: 'From elsewhere' })
+  const { say, end } = await bots.call()
+  say('Here')
+  end()
+  await meanwhile
+
+  await cable.open()
+  const ids = (await Promise.all(sent.slice(1, 3))).map(({ id }) => id)
+  t.same(ids, [4, 6])
+  for (const nth of [2, 3]) (await bots.call(nth)).end()
+  const state = await when(chat, ({ messages, isReplying }) => messages.length === 6 && !isReplying)
+  t.same(said(state).filter(text => text !== ''), ['From elsewhere', 'Here', 'Two', 'Three'])
+  t.same(await stored({ ...server, query, chat }), ['From elsewhere', 'Two', 'Three'])
+  t.equal(states[0], 'connecting', 'who follows later is told at once')
+})
+
+t.test('a message whose answer was lost is sent again, and stored and answered once', async t => {
+  let lost = 0
+  const { chat, bots, ...server } = await start(t, {
+    async fetch (input, init) {
+      const answer = await fetch(input, init)
+      if (!String(input).endsWith('/messages') || init!.method !== 'POST' || ++lost > 2) return answer
+      await answer.body!.cancel()
+      throw new TypeError('terminated')
+    }
+  })
+  watch(t, chat)
+  const message = await chat.send('Hello!')
+  t.equal(lost, 3)
+  t.equal(message.id, 1)
+  const { say, end } = await bots.call()
+  say('Hi')
+  end()
+  await when(chat, state => said(state).join() === 'Hello!,Hi')
+  t.same(await stored({ ...server, chat }), ['Hello!'])
+  t.equal(bots.calls.length, 1)
+})
+
+t.test('a session that ends in the middle: streams and messages wait for the next sign-in', async t => {
+  let signOuts = 0
+  const { chat, parley, bots, query, ...server } = await start(t, { onSignOut: () => { signOuts++ } })
+  watch(t, chat)
+  t.teardown(parley.conversations.follow(() => {}))
+  await when(chat, ({ connection }) => connection === 'live')
+  await when(parley.conversations, ({ isLoaded }) => isLoaded)
+  await query('UPDATE sessions SET revoked_at = now()')
+  const sent = chat.send('Hello!')
+  await when(chat, state => waiting(state)[0] === 'Hello! (waiting)')
+  t.match((await when(chat, ({ connection }) => connection === 'signed-out')).error, { code: 'UNAUTHORIZED', status: 401 })
+  await when(parley.conversations, ({ connection }) => connection === 'signed-out')
+  t.equal(signOuts, 1, 'it is said once')
+
+  await parley.signIn({ username: 'ann', password: PASSWORD })
+  t.match(await sent, { id: 1, text: 'Hello!' })
+  const { say, end } = await bots.call()
+  say('Hi')
+  end()
+  await when(chat, state => said(state).join() === 'Hello!,Hi')
+  await when(parley.conversations, ({ conversations }) => conversations[0]?.newest?.text === 'Hi')
+  t.same(await stored({ ...server, query, chat }), ['Hello!'])
+})
+
+t.test('another user finds nothing of the one before', async t => {
+  const { chat, parley, as } = await start(t)
+  await as('bob')
+  watch(t, chat)
+  t.teardown(parley.conversations.follow(() => {}))
+  await when(parley.conversations, ({ conversations }) => conversations.length === 1)
+  const refused = await chat.send(' ').catch(error => error)
+  t.equal(refused.code, 'INVALID_REQUEST')
+  t.equal(chat.state.unsent.length, 1)
+  await parley.signOut()
+  t.same([chat.state.messages, chat.state.unsent, parley.conversations.state.conversations], [[], [], []])
+  await parley.signIn({ username: 'bob', password: PASSWORD })
+  t.match((await when(chat, ({ connection }) => connection === 'failed')).error, { code: 'CONVERSATION_NOT_FOUND' })
+  t.same((await when(parley.conversations, ({ isLoaded }) => isLoaded)).conversations, [])
+  t.same([chat.state.messages, chat.state.unsent], [[], []])
+})
+
+t.test('a token that a function gives is asked for again when the server refuses it', async t => {
+  const { ann, url, chat: { id } } = await start(t)
+  const { json } = await ann.post('/login', { id: 'ann', passcode: PASSWORD })
+  const tokens: Array<string | undefined> = ['stale', undefined, json().access_token]
+  const asked: Array<string | undefined> = []
+  let signOuts = 0
+  const parley = clientAt(t, url, {
+    async token () {
+      asked.push(tokens[0])
+      return tokens.length > 1 ? tokens.shift() : tokens[0]
+    },
+    onSignOut: () => { signOuts++ }
+  })
+  t.equal(await parley.me(), null)
+  t.same([asked, signOuts], [['stale', undefined], 1], 'twice for a call that is refused')
+  t.match(await parley.me(), { username: 'ann' })
+  const chat = watch(t, parley.conversation(id))
+  await when(chat, ({ connection }) => connection === 'live')
+
+  const broken = clientAt(t, url, { token () { throw new Error('no token today') } })
+  await t.rejects(broken.me(), { code: 'UNREACHABLE', cause: { message: 'no token today' } })
+})
+
+t.test('a conversation that is refused is tried again when asked', async t => {
+  const { chat: { id }, url, as, ann, path } = await start(t)
+  await as('bob')
+  const parley = await signedIn(t, url, 'bob')
+  const chat = watch(t, parley.conversation(id))
+  t.match((await when(chat, ({ connection }) => connection === 'failed')).error, { code: 'CONVERSATION_NOT_FOUND' })
+  t.equal((await ann.post(`${path}/users`, { username: 'bob' })).statusCode, 201)
+  parley.reconnect()
+  await when(chat, ({ connection, error }) => connection === 'live' && error === undefined)
+})
+
+t.test('the list of conversations is live, with unread messages, and comes in pages', async t => {
+  const { parley, ann, as, query } = await start(t)
+  const list = parley.conversations
+  await query("DELETE FROM conversations; INSERT INTO conversations (name, owner_id, last_updated) SELECT 'Number ' || n, (SELECT id FROM users WHERE username = 'ann'), '2026-01-01'::timestamptz + n * interval '1 minute' FROM generate_series(1, 70) n")
+  await query('INSERT INTO conversation_users (conversation_id, user_id) SELECT id, owner_id FROM conversations')
+  await list.more()
+  t.same(list.state.conversations, [])
+  t.teardown(list.follow(() => {}))
+  const names = () => list.state.conversations.map(({ name }) => name)
+  await when(list, ({ isLoaded }) => isLoaded)
+  t.same([names()[0], names().length, list.state.hasMore], ['Number 70', 30, true])
+  await Promise.all([list.more(), list.more()])
+  t.equal(names().length, 60, 'a page is loaded once')
+
+  const bob = await as('bob')
+  const { id } = (await bob.post('/api/conversations', { name: 'Bob’s' })).json()
+  await bob.post(`/api/conversations/${id}/users`, { username: 'ann' })
+  await bob.post(`/api/conversations/${id}/messages`, { text: 'Hello, Ann' })
+  await when(list, ({ conversations: [first] }) => first?.name === 'Bob’s' && first.unread === 2)
+  t.match(list.state.conversations[0], { id, newest: { text: 'You said: Hello, Ann' } })
+  const chat = watch(t, parley.conversation(id))
+  await when(chat, ({ messages }) => messages.length === 2)
+  await chat.markRead()
+  await chat.markRead()
+  await when(list, ({ conversations: [first] }) => first?.unread === 0)
+
+  const last = list.state.conversations.at(-1)!
+  await ann.put(`/api/conversations/${last.id}`, { name: 'Renamed' })
+  await when(list, () => names().includes('Renamed'))
+  await bob.delete(`/api/conversations/${id}`)
+  await when(list, () => !names().includes('Bob’s'))
+  await list.more()
+  t.same([names().length, list.state.hasMore], [70, false])
+})
+
+t.test('a list that cannot be continued is read anew, as far as it was loaded', async t => {
+  const streams: AbortController[] = []
+  const { parley, query } = await start(t, {
+    async fetch (input, init) {
+      if (!String(input).includes('/api/events')) return await fetch(input, init)
+      const broken = new AbortController()
+      streams.push(broken)
+      // A cursor of another database.
+      return await fetch(String(input).replace(/after=.*/, 'after=unknown'), { ...init, signal: AbortSignal.any([init!.signal!, broken.signal]) })
+    }
+  })
+  const list = parley.conversations
+  await query("INSERT INTO conversations (name, owner_id) SELECT 'Number ' || n, (SELECT id FROM users WHERE username = 'ann') FROM generate_series(1, 69) n")
+  await query('INSERT INTO conversation_users (conversation_id, user_id) SELECT id, owner_id FROM conversations ON CONFLICT DO NOTHING')
+  t.teardown(list.follow(() => {}))
+  await when(list, ({ isLoaded }) => isLoaded)
+  await list.more()
+  t.equal(list.state.conversations.length, 60)
+  await query("UPDATE conversations SET name = 'Renamed'")
+  streams[0]!.abort()
+  await when(list, ({ conversations }) => conversations.every(({ name }) => name === 'Renamed'))
+  t.same([list.state.conversations.length, list.state.hasMore], [60, true])
+})
+
+t.test('a reply of which a piece was lost is read again', async t => {
+  let lost = 0
+  const { chat, bots } = await start(t, {
+    async fetch (input, init) {
+      const answer = await fetch(input, init)
+      if (!String(input).includes('/events?') || !answer.ok) return answer
+      const decoder = new TextDecoder()
+      return new Response(answer.body!.pipeThrough(new TransformStream<Uint8Array, Uint8Array>({
+        transform (chunk, out) {
+          if (lost === 0 && decoder.decode(chunk).includes('event: delta')) lost++
+          else out.enqueue(chunk)
+        }
+      })))
+    }
+  })
+  watch(t, chat)
+  await when(chat, ({ connection }) => connection === 'live')
+  await chat.send('Hello!')
+  const { say, end } = await bots.call()
+  await when(chat, ({ isReplying }) => isReplying)
+  say('One')
+  await until(() => lost === 1)
+  say(' two')
+  await when(chat, state => said(state).at(-1) === 'One two (streaming)')
+  end()
+  await when(chat, state => said(state).at(-1) === 'One two')
+})
+
+t.test('in a browser: the cookie is the default, and being online again ends a wait', async t => {
+  const window = new EventTarget()
+  t.intercept(globalThis as { document?: object }, 'document', { value: {} })
+  t.intercept(globalThis as { addEventListener?: unknown }, 'addEventListener', { value: window.addEventListener.bind(window) })
+  const { url, as } = await startLive(t)
+  await as('ann')
+  const asked: string[] = []
+  let isOffline = true
+  const parley = clientAt(t, url, {
+    async fetch (input, init) {
+      asked.push(String(input))
+      if (isOffline) throw new TypeError('Failed to fetch')
+      return await fetch(input, init)
+    }
+  })
+  t.teardown(parley.conversations.follow(() => {}))
+  await when(parley.conversations, ({ connection }) => connection === 'waiting')
+  isOffline = false
+  window.dispatchEvent(new Event('online'))
+  await when(parley.conversations, ({ connection }) => connection === 'signed-out')
+  await t.rejects(parley.signIn({ username: 'ann', password: PASSWORD }), { code: 'COOKIE_DROPPED' })
+  t.ok(asked.includes(`${url}/api/login`))
+})
+
+t.test('a connection that is silent for too long is opened again', async t => {
+  const { chat: { id }, port, ann, path, bots } = await start(t)
+  const cable = await layCable(t, { host: '127.0.0.1', port })
+  await cable.open()
+  const parley = await signedIn(t, `http://127.0.0.1:${(cable.server.address() as AddressInfo).port}`, 'ann', { timeoutMs: 2_000 })
+  const chat = watch(t, parley.conversation(id))
+  await when(chat, ({ connection }) => connection === 'live')
+  cable.mute()
+  const sent = ann.post(`${path}/messages`, { text: 'Hello!' })
+  ;(await bots.call()).end()
+  await sent
+  await when(chat, ({ messages }) => messages.length === 2)
+})
+
+t.test('what a proxy answers in place of the server', async t => {
+  let status = 502
+  const proxy = http.createServer((_request, response) => { response.writeHead(status, { 'content-type': 'text/html' }).end('<h1>Oh</h1>') })
+  t.teardown(() => { proxy.closeAllConnections(); proxy.close() })
+  await once(proxy.listen(0, '127.0.0.1'), 'listening')
+  const parley = clientAt(t, `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`)
+  await t.rejects(parley.me(), { code: 'UNREACHABLE', status: 502 })
+  const chat = watch(t, parley.conversation(1))
+  await when(chat, ({ connection }) => connection === 'waiting')
+  status = 200
+  await t.rejects(parley.me(), { code: 'UNREACHABLE', status: 0 })
+  status = 404
+  parley.reconnect()
+  await when(chat, ({ connection }) => connection === 'failed')
+  await t.rejects(chat.send('Hello!'), { code: 'UNREACHABLE', status: 404 })
+})
+
+t.test('an error of a listener is reported, and does not break the stream off', async t => {
+  const program = `import { createClient } from '${new URL('../../client/index.ts', import.meta.url).href}'
+    createClient({ url: 'http://127.0.0.1:1' }).conversations.follow(() => { throw new Error('mine') })`
+  const { stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program]).catch(error => error)
+  t.match(stderr, /Error: mine/)
+})
+
+t.test('without an address, a browser’s own', async t => {
+  const asked: unknown[] = []
+  const parley = createClient({ async fetch (input) { asked.push(input); throw new Error('offline') } })
+  await t.rejects(parley.me(), { code: 'UNREACHABLE' })
+  t.same(asked, ['/api/me'])
+  t.same((parley.conversation(1).state.messages satisfies Message[]), [])
+})
