@@ -323,7 +323,7 @@ t.test('when a server is killed while it sends a mail, another server sends the 
   await until(() => second.get('/health/live').then(({ status }) => status === 503, () => true))
   again()
   t.equal((await second.ended).code, 0)
-  t.same(await run(database, 'SELECT FROM graphile_worker.jobs WHERE task_identifier <> \'tidy\''), [], 'a server that gets SIGTERM finishes the jobs that it has begun')
+  t.same(await run(database, 'SELECT task_identifier, attempts, last_error FROM graphile_worker.jobs WHERE task_identifier <> \'tidy\''), [], 'a server that gets SIGTERM finishes the jobs that it has begun')
   t.same(await run(database, "SELECT FROM workers WHERE seen_at > now() - interval '5 seconds'"), [])
 })
 
