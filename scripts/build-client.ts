@@ -25,7 +25,9 @@ await writeFile(path.join(PACKAGE, 'package.json'), JSON.stringify({
   type: 'module',
   sideEffects: false,
   engines,
-  exports: { '.': entry('index'), './package.json': './package.json' }
+  exports: { '.': entry('index'), './react': entry('react/index'), './package.json': './package.json' },
+  peerDependencies: { react: '>=18' },
+  peerDependenciesMeta: { react: { optional: true } }
 }, undefined, 2))
 await copyFile('client/README.md', path.join(PACKAGE, 'README.md'))
 await copyFile('LICENSE', path.join(PACKAGE, 'LICENSE'))

@@ -56,7 +56,7 @@ t.test('npm installs it from the server, without a registry, and its types are r
     'package.json': JSON.stringify({ private: true, type: 'module' }),
     'tsconfig.json': JSON.stringify({
       compilerOptions: { module: 'nodenext', target: 'es2024', lib: ['es2024', 'dom', 'dom.iterable'], types: [], strict: true, noEmit: true, skipLibCheck: false },
-      files: ['right.ts', 'wrong.ts']
+      files: ['right.ts', 'hooks.ts', 'wrong.ts']
     }),
     'right.ts': `import { createClient, ParleyError, type Message } from 'parley'
       const parley = createClient({ url: '${url}' })
@@ -66,6 +66,9 @@ t.test('npm installs it from the server, without a registry, and its types are r
       const report = (messages: Message[]) => console.log(username, messages.map(({ text }) => text).join())
       try { await parley.conversation(999_999).send('Hello?') } catch (error) { if (error instanceof ParleyError) console.log(error.code) }
       await chat.send('Hello!')`,
+    'hooks.ts': `import { useConversations, useReply } from 'parley/react'
+      export const useTitle = (): string => useReply(1).reply?.text ?? useConversations().conversations[0]!.name
+      export const useWrong = (): number => useReply('one').reply`,
     'wrong.ts': `import { createClient } from 'parley'
       const parley = createClient()
       parley.request('get', '/api/nothing')
@@ -79,8 +82,8 @@ t.test('npm installs it from the server, without a registry, and its types are r
   t.match([name, version, dependencies], ['parley', JSON.parse(readFileSync('package.json', 'utf8')).version, undefined])
 
   const { stdout: faults } = await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', folder]).catch(error => error)
-  const lines = [...faults.matchAll(/(right|wrong)\.ts\((\d+),/g)].map(([, file, line]) => `${file} ${line}`)
-  t.same([...new Set(lines)], ['wrong 3', 'wrong 4', 'wrong 5', 'wrong 6'], faults)
+  const lines = [...faults.matchAll(/(right|hooks|wrong)\.ts\((\d+),/g)].map(([, file, line]) => `${file} ${line}`)
+  t.same([...new Set(lines)], ['hooks 3', 'wrong 3', 'wrong 4', 'wrong 5', 'wrong 6'], faults)
   const { stdout } = await run(process.execPath, ['right.ts'], { cwd: folder })
   t.equal(stdout, 'CONVERSATION_NOT_FOUND\nann Hello!,You said: Hello!\n')
 })
