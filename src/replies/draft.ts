@@ -40,10 +40,12 @@ export function createDraft (place: MessageKey, owner: string, ahead?: Promise<T
 
 /**
  * Takes a piece in a form that Postgres can store and readers can show: whole characters, no NUL, and no more than there is
- * room for. Returns what was added to the reply.
+ * room for. Returns what was added to the reply; undefined if nothing was. A part is never empty, because readers who begin
+ * in the middle count only parts that they can see.
  */
-export function take (reply: Draft, piece: string): Grown {
+export function take (reply: Draft, piece: string): Grown | undefined {
   const whole = takePiece(reply, piece, MAX_REPLY_LENGTH)
+  if (whole === '') return undefined
   reply.text += whole
   return reply.parts.length === 0 ? { part: 0, type: 'text', text: reply.text, piece: whole } : grow(reply, 'text', whole)
 }

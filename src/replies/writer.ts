@@ -68,7 +68,8 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
           if (piece.usage !== undefined) meter.heard(piece.usage)
         } else {
           if (piece.replaces === true) takeBack(draft)
-          events.grew(draft, take(draft, piece.text))
+          const grown = take(draft, piece.text)
+          if (grown !== undefined) events.grew(draft, grown)
           if (isTooLong(draft)) throw Object.assign(new Error('a bot said too much'), { failure: 'BOT_NONSENSE' })
         }
       }

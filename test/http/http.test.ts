@@ -172,7 +172,7 @@ function wrongParameters ({ path }: Route, parameter: Parameter): Wrong[] {
 /** The largest body that a route accepts. Routes for long texts accept more. */
 function limitOf ({ name, method, path }: Route) {
   if (name.endsWith('with the AI SDK') || path.startsWith('/v1/') || /ag-ui(.\{bot\})?$/.test(path)) return 4 * KIB * KIB
-  const takesText = /chat$|admin.(bots|whatsapp.templates)|messages(.\{message\})?$/.test(path) && ['POST', 'PUT', 'PATCH'].includes(method)
+  const takesText = /chat(.\{id\}.stop)?$|admin.(bots|whatsapp.templates)|messages(.\{message\})?$/.test(path) && ['POST', 'PUT', 'PATCH'].includes(method)
   return takesText ? 1.5 * KIB * KIB : 64 * KIB
 }
 

@@ -144,6 +144,13 @@ t.test('what is taken of the reasoning', async t => {
   think(torn, 'b')
   t.same(lastOf(torn).parts, [reasoning('a'), text('Well'), reasoning('b')], 'half a character does not get into the next part')
 
+  const silent = draft()
+  t.equal(take(silent, ''), undefined)
+  think(silent, 'a')
+  t.equal(take(silent, '\0'), undefined)
+  t.same(think(silent, 'b'), { part: 0, type: 'reasoning', text: 'ab', piece: 'b' }, 'a text of which nothing can be shown is no part')
+  t.same(lastOf(silent).parts, [reasoning('ab')])
+
   const mistaken = draft()
   take(mistaken, 'The user')
   takeBack(mistaken)

@@ -1,10 +1,13 @@
-import { Chat } from '@ai-sdk/react'
-import { DefaultChatTransport, type UIMessage } from 'ai'
-import * as five from 'ai-5'
+import { Chat as Chat7 } from '@ai-sdk/react'
+import { DefaultChatTransport as Transport7 } from 'ai'
+import { DefaultChatTransport as Transport5 } from 'ai-5'
+import { Chat as Chat5 } from 'ai-5-react'
+import { DefaultChatTransport as Transport6 } from 'ai-6'
+import { Chat as Chat6 } from 'ai-6-react'
 import type { Headers } from './helper.ts'
 import { until } from './process.ts'
 
-// Front ends of the AI SDK, without a page: what `useChat` wraps, of version 6 as React has it, and of version 5.
+// Front ends of the AI SDK, without a page: the `Chat` that React's `useChat` wraps, which is an `AbstractChat`.
 
 export interface UiMessage {
   id: string
@@ -13,7 +16,7 @@ export interface UiMessage {
   parts: Array<{ type: string, text?: string }>
 }
 
-/** What both versions have in common, as far as the tests use it. */
+/** What all versions have in common, as far as the tests use it. */
 export interface UiChat {
   id: string
   status: string
@@ -35,28 +38,13 @@ const transportOf = ({ url, headers, path = '/api/chat', sendsLastOnly = false }
   ...sendsLastOnly && { prepareSendMessagesRequest: ({ id, messages }: { id: string, messages: unknown[] }) => ({ body: { id, message: messages.at(-1) } }) }
 })
 
-class FiveState implements five.ChatState<five.UIMessage> {
-  status: five.ChatStatus = 'ready'
-  error: Error | undefined = undefined
-  messages: five.UIMessage[]
-  constructor (messages: five.UIMessage[]) { this.messages = messages }
-  pushMessage = (message: five.UIMessage) => { this.messages = [...this.messages, message] }
-  popMessage = () => { this.messages = this.messages.slice(0, -1) }
-  replaceMessage = (index: number, message: five.UIMessage) => { this.messages = this.messages.with(index, structuredClone(message)) }
-  snapshot = <T> (thing: T): T => structuredClone(thing)
-}
-
-class FiveChat extends five.AbstractChat<five.UIMessage> {
-  constructor (init: UiChatInit) {
-    super({ ...init.id !== undefined && { id: init.id }, state: new FiveState((init.messages ?? []) as five.UIMessage[]), transport: new five.DefaultChatTransport(transportOf(init)) })
-  }
-}
+/** What a chat begins with. The versions have types of their own for the same messages. */
+const stateOf = ({ id, messages = [] }: UiChatInit) => ({ ...id !== undefined && { id }, messages: messages as never })
 
 export const VERSIONS: Array<[name: string, create: (init: UiChatInit) => UiChat]> = [
-  ['ai 5', init => new FiveChat(init) as UiChat],
-  ['ai 6 in React', init => new Chat({
-    ...init.id !== undefined && { id: init.id }, messages: (init.messages ?? []) as UIMessage[], transport: new DefaultChatTransport(transportOf(init))
-  }) as UiChat]
+  ['ai 5', init => new Chat5({ ...stateOf(init), transport: new Transport5(transportOf(init)) }) as UiChat],
+  ['ai 6', init => new Chat6({ ...stateOf(init), transport: new Transport6(transportOf(init)) }) as UiChat],
+  ['ai 7', init => new Chat7({ ...stateOf(init), transport: new Transport7(transportOf(init)) }) as UiChat]
 ]
 
 /** What a chat shows: who says what. */

@@ -64,7 +64,7 @@ export function createAgUiWire ({ threadId, runId, replies, history }: Run): Wir
       const reply = told.get(id)
       if (reply === undefined || reply.isOver) return ''
       const grown = reply.parts[part] ??= type === 'text' ? { type, text: '' } : createThought(reply)
-      const piece = text.slice(grown.text.length - offset)
+      const piece = text.slice(Math.max(0, grown.text.length - offset))
       if (grown.type === 'reasoning') return think(reply, grown, piece)
       grown.text += piece
       return grow(reply, piece)

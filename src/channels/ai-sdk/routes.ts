@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import type { MessageStore } from '../../conversations/messages/store.ts'
 import { CONVERSATION_NOT_FOUND, UNAUTHORIZED } from '../../errors.ts'
+import { MESSAGE_BODY_LIMIT } from '../../http/body-limits.ts'
 import type { createErrorHandler, Dialect } from '../../http/error-handler.ts'
 import { linkNext } from '../../http/paging.ts'
 import { answers, ErrorText, Id, LOGGED_IN } from '../../http/schema.ts'
@@ -73,6 +74,8 @@ const Resume = {
 }
 
 const Stop = {
+  // The AI SDK's example sends the reply so far, which nobody reads.
+  bodyLimit: MESSAGE_BODY_LIMIT,
   schema: {
     ...common,
     operationId: 'stopUiChat',

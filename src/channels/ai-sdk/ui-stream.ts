@@ -33,7 +33,7 @@ export function createUiWire (reply: number): Wire {
     delta ({ id, part = 0, type = 'text', offset, text }: Delta) {
       if (id !== reply || !isBegun) return ''
       const grown = known[part] ??= { type, text: '' }
-      return grow(grown, text.slice(grown.text.length - offset))
+      return grow(grown, text.slice(Math.max(0, grown.text.length - offset)))
     },
     // Without an error, a stream that ends early looks complete to the client.
     broken: chunk({ type: 'error', errorText: 'The connection was closed before the reply had ended, please load the chat again' }) + DONE

@@ -81,6 +81,12 @@ t.test('a reply with reasoning that is followed later, in the order of its parts
   t.same(short(wire.message(reply('Well', { ...partsWith('And now?'), status: 'stopped' }))), [...endOf(2), 'TEXT_MESSAGE_END m2', 'RUN_FINISHED {"outcome":{"type":"cancelled"}}'])
 })
 
+t.test('a piece that continues a part which this stream counts differently is sent whole', async t => {
+  const wire = wireFor(2)
+  wire.message(reply('', { parts: [{ type: 'text', text: '' }, { type: 'reasoning', text: 'They' }] }))
+  t.same(short(wire.delta({ id: 2, part: 1, type: 'reasoning', offset: 4, text: ' greet' })), [...endOf(1), ...thought(2, ' greet')])
+})
+
 t.test('reasoning that is taken back, because it was the text', async t => {
   const wire = wireFor(2)
   wire.delta({ id: 2, part: 0, type: 'reasoning', offset: 0, text: 'One' })

@@ -17,7 +17,9 @@ for (const [version, create] of VERSIONS) {
     const partsOf = (chat: ReturnType<typeof create>) => (chat.messages.at(-1)?.parts ?? []).flatMap(({ type, text = '' }) => type === 'step-start' ? [] : [`${type} ${text}`.trim()])
     const sent = chat.sendMessage({ text: 'Hello' })
     const call = await bots.call(1)
-    call.think('They greet')
+    call.think('They')
+    call.say('\0') // nothing that can be shown, so the reasoning goes on
+    call.think(' greet')
     await until(() => partsOf(chat).join() === 'reasoning They greet')
     call.say('Well')
     await until(() => partsOf(chat).join() === 'reasoning They greet,text Well')

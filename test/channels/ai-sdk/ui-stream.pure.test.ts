@@ -86,3 +86,9 @@ t.test('reasoning, sources, choices and data', async t => {
   mistaken.delta({ id: 2, part: 2, offset: 0, text: 'Well' })
   t.same(chunksOf(mistaken.message(reply('Well', { parts: [thought, said], status: 'complete' })))[0], 'text-end t3', 'what was sent already is not sent again when a text before it is taken back')
 })
+
+t.test('a piece that continues a part which this stream counts differently is sent whole', async t => {
+  const wire = createUiWire(2)
+  wire.message(reply('', { parts: [{ type: 'text', text: '' }, { type: 'reasoning', text: 'They' }] }))
+  t.same(chunksOf(wire.delta({ id: 2, part: 1, type: 'reasoning', offset: 4, text: ' greet' })), ['reasoning-end r1', 'reasoning-start r2', 'reasoning-delta r2:  greet'])
+})

@@ -81,7 +81,7 @@ for (const [version, create] of VERSIONS) {
 
   t.test(`${version}: the AI SDK's own example of streams that can be resumed, with this server in the place of its own`, async t => {
     const server = await start(t)
-    const { front, bots, history } = server
+    const { front, bots, history, ann } = server
     const chat = create({ ...front, sendsLastOnly: true })
     const sent = chat.sendMessage({ text: 'Hello' })
     const { say, end } = await bots.call(1)
@@ -98,6 +98,62 @@ for (const [version, create] of VERSIONS) {
     await resumed
     t.same(shownIn(reloaded), ['user: Hello', 'assistant: One two'])
     t.equal(reloaded.status, 'ready')
+
+    // Its stop sends the reply so far, which the server has already.
+    const again = reloaded.sendMessage({ text: 'Again' })
+    const long = 'x'.repeat(70_000)
+    const call = await bots.call(2)
+    call.say(long)
+    await shows(reloaded, `assistant: ${long}`)
+    const stopped = await ann.post('/api/chat/chat/stop', { assistantMessage: reloaded.messages.at(-1), activeStreamId: null })
+    t.equal(stopped.statusCode, 204)
+    await again
+    t.match(reloaded.messages.at(-1)!.metadata, { status: 'stopped' })
+    t.equal((await history()).at(-1)!.parts[0]!.text, long)
+  })
+
+  t.test(`${version}: a connection that breaks in the middle of a reply, which the same chat resumes`, async t => {
+    const { app, front, bots } = await start(t)
+    const chat = create(front)
+    const sent = chat.sendMessage({ text: 'Hello' })
+    const { say, end, signal } = await bots.call(1)
+    say('One')
+    await shows(chat, 'assistant: One')
+    app.server.closeAllConnections()
+    await sent
+    t.equal(chat.status, 'error')
+    t.equal(signal.aborted, false)
+    const resumed = chat.resumeStream()
+    await until(() => chat.status === 'streaming')
+    say(' two')
+    end()
+    await resumed
+    t.same(shownIn(chat), ['user: Hello', 'assistant: One two'], 'without a duplicate')
+    t.same([chat.status, chat.error], ['ready', undefined])
+  })
+
+  t.test(`${version}: two bots, of which the first one asked replies in the response, and both in the history`, async t => {
+    const server = await start(t)
+    const { front, bots, ann, reply, history, query } = server
+    await query("INSERT INTO chatbots (name, engine) VALUES ('second', 'webhook')")
+    await ann.post('/api/conversations', { name: 'Two', bots: ['slow', 'second'], client_id: 'two' })
+    const chat = create({ ...front, id: 'two' })
+    const sent = chat.sendMessage({ text: '@slow @second Hello' })
+    await reply(1, 'One')
+    await sent
+    t.same([chat.status, ...shownIn(chat)], ['ready', 'user: @slow @second Hello', 'assistant: One'])
+    const { say, end } = await bots.call(2)
+    say('Two')
+    await isStored(server, 3, 'Two')
+    const tab = create({ ...front, id: 'two', messages: await history('two') })
+    const resumed = tab.resumeStream()
+    await until(() => tab.status === 'streaming')
+    say(' and more')
+    end()
+    await resumed
+    const all = ['user: @slow @second Hello', 'assistant: One', 'assistant: Two and more']
+    t.same([tab.status, ...shownIn(tab)], ['ready', ...all])
+    t.same(shownIn(create({ ...front, messages: await history('two') })), all)
   })
 
   t.test(`${version}: stopped by the server's own stop, which the client's is not`, async t => {
@@ -219,12 +275,11 @@ for (const [version, create] of VERSIONS) {
   })
 
   t.test(`${version}: a history of 200 kB comes with each message, and is not read`, async t => {
-    const { front, ann, url } = await start(t)
+    const { ann, url } = await start(t)
     const messages = Array.from({ length: 200 }, (_, n): UiMessage => ({ id: `old-${n}`, role: n % 2 === 0 ? 'user' : 'assistant', parts: [{ type: 'text', text: 'x'.repeat(1_000) }] }))
     const chat = create({ url, headers: ann.headers, messages, path: '/chat' })
     await chat.sendMessage({ text: 'Hello' })
     t.equal(chat.error, undefined)
     t.equal(chat.messages.at(-1)!.id, 'm2')
-    t.ok(front)
   })
 }
