@@ -22,10 +22,12 @@ export async function startFrontEnd (t: Test, main: string, packages: Record<str
   const server = await fromAnotherOrigin(t, api => ({
     configFile: false,
     root,
+    cacheDir: path.join(root, '.vite'), // test files that run at the same time have different packages
     resolve: { alias: Object.entries(packages).map(([name, replacement]) => ({ find: new RegExp(`^${name}$`), replacement })) },
     plugins: [react(), { name: 'test-address', enforce: 'pre', transform: code => code.replace('http://localhost:5000', api) }]
   }))
   const { bots, query, origin } = server
+  await prepare(origin, '/main.tsx')
   bots.takeOver()
   return {
     ...server,
@@ -59,6 +61,14 @@ export async function startFrontEnd (t: Test, main: string, packages: Record<str
       }
     }
   }
+}
+
+/** Has Vite make a module ready, and all that it imports. The first time, that may take longer than a browser waits for a page. */
+async function prepare (origin: string, path: string, seen = new Set<string>()) {
+  if (seen.has(path)) return
+  seen.add(path)
+  const code = await (await fetch(`${origin}${path}`)).text()
+  for (const [, next] of code.matchAll(/\b(?:from|import)\s*"(\/[^"]+)"/g)) await prepare(origin, next!, seen)
 }
 
 /** Whether docs/frontend.md shows a front end as it runs here, without wide lines. */
