@@ -19,6 +19,7 @@ await run(connection, `DROP DATABASE IF EXISTS ${TEMPLATE} WITH (FORCE)`)
 await run(connection, `CREATE DATABASE ${TEMPLATE}`)
 const described = url === undefined ? connection : fromUrl(url)
 await migrateUp({ ...described, database: TEMPLATE })
+process.removeAllListeners('warning') // Node.js would print that stripping types by a call is experimental
 stripTypes(STRIPPED_FOLDER)
 writeFileSync(connectionFile, JSON.stringify(described))
 process.exit()
