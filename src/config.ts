@@ -114,9 +114,9 @@ export const ConfigSchema = Type.Object({
   WEBHOOK_ALLOW: Type.Optional(Type.String({
     format: 'hosts',
     'x-rule': ' must be names, addresses or networks, separated by commas, such as bot.internal,10.1.0.0/16',
-    description: 'Hosts in your own network that webhook bots may call: names, addresses or networks, separated by commas. Unset: none'
+    description: 'Hosts in your own network that webhook and AG-UI bots may call: names, addresses or networks, separated by commas. Unset: none'
   })),
-  BOT_TIMEOUT_CONNECT: Seconds(5, 'Seconds to wait for a connection to a language model or a webhook'),
+  BOT_TIMEOUT_CONNECT: Seconds(5, 'Seconds to wait for a connection to a language model, a webhook or an agent'),
   BOT_TIMEOUT_FIRST: Seconds(60, 'Seconds to wait for the first token of a reply'),
   BOT_TIMEOUT_SILENCE: Seconds(60, 'Seconds to wait for each further token of a reply'),
   BOT_TIMEOUT: Seconds(900, 'Seconds that a whole reply may take'),

@@ -82,7 +82,7 @@ async function database (config: Config) {
     try {
       const { problem, bots, clockSkewS } = await examineDatabase(connection)
       if (problem !== undefined) return [wrong(`In ${title}: ${problem}`)]
-      return [right(`Database: ${title}, all migrations are applied`), clock(clockSkewS), ...namedBots(config, bots.map(({ name }) => name)), ...await webhooks(config, bots)]
+      return [right(`Database: ${title}, all migrations are applied`), clock(clockSkewS), ...namedBots(config, bots.map(({ name }) => name)), ...await botServers(config, bots)]
     } finally {
       await leave()
     }
@@ -105,16 +105,17 @@ function namedBots (config: Config, names: string[]) {
   })
 }
 
-/** Whether each webhook can be reached. Any status counts, since only a message of a user is worth an answer. */
-async function webhooks ({ WEBHOOK_ALLOW = '' }: Config, bots: ExaminedBot[]) {
+/** Whether each bot on a server elsewhere can be reached. Any status counts, since only a message of a user is worth an answer. */
+async function botServers ({ WEBHOOK_ALLOW = '' }: Config, bots: ExaminedBot[]) {
   const dispatcher = new Agent({ connect: createFencedConnector(WEBHOOK_ALLOW, ANSWER_TIMEOUT_MS), headersTimeout: ANSWER_TIMEOUT_MS })
-  const lines = await Promise.all(bots.filter(({ url }) => url !== null).map(async ({ name, url }) => {
+  const lines = await Promise.all(bots.filter(({ url }) => url !== null).map(async ({ name, engine, url }) => {
+    const bot = `${engine === 'webhook' ? 'Webhook' : 'AG-UI'} bot ${name}: ${new URL(url!).host}`
     try {
       const { statusCode, body } = await request(url!, { method: 'HEAD', dispatcher })
       await body.dump()
-      return right(`Webhook bot ${name}: ${new URL(url!).host} answers, with status ${statusCode} to HEAD`)
+      return right(`${bot} answers, with status ${statusCode} to HEAD`)
     } catch (error) {
-      return wrong(`Webhook bot ${name}: ${new URL(url!).host} cannot be reached: ${reasonOf(error).message}. If it is in your own network, list it in WEBHOOK_ALLOW.`)
+      return wrong(`${bot} cannot be reached: ${reasonOf(error).message}. If it is in your own network, list it in WEBHOOK_ALLOW.`)
     }
   }))
   await dispatcher.destroy()

@@ -19,7 +19,7 @@ export const KEY_SCOPES = ['users', 'act', 'read', 'guests', 'v1'] as const
 export type KeyScope = typeof KEY_SCOPES[number]
 
 /** What makes the replies of a bot. */
-export const ENGINES = ['simulated', 'guided', 'openai', 'webhook'] as const
+export const ENGINES = ['simulated', 'guided', 'openai', 'webhook', 'ag-ui'] as const
 export type EngineName = typeof ENGINES[number]
 
 /** What happens to a message that comes while a reply is growing. */

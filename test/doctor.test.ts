@@ -179,15 +179,17 @@ t.test('a provider that refuses the key, or is not there', { buffered: true }, a
   await finds(t, place, { OPENAI_API_KEY: 's3cret', OPENAI_BASE_URL: 'http://127.0.0.1:1/v1' }, /^The language models at 127\.0\.0\.1:1 cannot be reached: .*Please check OPENAI_BASE_URL\.$/)
 })
 
-t.test('bots that settings name, and webhooks', { buffered: true }, async t => {
+t.test('bots that settings name, webhooks and agents', { buffered: true }, async t => {
   const place = await openPlace(t)
   const database = await freshDatabase(t)
   const settings = { DATABASE_URL: urlOf(database) }
   await finds(t, place, { ...settings, GUEST_BOT: 'nobody', WHATSAPP_BOT: 'simulated' }, /^GUEST_BOT names a bot that does not exist: nobody\. The bots are .*simulated/)
   const port = await portOf(t, http.createServer((_request, response) => { response.writeHead(405).end() }))
-  await run(database, `INSERT INTO chatbots (name, engine, settings) VALUES ('helper', 'webhook', '{"url": "http://127.0.0.1:${port}/", "secret": "s3cret"}')`)
-  t.match((await examine(place, { ...settings, WEBHOOK_ALLOW: '127.0.0.1' })).stdout, new RegExp(`^✓ Webhook bot helper: 127.0.0.1:${port} answers, with status 405 to HEAD$`, 'm'))
-  await finds(t, place, settings, /^Webhook bot helper: 127\.0\.0\.1:\d+ cannot be reached: .*list it in WEBHOOK_ALLOW\.$/)
+  await run(database, `INSERT INTO chatbots (name, engine, settings)
+    VALUES ('helper', 'webhook', '{"url": "http://127.0.0.1:${port}/", "secret": "s3cret"}'), ('agent', 'ag-ui', '{"url": "http://127.0.0.1:${port}/run", "headers": {"x-key": "s3cret"}}')`)
+  const { stdout } = await examine(place, { ...settings, WEBHOOK_ALLOW: '127.0.0.1' })
+  for (const bot of ['Webhook bot helper', 'AG-UI bot agent']) t.match(stdout, new RegExp(`^✓ ${bot}: 127.0.0.1:${port} answers, with status 405 to HEAD$`, 'm'))
+  await finds(t, place, settings, /^Webhook bot helper: 127\.0\.0\.1:\d+ cannot be reached: .*list it in WEBHOOK_ALLOW\.$/, /^AG-UI bot agent: 127\.0\.0\.1:\d+ cannot be reached: .*list it in WEBHOOK_ALLOW\.$/)
 })
 
 t.test('a clock that is wrong, and a disk that is full', { buffered: true }, async t => {

@@ -25,6 +25,7 @@ const TypedPassword = Type.String({ maxLength: MAX_TYPED_LENGTH })
 /** An address without characters that could add further addresses or headers to a mail. */
 export const Email = Type.String({
   ...Text(254, 3),
+  title: 'Email',
   pattern: /^[^@\s\\<>(),;:"[\]]+@[^@\s\\<>(),;:"[\]]+$/.source,
   'x-rule': 'must be an e-mail address such as ann@example.com'
 })
@@ -68,7 +69,7 @@ export const PasscodeSchema = Type.Object({ id: orDigits(CredentialsSchema.prope
 export const ProfileChangesSchema = Type.Object({
   name: Type.Optional(Nullable(Name)),
   phone_number: Type.Optional(Nullable(PhoneNumber)),
-  email: Type.Optional(Nullable(Email)),
+  email: Type.Optional(Nullable({ ...Email, title: 'NewEmail' })),
   username: Type.Optional(Username),
   password: Type.Optional(Password),
   current_password: Type.Optional(TypedPassword)

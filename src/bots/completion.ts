@@ -1,6 +1,6 @@
 import type { ReplyPiece } from './bot.ts'
 import { sourceOf } from '../text/message-parts.ts'
-import type { Reader, ReadPieces } from './event-stream.ts'
+import { fieldsOf, type Reader, type ReadPieces } from './event-stream.ts'
 import type { ThoughtFilter } from './thoughts.ts'
 
 // Reads chat completions, streamed or whole, in all the variants that OpenAI-compatible servers send.
@@ -99,8 +99,6 @@ const CUT = /length|max_?(output_?)?tokens/i
 const FILTERED = /content_?filter|safety|blocklist|prohibited|recitation|sensitive|guardrail|violation|toxic|spii|refus|moderat/i
 
 type Fields = Record<string, unknown>
-
-const fieldsOf = (value: unknown): Fields => typeof value === 'object' && value !== null ? value as Fields : {}
 
 /** The fields of a completion. A message of Ollama's own API is converted to one. */
 function completionIn (event: unknown): Fields {

@@ -2,13 +2,13 @@ import { Type } from 'typebox'
 import type { Config } from '../config.ts'
 import { MAX_LONG_MESSAGE_LENGTH, MAX_MESSAGE_LENGTH } from '../text/text.ts'
 import { failure, type Bot, type BotTraits, type Directory, type Engines, type StreamingBot } from './bot.ts'
+import type { FencedConfig } from './fenced-post.ts'
 import { createCall, type CallConfig } from './provider-call.ts'
 import { favoriteSong } from './guided/favorite-song.ts'
 import { createGuidedBot, type Script } from './guided/flow.ts'
 import type { OpenAiConfig } from './openai.ts'
-import { OpenAiSettingsSchema, WebhookSettingsSchema, type WebhookSettings } from './settings.ts'
+import { AgUiSettingsSchema, OpenAiSettingsSchema, WebhookSettingsSchema, type AgUiSettings, type WebhookSettings } from './settings.ts'
 import { simulated } from './simulated.ts'
-import type { WebhookConfig } from './webhook.ts'
 
 /** Bots in code, by the name that a bot's settings give. */
 const inCode: Record<string, Bot> = {
@@ -38,10 +38,11 @@ const missing: Bot = {
 const only = { additionalProperties: false }
 
 /** All that can run a bot. */
-export function createEngines (config: CallConfig & OpenAiConfig & WebhookConfig): Engines {
+export function createEngines (config: CallConfig & OpenAiConfig & FencedConfig): Engines {
   const call = createCall(config)
   const openAi = onDemand(async () => (await import('./openai.ts')).createOpenAi(config, call))
   const webhook = onDemand(async () => (await import('./webhook.ts')).createWebhook(config, call))
+  const agUi = onDemand(async () => (await import('./ag-ui.ts')).createAgUi(config, call))
   if (config.OPENAI_API_KEY !== undefined) openAi.load() // or the first reply would wait for it
 
   return {
@@ -69,6 +70,13 @@ export function createEngines (config: CallConfig & OpenAiConfig & WebhookConfig
         longestText: (settings as WebhookSettings).longest_text
       }),
       close: webhook.close
+    },
+    'ag-ui': {
+      settings: Type.Object({ ...AgUiSettingsSchema.properties, ...common }, only),
+      createBot: (settings, name) => streaming(async () => (await agUi.load()).createBot(settings as AgUiSettings, name), {
+        longestText: MAX_LONG_MESSAGE_LENGTH
+      }),
+      close: agUi.close
     }
   }
 }

@@ -92,3 +92,6 @@ export function parse (json: string): unknown {
     throw failure('BOT_NONSENSE', error)
   }
 }
+
+/** The fields of a JSON value, which has none unless it is an object. */
+export const fieldsOf = (value: unknown) => (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>

@@ -28,7 +28,7 @@ export function linesOf (turns: Turn[], me: string, isGroup = isGroupOf(turns, m
   for (const turn of turns) {
     if (isBlank(turn.text)) continue
     const role = isMine(turn, me) ? 'assistant' : 'user'
-    const content = contentOf(turn, me, isGroup)
+    const content = contentOfTurn(turn, me, isGroup)
     const last = lines.at(-1)
     if (last?.role === role) last.content += `\n\n${content}`
     else if (last !== undefined || role === 'user') lines.push({ role, content })
@@ -69,14 +69,14 @@ export async function fit (turns: Turn[], budget: number, me: string, tokens: Pi
   }
 
   async function costOf (turn: number) {
-    return TOKENS_PER_MESSAGE + await tokens.inText(contentOf(spoken[turn]!, me, isGroup), left)
+    return TOKENS_PER_MESSAGE + await tokens.inText(contentOfTurn(spoken[turn]!, me, isGroup), left)
   }
 }
 
 export const isMine = ({ sender, name }: Turn, me: string) => sender === 'bot' && (name === null || name === me)
 
-const isGroupOf = (turns: Turn[], me: string) => new Set(turns.filter(turn => !isMine(turn, me)).map(({ name }) => name)).size > 1
+export const isGroupOf = (turns: Turn[], me: string) => new Set(turns.filter(turn => !isMine(turn, me)).map(({ name }) => name)).size > 1
 
-function contentOf (turn: Turn, me: string, isGroup: boolean) {
+export function contentOfTurn (turn: Turn, me: string, isGroup: boolean) {
   return isGroup && !isMine(turn, me) && turn.name !== null ? `${turn.name}: ${turn.text}` : turn.text
 }

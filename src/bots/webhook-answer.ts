@@ -3,7 +3,7 @@ import {
   isTextUpTo, MAX_CHOICE_ID_LENGTH, MAX_CHOICES, MAX_DATA_BYTES, MAX_DATA_NAME_LENGTH, MAX_TITLE_LENGTH, RESERVED_TYPES, sourceOf, type Addendum, type Choice, type Source
 } from '../text/message-parts.ts'
 import { isStorable } from '../text/text.ts'
-import type { ReadPieces } from './event-stream.ts'
+import { fieldsOf, type ReadPieces } from './event-stream.ts'
 
 /** How large a state may be, in bytes of its JSON, and how deep: Postgres refuses to parse what is nested too deeply. */
 const MOST_STATE_BYTES = 64 * 1024
@@ -67,8 +67,6 @@ function isChoice (choice: unknown): choice is Choice {
   const { id, title } = fieldsOf(choice)
   return isTextUpTo(MAX_CHOICE_ID_LENGTH, id) && isTextUpTo(MAX_TITLE_LENGTH, title)
 }
-
-const fieldsOf = (value: unknown) => (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
 
 function memoryOf ({ state, is_finished: isFinished }: Answer): BotMemory | undefined {
   if (state === undefined && isFinished === undefined) return undefined

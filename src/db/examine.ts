@@ -5,8 +5,8 @@ import { appliedMigrations, knownMigrations } from './migrate.ts'
 /** The oldest Postgres that works, as in `server_version_num`. */
 const MIN_SERVER_VERSION = 150_000
 
-/** A bot in the database; `url` is null unless it is a webhook. */
-export interface ExaminedBot { name: string, url: string | null }
+/** A bot in the database; `url` is null unless it is a server elsewhere. */
+export interface ExaminedBot { name: string, engine: string, url: string | null }
 
 /** `problem` is a sentence about what is wrong; undefined when nothing is. `clockSkewS` is in seconds. */
 interface Examined { problem?: string | undefined, bots: ExaminedBot[], clockSkewS: number }
@@ -26,7 +26,7 @@ async function look (client: pg.Client): Promise<Examined> {
   const clockSkewS = Math.abs(Math.round(Date.now() / 1000 - seconds))
   const problem = await problemOf(client, version)
   if (problem !== undefined) return { problem, bots: [], clockSkewS }
-  const { rows: bots } = await client.query("SELECT name, CASE engine WHEN 'webhook' THEN settings->>'url' END AS url FROM chatbots ORDER BY id")
+  const { rows: bots } = await client.query("SELECT name, engine, settings->>'url' AS url FROM chatbots ORDER BY id")
   return { bots, clockSkewS }
 }
 

@@ -42,7 +42,7 @@ export function createTaskReader (db: Db) {
       const { rows } = await db.$client.query<Task & { authorName: string | null }>({ name: 'task_ahead', text: TASK_AHEAD, values: [conversation, id, MAX_TURNS, bot, author] })
       return rows.map(({ authorName, ...task }): Task => ({
         ...task,
-        turns: [...task.turns, { sender: 'user', name: authorName, text }],
+        turns: [...task.turns, { id, sender: 'user', name: authorName, text }],
         context: { ...task.context, message: { ...task.context.message!, parts, metadata } }
       }))[0]
     }
@@ -71,7 +71,7 @@ const taskFor = (reply: string) => `
   )
   SELECT json_build_object('id', bot.id, 'name', bot.name, 'engine', bot.engine, 'settings', bot.settings) AS bot,
     (
-      SELECT coalesce(json_agg(json_build_object('sender', m.sender, 'name', coalesce(m.agent_name, ${nameOf('u')}, b.name), 'text', m.text) ORDER BY m.id), '[]')
+      SELECT coalesce(json_agg(json_build_object('id', m.id, 'sender', m.sender, 'name', coalesce(m.agent_name, ${nameOf('u')}, b.name), 'text', m.text) ORDER BY m.id), '[]')
       FROM told m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id
       WHERE m.text <> '' AND (m.id = reply.reply_to OR m.error IS DISTINCT FROM '${LEFT_OUT}' AND m.id <> ALL (ARRAY(
         SELECT refused.reply_to FROM told refused WHERE refused.error = 'MESSAGE_REFUSED' AND refused.reply_to IS NOT NULL

@@ -197,7 +197,7 @@ t.test('a refusal has one readable message for each fault', async t => {
     [ann.post(messages, { text: 'Hi', client_id: 'ä'.repeat(256) }), [['client_id', 'may have at most 255 characters']]],
     [ann.post(messages, { text: 'Hi' }, { 'idempotency-key': 'clé' }), [['idempotency-key', 'may contain only printable ASCII characters']]],
     [ann.post('/api/admin/bots', { name: 'a bot', engine: 'abacus', settings: {} }),
-      [['name', 'may contain only letters from a to z, digits, _ and -'], ['engine', 'must be one of simulated, guided, openai, webhook']]],
+      [['name', 'may contain only letters from a to z, digits, _ and -'], ['engine', 'must be one of simulated, guided, openai, webhook, ag-ui']]],
     [ann.post('/api/admin/bots', { ...webhook, settings: { url: 'ftp://x', temperature: 1 } }),
       [['settings.secret', 'is required'], ['settings.temperature', 'is not a known field'], ['settings.url', 'must be an http or https address without a user name, a password or a fragment']]],
     [ann.patch(`/api/admin/bots/${bot}`, { settings: { greeting: '' } }), [['settings.url', 'is required'], ['settings.greeting', 'must not be empty']]],

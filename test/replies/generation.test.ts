@@ -12,7 +12,7 @@ t.test('a reply is stored with its question, grows and ends; a request without s
   const { bots, ann, url, query } = await oneInstance(t)
   const sent = ask(ann, url, 'Hi')
   const call = await bots.call()
-  t.same(call.turns, [{ sender: 'user', name: 'ann', text: 'Hi' }])
+  t.same(call.turns, [{ id: 1, sender: 'user', name: 'ann', text: 'Hi' }])
   t.match(await messagesOf(ann, url), [{ id: 1, rev: 1, sender: 'user', status: 'complete' }, { id: 2, rev: 2, sender: 'bot', username: 'slow', text: '', status: 'streaming' }])
   t.match(await query('SELECT lease_owner FROM messages WHERE id = 2 AND lease_until BETWEEN now() AND now() + interval \'8 seconds\''), [{ lease_owner: String }])
   call.say('One, ')
@@ -31,7 +31,7 @@ t.test('a reply is stored with its question, grows and ends; a request without s
   const second = ask(ann, url, 'And?')
   const next = await bots.call(2)
   t.same(next.turns, [
-    { sender: 'user', name: 'ann', text: 'Hi' }, { sender: 'bot', name: 'slow', text: 'One, two.' }, { sender: 'user', name: 'ann', text: 'And?' }
+    { id: 1, sender: 'user', name: 'ann', text: 'Hi' }, { id: 2, sender: 'bot', name: 'slow', text: 'One, two.' }, { id: 4, sender: 'user', name: 'ann', text: 'And?' }
   ], 'the bot gets the earlier messages')
   next.end()
   t.match((await second).json()[1], { text: '', status: 'complete' }, 'an empty reply is complete')
@@ -129,7 +129,7 @@ t.test('several bots: each mentioned bot answers, one after the other; instant b
   one.say('I am the other')
   one.end()
   const two = await bots.call(2)
-  t.same(two.turns.slice(2), [
+  t.same(two.turns.slice(2).map(({ sender, name, text }) => ({ sender, name, text })), [
     { sender: 'bot', name: 'other', text: 'I am the other' }, { sender: 'bot', name: 'simulated', text: 'You said: what do you say?' }
   ])
   two.say('I am slow')

@@ -147,6 +147,10 @@ t.test('the commands of the README and of docs/', { skip: notBuilt, timeout: 600
   server = await start(command('docs/bots.md', 'WEBHOOK_ALLOW'), RUNS)
   t.match(await sh(block('docs/bots.md', '"engine": "webhook"')), /I heard: hi/)
   await bot.ctrlC()
+  await writeFile(path.join(folder, 'agent.mjs'), blocksOf('docs/bots.md', 'js').find(code => code.includes('RUN_STARTED'))!)
+  const agent = await start(command('docs/bots.md', 'KEY'), /Ready/)
+  t.match(await sh(block('docs/bots.md', '"engine": "ag-ui"')), /I heard: hi/)
+  await agent.ctrlC()
   await server.ctrlC()
 
   const whatsapp = block('docs/whatsapp.md', 'whatsapp:sample')

@@ -105,7 +105,7 @@ const Change = {
     ...common,
     operationId: 'updateBot',
     summary: 'Changes the name or all settings of a bot, for admins',
-    description: 'Secrets among the settings are never shown, and stay as they are when they are left out.',
+    description: 'Secrets are never shown, and stay when they are left out.',
     params: Type.Object({ id: Id }),
     body: BotChangesSchema,
     response: answers({ 200: BotSchema }, [...NO_ADMIN, BOT_NOT_FOUND, BOT_NAME_TAKEN])

@@ -1,0 +1,1 @@
+ALTER TYPE "public"."engine" ADD VALUE 'ag-ui';

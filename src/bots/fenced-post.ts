@@ -1,0 +1,52 @@
+import { Agent } from 'undici'
+import type { Config } from '../config.ts'
+import { failure } from './bot.ts'
+import { post } from './post.ts'
+import { isFailure, refusal, unreachable } from './refusal.ts'
+import { createFencedConnector, type Lookup } from './ssrf-guard.ts'
+
+export type FencedConfig = Pick<Config, 'WEBHOOK_ALLOW' | 'BOT_TIMEOUT_CONNECT'>
+
+/** `who` is what the servers are called in the log; they may answer with `maxMebibytes`, uncompressed. */
+export interface FencedOptions { who: string, maxMebibytes: number, lookup?: Lookup | undefined }
+
+export interface FencedRequest { url: string, headers: Record<string, string>, body: string, signal: AbortSignal }
+
+/** Posts JSON to servers of which admins give the address, through a pool of connections that stays out of our own network. */
+export function createFencedPost ({ WEBHOOK_ALLOW: allow = '', BOT_TIMEOUT_CONNECT: connectTimeout }: FencedConfig, { who, maxMebibytes, lookup }: FencedOptions) {
+  // The pool's own limits would cut a bot that is slow; ours are the clock's.
+  const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0, connect: createFencedConnector(allow, connectTimeout * 1000, lookup) })
+
+  return {
+    close: () => dispatcher.destroy(),
+
+    /**
+     * A successful answer, which `close` breaks off.
+     * @throws what `refusal` says of its status, BOT_UNREACHABLE, BOT_REFUSED for an address inside our own network
+     */
+    async send ({ url, headers, body, signal }: FencedRequest) {
+      const answer = await post(url, { headers: { 'user-agent': 'parley', 'content-type': 'application/json', ...headers }, body, signal, dispatcher })
+        .catch((error: unknown) => { throw unreachable(error) })
+      const close = () => { answer.body.destroy() }
+      if (!answer.ok) {
+        close()
+        throw refusal(answer.status, answer.headers, new Error(`The ${who} answered with status ${answer.status}`))
+      }
+      return { isStream: answer.headers.get('content-type')?.startsWith('text/event-stream') ?? false, bytes: bounded(answer.body), close }
+    }
+  }
+
+  /** @throws BOT_NONSENSE for too many bytes, BOT_BROKE_OFF */
+  async function * bounded (body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+    let left = maxMebibytes * 1024 * 1024
+    try {
+      for await (const chunk of body) {
+        left -= chunk.length
+        if (left < 0) throw failure('BOT_NONSENSE', new Error(`The ${who}'s answer is larger than ${maxMebibytes} MiB`))
+        yield chunk
+      }
+    } catch (error) {
+      throw isFailure(error) ? error : failure('BOT_BROKE_OFF', error)
+    }
+  }
+}
