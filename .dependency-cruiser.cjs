@@ -114,10 +114,10 @@ module.exports = {
     },
     {
       name: 'the-client-stands-alone',
-      comment: 'It runs in browsers, and is installed without the server and without any other package. Its hooks know React.',
+      comment: 'It runs in browsers, and is installed without the server and without any other package. Its hooks know React, and its transport the AI SDK.',
       severity: 'error',
       from: { path: '^client/' },
-      to: { pathNot: ['^client/', 'node_modules/react/', 'node_modules/@types/react/'] }
+      to: { pathNot: ['^client/', 'node_modules/react/', 'node_modules/@types/react/', 'node_modules/ai/'] }
     },
     {
       name: 'the-core-of-the-client-has-no-dependencies',

@@ -36,7 +36,7 @@ export function createLive<State extends LiveState> ({ http, initial, begin, hea
 
   function set (changes: Partial<State>) {
     state = { ...state, ...changes }
-    for (const tell of [...listeners]) tell()
+    for (const tell of [...listeners]) if (listeners.has(tell)) tell()
   }
 
   const show = (connection: Connection, error?: ParleyError) => set({ connection, error } as Partial<State>)

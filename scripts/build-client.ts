@@ -25,9 +25,9 @@ await writeFile(path.join(PACKAGE, 'package.json'), JSON.stringify({
   type: 'module',
   sideEffects: false,
   engines,
-  exports: { '.': entry('index'), './react': entry('react/index'), './package.json': './package.json' },
-  peerDependencies: { react: '>=18' },
-  peerDependenciesMeta: { react: { optional: true } }
+  exports: { '.': entry('index'), './react': entry('react/index'), './ai-sdk': entry('ai-sdk/index'), './package.json': './package.json' },
+  peerDependencies: { ai: '>=5', react: '>=18' },
+  peerDependenciesMeta: { ai: { optional: true }, react: { optional: true } }
 }, undefined, 2))
 await copyFile('client/README.md', path.join(PACKAGE, 'README.md'))
 await copyFile('LICENSE', path.join(PACKAGE, 'LICENSE'))

@@ -1,0 +1,138 @@
+import type { ChatTransport, UIMessage, UIMessageChunk } from 'ai'
+import type { ParleyClient } from '../client.ts'
+import type { LiveConversation } from '../conversation.ts'
+import { createChunks } from './chunks.ts'
+
+/** A conversation is named after the beginning of its first message, in code points. */
+const MAX_NAME_LENGTH = 60
+
+/**
+ * A transport for `useChat` of the AI SDK, version 5 and later, over our client. Other than with the AI SDK's own transport,
+ * `stop()` stops the reply for all readers, and a lost connection is not an error: the message is sent and the reply goes on
+ * when the connection is back. `useChat` shows one reply for each message: the one of the first bot.
+ *
+ * The id of a chat is the `client_id` of a conversation, which its first message creates, or the number of a conversation.
+ */
+export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: ParleyClient): ChatTransport<UI_MESSAGE> {
+  /** The ids of messages that were sent here, by the ids that the AI SDK gave them. */
+  const sentHere = new Map<string, number>()
+
+  async function open (chatId: string, text = ''): Promise<LiveConversation> {
+    if (/^[1-9]\d{0,14}$/.test(chatId)) return parley.conversation(Number(chatId))
+    const name = [...text.replace(/\s+/g, ' ').trim() || chatId].slice(0, MAX_NAME_LENGTH).join('')
+    return await parley.create({ name, client_id: chatId })
+  }
+
+  return {
+    // A stream begins at the beginning of its reply, also when it is resumed.
+    resumeStreamIsReplay: true,
+
+    async sendMessages ({ chatId, trigger, messageId, messages, abortSignal }) {
+      const { id, parts = [], metadata } = messages.findLast(({ role }) => role === 'user') ?? {}
+      if (parts.some(({ type }) => type === 'file')) throw new Error('Files cannot be sent yet')
+      const text = parts.flatMap(part => part.type === 'text' ? [part.text] : []).join('\n').trim()
+      const conversation = await open(chatId, text)
+      const named = messageId === undefined ? undefined : sentHere.get(messageId) ?? numberIn(messageId)
+      if (trigger === 'regenerate-message' || named !== undefined) return await change()
+      const message = await conversation.send({ text, metadata: metadata as Record<string, unknown> | undefined, clientId: `ui:${conversation.id}:${id}` })
+      sentHere.set(id!, message.id)
+      const reply = (await changesAfter(message.rev - 1)).filter(({ id, sender }) => sender === 'bot' && id > message.id).sort((a, b) => a.id - b.id)[0]
+      return streamOf(conversation, reply, abortSignal)
+
+      /** Changes a message in its place. As the AI SDK has done in its own list, what follows it is deleted. */
+      async function change () {
+        const all = await readFrom(conversation, named)
+        const target = named === undefined ? all.findLast(({ sender }) => sender === 'bot') : all.find(({ id }) => id === named)
+        if (target === undefined) throw new Error('There is no such message')
+        const at = all.indexOf(target)
+        const after = all.slice(at + 1)
+        const next = after.findIndex(({ sender }) => sender === 'user')
+        const [reply] = next === -1 ? after : after.slice(0, next)
+        if (next !== -1) for (const { id } of after.slice(next)) await conversation.remove(id)
+        if (target.sender === 'bot') {
+          await conversation.regenerate(target.id)
+          return streamOf(conversation, target, abortSignal)
+        }
+        const { rev } = await conversation.edit(target.id, text)
+        const isAskedAgain = (await changesAfter(rev)).some(({ id }) => id === reply?.id)
+        return streamOf(conversation, reply && { id: reply.id, rev: isAskedAgain ? rev + 1 : 0 }, abortSignal)
+      }
+
+      /** A message and the first state of the replies to it are stored together. */
+      async function changesAfter (after: number) {
+        return await parley.request('get', '/api/conversations/{id}/messages', { path: { id: conversation.id }, query: { after } })
+      }
+    },
+
+    async reconnectToStream ({ chatId, abortSignal }) {
+      // This asks for the history, since a chat that has not begun yet is not to be created here.
+      const history = await parley.request('get', '/api/chat/{id}', { path: { id: chatId } })
+      const statusIs = (wanted: string) => history.find(({ metadata: { status } }) => status === wanted)
+      const reply = statusIs('streaming') ?? statusIs('queued')
+      if (reply === undefined) return null
+      return streamOf(await open(chatId), reply.metadata, abortSignal)
+    }
+  }
+}
+
+/** All messages from the one with this id on; without an id, the newest page. */
+async function readFrom (conversation: LiveConversation, id = Infinity) {
+  const unfollow = conversation.follow(() => {})
+  try {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const stop = conversation.follow(({ isLoaded, connection, error }) => {
+      if (isLoaded) resolve()
+      if (connection === 'failed' || connection === 'signed-out') reject(error)
+    })
+    await promise.finally(() => stop())
+    while (conversation.state.hasOlder && conversation.state.messages[0]!.id > id) await conversation.older()
+    return conversation.state.messages
+  } finally {
+    unfollow()
+  }
+}
+
+/**
+ * A reply as a stream of chunks, from its beginning. States before its `rev` are of an earlier attempt. Without a reply the
+ * stream is empty.
+ */
+function streamOf (conversation: LiveConversation, reply: { id: number, rev: number } | undefined, signal: AbortSignal | undefined): ReadableStream<UIMessageChunk> {
+  const over = new AbortController()
+  return new ReadableStream<UIMessageChunk>({
+    start (out) {
+      if (reply === undefined) return out.close()
+      const chunksOf = createChunks()
+      let isSeen = false
+      const unfollow = conversation.follow(({ messages, connection, error }) => {
+        const state = messages.find(({ id, rev }) => id === reply.id && rev >= reply.rev)
+        const { chunks, hasEnded } = state === undefined ? { chunks: [], hasEnded: false } : chunksOf(state)
+        for (const chunk of chunks) out.enqueue(chunk)
+        const isDeleted = isSeen && state === undefined
+        isSeen ||= state !== undefined
+        if (hasEnded || isDeleted) finish()
+        else if (connection === 'failed' || connection === 'signed-out') finish(error)
+      })
+      over.signal.addEventListener('abort', () => unfollow())
+      signal?.addEventListener('abort', stop, { signal: over.signal })
+      if (over.signal.aborted) unfollow()
+      else if (signal?.aborted) stop()
+
+      /** Stops the reply for all readers. If the connection is lost, it goes on. */
+      function stop () {
+        conversation.stop().catch(() => { /* the history says how it ended */ })
+        finish()
+      }
+
+      function finish (error?: unknown) {
+        over.abort()
+        if (error === undefined) out.close()
+        else out.error(error)
+      }
+    },
+    cancel: () => over.abort()
+  })
+}
+
+function numberIn (messageId: string) {
+  return Number(/^m([1-9]\d{0,14})$/.exec(messageId)?.[1]) || undefined
+}
