@@ -9,7 +9,9 @@ const MAX_TOKENS = 2 ** 31 - 1
 
 const Budget = Type.Integer({
   title: 'Budget',
-  minimum: 0, maximum: MAX_TOKENS, description: 'Tokens a day (UTC) for this user; 0 for none, null for the default of the settings'
+  minimum: 0,
+  maximum: MAX_TOKENS,
+  description: 'Tokens a day (UTC) for this user; 0 for none, null for the default of the settings'
 })
 
 export const AdminUserSchema = Type.Object({
