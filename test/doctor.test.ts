@@ -9,7 +9,7 @@ import { SMTPServer } from 'smtp-server'
 import { freshDatabase, run } from './support/helper.ts'
 import { startIssuer } from './support/issuer.ts'
 import { startOpenIdProvider } from './support/openid.ts'
-import { layCable, openPlace, urlOf, type Place, type Settings } from './support/process.ts'
+import { freePort, layCable, openPlace, urlOf, type Place, type Settings } from './support/process.ts'
 
 // What `npm run doctor` finds, before somebody finds it at night.
 
@@ -44,8 +44,8 @@ t.test('all is well out of the box, and nothing is made', { buffered: true }, as
 
 t.test('while a server runs, and when it has ended', { buffered: true }, async t => {
   const place = await openPlace(t)
-  const server = await place.serve()
-  const { port } = new URL(server.url)
+  const port = String(await freePort()) // it is examined again when the server has ended
+  const server = await place.serve({ PORT: port })
   const running = await place.runningPostgres()
   t.match(await examine(place, { PORT: port }), WELL, 'that its port is in use is right')
   t.same(await place.runningPostgres(), running, 'its Postgres goes on')

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 
@@ -16,5 +17,9 @@ export function closeUnusedConnections (app: FastifyInstance) {
   app.addHook('preClose', async () => {
     for (const socket of open) if (socket.bytesRead === 0) socket.destroy()
   })
-  app.addHook('onResponse', async () => { if (!app.server.listening) app.server.closeIdleConnections() })
+  // Not with `closeIdleConnections`: it also closes connections whose response has ended and is still being sent to a slow client.
+  app.addHook('onResponse', async ({ raw }) => {
+    const socket: Socket & { _httpMessage?: ServerResponse | null } = raw.socket
+    if (!app.server.listening && open.has(socket) && !socket._httpMessage) socket.destroySoon()
+  })
 }

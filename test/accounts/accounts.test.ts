@@ -1,5 +1,6 @@
 import t from 'tap'
 import bcrypt from 'bcrypt'
+import { setImmediate as turn } from 'node:timers/promises'
 import { addJob } from '../../src/db/jobs.ts'
 import { startApp, type Headers } from '../support/helper.ts'
 import { until } from '../support/process.ts'
@@ -159,7 +160,12 @@ t.test('hashing leaves the event loop free, and few hashes run at once', async t
   const logins = Promise.all(Array.from({ length: 12 }, () => anyone.post('/api/login', { username: 'ann', password: 'correct horse' })))
   const done = logins.then(() => 'done')
   let others = 0
-  while (await Promise.race([done, anyone.get('/health/ready')]) !== 'done') others++
+  // A turn of the event loop, and a request that needs nothing else.
+  const other = async () => {
+    await turn()
+    await anyone.get('/health/live')
+  }
+  while (await Promise.race([done, other()]) !== 'done') others++
   t.ok((await logins).every(({ statusCode }) => statusCode === 200))
   t.ok(others > 12, `${others} other requests are answered meanwhile`)
   t.equal(most, 2)

@@ -167,7 +167,7 @@ t.test('when the context window is full, a shorter history is sent, and its leng
   t.match(tiny.bodies.at(-1)!.messages, [{ content: /^question 40/ }])
   t.match(await tiny.ask({}, [...turns, user('short')]), { text: 'well' }, 'only the question fits')
   t.match(tiny.bodies.at(-1)!.messages, [{ content: 'short' }])
-  const busy = await serve(t, response => json(response, 429, { message: 'Too many tokens, please wait before trying again.' }), { BOT_TIMEOUT_FIRST: 0.1 })
+  const busy = await serve(t, response => json(response.setHeader('retry-after', '3600'), 429, { message: 'Too many tokens, please wait before trying again.' }))
   t.match(await busy.ask({}, turns), { failure: 'BOT_OVERLOADED', asked: 1 }, 'an overloaded provider is not a full context window')
 })
 
@@ -209,7 +209,7 @@ t.test('if a content filter refuses an earlier message, it is left out; if it re
   }
   const silent = await serve(t, (response, body) => JSON.stringify(body).includes('bad') ? stream(response, event(chunk({}, 'content_filter: PROHIBITED_CONTENT'))).end() : say(response, 'well'))
   t.match(await silent.ask({}, [user('bad')]), { failure: 'MESSAGE_REFUSED', asked: 1 }, 'a content filter that removed the whole reply')
-  const files = await serve(t, response => json(response, 500, { error: 'failed to load model file' }), { BOT_TIMEOUT_FIRST: 0.2 })
+  const files = await serve(t, response => json(response, 500, { error: 'failed to load model file' }))
   t.match(await files.ask({}, [user('x')]), { failure: 'BOT_UNREACHABLE' })
   const key = await serve(t, response => json(response, 401, { error: { message: 'flagged: temperature is not supported' } }))
   t.match(await key.ask({ temperature: 1 }), { failure: 'BOT_REFUSED', asked: 1 })

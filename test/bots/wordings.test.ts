@@ -87,7 +87,7 @@ const SHAPES: Record<string, [Answer, object]> = {
 t.test('a response is read in these formats', async t => {
   let write: Answer = () => {}
   let n = 0
-  const { ask } = await serve(t, (response, body) => write(response, body), { BOT_TIMEOUT_FIRST: 1, BOT_TIMEOUT_SILENCE: 1.5 })
+  const { ask } = await serve(t, (response, body) => write(response, body), { BOT_TIMEOUT_SILENCE: 1.5 })
   for (const [what, [answer, expected]] of Object.entries(SHAPES)) {
     write = answer
     const began = performance.now()
@@ -193,7 +193,7 @@ const REFUSALS: Array<[string, number, unknown, string]> = [
 t.test('an option that is refused with these error messages is left out, and no other', async t => {
   for (const [option, status, words, what] of REFUSALS) {
     const isIn = (body: Body) => option === 'system' ? ['system', 'developer'].includes(body.messages[0]!.role) : option === 'max_tokens' ? body.max_tokens !== undefined : body[option as keyof Body] !== undefined
-    const { ask, bodies } = await serve(t, (response, body) => isIn(body) ? typeof words === 'string' ? response.writeHead(status).end(words) : json(response, status, words) : body.stream ? say(response, 'well') : whole(response, { content: 'well' }), { BOT_TIMEOUT_FIRST: 3 })
+    const { ask, bodies } = await serve(t, (response, body) => isIn(body) ? typeof words === 'string' ? response.writeHead(status).end(words) : json(response, status, words) : body.stream ? say(response, 'well') : whole(response, { content: 'well' }))
     const heard = await ask({ prompt: 'Be kind', temperature: 0.5, max_tokens: 5 }, HELLO, 'u1')
     t.match(heard, { text: 'well', failure: undefined }, `${option} ${what} ${heard.failure} ${heard.log} asked ${heard.asked}`)
     t.ok(heard.asked <= 3, `${option} ${what} asked ${heard.asked}`)
@@ -266,7 +266,7 @@ const FULL: Array<[number, unknown]> = [
 t.test('these error messages mean that the context window is full', async t => {
   const turns = Array.from({ length: 41 }, (_, n) => n % 2 === 0 ? user(`question ${n} ${'word '.repeat(20)}`) : bot(`answer ${n} ${'word '.repeat(20)}`))
   for (const [status, words] of FULL) {
-    const { ask } = await serve(t, (response, body) => JSON.stringify(body).length > 2000 ? json(response, status, words) : say(response, 'well'), { BOT_TIMEOUT_FIRST: 3 })
+    const { ask } = await serve(t, (response, body) => JSON.stringify(body).length > 2000 ? json(response, status, words) : say(response, 'well'))
     const heard = await ask({ max_tokens: 50 }, turns)
     t.match(heard, { text: 'well', failure: undefined }, `${JSON.stringify(words)} ${heard.failure} ${heard.asked}`)
   }
@@ -319,7 +319,7 @@ const FILTERED: Array<[number, unknown]> = [
 
 t.test('these error messages mean that a message was refused', async t => {
   for (const [status, words] of FILTERED) {
-    const { ask } = await serve(t, (response, body) => JSON.stringify(body).includes('bad') ? json(response, status, words) : say(response, 'well'), { BOT_TIMEOUT_FIRST: 3 })
+    const { ask } = await serve(t, (response, body) => JSON.stringify(body).includes('bad') ? json(response, status, words) : say(response, 'well'))
     const heard = await ask({}, [user('bad')])
     t.match(heard, { text: '', failure: 'MESSAGE_REFUSED' }, `${JSON.stringify(words)} ${heard.failure} ${heard.asked}`)
   }

@@ -24,11 +24,11 @@ const statusOf = async (asked: Promise<LightMyRequestResponse>) => (await asked)
 const chatter = (client: Client) => async (address: string, user_phone: string, user_message: string, path = '/chat') =>
   await client.post(path, { user_phone, user_message }, from(address))
 
-/** Returns a function that moves the clock forward. */
+/** Stops the clock, and returns a function that moves it forward. */
 function turnClock (t: Test) {
-  const now = Date.now
+  const now = Date.now()
   let ahead = 0
-  t.capture(Date, 'now', () => now() + ahead)
+  t.capture(Date, 'now', () => now + ahead)
   return (milliseconds: number) => { ahead += milliseconds }
 }
 

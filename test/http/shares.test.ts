@@ -278,8 +278,29 @@ t.test('the number of streams is limited by user and by address, on every route 
   }
 })
 
+/**
+ * Holds back the timers of this many milliseconds that are set from now on, as if the machine were fast enough for everything before
+ * they are due. Returns a function that lets them run.
+ */
+function holdTimers (t: Test, milliseconds: number) {
+  const { setTimeout } = globalThis
+  const held: Array<() => void> = []
+  t.teardown(() => { globalThis.setTimeout = setTimeout })
+  globalThis.setTimeout = ((work: () => void, time: number, ...rest: []) => {
+    if (time === milliseconds) held.push(work)
+    return setTimeout(work, time, ...rest)
+  }) as typeof setTimeout
+  return function letRun () {
+    for (const work of held.splice(0)) work()
+  }
+}
+
+/** A time within which a socket must send its token, in seconds. No other timer has it. */
+const LOGIN_SECONDS = 777
+
 t.test('the headers and the body of a request must arrive in time; streams and sockets have no limit', async t => {
-  const server = await startLimited(t, { REQUEST_TIMEOUT: 0.5, SOCKET_LOGIN_TIMEOUT: 0.3 })
+  const server = await startLimited(t, { REQUEST_TIMEOUT: 0.5, SOCKET_LOGIN_TIMEOUT: LOGIN_SECONDS })
+  const letLoginsEnd = holdTimers(t, LOGIN_SECONDS * 1_000)
   t.same([(await startApp(t)).app.server.requestTimeout, server.app.server.requestTimeout], [60_000, 500])
   const ann = await server.as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
@@ -300,6 +321,7 @@ t.test('the headers and the body of a request must arrive in time; streams and s
     t.match(answer, /^HTTP\/1\.1 408 Request Timeout\r\n[^]*x-content-type-options: nosniff[^]*"code":"REQUEST_TIMEOUT"/)
   }
   t.ok(performance.now() - began > 400)
+  letLoginsEnd()
   t.same([stream.answer.destroyed, socket.connected], [false, true])
   t.match((await socket.emitWithAck('send_message', { chat_session_id: id, text: 'Still here' })).messages, [{}, {}])
 })
@@ -334,7 +356,8 @@ t.test('the number of sockets is limited by user and by address, and refused wit
 })
 
 t.test('sockets that send no token are closed, and count for the limit by address', async t => {
-  const server = await startLimited(t, { SOCKETS_PER_ADDRESS: 5, SOCKET_LOGIN_TIMEOUT: 0.5 })
+  const server = await startLimited(t, { SOCKETS_PER_ADDRESS: 5, SOCKET_LOGIN_TIMEOUT: LOGIN_SECONDS })
+  const letLoginsEnd = holdTimers(t, LOGIN_SECONDS * 1_000)
   const silent = async (address: string) => {
     const request = http.get(`${server.url}/socket.io/?EIO=4&transport=websocket`, {
       headers: { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', 'sec-websocket-version': '13', 'x-forwarded-for': address }, agent: false
@@ -355,6 +378,7 @@ t.test('sockets that send no token are closed, and count for the limit by addres
   const polled = await poll('192.0.2.1')
   t.match([polled.status, await polled.json(), polled.headers.get('access-control-allow-origin')], [429, { code: 'TOO_MANY_SOCKETS' }, 'http://localhost:3000'])
   t.equal((await poll('192.0.2.2')).status, 200)
+  letLoginsEnd()
   await Promise.all(open.map(async ({ closed }) => await closed))
   t.pass('they were closed')
   t.equal((await silent('192.0.2.1')).status, 101)

@@ -2,9 +2,12 @@ import { once } from 'node:events'
 import http from 'node:http'
 import net from 'node:net'
 import t from 'tap'
+import Fastify from 'fastify'
+import { closeUnusedConnections } from '../../src/http/unused-connections.ts'
 import { startApp } from '../support/helper.ts'
 import { startLive } from '../support/live.ts'
 import { until } from '../support/process.ts'
+import { exchange } from '../support/raw-http.ts'
 
 t.test('closing does not wait for a connection on which no request was sent', async t => {
   const { app, port, connections } = await startLive(t)
@@ -49,4 +52,52 @@ t.test('a stream ends with the server, also where a request is injected, which h
   const over = once(answer.stream().resume(), 'end')
   await app.close()
   await over
+})
+
+t.test('while the server closes, the end of one response does not cut another that a slow client still reads', async t => {
+  const LARGE_BYTES = 32 * 1024 * 1024 // more than the buffers of a connection take
+  const app = Fastify()
+  closeUnusedConnections(app)
+  const answers = new Map<string, http.ServerResponse>()
+  app.get('/:name', async ({ params }, reply) => {
+    answers.set((params as { name: string }).name, reply.hijack().raw)
+  })
+  t.teardown(() => app.server.closeAllConnections())
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as net.AddressInfo
+  const ask = async (name: string) => {
+    const request = http.get({ port, host: '127.0.0.1', path: `/${name}`, agent: new http.Agent({ keepAlive: true }) })
+    const answered = once(request, 'response') as Promise<[http.IncomingMessage]>;
+    (await until(() => answers.get(name))).flushHeaders()
+    return { answer: (await answered)[0] }
+  }
+  const [slow, quick] = [await ask('slow'), await ask('quick')]
+  const closing = app.close()
+  await until(() => !app.server.listening)
+  answers.get('slow')!.end(Buffer.alloc(LARGE_BYTES, 'x'))
+  const closed = once(quick.answer.resume().socket, 'close')
+  answers.get('quick')!.end('x')
+  await closed
+  let length = 0
+  for await (const chunk of slow.answer) length += (chunk as Buffer).length
+  t.equal(length, LARGE_BYTES)
+  await closing
+})
+
+t.test('the answers to pipelined requests all arrive while the server closes', async t => {
+  const app = Fastify()
+  closeUnusedConnections(app)
+  const answers: http.ServerResponse[] = []
+  app.get('/', async (_request, reply) => { answers.push(reply.hijack().raw) })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const request = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
+  const answer = exchange((app.server.address() as net.AddressInfo).port, request + request)
+  await until(() => answers.length === 2)
+  const closing = app.close()
+  await until(() => !app.server.listening)
+  answers[0]!.end('first')
+  await once(answers[0]!, 'close')
+  answers[1]!.end('second')
+  t.match(await answer, /first[^]*second/)
+  await closing
 })

@@ -192,7 +192,9 @@ t.test('while the database is down or does not answer, the metrics of the proces
   const began = Date.now()
   const [measured, again] = await Promise.all([scrape(server), scrape(server)])
   const seconds = (Date.now() - began) / 1000
-  t.ok(seconds >= 1.9 && seconds < 5, `answered after ${seconds} s`)
+  t.ok(seconds >= 1.9, `answered after ${seconds} s`)
+  const { totalCount, idleCount } = server.db.$client
+  t.ok(totalCount > idleCount, 'without waiting until the query ends')
   for (const each of [measured, again]) {
     t.equal(each['parley_database_up'], 0)
     t.ok(each['process_resident_memory_bytes'])
@@ -431,16 +433,19 @@ t.test('a trace spans request, database and provider, and contains no message te
   const { body } = await ann.post(`/api/conversations/${id}/messages?token=s3cret`, { text: 's3cret question' }, { traceparent: `00-${traceId}-${parent}-01` })
   t.match(body, [{ text: 's3cret question' }, { text: 'A s3cret answer' }])
 
-  const serverSpan = await until(() => collector.spans.find(({ parentSpanId }) => parentSpanId === parent))
   const attributesOf = ({ attributes }: Span) => Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]))
+  const spansInside = () => collector.spans.filter(span => span.traceId === traceId)
+  const planOf = (span: Span) => attributesOf(span)['db.postgresql.plan']
+  const QUERIES = ['sessions', 'setting', 'append', 'task_ahead']
+  const isToProvider = ({ kind, attributes }: Span) => kind === 3 && attributes.some(({ key }) => key === 'url.full')
+  // Batches are sent side by side, and may arrive in another order.
+  const serverSpan = await until(() => collector.spans.find(({ parentSpanId }) => parentSpanId === parent))
+  await until(() => QUERIES.every(name => spansInside().some(span => planOf(span) === name)) && spansInside().some(isToProvider))
   t.match(serverSpan, { traceId, name: 'POST /api/conversations/:id/messages', kind: 2, service: 'chat' }, 'the trace of the caller is continued')
   t.match(attributesOf(serverSpan), { 'http.route': '/api/conversations/:id/messages', 'http.response.status_code': 201 })
   t.notOk('url.query' in attributesOf(serverSpan))
 
-  const inside = collector.spans.filter(span => span.traceId === traceId)
-  const plans = inside.map(span => attributesOf(span)['db.postgresql.plan'])
-  for (const name of ['sessions', 'setting', 'append', 'task_ahead']) t.ok(plans.includes(name), `the trace has the query ${name}`)
-  const provider = inside.find(({ kind, attributes }) => kind === 3 && attributes.some(({ key }) => key === 'url.full'))!
+  const provider = spansInside().find(isToProvider)!
   t.match(attributesOf(provider), { 'url.full': mock.url, 'http.request.method': 'POST', 'http.response.status_code': 200 })
   t.equal(mock.getLastRequest()!.headers['traceparent'], `00-${traceId}-${provider.spanId}-01`, 'the trace is passed on to the provider')
 
@@ -450,7 +455,7 @@ t.test('a trace spans request, database and provider, and contains no message te
   t.equal((await server.ended).code, 0)
 
   // A child span may be exported before its parent ends (such as a new connection to Postgres within a request), so the tree is complete only now.
-  const trace = collector.spans.filter(span => span.traceId === traceId)
+  const trace = spansInside()
   const known = new Set([parent, ...trace.map(({ spanId }) => spanId)])
   t.same(trace.filter(({ parentSpanId }) => !known.has(parentSpanId!)), [], 'all spans are in one tree')
 

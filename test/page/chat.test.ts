@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { Page } from 'playwright-core'
-import { barriers, hasFocus, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
+import { barriers, comesTrue, getsFocus, hasFocus, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
 import { isPrompt } from '../support/prompt.ts'
 
 // The page in a real browser: chatting.
@@ -39,7 +39,7 @@ t.test('a visitor chats by phone number, from the first screen to the song', { s
   await phone.fill('12')
   await page.getByRole('button', { name: 'Start chatting' }).click()
   await page.getByText('Enter a phone number with 3 to 15 digits').waitFor()
-  t.ok(await hasFocus(phone), 'the field with the error has the focus')
+  t.ok(await getsFocus(phone), 'the field with the error has the focus')
   await phone.fill('+49 170 1234567')
   await page.keyboard.press('Enter')
   const talk = [['hi', 'Invalid initial input, please say hello.'], ['hello', 'What is your name?'], ['John', 'Hello John, what is your favorite song?']] as const
@@ -254,9 +254,11 @@ t.test('new messages do not move a user who reads older ones, and a button jumps
   await atEnd.click()
   await page.locator('.mine').getByText('From elsewhere').waitFor()
   call.say('The last word.')
-  await page.locator('.bot').getByText('The last word.').waitFor()
-  const { y, height } = (await page.locator('.bot').getByText('The last word.').boundingBox())!
-  t.ok(y + height < 800, 'the list follows the reply to its end')
+  const isAtEnd = async () => {
+    const { y, height } = (await page.locator('.bot').getByText('The last word.').boundingBox())!
+    return y + height < 800
+  }
+  t.ok(await comesTrue(isAtEnd), 'the list follows the reply to its end')
   call.end()
   await sent
 })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Locator } from 'playwright-core'
-import { barriers, hasFocus, isTooWide, lostFocus, noBrowser, openBrowser, serveToBrowsers } from '../support/browser.ts'
+import { barriers, comesTrue, getsFocus, hasFocus, isTooWide, lostFocus, noBrowser, openBrowser, serveToBrowsers } from '../support/browser.ts'
 
 // The whole page, used by keyboard only. At each step axe finds nothing, nothing scrolls horizontally, and the focus is visible.
 
@@ -31,12 +31,8 @@ t.test('a user can do everything by keyboard, from signing up to signing out', {
     const settled = async (step: string, state: Locator) => {
       await state.first().waitFor()
       const says = `${step}, ${where}`
-      let lost = await lostFocus(page)
-      for (let tries = 0; tries < 60 && lost !== undefined; tries++) {
-        await page.waitForTimeout(50)
-        lost = await lostFocus(page)
-      }
-      t.equal(lost, undefined, `${says}: the focus is visible`)
+      await comesTrue(async () => await lostFocus(page) === undefined)
+      t.equal(await lostFocus(page), undefined, `${says}: the focus is visible`)
       t.same(await barriers(page), [], `${says}: axe finds nothing`)
       t.equal(await isTooWide(page), false, `${says}: no horizontal scrolling`)
     }
@@ -57,8 +53,7 @@ t.test('a user can do everything by keyboard, from signing up to signing out', {
     }
     /** Checks that this element gets the focus without another key. */
     const focusIs = async (what: string, target: Locator) => {
-      for (let tries = 0; tries < 100 && !await hasFocus(target); tries++) await page.waitForTimeout(50)
-      t.ok(await hasFocus(target), `${where}: the focus is ${what}, not at ${await page.evaluate('document.activeElement.outerHTML.slice(0, 120)') as string}`)
+      t.ok(await getsFocus(target), `${where}: the focus is ${what}, not at ${await page.evaluate('document.activeElement.outerHTML.slice(0, 120)') as string}`)
       t.equal(await lostFocus(page), undefined, `${where}: the focus is visible there`)
     }
     const newLink = page.getByRole('link', { name: 'New conversation' })

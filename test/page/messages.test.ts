@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import type { Page } from 'playwright-core'
 import { failure } from '../../src/bots/bot.ts'
-import { barriers, hasFocus, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers } from '../support/browser.ts'
+import { barriers, comesTrue, getsFocus, hasFocus, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers } from '../support/browser.ts'
 import { until } from '../support/process.ts'
 
 // The page in a real browser: actions on messages and bots by keyboard, and where the focus is afterwards.
@@ -77,7 +77,7 @@ t.test('Enter saves an edit, Escape cancels it or stops a reply, and the focus s
   await page.getByLabel('Edit message').fill('Two')
   await page.keyboard.press('Escape')
   await page.locator('.mine').getByText('One').waitFor()
-  t.ok(await hasFocus(button(page, 'Edit')), 'Escape moves the focus back to the button')
+  t.ok(await getsFocus(button(page, 'Edit')), 'Escape moves the focus back to the button')
   await page.keyboard.press('Enter')
   await page.getByLabel('Edit message').fill('Two')
   await page.keyboard.press('Shift+Enter')
@@ -85,7 +85,7 @@ t.test('Enter saves an edit, Escape cancels it or stops a reply, and the focus s
   await page.keyboard.press('Enter')
   await page.getByLabel('Edit message').waitFor({ state: 'hidden' })
   await page.locator('.mine').getByText('Two and three').waitFor()
-  t.ok(await hasFocus(button(page, 'Edit')))
+  t.ok(await getsFocus(button(page, 'Edit')))
   t.match(await query("SELECT text FROM messages WHERE sender = 'user'"), [{ text: 'Two\nand three' }]);
   (await bots.call(3)).end()
 })
@@ -105,11 +105,11 @@ t.test('a message can be copied, and deleted after a confirmation', { skip: noBr
   await reply.getByRole('button', { name: 'Delete' }).focus()
   await page.keyboard.press('Enter')
   await page.getByRole('alertdialog', { name: 'Delete message?' }).waitFor()
-  t.ok(await hasFocus(button(page, 'Cancel')), 'the button that deletes nothing has the focus')
+  t.ok(await getsFocus(button(page, 'Cancel')), 'the button that deletes nothing has the focus')
   t.same(await barriers(page), [])
   await page.keyboard.press('Enter')
   await page.getByRole('alertdialog').waitFor({ state: 'hidden' })
-  t.ok(await hasFocus(reply.getByRole('button', { name: 'Delete' })))
+  t.ok(await getsFocus(reply.getByRole('button', { name: 'Delete' })))
   await page.keyboard.press('Enter')
   await page.getByRole('alertdialog').getByRole('button', { name: 'Delete' }).click()
   await reply.waitFor({ state: 'hidden' })
@@ -139,7 +139,7 @@ t.test('with two bots, only the mentioned one replies: a hint says so, and @ com
   t.same(await barriers(page), [])
   await page.keyboard.press('Escape')
   await page.getByRole('dialog').waitFor({ state: 'hidden' })
-  t.ok(await hasFocus(button(page, 'Conversation details')), 'closing the dialog moves the focus back to the button that opened it')
+  t.ok(await getsFocus(button(page, 'Conversation details')), 'closing the dialog moves the focus back to the button that opened it')
 
   await page.getByText('Mention a bot to get a reply:').waitFor()
   await composerOf(page).focus()
@@ -222,8 +222,11 @@ t.test('the confirmation before a conversation is deleted is in view at every si
     await button(page, 'Delete conversation').focus()
     await page.keyboard.press('Enter')
     const confirm = page.getByRole('alertdialog').getByRole('button', { name: 'Delete' })
-    const box = (await confirm.boundingBox())!
-    t.ok(box.y > 0 && box.y + box.height < viewport.height, 'the button is in view without scrolling')
+    const isInView = async () => {
+      const { y, height } = (await confirm.boundingBox())!
+      return y > 0 && y + height < viewport.height
+    }
+    t.ok(await comesTrue(isInView), 'the button is in view without scrolling')
     t.notOk(await isTooWide(page))
     t.same(await barriers(page), [])
     await confirm.focus()

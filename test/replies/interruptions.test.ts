@@ -118,9 +118,10 @@ t.test('a server that shuts down lets replies end, interrupts those that take to
   const [bobs, slow, quick] = [await one.slowChat(bob), await one.slowChat(ann), await one.slowChat(bob)].map(id => `/api/conversations/${id}`)
   const base = await listen(one)
   const silent = await openStream(t, `${base}${url}/messages`, ann, { body: { text: 'Hi' } })
+  await one.bots.call()
   const reader = await openStream(t, `${base}${slow}/events`, ann)
   const ending = ask(bob, bobs!, 'Hi')
-  const [, call] = [await one.bots.call(), await one.bots.call(2)]
+  const call = await one.bots.call(2)
   const answered = fetch(`${base}${url}/messages`, { method: 'POST', headers: { ...ann.headers, 'content-type': 'application/json' }, body: '{"text":"And?"}' })
   await until(async () => (await messagesOf(annAtTwo, url)).length === 4)
   const lock = await holdLock(t, one.connection, Number(slow!.split('/').at(-1)))

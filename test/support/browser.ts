@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import axe from 'axe-core'
 import { chromium, type BrowserContextOptions, type Locator, type Page } from 'playwright-core'
@@ -50,6 +51,15 @@ export async function barriers (page: Page) {
 export async function hasFocus (locator: Locator) {
   return await locator.and(locator.page().locator(':focus')).count() === 1
 }
+
+/** Waits until this holds, which is drawn or moved later than what a test waited for. Returns whether it does. */
+export async function comesTrue (holds: () => Promise<boolean>) {
+  for (const end = performance.now() + PATIENCE; !await holds(); await sleep(50)) if (performance.now() > end) return false
+  return true
+}
+
+/** Waits until this element has the keyboard focus. Returns whether it gets it. */
+export const getsFocus = async (locator: Locator) => await comesTrue(async () => await hasFocus(locator))
 
 const LOST_FOCUS = `(() => {
   const focused = document.activeElement

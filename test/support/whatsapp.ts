@@ -63,6 +63,23 @@ export async function start (t: Test, { onSent, bot = 'favorite-song', changes =
       await query(`UPDATE whatsapp_deliveries SET try_at = now(); UPDATE graphile_worker._private_jobs SET run_at = now() WHERE locked_at IS NULL;
         SELECT pg_notify('jobs:insert', '{"r":"0","count":4}')`)
     },
+    /**
+     * From now on the queue tries nothing again until `hurry`: retries are put off by an hour, so that a test sees each state, also
+     * on a machine that is slower than the pauses.
+     */
+    async holdRetries () {
+      await query(`CREATE FUNCTION put_off () RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.run_at := NEW.run_at + interval '1 hour'; RETURN NEW; END $$;
+        CREATE TRIGGER put_off BEFORE INSERT OR UPDATE ON graphile_worker._private_jobs FOR EACH ROW
+        WHEN (NEW.key LIKE 'whatsapp-send%' AND NEW.run_at > now() AND NEW.run_at < now() + interval '1 hour') EXECUTE FUNCTION put_off()`)
+    },
+    /** Waits until a retry is put off. Returns its pause in seconds. */
+    async pauseOfRetry (): Promise<number> {
+      const [{ pause }] = await until(async () => {
+        const jobs = await query("SELECT extract(epoch FROM run_at - updated_at - interval '1 hour')::int AS pause FROM graphile_worker._private_jobs WHERE key LIKE 'whatsapp-send%' AND locked_at IS NULL")
+        return jobs.length === 1 ? jobs : undefined
+      })
+      return pause
+    },
     said: async (who = '%') => (await query(`SELECT m.sender, m.text FROM messages m JOIN conversations c ON c.id = m.conversation_id JOIN identities i ON i.user_id = c.owner_id
       WHERE i.address LIKE $1 ORDER BY m.conversation_id, m.id`, [who])).map(({ sender, text }) => `${sender}: ${text}`)
   }

@@ -52,6 +52,7 @@ t.test('Postgres is stopped for 30 seconds under load', { buffered: true }, asyn
     return sent
   })
 
+  await until(() => seen.up.size >= 2)
   await sleep(1_000)
   state = 'between'
   await postgres.stop()
@@ -66,6 +67,7 @@ t.test('Postgres is stopped for 30 seconds under load', { buffered: true }, asyn
   await until(async () => (await server.get('/health/ready')).status === 200 || sleep(50).then(() => false))
   isPrompt(t, began, 3_000, 'ready again')
   state = 'back'
+  await until(() => seen.back.size >= 2)
   await sleep(2_000)
   over.abort()
   const sent = await Promise.all(load)
@@ -147,5 +149,5 @@ t.test('jobs that end while the database is down are run again, and later jobs a
   t.ok(worker.isWorking())
   await worker.stop()
   t.same(await run(postgres.connection, 'SELECT FROM graphile_worker.jobs'), [], 'no job is left')
-  t.same(await run(postgres.connection, "SELECT FROM pg_stat_activity WHERE application_name = 'parley-jobs'"), [])
+  await until(async () => (await run(postgres.connection, "SELECT FROM pg_stat_activity WHERE application_name = 'parley-jobs'")).length === 0)
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { mock } from 'node:test'
 import { SignJWT } from 'jose'
 import { createIssuers } from '../../../src/accounts/issuers/issuers.ts'
 
@@ -36,10 +36,12 @@ t.test('the session of a token is cached, for a limited number of tokens', async
 })
 
 t.test('a session is not cached for longer than its token is valid', async t => {
+  mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  t.teardown(() => { mock.timers.reset() })
   const { entered, sessionOf } = setUp()
   const token = await sign('1', seconds() - 58)
   t.equal(await sessionOf(token), 1)
-  await sleep(3_000)
+  mock.timers.tick(3_000)
   t.equal(await sessionOf(token), undefined)
   t.same(entered, ['1'])
 })

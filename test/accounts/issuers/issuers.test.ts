@@ -14,6 +14,7 @@ import { isPrompt } from '../../support/prompt.ts'
 const seconds = () => Math.floor(Date.now() / 1000)
 
 t.test('the first request creates the user, even if many arrive at once', async t => {
+  t.capture(AbortSignal, 'timeout', () => new AbortController().signal) // a busy machine takes longer for a hundred requests than an issuer may take
   const issuer = await startIssuer(t)
   const one = await startApp(t, trusting(issuer.setting))
   const two = await startApp(t, trusting(issuer.setting), undefined, one.connection)
@@ -154,9 +155,9 @@ t.test('an issuer that answers slowly, with invalid data, with too much data or 
     const refused = await waiting
     t.match(refused.json(), { statusCode: 503, code: 'UNAVAILABLE' }, name)
     isPrompt(t, began, 2_000, `${name}: refused`)
-    const again = performance.now()
+    const asked = bad.asked.length
     t.equal((await anyone.get('/api/me', bearer(await bad.sign()))).statusCode, 503)
-    isPrompt(t, again, 100, `${name}: the next request is refused at once`)
+    t.equal(bad.asked.length, asked, `${name}: the next request is refused without asking the issuer`)
   }
   t.same(inside.asked, [], 'nothing in the internal network was requested')
 })

@@ -1,8 +1,5 @@
 import t, { type Test } from 'tap'
 import { hkdfSync } from 'node:crypto'
-import http from 'node:http'
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
 import { generateKeyPair, SignJWT, type CryptoKey, type JWTPayload } from 'jose'
 import type { ClientMetadata } from 'oidc-provider'
 import { createOpenIdProvider } from '../../../src/accounts/oidc/provider.ts'
@@ -11,6 +8,7 @@ import type { Config } from '../../../src/config.ts'
 import { SECRET, startApp, type Headers } from '../../support/helper.ts'
 import { bearer, startIssuer, trusting } from '../../support/issuer.ts'
 import { startOpenIdProvider, visitProvider } from '../../support/openid.ts'
+import { freePort } from '../../support/process.ts'
 
 // Signing in with an OpenID Connect provider, over HTTP. The button is tested in test/page/sign-in.test.ts.
 
@@ -366,10 +364,7 @@ t.test('a provider that is away, slow, broken or in our own network delays only 
   t.equal(bad.asked.length, Object.keys(answers).length, 'those who come together share one request')
   t.same(inside.asked, [])
 
-  const closed = http.createServer()
-  await once(closed.listen(0, '127.0.0.1'), 'listening')
-  const { port } = closed.address() as AddressInfo
-  closed.close()
+  const port = await freePort()
   t.equal(placeOf(await browserOf(await startApp(t, oidc(`http://127.0.0.1:${port}`))).open('/api/oidc/start')), UNAVAILABLE, 'nobody listens')
 
   await t.test('addresses in its configuration must not be in our own network', async t => {

@@ -165,5 +165,5 @@ async function killInTurn (t: Test, { isEarly, isHeld }: { isEarly: boolean, isH
 }
 
 for (const [how, isEarly, isHeld] of [['come before its answer', true, false], ['come long after its answer', false, false], ['come late, and that refuses us at first', false, true]] as const) {
-  t.test(`kill -9 at each exchange with the database and with Meta, whose statuses ${how}`, { buffered: true, timeout: STEP === 1 ? 1_800_000 : 115_000 }, t => killInTurn(t, { isEarly, isHeld }))
+  t.test(`kill -9 at each exchange with the database and with Meta, whose statuses ${how}`, { buffered: true }, t => killInTurn(t, { isEarly, isHeld }))
 }

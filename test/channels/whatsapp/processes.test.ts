@@ -9,7 +9,7 @@ import { connect, openPlace, until, urlOf } from '../../support/process.ts'
 
 t.jobs = 2 // for tests that are `buffered`
 
-t.test('Postgres is stopped for ten seconds during 500 webhooks, which Meta sends again', { buffered: true, timeout: 115_000 }, async t => {
+t.test('Postgres is stopped for ten seconds during 500 webhooks, which Meta sends again', { buffered: true }, async t => {
   const place = await openPlace(t)
   const first = await joinPostgres(place.dataDir, { fsync: 'off' })
   const told: Array<Promise<unknown>> = []

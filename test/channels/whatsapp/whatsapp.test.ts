@@ -1,10 +1,8 @@
 import t from 'tap'
-import { once } from 'node:events'
-import net from 'node:net'
 import { addJob } from '../../../src/db/jobs.ts'
 import { startApp, type Headers } from '../../support/helper.ts'
 import { contact, from, secondsAgo, signed, status, text, VERIFY_TOKEN, webhook } from '../../support/meta.ts'
-import { until } from '../../support/process.ts'
+import { freePort, until } from '../../support/process.ts'
 import { readDescription } from '../../support/routes.ts'
 import { ANN, BOB, start, USER_ID } from '../../support/whatsapp.ts'
 
@@ -102,6 +100,7 @@ t.test('the same webhook 20 times at once, its messages in every order: one repl
   t.equal(meta.asked, 18)
   for (const n of orders.keys()) t.same(meta.sent.filter(({ to }) => to === `4917000000${n}`).map(({ text }) => text), expected)
   t.same(await query("SELECT count(*)::int AS count FROM messages WHERE sender = 'user'"), [{ count: 18 }])
+  await until(() => meta.read.length >= 18) // nothing waits for these requests
   t.equal(meta.read.length, 18)
   t.match(meta.read[0], { messaging_product: 'whatsapp', status: 'read', message_id: /^wamid\.in/, typing_indicator: { type: 'text' } })
 })
@@ -348,7 +347,7 @@ t.test('contacts do not wait for each other', { buffered: true }, async t => {
 })
 
 t.test('Meta refuses or delays a message, or cuts the connection', { buffered: true }, async t => {
-  const { deliver, meta, ledgerIs, hurry, query, allDone } = await start(t, { bot: 'simulated' })
+  const { deliver, meta, ledgerIs, hurry, holdRetries, pauseOfRetry, query, allDone } = await start(t, { bot: 'simulated' })
 
   meta.plan({ status: 400, error: { code: 131026, message: 'Message undeliverable', type: 'OAuthException' } })
   await deliver(from(ANN, 'refused', 'next'))
@@ -357,12 +356,15 @@ t.test('Meta refuses or delays a message, or cuts the connection', { buffered: t
   t.same(meta.sent.map(({ text }) => text), ['You said: next'], 'a message with a permanent error is not retried, and does not block later ones')
 
   await query('TRUNCATE whatsapp_deliveries')
+  await holdRetries()
   meta.plan({ status: 400, error: { code: 131056, message: '(#131056) Pair rate limit hit' } }, { status: 429 }, { status: 500, error: { code: 131000, message: 'Something went wrong' } }, { status: 503 }, { cut: 'before' })
   await deliver(from(ANN, 'one', 'two'))
   await ledgerIs([{ state: 'queued', error_code: 131056, attempts: 1 }, { state: 'queued', attempts: 0 }])
+  t.equal(await pauseOfRetry(), 1, 'the queue retries after one second')
+  await hurry()
   await ledgerIs([{ state: 'queued', error: 'HTTP 429', attempts: 2 }, { state: 'queued', attempts: 0 }])
   const [{ pause }] = await query('SELECT extract(epoch FROM try_at - updated_at)::int AS pause FROM whatsapp_deliveries ORDER BY id')
-  t.equal(pause, 4, 'the retries wait one second, then four')
+  t.same([pause, await pauseOfRetry()], [4, 4], 'and then after four')
   await hurry()
   await ledgerIs([{ state: 'queued', error_code: 131000, attempts: 3 }, { state: 'queued', attempts: 0 }])
   await hurry()
@@ -543,11 +545,9 @@ t.test('replies wait while no token is set and while no worker runs', { buffered
   await ledgerIs([{ state: 'queued', attempts: 1, error: 'META_PHONE_NUMBER_ID or META_ACCESS_TOKEN is not set' }])
   t.equal(meta.asked, 0)
 
-  const nobody = net.createServer().listen(0, '127.0.0.1')
-  await once(nobody, 'listening')
-  const { port } = nobody.address() as net.AddressInfo
-  nobody.close()
+  const port = await freePort() // on which nobody listens
   const closed = await start(t, { bot: 'simulated', changes: { META_API_URL: `http://127.0.0.1:${port}/`, WHATSAPP_BOT: undefined, GUEST_BOT: 'favorite-song' } })
+  await closed.holdRetries()
   await closed.deliver(from(ANN, 'Hi'))
   await closed.ledgerIs([{ state: 'queued', attempts: 1, error: `connect ECONNREFUSED 127.0.0.1:${port}` }])
   t.same(await closed.said(), ['user: Hi', 'bot: Invalid initial input, please say hello.'], 'the bot that answers guests is used')
@@ -584,6 +584,7 @@ t.test('a streaming bot answers messages that arrive together once', { buffered:
   await allDone()
   t.same(meta.sent.map(({ text }) => text), ['First answer', 'Second answer', 'Sorry, I cannot answer right now. Please try again later.'])
   t.same((await said()).filter(line => line.startsWith('user')), ['user: 0\n1\n2', 'user: [image] Look\n3', 'user: 4'])
+  await until(() => meta.read.length >= 3) // nothing waits for these requests
   t.equal(meta.read.length, 3, 'the typing indicator is not sent for every message')
   t.equal((await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NULL')).length, 0)
 })
