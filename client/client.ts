@@ -72,7 +72,7 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
     me,
 
     /** Begins a conversation. With a `client_id` of one's own, the conversation that has it already. @throws ParleyError */
-    async create (conversation: NewConversation): Promise<LiveConversation> {
+    async create (conversation: NewConversation = {}): Promise<LiveConversation> {
       const { data } = await http.call<{ id: number }>('POST', '/api/conversations', { body: conversation })
       return client.conversation(data.id)
     },

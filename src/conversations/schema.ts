@@ -59,7 +59,7 @@ const own = { client_id: Type.Optional(Type.String()), metadata: Type.Optional(M
 
 export const ConversationNameSchema = Type.Object({ name: Text(200), metadata: Type.Optional(Metadata) }, { title: 'ConversationName' })
 export const NewConversationSchema = Type.Object({
-  name: Text(200),
+  name: Type.Optional(Text(200)),
   bots: Type.Optional(Type.Array(Type.String({ maxLength: 64 }), { maxItems: 8, uniqueItems: true, description: 'Names of the bots that take part; left out: the default one' })),
   client_id: Type.Optional(ClientId),
   metadata: Type.Optional(Metadata)

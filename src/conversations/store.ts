@@ -12,6 +12,9 @@ import type { TitleOf } from './bots/title.ts'
 import { UNREAD } from './news/unread.ts'
 import type { ConversationChanges, NewConversation } from './schema.ts'
 
+/** The name of a conversation that was begun without one. */
+const UNNAMED = 'New conversation'
+
 export type ConversationStore = ReturnType<typeof createConversationStore>
 
 /**
@@ -44,7 +47,7 @@ export function createConversationStore (db: Db, defaultBot: string, titleOf: Ti
      * which stays as it is. A guest's has no other members.
      * @throws NOT_FOR_GUESTS, BOT_NOT_FOUND, BOT_NOT_READY, USER_NOT_FOUND, CONVERSATION_FULL
      */
-    async create ({ id: userId, isGuest }: Pick<SessionUser, 'id' | 'isGuest'>, { name, bots = [defaultBot], users: usernames = [], client_id: clientId, metadata }: NewConversation) {
+    async create ({ id: userId, isGuest }: Pick<SessionUser, 'id' | 'isGuest'>, { name = UNNAMED, bots = [defaultBot], users: usernames = [], client_id: clientId, metadata }: NewConversation) {
       if (isGuest && usernames.length > 0) throw new NOT_FOR_GUESTS()
       if (usernames.length >= MAX_USERS || bots.length > MAX_BOTS) throw new CONVERSATION_FULL()
       const created = await db.transaction(async tx => {

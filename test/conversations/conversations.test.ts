@@ -6,6 +6,12 @@ const begin = async (client: Client, name = 'Plans', more: object = {}): Promise
 
 const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
+t.test('a conversation may begin without a name', async t => {
+  const { as } = await startApp(t)
+  const ann = await as('ann')
+  t.match((await ann.post('/api/conversations', {})).json(), { id: Number, name: 'New conversation' })
+})
+
 t.test('a user creates, reads, renames and deletes a conversation', async t => {
   const { as, query } = await startApp(t)
   const ann = await as('ann')
@@ -15,6 +21,7 @@ t.test('a user creates, reads, renames and deletes a conversation', async t => {
   t.same(begun.json(), { id, name: 'Plans' })
   const url = `/api/conversations/${id}`
 
+  t.equal((await ann.post('/api/conversations', { name: ' ' })).statusCode, 400)
   const renamed = await ann.put(url, { name: 'Better plans' })
   t.equal(renamed.statusCode, 200)
   t.same(renamed.json(), { id, name: 'Better plans' })
