@@ -29,7 +29,8 @@ export function createWebhook (config: FencedConfig, call: Call, lookup?: Lookup
 }
 
 /** What is posted: what was said, and where the bot is asked, by whom and to which message. */
-function questionOf (turns: Turn[], context: ReplyContext | undefined) {
+function questionOf (history: Turn[], context: ReplyContext | undefined) {
+  const turns = history.map(({ sender, name, text }) => ({ sender, name, text }))
   if (context === undefined) return { turns }
   const { conversation, message, user, channel, state, metadata, instructions } = context
   const about = message && { id: message.id, reply_id: message.replyId, parts: message.parts, metadata: message.metadata }
