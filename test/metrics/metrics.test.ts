@@ -386,7 +386,11 @@ async function startCollector (t: Test) {
 const TELL_LOADED = `data:text/javascript,${encodeURIComponent(`
   import { registerHooks } from 'node:module'
   const loaded = []
-  registerHooks({ load (url, context, next) { loaded.push(url); return next(url, context) } })
+  registerHooks({ resolve (specifier, context, next) {
+    const found = next(specifier, context)
+    loaded.push(found.url)
+    return found
+  } })
   process.on('exit', () => console.log('loaded ' + JSON.stringify(loaded.flatMap(url => /@opentelemetry.([\\w-]+)/.exec(url)?.[1] ?? []))))`)}`
 
 async function loadedBy (place: Place, settings: Settings) {
