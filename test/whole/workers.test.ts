@@ -128,4 +128,7 @@ t.test('when the primary is killed, its workers end, and the next server continu
   t.equal(code, 1, 'a server that cannot start says why, once')
   t.equal(stderr, `Port ${port} is in use: stop what uses it, or choose another one: make run PORT=${Number(port) + 1}\nThe server ends, because one of its workers could not start.\n`)
   t.notMatch(stdout, /is replaced/)
+
+  second.kill('SIGTERM')
+  t.equal((await second.ended).code, 0)
 })
