@@ -22,7 +22,7 @@ export interface LiveState {
 interface Source<State> {
   http: Http
   initial: State
-  /** Loads what comes before the stream, and says where the stream is. @throws ParleyError */
+  /** Loads the current state. Returns the path and query of the event stream that continues from there. @throws ParleyError */
   begin: (signal: AbortSignal) => Promise<{ path: string, query: object }>
   /** Takes in events. If it throws, the stream is opened again. */
   hear: (events: ServerEvent[], signal: AbortSignal) => void | Promise<void>

@@ -17,7 +17,10 @@ export interface Answer {
 /** A bot that answers at once: a pure function of what it remembers, at first undefined, and what was said. */
 export type InstantBot = (said: { text: string, state: unknown }) => Answer
 
-/** One turn of what was said, by whom: the name of a user or a bot, null for one who has none. `id`: of the message in the conversation; left out when the client keeps the history itself. */
+/**
+ * A message of the history. `name` is that of the user or bot who wrote it, or null. `id` is that of the message in the
+ * conversation; it is left out when the client keeps the history itself.
+ */
 export interface Turn { id?: number, sender: 'user' | 'bot', name: string | null, text: string }
 
 /** What a reply cost, in tokens. `model` is left out where the engine told it by `ReplyContext.begins`, or there is none. */

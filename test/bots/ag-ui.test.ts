@@ -24,7 +24,7 @@ const place = (more: Partial<ReplyContext> = {}): ReplyContext => ({
   ...more
 })
 
-/** Asks the agents at these addresses. The result is what came of the reply, and its failure with the causes for the log. */
+/** Returns a function that asks an agent for a reply, and returns its text, reasoning and failure, with the causes for the log. */
 function asking (t: Test, changes: Partial<Config> = {}) {
   const engines = createEngines(settings({ WEBHOOK_ALLOW: '127.0.0.1', BOT_BREAKER_FAILURES: 100, ...changes }))
   t.teardown(() => engines['ag-ui'].close!())
