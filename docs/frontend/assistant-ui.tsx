@@ -19,14 +19,22 @@ const transport = new DefaultChatTransport<UIMessage>({
 location.hash ||= crypto.randomUUID()
 const id = location.hash.slice(1)
 
+async function load () {
+  const answer = await fetch(`${API}/${id}`, { credentials: 'include' })
+  const body = await answer.json()
+  if (!answer.ok) throw new Error(body.error)
+  return body as UIMessage[]
+}
+
 export default function App () {
   const [history, setHistory] = useState<UIMessage[]>()
+  const [problem, setProblem] = useState('')
 
   useEffect(() => {
-    fetch(`${API}/${id}`, { credentials: 'include' }).then(answer => answer.json()).then(setHistory)
+    load().then(setHistory, error => setProblem(error.message))
   }, [])
 
-  return history && <Chat history={history} />
+  return history ? <Chat history={history} /> : <p role='alert'>{problem}</p>
 }
 
 function Chat ({ history }: { history: UIMessage[] }) {

@@ -1,39 +1,21 @@
-import t, { type Test } from 'tap'
-import { once } from 'node:events'
-import http from 'node:http'
-import type { AddressInfo } from 'node:net'
+import t from 'tap'
+import { startLanguageModel } from '../support/language-model.ts'
 import { said, signedIn, waiting, watch, when } from '../support/parley-client.ts'
 import { freePort, openPlace, until } from '../support/process.ts'
 
 // Our own client when the server that it talks to is killed and started again, and with two instances.
 
-/** A provider with OpenAI's API, whose replies the test controls. */
-async function startProvider (t: Test) {
-  const asked: Array<{ say: (text: string) => void, end: () => void }> = []
-  const server = http.createServer(async (request, response) => {
-    request.resume()
-    response.writeHead(200, { 'content-type': 'text/event-stream' })
-    const send = (delta: object, finish: string | null = null) =>
-      response.write(`data: ${JSON.stringify({ id: 'x', object: 'chat.completion.chunk', created: 1, model: 'x', choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`)
-    asked.push({ say: content => { send({ content }) }, end: () => { send({}, 'stop'); response.end('data: [DONE]\n\n') } })
-  })
-  t.teardown(() => { server.closeAllConnections(); server.close() })
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  const settings = { OPENAI_API_KEY: 'a-key', OPENAI_BASE_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1` }
-  return { settings, async call (nth: number) { return await until(() => asked[nth - 1]) } }
-}
-
 t.test('a server is killed in the middle of a reply and started again', async t => {
-  const provider = await startProvider(t)
+  const model = await startLanguageModel(t)
   const place = await openPlace(t)
-  const settings = { ...provider.settings, PORT: String(await freePort()) }
+  const settings = { ...model.settings, PORT: String(await freePort()) }
   const first = await place.serve(settings)
   await first.join('ann')
   const parley = await signedIn(t, first.url)
   const chat = watch(t, await parley.create({ name: 'Talk' }))
   t.teardown(parley.conversations.follow(() => {}))
   await chat.send('Tell me all')
-  const call = await provider.call(1)
+  const call = await model.call(1)
   call.say('All of it ')
   call.say('and more')
   await when(chat, state => said(state).at(-1) === 'All of it and more (streaming)')
@@ -50,7 +32,7 @@ t.test('a server is killed in the middle of a reply and started again', async t 
   await place.serve(settings)
   await when(chat, state => said(state)[1] === 'All of it and more (interrupted)')
   t.match(await sent, { text: 'Are you there?' })
-  const second = await provider.call(2)
+  const second = await model.call(2)
   second.say('Yes')
   second.end()
   await when(chat, state => said(state).join() === 'Tell me all,All of it and more (interrupted),Are you there?,Yes')
@@ -58,9 +40,9 @@ t.test('a server is killed in the middle of a reply and started again', async t 
 })
 
 t.test('what happens at one instance is live at the other', async t => {
-  const provider = await startProvider(t)
+  const model = await startLanguageModel(t)
   const place = await openPlace(t)
-  const [one, two] = await Promise.all([place.serve(provider.settings), place.serve(provider.settings)])
+  const [one, two] = await Promise.all([place.serve(model.settings), place.serve(model.settings)])
   await one.join('ann')
   const [here, there] = await Promise.all([signedIn(t, one.url), signedIn(t, two.url)])
   t.teardown(there.conversations.follow(() => {}))
@@ -69,7 +51,7 @@ t.test('what happens at one instance is live at the other', async t => {
   const same = watch(t, there.conversation(chat.id))
   await when(same, ({ connection }) => connection === 'live')
   await chat.send('Hello!')
-  const { say, end } = await provider.call(1)
+  const { say, end } = await model.call(1)
   say('Hi')
   await when(same, state => said(state).join() === 'Hello!,Hi (streaming)')
   say(' there')
@@ -83,6 +65,6 @@ t.test('what happens at one instance is live at the other', async t => {
   await one.ended
   await when(chat, ({ connection }) => connection === 'waiting')
   t.match(await same.send('Still here?'), { text: 'Still here?' })
-  ;(await provider.call(2)).end()
+  ;(await model.call(2)).end()
   await when(same, ({ isReplying }) => !isReplying)
 })

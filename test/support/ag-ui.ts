@@ -13,6 +13,17 @@ export function eventsIn (body: string): AgUiEvent[] {
   return body.split('\n\n').filter(block => block.includes('data: ')).map(block => EventSchemas.parse(JSON.parse(block.slice(block.indexOf('data: ') + 6))) as AgUiEvent)
 }
 
+/** What a response says until it ends, or until it is cut off in the middle of a block, which is left out then. */
+async function read ({ body }: Response) {
+  let text = ''
+  try {
+    for await (const piece of body!.pipeThrough(new TextDecoderStream())) text += piece
+  } catch {
+    return text.slice(0, text.lastIndexOf('\n\n') + 2)
+  }
+  return text
+}
+
 /** An agent at this server. `path`: that of the door, or of one bot. */
 export function createFront ({ url, headers, threadId, path = '/api/ag-ui', messages = [] }: { url: string, headers: Headers, threadId?: string, path?: string, messages?: Message[] }) {
   const bodies: Array<Promise<string>> = []
@@ -23,7 +34,7 @@ export function createFront ({ url, headers, threadId, path = '/api/ag-ui', mess
     initialMessages: messages,
     async fetch (...request) {
       const answer = await fetch(...request)
-      bodies.push(answer.clone().text().catch(() => ''))
+      bodies.push(read(answer.clone()))
       return answer
     }
   })
@@ -35,17 +46,23 @@ export function createFront ({ url, headers, threadId, path = '/api/ag-ui', mess
   }
   let sent = 0
 
+  /** Runs the agent on its messages, and checks every event that it got. */
+  async function run (runId?: string) {
+    const result = await agent.runAgent({ ...runId !== undefined && { runId } }, subscriber)
+    eventsIn(await bodies.at(-1)!)
+    return result
+  }
+
   return {
     agent,
     /** The errors that ended runs, and how the others ended. */
     errors,
     outcomes,
-    /** Runs the agent on its messages. */
-    run: async (runId?: string) => await agent.runAgent({ ...runId !== undefined && { runId } }, subscriber),
+    run,
     /** Adds a message of the user, and runs the agent. */
     async send (text: string, id = `message-${++sent}`) {
       agent.addMessage({ id, role: 'user', content: text })
-      return await this.run()
+      return await run()
     },
     /** The events of the last run. */
     events: async () => eventsIn(await bodies.at(-1)!)

@@ -27,11 +27,18 @@ const PATIENCE = 60_000
 export async function openBrowser (t: Test) {
   const browser = await chromium.launch({ executablePath: CHROMIUM!, args: FLAGS })
   t.teardown(() => browser.close())
+
+  async function newContext (options: BrowserContextOptions = {}) {
+    const context = await browser.newContext({ viewport: { width: 1100, height: 800 }, locale: 'en-GB', ...options })
+    context.setDefaultTimeout(PATIENCE)
+    return context
+  }
+
   return {
+    newContext,
     /** Opens the page of a person without cookies or stored data. Errors of the page and of its Content Security Policy fail the test. */
     async person (options: BrowserContextOptions = {}) {
-      const context = await browser.newContext({ viewport: { width: 1100, height: 800 }, locale: 'en-GB', ...options })
-      context.setDefaultTimeout(PATIENCE)
+      const context = await newContext(options)
       await context.addInitScript({ content: axe.source })
       const page = await context.newPage()
       page.on('pageerror', error => { t.fail(error.message) })

@@ -10,7 +10,7 @@ import { startLive, tokenOf } from '../../support/live.ts'
 import { until } from '../../support/process.ts'
 import { isStored } from '../../support/slow-replies.ts'
 
-// `HttpAgent` of AG-UI's own client at our door. `events` checks every event by the protocol's schemas.
+// `HttpAgent` of AG-UI's own client at our door. After each run, every event is checked by the protocol's schemas.
 
 /** Ann, and a thread of hers with a bot that says what the test makes it say. */
 async function start (t: Test) {
@@ -303,6 +303,35 @@ t.test('asked again: a new run on a message that has its reply, from which the c
   t.equal(bots.calls.length, 4)
 })
 
+t.test('an edited message is answered again, and a changed one is refused', async t => {
+  const { front: place, bots, reply, ann, number } = await start(t)
+  const front = createFront(place)
+  await Promise.all([front.send('A'), reply(1, 'One')])
+  const edited: Message[] = [{ id: 'message-1', role: 'user', content: 'B' }]
+  front.agent.setMessages(edited)
+  t.match(await front.run().then(() => undefined, ({ payload }) => payload), { statusCode: 409, error: 'This client id was used for another message' })
+  t.equal((await ann.put(`/api/conversations/${number}/messages/1`, { text: 'B' })).statusCode, 200)
+  await Promise.all([front.run(), reply(2, 'Two')])
+  t.match((await bots.call(2)).turns, [{ text: 'B' }])
+  t.same(saidIn(front), ['user: B', 'slow: Two'])
+  const loaded = createFront(place)
+  await loaded.run()
+  t.same(saidIn(loaded), ['ann: B', 'slow: Two'])
+})
+
+t.test('the same run twice, at the same time and later, is stored and answered once', async t => {
+  const { front: place, bots, reply, ann } = await start(t)
+  const run = async (front: ReturnType<typeof createFront>) => {
+    front.agent.addMessage({ id: 'one', role: 'user', content: 'Hello' })
+    await front.run('run')
+    t.same([front.outcomes, saidIn(front)], [['success'], ['user: Hello', 'slow: Once']])
+  }
+  await Promise.all([run(createFront(place)), run(createFront(place)), reply(1, 'Once')])
+  await run(createFront(place))
+  t.equal((await ann.get('/api/chat/thread')).json().length, 2)
+  t.equal(bots.calls.length, 1)
+})
+
 t.test('a session that ends while a reply is being written', async t => {
   const { front: place, bots, ann } = await start(t)
   const front = createFront(place)
@@ -314,7 +343,6 @@ t.test('a session that ends while a reply is being written', async t => {
   await sent
   t.match(front.errors, [{ message: 'The connection was closed before the reply had ended, please load the chat again', code: 'UNAVAILABLE' }])
   t.same(saidIn(front), ['user: Hello', 'slow: One'])
-  await front.events()
   end()
 })
 
@@ -325,7 +353,6 @@ t.test('a history of 200 kB comes with each run, and is not read', async t => {
   await front.send('Hello')
   t.equal(front.agent.messages.length, 202)
   t.match(front.agent.messages.at(-1), { id: 'm2', content: 'You said: Hello' })
-  await front.events()
 })
 
 t.test('a thread with texts of more than 1 MiB is loaded by its newest messages', async t => {

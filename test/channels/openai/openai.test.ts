@@ -76,6 +76,7 @@ t.test('bots that stream and are ready are models', async t => {
   }
   await query("INSERT INTO chatbots (name, engine) SELECT 'bot-' || n, 'webhook' FROM generate_series(1, 250) n")
   t.equal((await client.models.list()).data.length, 251)
+  for (const model of ['slow', 'bot-250']) t.equal((await client.chat.completions.create({ ...ASKED, model })).model, model)
 })
 
 t.test('a completion, whole and streamed: only its costs are stored', async t => {
