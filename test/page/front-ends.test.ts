@@ -1,53 +1,13 @@
-import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
 import { noBrowser } from '../support/browser.ts'
-import { documented, isDocumented, startFrontEnds, userOf, walk, type FrontEnd } from '../support/front-end.ts'
+import { ASSISTANT_UI, isDocumented, startFrontEnds, USE_CHAT, USE_CHATS, userOf, walk } from '../support/front-end.ts'
 import { startLanguageModel } from '../support/language-model.ts'
 import { clientOf, freePort, openPlace, until } from '../support/process.ts'
 
-// Front ends that others wrote, in a browser: React's `useChat` of each version of the AI SDK, assistant-ui, and AG-UI's client.
+// assistant-ui in a browser, and every front end that others wrote when its server is killed.
 
 t.setTimeout(900_000)
-
-const VERSIONS: Array<{ name: string, packages: Record<string, string> }> = [
-  { name: 'ai-5', packages: { ai: 'ai-5', '@ai-sdk/react': 'ai-5-react' } },
-  { name: 'ai-6', packages: { ai: 'ai-6', '@ai-sdk/react': 'ai-6-react' } },
-  { name: 'ai-7', packages: {} }
-]
-
-const USE_CHAT: Omit<FrontEnd, 'name' | 'source'> = {
-  messages: 'p:not([role])',
-  field: 'input[name=text]',
-  running: 'output:text-is("streaming")',
-  ready: 'output:text-is("ready")',
-  loads: /\/stream$/,
-  joinsReplies: false,
-  async edit (page, text) {
-    page.once('dialog', dialog => dialog.accept(text))
-    await page.getByRole('button', { name: 'Edit' }).first().click()
-  }
-}
-
-/** Only while a reply is being written, it can be stopped. */
-const ASSISTANT_UI: Omit<FrontEnd, 'name' | 'source'> = {
-  messages: '[data-message-id]',
-  field: '[aria-label=Message]',
-  running: 'button:text-is("Stop"):enabled',
-  ready: 'button:text-is("Stop"):disabled',
-  loads: /\/stream$/,
-  joinsReplies: true,
-  async edit (page, text) {
-    await page.getByRole('button', { name: 'Edit' }).first().click()
-    await page.getByLabel('Edited message').fill(text)
-    await page.getByRole('button', { name: 'Save' }).click()
-  }
-}
-
-const FRONT_ENDS: FrontEnd[] = [
-  ...VERSIONS.map(version => ({ ...USE_CHAT, ...version, source: documented('use-chat.tsx') })),
-  { ...ASSISTANT_UI, name: 'assistant-ui', source: documented('assistant-ui.tsx') }
-]
 
 // With nothing set but the host: `useChatRuntime` makes up the ids of chats, and asks for no history.
 const BY_ITSELF = {
@@ -115,43 +75,11 @@ const AG_UI = {
     }`
 }
 
-/** The parts of the AI SDK's documentation of streams that can be resumed that are for browsers, each with a page around it. */
-const RESUMED = VERSIONS.flatMap(({ name, packages }) => {
-  const documentation = readFileSync(`node_modules/${name === 'ai-7' ? 'ai' : 'ai-6'}/docs/04-ai-sdk-ui/03-chatbot-resume-streams.mdx`, 'utf8')
-  const examples = [...documentation.matchAll(/```tsx filename="app\/chat\/\[chatId\]\/chat\.tsx"\n(.*?)```/gs)].map(([, code]) => code!)
-  const page = `
-    import { useEffect, useState } from 'react'
+t.test('front ends', { skip: noBrowser }, async t => {
+  t.ok(isDocumented('assistant-ui.tsx'), 'the front end with assistant-ui of docs/frontend.md is the one that runs here')
+  const server = await startFrontEnds(t, [...USE_CHATS, ASSISTANT_UI, BY_ITSELF, AG_UI])
 
-    function Ui ({ messages, sendMessage, status }) {
-      return <>
-        {messages.map(({ id, role, parts }) => <p key={id}>{role}: {parts.map(part => part.text)}</p>)}
-        <output>{status}</output>
-        <form action={form => { sendMessage({ text: form.get('text') }) }}><input name='text' /></form>
-      </>
-    }
-
-    export default function App () {
-      const id = location.hash.slice(1)
-      const [messages, setMessages] = useState()
-      useEffect(() => { fetch('/api/chat/' + id).then(answer => answer.json()).then(setMessages) }, [])
-      return messages && <Chat chatData={{ id, messages }} resume />
-    }`
-  const resumes = examples[0]!.replace('<div>{/* Your chat UI */}</div>', '<Ui messages={messages} sendMessage={sendMessage} status={status} />')
-  const stops = examples[2]!.replace('<button onClick={stop}>Stop</button>', '<><button onClick={stop}>Stop</button><Ui {...chat} /></>')
-  return [
-    { ...USE_CHAT, name: `${name}-resumes`, packages, source: resumes + page },
-    { ...USE_CHAT, name: `${name}-stops`, packages, source: stops + page }
-  ]
-})
-
-t.test('front ends in a browser', { skip: noBrowser }, async t => {
-  const server = await startFrontEnds(t, [...FRONT_ENDS, BY_ITSELF, AG_UI, ...RESUMED])
-
-  await t.test('the front ends of docs/frontend.md are those that run here', async t => {
-    for (const file of ['use-chat.tsx', 'assistant-ui.tsx']) t.ok(isDocumented(file), file)
-  })
-
-  for (const frontEnd of FRONT_ENDS) await t.test(frontEnd.name, async t => { await walk(t, frontEnd, server) })
+  await t.test('assistant-ui', async t => { await walk(t, ASSISTANT_UI, server) })
 
   await t.test('useChatRuntime of assistant-ui', async t => {
     const { send, shows, isReady } = userOf(BY_ITSELF)
@@ -168,31 +96,6 @@ t.test('front ends in a browser', { skip: noBrowser }, async t => {
     await until(async () => (await client.get(`/api/chat/${chat.client_id}`)).json().length === 4)
   })
 
-  for (const { name } of VERSIONS) {
-    await t.test(`${name}: the AI SDK's documented example of streams that can be resumed, with no setting and this server in the place of its Redis`, async t => {
-      const { reload, send, shows, isRunning, isReady, click } = userOf(USE_CHAT)
-      const { client, tab, call, stored } = await server.user(`fay-${name}`)
-      const page = await tab({ ...USE_CHAT, name: `${name}-resumes` }, 'chat')
-      await send(page, 'Hello')
-      const { say, signal } = await call(1)
-      say('One')
-      await shows(page, 'user: Hello', 'assistant: One')
-      await stored('One')
-      await reload(page)
-      await isRunning(page)
-      const other = await tab({ ...USE_CHAT, name: `${name}-stops` }, 'chat')
-      await isRunning(other)
-      say(' two')
-      for (const each of [page, other]) await shows(each, 'user: Hello', 'assistant: One two')
-      await click(other, 'Stop')
-      for (const each of [page, other]) await isReady(each)
-      await until(() => signal.aborted)
-      await until(async () => (await client.get('/api/chat/chat')).json()[1].metadata.status === 'stopped')
-      await reload(page)
-      await shows(page, 'user: Hello', 'assistant: One two')
-    })
-  }
-
   await t.test('a server is killed in the middle of replies, and started again', async t => {
     const model = await startLanguageModel(t)
     const place = await openPlace(t)
@@ -200,7 +103,7 @@ t.test('front ends in a browser', { skip: noBrowser }, async t => {
     const api = `http://localhost:${settings.PORT}`
     const first = await place.serve(settings)
     const users = []
-    for (const frontEnd of [...FRONT_ENDS, AG_UI]) {
+    for (const frontEnd of [...USE_CHATS, ASSISTANT_UI, AG_UI]) {
       const { name } = frontEnd
       const user = userOf(frontEnd)
       const { cookie } = await first.join(name)

@@ -72,9 +72,9 @@ t.test('a server is killed during replies: the clients of others say so, and fin
   const { key } = (await post('/api/me/keys', { name: 'a script' })).body
   const openAi = new OpenAI({ apiKey: key, baseURL: `${one.url}/v1` })
   const asked = { model: 'assistant', messages: [{ role: 'user' as const, content: 'OpenAI' }] }
-  const completion = await openAi.chat.completions.create({ ...asked, stream: true })
   let completed = ''
-  const isBroken = t.rejects((async () => { for await (const { choices } of completion) completed += choices[0]?.delta.content ?? '' })(), 'a completion that is cut off does not look complete')
+  const complete = async () => { for await (const { choices } of await openAi.chat.completions.create({ ...asked, stream: true })) completed += choices[0]?.delta.content ?? '' }
+  const isBroken = t.rejects(complete(), 'a completion that is cut off does not look complete')
   await begin('OpenAI', () => completed === 'All of it and more')
 
   one.kill('SIGKILL')

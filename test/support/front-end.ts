@@ -32,12 +32,52 @@ export interface FrontEnd {
 export type FrontEndServer = Awaited<ReturnType<typeof startFrontEnds>>
 
 /** The source of a front end of docs/frontend.md. */
-export const documented = (file: string) => readFileSync(`docs/frontend/${file}`, 'utf8')
+const documented = (file: string) => readFileSync(`docs/frontend/${file}`, 'utf8')
 
 /** Whether docs/frontend.md shows a front end as it runs here, without wide lines. */
 export function isDocumented (file: string) {
   return documented('../frontend.md').includes(`\`\`\`tsx\n${documented(file)}\`\`\`\n`) && documented(file).split('\n').every(line => line.length <= 110)
 }
+
+/** The packages of each version of the AI SDK. */
+export const AI_SDKS: Array<{ name: string, packages: Record<string, string> }> = [
+  { name: 'ai-5', packages: { ai: 'ai-5', '@ai-sdk/react': 'ai-5-react' } },
+  { name: 'ai-6', packages: { ai: 'ai-6', '@ai-sdk/react': 'ai-6-react' } },
+  { name: 'ai-7', packages: {} }
+]
+
+/** React's `useChat`, in docs/frontend/use-chat.tsx and on pages of the same form. */
+export const USE_CHAT: Omit<FrontEnd, 'name' | 'source'> = {
+  messages: 'p:not([role])',
+  field: 'input[name=text]',
+  running: 'output:text-is("streaming")',
+  ready: 'output:text-is("ready")',
+  loads: /\/stream$/,
+  joinsReplies: false,
+  async edit (page, text) {
+    page.once('dialog', dialog => dialog.accept(text))
+    await page.getByRole('button', { name: 'Edit' }).first().click()
+  }
+}
+
+/** assistant-ui, in docs/frontend/assistant-ui.tsx. Only while a reply is being written, it can be stopped. */
+export const ASSISTANT_UI: FrontEnd = {
+  name: 'assistant-ui',
+  source: documented('assistant-ui.tsx'),
+  messages: '[data-message-id]',
+  field: '[aria-label=Message]',
+  running: 'button:text-is("Stop"):enabled',
+  ready: 'button:text-is("Stop"):disabled',
+  loads: /\/stream$/,
+  joinsReplies: true,
+  async edit (page, text) {
+    await page.getByRole('button', { name: 'Edit' }).first().click()
+    await page.getByLabel('Edited message').fill(text)
+    await page.getByRole('button', { name: 'Save' }).click()
+  }
+}
+
+export const USE_CHATS: FrontEnd[] = AI_SDKS.map(version => ({ ...USE_CHAT, ...version, source: documented('use-chat.tsx') }))
 
 /**
  * Serves front ends, each in a folder of its own, and starts a server whose bots say what the tests make them say, and a browser.
