@@ -7,7 +7,7 @@ import { joinPostgres } from '../src/db/embedded.ts'
 import { migrateUp } from '../src/db/migrate.ts'
 import { startServer } from './server.ts'
 
-const SECRET = 'only a benchmark, and 32 characters or more'
+export const SECRET = 'only a benchmark, and 32 characters or more'
 
 /** The size of a database: how many users, how many conversations for each user, how many messages in each conversation. */
 export interface Size {
@@ -36,7 +36,7 @@ export async function openBench () {
       await rm(folder, { recursive: true, maxRetries: 5 })
     },
 
-    /** Creates a database of this size, and starts a server on it. */
+    /** Creates a database of this size, and starts a server on it. `serve` starts another one, with other settings. */
     async fill (name: string, size: Size, settings: Record<string, string> = {}) {
       const there = { ...connection, database: name }
       await run(connection, `CREATE DATABASE ${name}`)
@@ -45,9 +45,13 @@ export async function openBench () {
       await run(there, 'VACUUM ANALYZE')
       await run(there, 'CHECKPOINT')
       const query = new URLSearchParams({ host: connection.host, port: `${connection.port}` })
-      const server = await startServer({ DATABASE_URL: `postgres://postgres@/${name}?${query}`, JWT_SECRET: SECRET, ...settings })
-      closing.push(server.stop)
-      return { name, size, connection: there, url: server.url, memory: server.memory }
+      const serve = async (settings: Record<string, string>) => {
+        const server = await startServer({ DATABASE_URL: `postgres://postgres@/${name}?${query}`, JWT_SECRET: SECRET, ...settings })
+        closing.push(server.stop)
+        return server
+      }
+      const { url, memory } = await serve(settings)
+      return { name, size, connection: there, url, memory, serve }
     }
   }
 }

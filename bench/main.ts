@@ -10,12 +10,14 @@ import { measure as shares } from './shares.ts'
 import { measure as sockets } from './sockets.ts'
 import { measure as start } from './start.ts'
 import { measure as streams } from './streams.ts'
+import { measure as workers } from './workers.ts'
+import { measure as writers } from './writers.ts'
 
 // Runs all measurements, one after the other, and prints one table; docs/performance.md says what each row means. With
 // `--quick` it only checks in a minute that everything works, and the figures mean little. With names of files, it runs
 // only those.
 
-const MEASURES: Record<string, Measure> = { messages, start, logins, shares, streams, sockets }
+const MEASURES: Record<string, Measure> = { messages, writers, workers, start, logins, shares, streams, sockets }
 const RESULTS = fileURLToPath(new URL('results.json', import.meta.url))
 
 const isQuick = process.argv.includes('--quick')
@@ -45,12 +47,13 @@ for (const name of chosen.length > 0 ? chosen : Object.keys(MEASURES)) {
     said(describe(row))
   }
 }
+for (const { what, note } of rows) if (note !== undefined) said(`${what}: ${note}`)
 if (!isQuick && chosen.length === 0) await writeFile(RESULTS, `${JSON.stringify({ at: new Date(), machine, rows }, null, 2)}\n`)
 process.exit()
 
-function describe ({ what, measured, unit, yardstick, ratio, spread, target, isReached }: Row) {
+function describe ({ what, measured, unit, yardstick, ratio, spread, target, isReached, hasFallen = false }: Row) {
   const figure = (value: number | undefined, unit = '') => value === undefined || Number.isNaN(value) ? '–' : `${short(value)}${unit}`
-  const verdict = Number.isNaN(ratio) ? 'no yardstick' : isReached ? 'reached' : 'not reached'
+  const verdict = Number.isNaN(ratio) ? 'no yardstick' : hasFallen ? 'yardstick fell' : isReached ? 'reached' : 'not reached'
   return line([what, figure(measured, ` ${unit}`), figure(yardstick, ` ${unit}`), figure(ratio), `${figure(spread[0])} – ${figure(spread[1])}`, target, verdict])
 }
 

@@ -16,18 +16,18 @@ export const hasPgbench = () => isInstalled('pgbench')
 export type Length = { seconds: number } | { each: number }
 
 /**
- * The yardstick: runs one prepared statement from 64 clients, without HTTP. Returns how many were run per second.
+ * Runs one prepared statement from 64 clients, or another number, without HTTP. Returns how many were run per second.
  *
  * pgbench starts counting the seconds before its clients connect, and prints no figure when the time is over by then. On a
  * busy machine connecting takes longer than two seconds, so a short run must count statements instead.
  * @see https://www.postgresql.org/docs/current/pgbench.html for the language of the script
  */
-export async function pgbench ({ host, port, user, database }: pg.ClientConfig, script: string, length: Length): Promise<number> {
+export async function pgbench ({ host, port, user, database }: pg.ClientConfig, script: string, length: Length, clients = CLIENTS): Promise<number> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'parley-pgbench-'))
   const file = path.join(folder, 'script.sql')
   try {
     await writeFile(file, script)
-    const { stdout } = await execute('pgbench', ['-h', host!, '-p', `${port}`, '-U', user!, '-n', '-M', 'prepared', '-c', `${CLIENTS}`, '-j', '1', ...'seconds' in length ? ['-T', `${length.seconds}`] : ['-t', `${length.each}`], '-f', file, database!])
+    const { stdout } = await execute('pgbench', ['-h', host!, '-p', `${port}`, '-U', user!, '-n', '-M', 'prepared', '-c', `${clients}`, '-j', '1', ...'seconds' in length ? ['-T', `${length.seconds}`] : ['-t', `${length.each}`], '-f', file, database!])
     const failed = /number of failed transactions: ([1-9]\d*)/.exec(stdout)?.[1]
     if (failed !== undefined) throw new Error(`${failed} statements failed: ${script}`)
     const figure = /tps = ([\d.]+)/.exec(stdout)?.[1]

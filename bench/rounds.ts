@@ -21,12 +21,16 @@ function median (values: number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? NaN
 }
 
+/** A yardstick whose slowest round is below this share of its fastest one says nothing. */
+const STEADY = 0.5
+
 /**
  * Makes a row that compares requests per second with a yardstick, round by round. The ratio is measured ÷ yardstick for a
  * target of at least some share, or yardstick ÷ measured for a target of at most some cost. Without a yardstick there is no
- * ratio, and the target does not count as reached.
+ * ratio, and the target does not count as reached. Neither does it where the yardstick was not steady.
  */
 export function rowOf (what: string, measured: number[], yardstick: number[], target: { share: number } | { cost: number }): Row {
+  const hasFallen = yardstick.length > 0 && Math.min(...yardstick) < STEADY * Math.max(...yardstick)
   const ratios = yardstick.map((figure, round) => 'share' in target ? measured[round]! / figure : figure / measured[round]!)
   const ratio = median(ratios)
   return {
@@ -36,7 +40,8 @@ export function rowOf (what: string, measured: number[], yardstick: number[], ta
     yardstick: yardstick.length > 0 ? median(yardstick) : undefined,
     ratio,
     spread: [ratios.length > 0 ? Math.min(...ratios) : NaN, ratios.length > 0 ? Math.max(...ratios) : NaN],
-    target: 'share' in target ? `≥ ${target.share.toFixed(1)}` : `≤ ${target.cost.toFixed(1)}`,
-    isReached: 'share' in target ? ratio >= target.share : ratio <= target.cost
+    target: 'share' in target ? `≥ ${target.share}` : `≤ ${target.cost}`,
+    isReached: !hasFallen && ('share' in target ? ratio >= target.share : ratio <= target.cost),
+    hasFallen
   }
 }

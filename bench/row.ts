@@ -15,6 +15,10 @@ export interface Row {
   /** Such as '≥ 1.0'. */
   target: string
   isReached: boolean
+  /** The yardstick varied so much between the rounds that it says nothing. Such a row is never reached. */
+  hasFallen?: boolean
+  /** What else was seen, printed below the table. */
+  note?: string
 }
 
 /** Each file of `bench/` exports a function that measures some rows. With `isQuick` it takes a few seconds and only checks that it works. */

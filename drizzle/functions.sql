@@ -97,6 +97,40 @@ LANGUAGE sql AS $$
   WHERE r.status IN ('streaming', 'queued') AND NOT r.stop_requested AND q.user_id = in_author
 $$;
 
+-- keep_bots: keeps bots from being deleted until the transaction ends.
+--
+-- messages.chatbot_id is not a foreign key. With one, every message would lock the row of its bot, and all messages to the
+-- same bot would keep changing who holds that lock, in memory that they take turns to write. The caller reads whether the
+-- bots are still there after this call, in another statement. forget_bots, which every deletion runs, waits for the lock.
+--
+-- Locks: an advisory lock on 'bot' and the id of each bot, shared, in the order of their ids.
+-- Returns: nothing.
+-- Raises: nothing.
+-- Called by: append_message, append_messages and `appendUnprompted`.
+CREATE OR REPLACE FUNCTION keep_bots (in_bots bigint[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('bot', b.id)) FROM (SELECT DISTINCT id FROM unnest(in_bots) id ORDER BY id) b;
+END $$;
+
+-- forget_bots: takes deleted bots out of their messages, which stay, without a bot.
+--
+-- Locks: an advisory lock on 'bot' and the id of each bot, in the order of their ids. It waits for the transactions that
+-- have called keep_bots, so that their messages are found. Then the messages.
+-- Returns: null, as it runs after the deletion.
+-- Raises: nothing.
+-- Called by: the trigger forget_bots, after rows of chatbots are deleted.
+CREATE OR REPLACE FUNCTION forget_bots () RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('bot', b.id)) FROM (SELECT r.id FROM removed r ORDER BY r.id) b;
+  UPDATE messages m SET chatbot_id = NULL WHERE m.chatbot_id IN (SELECT r.id FROM removed r);
+  RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER forget_bots AFTER DELETE ON chatbots REFERENCING OLD TABLE AS removed
+  FOR EACH STATEMENT EXECUTE FUNCTION forget_bots();
+
 -- append_message: stores one message of a user and the replies of the bots, or nothing.
 --
 -- in_bots and in_replies are parallel. A reply that is null is not known yet. The first such reply is stored as streaming,
@@ -108,16 +142,16 @@ $$;
 -- If a reply is under way and one of the new replies is null, the conversation's when_busy decides: the new reply waits
 -- (queue), the other one is stopped (interrupt), or the message is refused (reject).
 --
--- Nothing is stored, and no rev is taken, when in_author is not in the conversation, when one of the bots has been taken
--- out of it (see is_contact_origin), or when its state is not in_old_state any more, to which the bots replied. The caller
+-- Nothing is stored, and no rev is taken, when in_author is not in the conversation, when one of the bots has been deleted
+-- or taken out of it (see is_contact_origin), or when its state is not in_old_state any more, to which the bots replied. The caller
 -- then reads the conversation and asks the bots again. The same holds when one of the replies is null and the author has
 -- used in_client_id before.
 --
 -- append_messages repeats these rules, because a shared function would make this one take 1.5 times as long. Change both:
 -- test/db/functions.test.ts gives both the same generated cases and compares what they store.
 --
--- Locks: the conversation; then, when one of the replies is null, the author's user row; then the author's row of
--- conversation_users.
+-- Locks: the conversation; then the bots, against deletion; then, when one of the replies is null, the author's user row;
+-- then the author's row of conversation_users.
 -- Returns: one row with the message's id, its time, and the statuses of the message and of the replies; no row when
 -- nothing was stored.
 -- Raises: PB001 when the conversation rejects messages while a reply is under way; PB002 when three replies to the author's
@@ -138,6 +172,7 @@ DECLARE
   is_busy boolean;
 BEGIN
   PERFORM FROM conversations c WHERE c.id = in_conversation FOR NO KEY UPDATE;
+  PERFORM keep_bots(in_bots);
   IF first_slow IS NOT NULL THEN
     SELECT c.when_busy INTO policy FROM conversations c
     WHERE c.id = in_conversation AND c.state = in_old_state
@@ -168,8 +203,9 @@ BEGIN
       last_updated = clock_timestamp()
   WHERE c.id = in_conversation AND c.state = in_old_state
     AND EXISTS (SELECT FROM conversation_users u WHERE u.conversation_id = c.id AND u.user_id = in_author)
-    AND (is_contact_origin(c.origin) OR cardinality(in_bots) =
-      (SELECT count(*) FROM conversation_bots b WHERE b.conversation_id = c.id AND b.chatbot_id = ANY (in_bots)))
+    AND cardinality(in_bots) = CASE WHEN is_contact_origin(c.origin)
+      THEN (SELECT count(*) FROM chatbots b WHERE b.id = ANY (in_bots))
+      ELSE (SELECT count(*) FROM conversation_bots b WHERE b.conversation_id = c.id AND b.chatbot_id = ANY (in_bots)) END
   RETURNING c.last_rev - cardinality(in_bots), c.last_updated INTO place, moment;
   IF NOT FOUND THEN
     RETURN;
@@ -200,8 +236,8 @@ END $$;
 -- Each message follows the rules of append_message. The time of all of them is the same.
 --
 -- Locks: the conversations, in the order of their ids. A conversation that another transaction has locked is skipped
--- (SKIP LOCKED). Waiting for it would hold up all conversations that this call has locked already. Then the authors' rows
--- of conversation_users.
+-- (SKIP LOCKED). Waiting for it would hold up all conversations that this call has locked already. Then the bots, against
+-- deletion; then the authors' rows of conversation_users.
 -- Returns: a row for each message that was stored, with its conversation, id and time; a row without an id and a time for
 -- each conversation that was skipped; no row for a message that may not be stored.
 -- Raises: 23505 on messages_client_id when an author has used the client id before. Then no message is stored.
@@ -218,6 +254,7 @@ DECLARE
   moment timestamptz(3);
 BEGIN
   locked := array(SELECT c.id FROM conversations c WHERE c.id = ANY (in_conversations) ORDER BY c.id FOR NO KEY UPDATE SKIP LOCKED);
+  PERFORM keep_bots(in_bots);
   moment := clock_timestamp();
   RETURN QUERY
   WITH asked AS (
@@ -237,8 +274,9 @@ BEGIN
     FROM whole w
     WHERE c.id = w.conversation AND c.id = ANY (locked) AND c.state = w.old_state
       AND EXISTS (SELECT FROM conversation_users u WHERE u.conversation_id = c.id AND u.user_id = w.author)
-      AND (is_contact_origin(c.origin) OR w.answers =
-        (SELECT count(*) FROM conversation_bots b WHERE b.conversation_id = c.id AND b.chatbot_id = ANY (w.bots)))
+      AND w.answers = CASE WHEN is_contact_origin(c.origin)
+        THEN (SELECT count(*) FROM chatbots b WHERE b.id = ANY (w.bots))
+        ELSE (SELECT count(*) FROM conversation_bots b WHERE b.conversation_id = c.id AND b.chatbot_id = ANY (w.bots)) END
     RETURNING w.nth, c.id AS conversation, w.author, c.last_rev - w.answers AS place
   ), read AS (
     UPDATE conversation_users u SET read_rev = t.place FROM taken t WHERE u.conversation_id = t.conversation AND u.user_id = t.author

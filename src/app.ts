@@ -18,6 +18,7 @@ import { BODY_LIMIT } from './http/body-limits.ts'
 import { answerMalformed, createErrorHandler, describeError, type Dialect } from './http/error-handler.ts'
 import { ignoreExpectations } from './http/expectations.ts'
 import { refuseWhenClosing } from './http/health.ts'
+import { OneLineLogController } from './http/logging.ts'
 import { limits } from './http/rate-limit.ts'
 import { ROUTER_PARAM_LENGTH, refuseMalformed, replaceMalformed } from './http/malformed.ts'
 import { countRequests } from './http/metrics.ts'
@@ -57,6 +58,7 @@ export async function buildApp (deps: Deps) {
   const handleErrors = (dialect?: Dialect) => createErrorHandler(isUnavailable, dialect)
   const app = Fastify({
     loggerInstance: logger,
+    logController: new OneLineLogController(),
     genReqId: () => randomUUID(),
     bodyLimit: BODY_LIMIT,
     pluginTimeout: 30_000, // also the limit for closing, which waits for replies to end

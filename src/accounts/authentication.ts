@@ -75,6 +75,9 @@ const AUDIENCE = 'session'
 
 const VERIFY = { algorithms: ['HS256'] as ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['exp', 'iss', 'aud', 'sid', 'kind'] }
 
+/** How many tokens whose signature was checked are remembered, by their hash, until they expire. Whether their session goes on is asked each time. */
+const KNOWN_TOKENS = 5_000
+
 /** Who shows a token: a request, or what is like one. */
 interface TokenUse { headers: { 'user-agent'?: string | undefined, 'x-act-as'?: string | string[] | undefined }, ip: string }
 
@@ -95,7 +98,7 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
   await app.register(jwt, {
     secret,
     sign: { algorithm: 'HS256', iss: ISSUER, aud: AUDIENCE },
-    verify: VERIFY
+    verify: { ...VERIFY, cache: KNOWN_TOKENS }
   })
 
   if (passwords === 'off') {

@@ -1,5 +1,6 @@
 import { and, eq, ne, notExists, sql } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/pg-core'
+import { createCoalescer } from '../db/batch.ts'
 import { violates, type Db, type Transaction } from '../db/client.ts'
 import { identities, users } from '../db/tables.ts'
 import type { ContactOrigin } from '../enums.ts'
@@ -11,16 +12,17 @@ export interface Person { phone: string | undefined, name?: string | undefined }
 
 /** The users of a channel without accounts, which knows people only by their addresses. */
 export function createIdentityStore (db: Pick<Db, 'select' | 'update' | 'insert' | 'transaction'>, channel: ContactOrigin) {
-  const select = db.select({ userId: identities.userId }).from(identities)
-    .where(and(eq(identities.channel, channel), eq(identities.address, sql.placeholder('address'))))
-    .prepare(`${channel}_identity`)
+  const select = db.select({ address: identities.address, userId: identities.userId }).from(identities)
+    .where(and(eq(identities.channel, channel), sql`${identities.address} = ANY(${sql.placeholder('addresses')})`))
+    .prepare(`${channel}_identities`)
+  const userOf = createCoalescer(async (addresses: string[]) => {
+    const users = new Map((await select.execute({ addresses })).map(({ address, userId }) => [address, userId]))
+    return addresses.map(address => users.get(address))
+  }, { most: 1000 })
 
+  /** The user of the first of these addresses that is known. */
   async function find (addresses: string[]): Promise<number | undefined> {
-    for (const address of addresses) {
-      const [known] = await select.execute({ address })
-      if (known !== undefined) return known.userId
-    }
-    return undefined
+    return (await Promise.all(addresses.map(userOf))).find(userId => userId !== undefined)
   }
 
   /**

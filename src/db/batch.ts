@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+
 interface Waiting<Item, Result> {
   item: Item
   resolve: (result: Result | Promise<Result>) => void
@@ -5,8 +7,9 @@ interface Waiting<Item, Result> {
 }
 
 /**
- * Batches items that arrive at about the same time. If nothing is running, an item is worked on at once. Items that arrive
- * while `work` is running wait and form the next batch, in the order of their arrival.
+ * Batches items that arrive at about the same time. If nothing is running, a batch begins in this turn of the event loop,
+ * as soon as everything that has been received is handled: requests that are read together share the first batch. Items that
+ * arrive while `work` is running wait and form the next one, in the order of their arrival.
  *
  * `work` returns the results in the order of the items. A result that is a promise is awaited only for its own item. If
  * `work` throws, the items of the batch and all waiting ones are rejected, so that no item waits for two failures.
@@ -20,6 +23,7 @@ export function createCoalescer<Item, Result> (
 
   async function workOff () {
     while (waiting.length > 0) {
+      await nextTurn()
       const together = waiting.splice(0, most)
       try {
         const results = await work(together.map(({ item }) => item))

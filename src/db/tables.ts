@@ -218,7 +218,8 @@ export const conversationBots = pgTable('conversation_bots', {
  * that `record_cost` takes, for the instance that must end the reply if its writer dies. `clientId` is the author's own id for
  * the message, and in a reply that of the AG-UI run that asked for it. `clientTextHash` is the hash of the text for which a
  * client id was first used, even if the message is edited later. A message that a server wrote by its key, as a bot or as a
- * human agent, has `serverKeyId`, and the agent's name in `agentName`. Its client id is unique per key.
+ * human agent, has `serverKeyId`, and the agent's name in `agentName`. Its client id is unique per key. `chatbotId` is not a
+ * foreign key: the SQL functions keep_bots and forget_bots say why, and see to it that it never refers to a deleted bot.
  * `parts` and `metadata` are kept as they came, as `json`, and are not compressed, so that `pg_column_size` knows their length
  * without reading them.
  */
@@ -228,7 +229,7 @@ export const messages = pgTable('messages', {
   rev: bigint({ mode: 'number' }).notNull(),
   sender: sender().notNull(),
   userId: reference().references(() => users.id, { onDelete: 'set null' }),
-  chatbotId: reference().references(() => chatbots.id, { onDelete: 'set null' }),
+  chatbotId: reference(),
   replyTo: bigint({ mode: 'number' }),
   text: text().notNull(),
   status: messageStatus().notNull().default('complete'),

@@ -1,4 +1,4 @@
-import type { FastifyRequest, FastifyServerOptions } from 'fastify'
+import { LogController, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import type { Config } from '../config.ts'
 
 /**
@@ -10,6 +10,19 @@ export function loggerOptions ({ LOG_LEVEL }: Pick<Config, 'LOG_LEVEL'>, isTermi
     level: LOG_LEVEL,
     serializers: { req: describeRequest, err: describeError },
     ...isTerminal && { transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname', translateTime: 'HH:MM:ss' } } }
+  }
+}
+
+/** One line for each request, when its response has ended. That it has arrived is a line of the level `debug`. */
+export class OneLineLogController extends LogController {
+  override incomingRequest (request: FastifyRequest) {
+    request.log.debug({ req: request }, 'incoming request')
+  }
+
+  override requestCompleted (error: Error | null | undefined, request: FastifyRequest, reply: FastifyReply) {
+    const what = { req: request, res: reply, responseTime: reply.elapsedTime }
+    if (error) reply.log.error({ ...what, err: error }, 'request errored')
+    else reply.log.info(what, 'request completed')
   }
 }
 

@@ -1,18 +1,10 @@
 import { STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { ErrorBody } from './schema.ts'
+import { SECURITY_HEADERS } from './security-headers.ts'
 
 /** The default `Retry-After`. */
 export const RETRY_AFTER_SECONDS = 5
-
-/** The headers that `security` sets on Fastify's responses. */
-const SECURITY_HEADERS = {
-  'content-security-policy': "default-src 'none';frame-ancestors 'none'",
-  'cross-origin-resource-policy': 'cross-origin',
-  'referrer-policy': 'no-referrer',
-  'x-content-type-options': 'nosniff',
-  'x-frame-options': 'DENY'
-}
 
 /** Answers with an error in the usual format on a connection that Fastify does not handle, and closes it. */
 export function answerRaw (socket: Duplex, body: ErrorBody) {

@@ -3,10 +3,10 @@ import fp from 'fastify-plugin'
 import type { FastifyRequest } from 'fastify'
 import cookie from '@fastify/cookie'
 import cors from '@fastify/cors'
-import helmet from '@fastify/helmet'
 import type { Config } from '../config.ts'
 import { CROSS_SITE } from '../errors.ts'
 import { isRebound } from './host.ts'
+import { SECURITY_HEADERS } from './security-headers.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -47,10 +47,9 @@ export const security = fp<SecurityOptions>(async function security (app, { conf
   const listed = config.CORS_ORIGINS.split(',').map(origin => origin.trim())
   const allowed = new Set([...listed, ...ownOrigins(config)])
 
-  await app.register(helmet, {
-    contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }, useDefaults: false },
-    crossOriginResourcePolicy: { policy: 'cross-origin' },
-    xFrameOptions: { action: 'deny' }
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.headers(SECURITY_HEADERS)
+    done()
   })
   await app.register(cookie)
   await app.register(cors, {

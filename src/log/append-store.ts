@@ -33,6 +33,9 @@ interface StoredFirst { conversation: number, id: number | null, created_at: Dat
 
 type Item = [conversation: number, addition: Addition]
 
+/** The first message of a contact's conversation with one bot. */
+type Beginning = { origin: ContactOrigin, name: string, bot: number } & ReturnType<typeof valuesOf>
+
 /**
  * Stores each message together with its replies, in one statement. Gives undefined when the conversation's state is no
  * longer the one that the bots answered to, or when the author may not write. Messages whose replies are all known are
@@ -41,6 +44,7 @@ type Item = [conversation: number, addition: Addition]
  */
 export function createAppendStore (db: Db) {
   const together = createCoalescer(appendAll, { most: MAX_BATCH })
+  const beginTogether = createCoalescer(beginAll, { most: MAX_BATCH })
 
   /** A batch holds at most one message per conversation. Later ones are stored one by one, because each depends on the one before. */
   async function appendAll (items: Item[]): Promise<Array<Stored | undefined | Promise<Stored | undefined>>> {
@@ -69,6 +73,14 @@ export function createAppendStore (db: Db) {
     }))
   }
 
+  /** Begins conversations of several contacts in one statement, or each on its own if the database refuses one of them. */
+  async function beginAll (items: Beginning[]): Promise<Array<Stored | undefined | Promise<Stored | undefined>>> {
+    const rows = await db.$client.query<Stored & { nth: number }>(BEGIN_MANY({ items: JSON.stringify(items.map((item, nth) => ({ nth, ...item }))) })).then(({ rows }) => rows, undefinedIfRefused)
+    if (rows === undefined) return items.map(item => store(BEGIN(item)))
+    const begun = new Map(rows.map(({ nth, ...stored }) => [nth, stored]))
+    return items.map((_, nth) => begun.get(nth))
+  }
+
   async function alone (conversation: number, addition: Addition) {
     return await store(APPEND({ conversation, ...valuesOf(addition) }))
   }
@@ -81,16 +93,19 @@ export function createAppendStore (db: Db) {
   return {
     /** Appends to one conversation. @throws database errors */
     async append (conversation: number, addition: Addition): Promise<Stored | undefined> {
-      const isInstant = addition.replies.every(({ text }) => text !== null)
-      return await (isInstant ? together([conversation, addition]) : alone(conversation, addition))
+      return await (isInstant(addition) ? together([conversation, addition]) : alone(conversation, addition))
     },
 
     /** Begins a conversation for a contact, who has proved nothing but an address. Undefined when the contact has an unfinished one. */
     async begin ({ newestOf, bot }: { newestOf: ContactOrigin, bot: { id: number, name: string } }, addition: Addition): Promise<Stored | undefined> {
-      return await store(BEGIN({ origin: newestOf, name: bot.name, bot: bot.id, ...valuesOf(addition) }))
+      const item = { origin: newestOf, name: bot.name, bot: bot.id, ...valuesOf(addition) }
+      // On WhatsApp, beginning may lock the conversation before, which must not happen after the locks of other contacts.
+      return await (newestOf === 'phone' && isInstant(addition) ? beginTogether(item) : store(BEGIN(item)))
     }
   }
 }
+
+const isInstant = ({ replies }: Addition) => replies.every(({ text }) => text !== null)
 
 function valuesOf ({ replies, ...addition }: Addition) {
   return { ...addition, bots: replies.map(({ bot }) => bot), replies: replies.map(({ text }) => text) }
@@ -122,34 +137,49 @@ function columnsOf (items: Item[]) {
   }
 }
 
-/** Calls append_message with the values of `valuesOf`. */
-const appendTo = (conversation: SQL | Placeholder) => sql`append_message(
+/** Calls append_message. `of` makes SQL of the name of one of the values of `valuesOf`. */
+const appendTo = (conversation: SQL | Placeholder, of: (name: string) => SQL | Placeholder = value) => sql`append_message(
   in_conversation => ${conversation},
-  in_author => ${value('author')},
-  in_text => ${value('text')},
-  in_client_id => ${value('clientId')},
-  in_client_text_hash => ${value('textHash')},
-  in_bots => ${value('bots')},
-  in_replies => ${value('replies')},
-  in_old_state => ${value('oldState')},
-  in_new_state => ${value('newState')},
-  in_finished => ${value('isFinished')},
-  in_owner => ${value('owner')},
-  in_metadata => ${value('metadata')},
-  in_parts => ${value('parts')}
+  in_author => ${of('author')},
+  in_text => ${of('text')},
+  in_client_id => ${of('clientId')},
+  in_client_text_hash => ${of('textHash')},
+  in_bots => ${of('bots')},
+  in_replies => ${of('replies')},
+  in_old_state => ${of('oldState')}::jsonb,
+  in_new_state => ${of('newState')}::jsonb,
+  in_finished => ${of('isFinished')},
+  in_owner => ${of('owner')},
+  in_metadata => ${of('metadata')}::json,
+  in_parts => ${of('parts')}::json
 )`
+
+/** Begins a conversation. `of` makes SQL of the name of one of the values of a `Beginning`. */
+const beginWith = (of: (name: string) => SQL | Placeholder = value) => sql`begin_conversation(
+  in_owner => ${of('author')},
+  in_origin => ${of('origin')},
+  in_name => ${of('name')},
+  in_bot => ${of('bot')}
+) AS begun (id)`
 
 const APPEND = prepareQuery('append', sql`
   SELECT ${value('conversation')}::bigint AS conversation, id, created_at, statuses FROM ${appendTo(value('conversation'))}`)
 
 const BEGIN = prepareQuery('begin', sql`
   SELECT begun.id AS conversation, a.id, a.created_at, a.statuses
-  FROM begin_conversation(
-    in_owner => ${value('author')},
-    in_origin => ${value('origin')},
-    in_name => ${value('name')},
-    in_bot => ${value('bot')}
-  ) AS begun (id), ${appendTo(sql`begun.id`)} a`)
+  FROM ${beginWith()}, ${appendTo(sql`begun.id`)} a`)
+
+const itemsValue = (name: string) => sql`item.${sql.identifier(name)}`
+
+/** The contacts are in the order of their ids, so that two instances that begin conversations for the same ones cannot deadlock. */
+const BEGIN_MANY = prepareQuery('begin_many', sql`
+  SELECT item.nth, begun.id AS conversation, a.id, a.created_at, a.statuses
+  FROM (
+    SELECT * FROM json_to_recordset(${value('items')}) AS item (
+      nth integer, author bigint, origin origin, name text, bot bigint, text text, "clientId" text, "textHash" text, bots bigint[], replies text[],
+      "oldState" text, "newState" text, "isFinished" boolean, owner text, metadata text, parts text
+    ) ORDER BY author
+  ) item, ${beginWith(itemsValue)}, ${appendTo(sql`begun.id`, itemsValue)} a`)
 
 const APPEND_MANY = prepareQuery('append_messages', sql`
   SELECT conversation, id, created_at FROM append_messages(

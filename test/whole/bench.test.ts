@@ -13,6 +13,7 @@ const MEASURED = [
   'list of conversations', 'list of conversations, 110,000 messages',
   'send a message', 'send a message, 110,000 messages',
   'guided chat by phone', 'guided chat by phone, 110,000 messages',
+  'send a message of parts', 'send a message, WORKERS=2',
   'first page of 1,000 conversations', 'last page of 1,000 conversations',
   'start to first answer', 'memory at rest',
   'other routes beside 100 logins a second',
@@ -27,7 +28,8 @@ t.test('the quick form of the benchmark measures every row', async t => {
     env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' } // the benchmark runs the built server, whose coverage cannot be added to that of the sources
   })
   const lines = stdout.split('\n')
-  for (const what of MEASURED) t.match(lines.find(line => line.startsWith(`${what}  `)), /^.* [\d.,]+ .*(reached|no yardstick)$/, what)
+  for (const what of MEASURED) t.match(lines.find(line => line.startsWith(`${what}  `)), /^.* [\d.,]+ .*(reached|yardstick fell|no yardstick)$/, what)
+  if (await hasPgbench()) for (const count of [4, 16, 64]) t.match(stdout, new RegExp(`\\n${count} connections append to one bot: .* %`), 'what they wait for')
   t.match(stdout, /yardstick pgbench|On Debian and Ubuntu it is in the package postgresql/)
 })
 

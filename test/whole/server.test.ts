@@ -13,7 +13,7 @@ t.jobs = 4 // for tests that are `buffered`
 
 t.test('a request that never finishes does not keep the server from ending', { buffered: true }, async t => {
   const place = await openPlace(t)
-  const server = await place.serve()
+  const server = await place.serve({ LOG_LEVEL: 'debug' })
   const ann = await server.join('ann')
   const { postgres, release } = await hold(t, place, ann)
   const stuck = ann.post('/api/conversations/1/messages', { text: 'Anybody there?' }).catch(() => undefined)
@@ -256,7 +256,7 @@ t.test('the log when many things go wrong', { buffered: true }, async t => {
     t.notMatch(stdout, /s3cret/)
     t.notOk(stdout.includes(ann.cookie.slice('session='.length)))
     const lines = stdout.trim().split('\n').map(line => JSON.parse(line) as { msg: string, reqId?: string, req?: { path: string } })
-    const requests = lines.filter(({ msg }) => msg === 'incoming request')
+    const requests = lines.filter(({ msg }) => msg === 'request completed')
     t.ok(requests.length > 15)
     t.equal(new Set(requests.map(({ reqId }) => reqId)).size, requests.length, 'each request has its own id')
     t.ok(requests.some(({ req }) => req?.path === '/api/conversations'))

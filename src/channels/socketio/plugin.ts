@@ -11,6 +11,7 @@ import type { Config } from '../../config.ts'
 import { INVALID_TOKEN, NOT_FOUND, TOO_MANY_REQUESTS } from '../../errors.ts'
 import { answerRaw } from '../../http/raw-answer.ts'
 import type { ErrorBody } from '../../http/schema.ts'
+import { SECURITY_HEADERS } from '../../http/security-headers.ts'
 import { connectionOf } from './backlog.ts'
 import { BoundedDecoder } from './decoder.ts'
 import type { LiveServer, LiveSocket } from './events.ts'
@@ -127,6 +128,7 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { conf
     async onRequest (request, reply) {
       if (isHandshake(request.url)) await guard.admit(request.raw)
       reply.hijack()
+      for (const [name, value] of Object.entries(SECURITY_HEADERS)) reply.raw.setHeader(name, value)
       await doors.handleRequest(request.raw, reply.raw)
     },
     /* c8 ignore next -- the engine has it already */
