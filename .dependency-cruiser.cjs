@@ -1,6 +1,6 @@
 // Who may import whom. A folder may import what stands below it, never what stands above.
 const downward = [
-  ['server', '^src/(server|workers|admin|doctor|tracing)[.]ts$'],
+  ['server', '^src/(server|serve|workers|admin|doctor|tracing)[.]ts$'],
   ['app', '^src/(app|parts|routes)[.]ts$'],
   ['metrics', '^src/metrics/'],
   ['jobs', '^src/jobs/'],
@@ -14,7 +14,7 @@ const downward = [
 
 /** An `import type` leaves nothing behind in the program, so that it may go where a real one may not. */
 const real = { dependencyTypesNot: ['type-only'] }
-const assembly = ['^src/server[.]ts$', '^src/(app|parts|routes)[.]ts$']
+const assembly = ['^src/serve[.]ts$', '^src/(app|parts|routes)[.]ts$']
 const shared = ['^src/errors[.]ts$', '^src/failures[.]ts$', '^src/enums[.]ts$', '^src/text/']
 
 module.exports = {
@@ -90,7 +90,7 @@ module.exports = {
       name: 'config-is-handed-in',
       comment: 'The entries read the settings; all others get them, and know the type.',
       severity: 'error',
-      from: { path: '^src/', pathNot: ['^src/(server|admin|doctor)[.]ts$', '^src/db/command[.]ts$'] },
+      from: { path: '^src/', pathNot: ['^src/(serve|admin|doctor)[.]ts$', '^src/db/command[.]ts$'] },
       to: { path: '^src/config[.]ts$', ...real }
     },
     {

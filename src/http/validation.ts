@@ -26,7 +26,10 @@ function isWithin (bytes: number, value: unknown) {
 }
 
 /**
- * Compiles schemas into checks. A value is narrowed first, so that the validator meets no text and no list that is much
+ * Makes checks of schemas. Each is compiled when it is used for the first time: most routes of most servers are never called,
+ * and compiling all of their schemas would take time at the start and memory for good.
+ *
+ * A value is narrowed first, so that the validator meets no text and no list that is much
  * longer than its schema allows: with `allErrors` it would go on to match patterns after the length was found wrong.
  */
 export function createValidation () {
@@ -43,8 +46,9 @@ export function createValidation () {
 
   /** @returns a check, whose second argument names the whole value in a sentence: `body` */
   return function compile (schema: AnySchemaObject) {
-    const validate = ajv.compile(schema)
+    let compiledSchema: ValidateFunction | undefined
     return function check (given: unknown, place: string): Checked {
+      const validate = compiledSchema ??= ajv.compile(schema)
       const value = narrow(given, schema)
       return validate(value) ? { value } : { error: invalidRequest(faultsIn(validate.errors!), place) }
     }

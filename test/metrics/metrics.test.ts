@@ -331,7 +331,8 @@ t.test('every panel of the dashboard uses metrics that exist', { buffered: true 
   collectGarbage()
   const measured = await until(async () => {
     const names = Object.keys(await scrape(server))
-    return names.some(name => name.startsWith('nodejs_gc_')) ? names : undefined
+    const isThere = (metric: string) => names.some(name => name.startsWith(metric))
+    return isThere('nodejs_gc_') && isThere('parley_reply_tokens_total') ? names : undefined // the reply has ended, too
   })
   const names = new Set(measured.map(name => name.split('{')[0]!))
   const labels = new Set([...measured.flatMap(name => [...name.matchAll(/[{,](\w+)="/g)].map(([, label]) => label)), 'job', 'instance'])

@@ -37,7 +37,7 @@ t.test('actions and images are pinned, so that a moved tag has no effect', t => 
 })
 
 t.test('containers are given more time to stop than the server takes', t => {
-  const [, server] = /const GRACE = \{ all: ([\d_]+)/.exec(readFileSync('src/server.ts', 'utf8'))!
+  const [, server] = /const GRACE = \{ all: ([\d_]+)/.exec(readFileSync('src/serve.ts', 'utf8'))!
   const seconds = Number(server!.replace('_', '')) / 1000
   const composed = files('.', '.yaml').flatMap(({ text }) => all(text, /stop_grace_period: (\d+)s/g))
   const bicep = files('infra', '.bicep').flatMap(({ text }) => all(text, /terminationGracePeriodSeconds: (\d+)/g))

@@ -1,0 +1,134 @@
+import closeWithGrace from 'close-with-grace'
+import pino from 'pino'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { hasAdmin } from './accounts/admin-store.ts'
+import { cookieWarnings } from './accounts/cookie.ts'
+import { readOrMakeSecret } from './accounts/secret.ts'
+import { createTidyStore } from './accounts/tidy-store.ts'
+import { buildApp } from './app.ts'
+import { DEFAULT_ORIGINS, examineConfig, missingForWhatsApp, readConfig, signInWarnings, wantsTraces, type Config } from './config.ts'
+import { createBotStore } from './conversations/bots/store.ts'
+import { createDb, reachDatabase, type Db } from './db/client.ts'
+import { migrateUp } from './db/migrate.ts'
+import { CANNOT_START } from './errors.ts'
+import { loggerOptions } from './http/logging.ts'
+import { introduce } from './introduction.ts'
+import { createTasks } from './jobs/tasks.ts'
+import { startWorker, type Worker } from './jobs/worker.ts'
+import { letGrow } from './v8-flags.ts'
+import { countWorkers, createWorkers, readSeat } from './workers.ts'
+
+/** How long closing may take in all, and of that the requests that are under way, in milliseconds. */
+const GRACE = { all: 18_000, requests: 10_000 }
+
+/** What is open, to be closed in reverse, whether by a signal or because the start fails. */
+const opened: Array<() => Promise<unknown>> = []
+let isClosing = false
+
+async function closeAll () {
+  for (const close of opened.splice(0).reverse()) await close()
+}
+
+/** What a terminal sends to all of its processes. Workers leave these to the primary, which ends them. */
+const TERMINAL_SIGNALS = ['SIGHUP', 'SIGINT', 'SIGQUIT'] as const
+
+/** How many connections a process needs beside its pool: for notifications, jobs and the count of processes. */
+const CONNECTIONS_BESIDE_POOL = 10
+
+async function serve (config: Config) {
+  const log = pino(loggerOptions(config, process.stdout.isTTY))
+  const seat = readSeat()
+  const isFirst = seat === undefined || seat.number === 1
+  const workers = seat === undefined ? countWorkers(config) : 1
+  if (seat !== undefined) for (const signal of TERMINAL_SIGNALS) process.on(signal, () => {})
+  closeWithGrace({ delay: GRACE.all, logger: log, skip: seat === undefined ? [] : [...TERMINAL_SIGNALS] }, async ({ err }) => {
+    isClosing = true
+    if (err !== undefined) log.fatal({ err }, 'Uncaught error: the server stops')
+    await closeAll()
+  })
+
+  if (wantsTraces()) {
+    const { startTracing } = await import('./tracing.ts')
+    opened.push(startTracing())
+  }
+  const settings: Record<string, string> = workers > 1 ? { max_connections: `${100 + workers * (config.DATABASE_POOL + CONNECTIONS_BESIDE_POOL)}` } : {}
+  const reaching = reachDatabase(config, log, undefined, settings)
+  // Also when a signal comes while it starts: an embedded database must not go on running alone.
+  if (config.DATABASE_URL === undefined) opened.push(() => reaching.then(({ leave }) => leave(), () => {}))
+  const { connection, title } = await reaching
+  if (seat === undefined) await migrateUp(connection)
+
+  if (isFirst && workers === 1) warn(config, log)
+  const secret = config.JWT_SECRET ?? await readOrMakeSecret(config.DATA_DIR)
+  if (workers > 1) return await lead(workers, log)
+
+  const db = createDb({ ...connection, max: config.DATABASE_POOL }, log)
+  await db.$client.query('SELECT 1') // the connection that shows others that this database is in use
+  if (isFirst) await createTidyStore(db).begin()
+  if (isFirst) await warnOfMissingBots(config, db, log)
+  let worker: Worker | undefined
+  const app = await buildApp({ config, secret, logger: log, db, sibling: seat, ...isFirst && { isWorking: () => worker!.isWorking() } })
+  if (isFirst) {
+    const { stop } = worker = await startWorker({ connection, tasks: createTasks({ config, db, secret, app, log }), log })
+    // Its jobs end beside the requests that are under way, and need the pool as these do.
+    app.addHook('preClose', async () => { stop() })
+    app.addHook('onClose', stop)
+  }
+  let hasClosed: Promise<unknown> | undefined
+  app.addHook('onClose', async () => { await hasClosed })
+  opened.push(() => {
+    app.server.keepAliveTimeout = 1 // or who kept a connection for its next request would be waited for
+    // Before anything else, so that a proxy goes to another instance at once, whatever is still under way here.
+    hasClosed = new Promise(resolve => app.server.close(resolve))
+    return Promise.race([app.close(), sleep(GRACE.requests)])
+  })
+  const address = await app.listen({ host: config.HOST, port: config.PORT }).catch(explain)
+  if (isFirst) introduce(config, { address, database: title, bot: app.defaultBot, hasAdmin: await hasAdmin(db) }, log, process.stdout)
+  letGrow()
+
+  function explain (error: NodeJS.ErrnoException): never {
+    const { code, message } = error
+    throw new CANNOT_START(code === 'EADDRINUSE'
+      ? `Port ${config.PORT} is in use: stop what uses it, or choose another one: make run PORT=${config.PORT + 1}`
+      : `Cannot listen on ${config.HOST}, port ${config.PORT}: ${message}. Please check HOST and PORT.`, { cause: error })
+  }
+}
+
+/** Starts the workers, and keeps the database for as long as they run. */
+async function lead (count: number, log: pino.Logger) {
+  const workers = createWorkers(log)
+  opened.push(workers.stop)
+  if (!await workers.start(count)) throw new CANNOT_START('The server ends, because one of its workers could not start.')
+}
+
+function warn (config: Config, log: pino.Logger) {
+  if (config.DATABASE_URL !== undefined && config.JWT_SECRET === undefined) {
+    log.warn('JWT_SECRET is not set: several instances on this database must share one, or their logins do not fit together')
+  }
+  if (missingForWhatsApp(config).length > 0) log.warn(`WhatsApp is set up in part only, and does not work without ${missingForWhatsApp(config).join(' and ')}`)
+  for (const warning of [...signInWarnings(config), ...examineConfig().notes]) log.warn(warning)
+  for (const { level, sentence } of cookieWarnings(config, DEFAULT_ORIGINS)) log[level](sentence)
+}
+
+/** Their messages would be refused as BOT_NOT_FOUND. */
+async function warnOfMissingBots (config: Config, db: Db, log: pino.Logger) {
+  const settings = (['GUEST_BOT', 'PHONE_BOT', 'WHATSAPP_BOT'] as const).filter(name => config[name] !== undefined)
+  const missing = await createBotStore(db).missing(settings.map(name => config[name]!))
+  for (const setting of settings) {
+    if (missing.includes(config[setting]!)) log.warn(`${setting} names a bot that does not exist: ${config[setting]}`)
+  }
+}
+
+try {
+  await serve(readConfig())
+} catch (error) {
+  // A signal during the start is why it failed, and is seen to already.
+  if (!isClosing) await giveUp(error)
+}
+
+async function giveUp (error: unknown) {
+  await closeAll()
+  if (!(error instanceof CANNOT_START)) throw error
+  process.stderr.write(`${error.message}\n`)
+  process.exit(1)
+}
