@@ -61,10 +61,10 @@ module.exports = {
     },
     {
       name: 'http-is-registered-by-app',
-      comment: 'All domains share schema.ts, paging.ts, faults.ts and body-limits.ts of http/; channels with connections of their own share address.ts, limiter.ts, open-count.ts, raw-answer.ts and when-over.ts.',
+      comment: 'All domains share schema.ts, paging.ts, faults.ts and body-limits.ts of http/; channels with connections of their own share address.ts, limiter.ts, open-count.ts, raw-answer.ts, security-headers.ts and when-over.ts.',
       severity: 'error',
       from: { path: '^src/', pathNot: ['^src/http/', ...assembly] },
-      to: { path: '^src/http/', pathNot: '^src/http/(schema|paging|faults|body-limits|address|limiter|open-count|raw-answer|when-over)[.]ts$', ...real }
+      to: { path: '^src/http/', pathNot: '^src/http/(schema|paging|faults|body-limits|address|limiter|open-count|raw-answer|security-headers|when-over)[.]ts$', ...real }
     },
     {
       name: 'tracing-is-asked-for',
