@@ -3,7 +3,7 @@ import { createHmac, randomUUID } from 'node:crypto'
 import { API_KEY, SECRET, startApp } from '../support/helper.ts'
 import { tokenOf } from '../support/live.ts'
 import type { KeyScope } from '../../src/enums.ts'
-import { begin, documentedRoutes, everythingIn, keyWith, rightRequest, send, type Route, type Server } from '../support/routes.ts'
+import { allowAgain, begin, documentedRoutes, everythingIn, keyWith, rightRequest, send, type Route, type Server } from '../support/routes.ts'
 
 // Who may call which route. The tests walk over all documented routes, so a new route is included automatically.
 
@@ -107,13 +107,13 @@ t.test('every route refuses callers that it is not for, and reveals nothing to t
     const nobodies = await invalidCredentials(server)
     const before = await everythingIn(server)
     for (const [who, headers] of Object.entries(nobodies)) {
-      if (!isForUsers) await begin(server, route)
+      if (!isForUsers) await allowAgain(server, route)
       expect(who, await ask(headers, url()), isForGuests ? [who === 'no token' || who.endsWith('credentials') ? 400 : 401] : isForUsers ? [401] : [success])
     }
     if (isForUsers) t.same(await everythingIn(server), before, `${route.name}: nothing was stored`)
 
     for (const [who, headers] of await strangers(server, route)) {
-      if (!isForUsers) await begin(server, route)
+      if (!isForUsers) await allowAgain(server, route)
       expect(who, await ask(headers, url()), expectedOf(route, who, success))
     }
     const finally_ = await ask(bearer(tokenOf(ann)), url())

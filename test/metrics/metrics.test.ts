@@ -262,13 +262,18 @@ function blockTheLoop (milliseconds: number) {
 t.test('an overloaded server refuses requests, and accepts them again afterwards', async t => {
   const log = keepLog()
   const server = await startLive(t, { MAX_EVENT_LOOP_DELAY: 0.1 }, undefined, log.logger)
-  const ann = await server.as('ann')
-  const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
+  // On a busy machine, a server with this limit may refuse requests before anything is blocked.
+  const { as } = await startApp(t, {}, undefined, server.connection)
+  const ann = server.clientOf((await as('ann')).headers)
+  const { id } = (await until(async () => {
+    const answer = await ann.post('/api/conversations', { name: 'Plans' })
+    return answer.statusCode === 201 ? answer : undefined
+  })).json()
   const socket = await connect(t, server.url, { auth: { token: tokenOf(ann) } })
   const emit = async () => await socket.emitWithAck('send_message', { chat_session_id: id, text: 'Hi' })
   const send = async () => await ann.post(`/api/conversations/${id}/messages`, { text: 'Hi' }, { origin: 'http://localhost:3000' })
-  t.equal((await send()).statusCode, 201)
-  t.equal((await scrape(server))['parley_busy'], 0)
+  t.ok(await until(async () => (await send()).statusCode === 201))
+  t.ok(await until(async () => (await scrape(server))['parley_busy'] === 0))
 
   const release = blockTheLoop(200)
   t.teardown(release)
@@ -285,13 +290,16 @@ t.test('an overloaded server refuses requests, and accepts them again afterwards
   const measured = await scrape(server)
   t.equal(measured['parley_busy'], 1)
   t.ok(measured['parley_http_request_seconds_count{method="POST",route="/api/conversations/:id/messages",status="503"}']! >= 2)
+  const said = log.lines.filter(({ limit }) => limit === 'eventLoopDelay')
+  t.match(said[0], { level: 40, msg: 'The server is overloaded and refuses requests' })
+  t.same(said.filter(({ time }, i) => i > 0 && Number(time) - Number(said[i - 1]!.time) < 9_000), [], 'it is logged once in ten seconds, and not for each request')
 
   release()
   await until(async () => (await send()).statusCode === 201)
-  t.match(await emit(), { messages: [{ text: 'Hi' }, {}] })
-  const said = log.lines.filter(({ level }) => level >= 40)
-  t.match(said, [{ level: 40, limit: 'eventLoopDelay', msg: 'The server is overloaded and refuses requests' }], 'it is logged once, and not for each request')
-  t.equal(said.length, 1)
+  t.match(await until(async () => {
+    const answer = await emit()
+    return answer.code === 'SERVER_BUSY' ? undefined : answer
+  }), { messages: [{ text: 'Hi' }, {}] })
 })
 
 t.test('requests are refused above a limit of memory, too', { buffered: true }, async t => {
@@ -331,8 +339,8 @@ t.test('every panel of the dashboard uses metrics that exist', { buffered: true 
   collectGarbage()
   const measured = await until(async () => {
     const names = Object.keys(await scrape(server))
-    const isThere = (metric: string) => names.some(name => name.startsWith(metric))
-    return isThere('nodejs_gc_') && isThere('parley_reply_tokens_total') ? names : undefined // the reply has ended, too
+    const late = ['nodejs_gc_', 'parley_reply_tokens_total{'] // after a garbage collection, and when the reply is stored
+    return late.every(prefix => names.some(name => name.startsWith(prefix))) ? names : undefined
   })
   const names = new Set(measured.map(name => name.split('{')[0]!))
   const labels = new Set([...measured.flatMap(name => [...name.matchAll(/[{,](\w+)="/g)].map(([, label]) => label)), 'job', 'instance'])

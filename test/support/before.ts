@@ -2,7 +2,8 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import type pg from 'pg'
 import { joinPostgres } from '../../src/db/embedded.ts'
 import { migrateUp } from '../../src/db/migrate.ts'
-import { STRIPPED_FOLDER, TEST_FOLDER } from './constants.ts'
+import { PREPARED_FOLDER, TEST_FOLDER } from './constants.ts'
+import { bundlePackages } from './bundle.ts'
 import { connectionFile, run, TEMPLATE } from './helper.ts'
 import { stripTypes } from './load-faster.ts'
 
@@ -20,7 +21,8 @@ await run(connection, `CREATE DATABASE ${TEMPLATE}`)
 const described = url === undefined ? connection : fromUrl(url)
 await migrateUp({ ...described, database: TEMPLATE })
 process.removeAllListeners('warning') // Node.js would print that stripping types by a call is experimental
-stripTypes(STRIPPED_FOLDER)
+stripTypes(PREPARED_FOLDER)
+await bundlePackages(PREPARED_FOLDER)
 writeFileSync(connectionFile, JSON.stringify(described))
 process.exit()
 

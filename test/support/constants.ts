@@ -13,5 +13,5 @@ export const API_KEY = 'a-key-for-tests-only'
  * process id of tap, which is the parent of all test files. So several runs do not disturb each other.
  */
 export const TEST_FOLDER = path.join(os.tmpdir(), `parley-test-${process.ppid}`)
-/** Sources without their types, see load-faster.ts. */
-export const STRIPPED_FOLDER = path.join(TEST_FOLDER, 'stripped')
+/** Packages and sources without their types, prepared for load-faster.ts. */
+export const PREPARED_FOLDER = path.join(TEST_FOLDER, 'prepared')

@@ -1,6 +1,6 @@
 import { readFileSync, statfsSync } from 'node:fs'
 import os from 'node:os'
-import { loadStripped } from './load-faster.ts'
+import { loadPrepared } from './load-faster.ts'
 
 // Loaded before each test file.
 
@@ -14,8 +14,8 @@ if (process.env['TMPDIR'] === undefined && isSuitable(MEMORY_FOLDER)) process.en
 // of all packages would be read and parsed, in every process.
 process.setSourceMapsEnabled(false)
 
-const { STRIPPED_FOLDER } = await import('./constants.ts') // not before TMPDIR is set
-loadStripped(STRIPPED_FOLDER)
+const { PREPARED_FOLDER } = await import('./constants.ts') // not before TMPDIR is set
+loadPrepared(PREPARED_FOLDER)
 
 // In the programs that tests start, tap need not list the files of packages. Otherwise it reads each of them again.
 process.env['_TAPJS_PROCESSINFO_EXCLUDE_'] = '/^node:|[/]node_modules[/]/'

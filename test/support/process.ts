@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import pg from 'pg'
 import { ConfigSchema } from '../../src/config.ts'
+import { loaderUrl } from './load-faster.ts'
 
 export type Settings = Record<string, string>
 export type Place = Awaited<ReturnType<typeof openPlace>>
@@ -20,14 +21,12 @@ export type Program = ReturnType<typeof launch>
  */
 const sources = fileURLToPath(new URL('../../src', import.meta.url))
 
-const loader = new URL('load-faster.ts', import.meta.url).href
-
 /** The environment without Parley's settings, so that the developer's own settings have no effect. */
 const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !(name in ConfigSchema.properties)))
 
 /** Starts a program as a separate process. */
 function launch (file: string, args: string[], cwd: string, settings: Settings) {
-  const child = spawn(process.execPath, ['--import', loader, path.join(sources, file), ...args], { cwd, env: { ...clean, ...settings } })
+  const child = spawn(process.execPath, ['--import', loaderUrl(), path.join(sources, file), ...args], { cwd, env: { ...clean, ...settings } })
   const said = { stdout: '', stderr: '' }
   for (const stream of ['stdout', 'stderr'] as const) {
     child[stream].setEncoding('utf8').on('data', text => {

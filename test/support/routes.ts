@@ -220,12 +220,17 @@ export async function documentedRoutes (server: Pick<Server, 'anyone'>): Promise
   }))
 }
 
+/** Removes what the route's example creates, and mails Ann a new token, so that the same request succeeds once more. */
+export async function allowAgain ({ db }: Pick<Server, 'db'>, { path, example }: Pick<Route, 'path' | 'example'>) {
+  await db.$client.query("DELETE FROM users WHERE username = 'somebody'; DELETE FROM messages WHERE client_id = 'mine'; DELETE FROM chatbots WHERE name IN ('parrot', 'cockatoo'); DELETE FROM one_time_tokens")
+  await mailAToken(db, path, example)
+}
+
 /** Prepares a request to a route: Ann with a new login (as an admin or a guest if the route needs that), and a conversation of hers with messages. */
 export async function begin ({ as, anyone, clientOf, slowChat, db }: Server, { name, path, example }: Route) {
-  await db.$client.query("DELETE FROM users WHERE username = 'somebody'; DELETE FROM messages WHERE client_id = 'mine'; DELETE FROM chatbots WHERE name IN ('parrot', 'cockatoo'); DELETE FROM one_time_tokens")
   const isServers = path.startsWith('/api/users/')
   const ann = name.endsWith('as a guest') ? await enterAsGuest() : await as('ann')
-  await mailAToken(db, path, example)
+  await allowAgain({ db }, { path, example })
   const conversation = path.includes('/regenerate') || path.startsWith('/v1/') ? await slowChat(ann) : (await ann.post('/api/conversations', { name: 'Secret plans of Ann' })).json().id
   await ann.post(`/api/conversations/${conversation}/messages`, { text: 'First secret of Ann' })
   const session = (await (await as('ann')).get('/api/me/sessions')).json()[0].id
