@@ -23,11 +23,13 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
   const conversations = createConversations(http)
   let userId: number | undefined
 
-  /** Who is signed in; null if nobody is, or a guest. @throws ParleyError */
+  /** Who is signed in; null if nobody is, or a guest. What was loaded for another user is forgotten. @throws ParleyError */
   async function me (): Promise<Profile | null> {
     try {
       const { data } = await http.call<Profile>('GET', '/api/me')
+      const before = userId
       userId = data.id
+      if (before !== undefined && before !== userId) reset()
       return data
     } catch (error) {
       if (error instanceof ParleyError && (isSignedOut(error) || error.code === 'NOT_FOR_GUESTS')) return null
@@ -56,7 +58,7 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
       const before = userId
       const profile = await me()
       if (profile === null) throw new ParleyError({ code: 'COOKIE_DROPPED', error: 'The browser has dropped the session cookie: it may be blocked for this site' })
-      if (before !== profile.id) reset()
+      if (before === undefined) reset()
       http.waker.wake()
       return profile
     },

@@ -12,7 +12,7 @@ export interface ConversationState extends LiveState {
   id: number
   /** The messages that are loaded, oldest first, without deleted ones. One that does not change stays the same object. */
   messages: Message[]
-  /** Messages that are not stored yet, in the order in which they were sent. */
+  /** Messages that are not stored yet, in the order in which they were sent. None of them is in `messages`, too. */
   unsent: Unsent[]
   /** Whether the newest messages have been loaded. */
   isLoaded: boolean
@@ -34,13 +34,15 @@ export function createConversation (http: Http, id: number) {
   let log = EMPTY
   let older: Promise<void> | undefined
   let readRev = 0
+  /** The message that is being sent, and the newest id before it. It may arrive before the server says that it is stored. */
+  let sending: { clientId: string, after: number } | undefined
 
   const live = createLive<ConversationState>({
     http,
     initial: { id, messages: [], unsent: [], isLoaded: false, hasOlder: false, isReplying: false, connection: 'closed', error: undefined },
     async begin (signal) {
       if (!live.state.isLoaded) await readNewest(signal)
-      return { path: `${path}/events`, query: { after: log.rev } }
+      return { conversation: id, after: log.rev }
     },
     hear (events) {
       const { next, isWhole } = take(log, events)
@@ -53,13 +55,21 @@ export function createConversation (http: Http, id: number) {
   const outbox = createOutbox({
     waker: http.waker,
     post: (message, signal) => post(message, signal),
-    changed: unsent => live.set({ unsent })
+    changed: unsent => show(log, { unsent })
   })
 
   function show (next: Log, changes: Partial<ConversationState> = {}) {
     log = next
-    const messages = log.messages.filter(({ status }) => status !== 'deleted')
+    const sent = findSent(changes.unsent ?? live.state.unsent)
+    const messages = log.messages.filter(message => message.status !== 'deleted' && message !== sent)
     live.set({ messages, hasOlder: log.hasOlder, isReplying: messages.some(isUnderWay), ...changes })
+  }
+
+  /** What is probably the message that is being sent. It is shown when it is not among the unsent ones any more. */
+  function findSent (unsent: Unsent[]) {
+    const { text, status } = unsent.find(({ clientId }) => clientId === sending?.clientId) ?? {}
+    if (text === undefined || status === 'refused') return undefined
+    return log.messages.findLast(message => message.sender === 'user' && message.id > sending!.after && message.text === text.trim())
   }
 
   async function readPage (query: object, signal?: AbortSignal) {
@@ -104,6 +114,7 @@ export function createConversation (http: Http, id: number) {
   }
 
   async function post ({ clientId, text, parts, metadata }: Unsent, signal: AbortSignal) {
+    if (sending?.clientId !== clientId) sending = { clientId, after: log.messages.at(-1)?.id ?? 0 }
     return await ask(`${path}/messages`, { text, parts, metadata }, { 'idempotency-key': clientId }, ({ sender }) => sender === 'user', signal)
   }
 
@@ -156,9 +167,13 @@ export function createConversation (http: Http, id: number) {
     /** Tells the server that the user has seen everything that is loaded. @throws ParleyError */
     async markRead () {
       const { rev } = log
-      if (rev <= readRev) return
-      await http.call('PUT', `${path}/read`, { body: { rev } })
+      const before = readRev
+      if (rev <= before) return
       readRev = rev
+      await http.call('PUT', `${path}/read`, { body: { rev } }).catch(error => {
+        if (readRev === rev) readRev = before
+        throw error
+      })
     },
 
     /** Forgets what was loaded and what is unsent. Who follows goes on, from the beginning. */

@@ -6,8 +6,13 @@ import { withNews, type NewsById } from './with-news.ts'
 
 const PAGE_SIZE = 30
 
-/** A conversation in the list, with its newest message, if it has one. */
-export interface ListedConversation extends Omit<Conversation, 'messages'> { newest: Message | undefined }
+/** A conversation in the list. */
+export interface ListedConversation extends Omit<Conversation, 'messages'> {
+  /** The newest message; undefined if there is none. */
+  newest: Message | undefined
+  /** How many users are in it. It is known when something has happened since the list was loaded. */
+  members?: number
+}
 
 export interface ConversationsState extends LiveState {
   /** Last used first. `unread` counts what others have said since the user read last, to 99. */
@@ -28,11 +33,12 @@ export function createConversations (http: Http) {
   let nextPage: URLSearchParams | undefined
   let cursor: string | undefined
   let loading: Promise<void> | undefined
+  let isLoaded = false
 
   const live = createLive<ConversationsState>({
     http,
     initial: { conversations: [], isLoaded: false, hasMore: false, connection: 'closed', error: undefined },
-    begin: async () => ({ path: '/api/events', query: { after: cursor } }),
+    begin: async () => ({ after: cursor }),
     async hear (events, signal) {
       for (const event of events) await take(event, signal)
       show()
@@ -41,7 +47,7 @@ export function createConversations (http: Http) {
 
   async function take ({ event, id, data }: ServerEvent, signal: AbortSignal) {
     if (event === 'conversation') {
-      const { newest, last_rev, read_rev, members, ...conversation } = data as News
+      const { newest, last_rev, read_rev, ...conversation } = data as News
       news[conversation.id] = { ...conversation, newest: newest ?? undefined }
     } else if (event === 'gone') {
       news[(data as { id: number }).id] = null
@@ -53,7 +59,7 @@ export function createConversations (http: Http) {
   }
 
   function show () {
-    live.set({ conversations: withNews(list, news, nextPage === undefined), hasMore: nextPage !== undefined })
+    live.set({ conversations: withNews(list, news, nextPage === undefined), isLoaded, hasMore: nextPage !== undefined })
   }
 
   async function readPage (query: object, signal?: AbortSignal) {
@@ -69,7 +75,7 @@ export function createConversations (http: Http) {
     nextPage = next
     news = {}
     while (nextPage !== undefined && list.length < length) await readMore(signal)
-    live.set({ isLoaded: true })
+    isLoaded = true
   }
 
   async function readMore (signal?: AbortSignal) {
@@ -83,6 +89,14 @@ export function createConversations (http: Http) {
     get state () { return live.state },
     follow: live.follow,
 
+    /**
+     * A conversation as it is now: one that is loaded, or one of an older page to which something has happened. It is kept
+     * current as the list is.
+     */
+    find (id: number): ListedConversation | undefined {
+      return (news[id] === undefined ? list.find(listed => listed.id === id) : news[id]) ?? undefined
+    },
+
     /** Loads the next page. @throws ParleyError */
     async more () {
       if (nextPage === undefined) return
@@ -95,6 +109,7 @@ export function createConversations (http: Http) {
       list = []
       news = {}
       nextPage = cursor = undefined
+      isLoaded = false
       live.reset()
     },
 

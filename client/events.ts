@@ -1,4 +1,4 @@
-/** A server-sent event. `data` is parsed JSON. */
+/** A server-sent event. `id` is where to go on after it, if that has moved; `data` is parsed JSON. */
 export interface ServerEvent { event: string, id: string | undefined, data: unknown }
 
 /**

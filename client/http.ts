@@ -5,6 +5,18 @@ import { createDeadline, createWaker } from './waiting.ts'
 /** How long a request may go unanswered and a stream be silent by default, in milliseconds. The server sends a sign of life every 15 s. */
 const TIMEOUT_MS = 40_000
 
+/** What to listen to: a conversation after a rev, or the user's news after a cursor (left out: from now on). */
+export type Place = { conversation: number, after: number } | { conversation?: undefined, after?: string | undefined }
+
+export type Listening = Place & {
+  /** Aborts when nobody listens any more. */
+  signal: AbortSignal
+  /** To be called when the server has accepted this. */
+  opened: () => void
+  /** To be called with the events, in their order. If it throws or rejects, the connection is to be given up. */
+  hear: (events: ServerEvent[]) => void | Promise<void>
+}
+
 export interface HttpOptions {
   /** The address of the server. Left out: the page's own origin, or the server that `/client.js` was loaded from. */
   url?: string | undefined
@@ -17,6 +29,11 @@ export interface HttpOptions {
   timeoutMs?: number | undefined
   /** Replaces the global `fetch`. */
   fetch?: typeof globalThis.fetch | undefined
+  /**
+   * Replaces the event streams, for example by a socket: listens until the connection ends, or throws. The events are those of
+   * `GET /api/conversations/{id}/events` and `GET /api/events`. What it throws and is no `ParleyError` means that the connection was lost.
+   */
+  listen?: ((listening: Listening) => Promise<void>) | undefined
   /** Called when the server says that nobody is signed in any more. Streams and messages that are not sent yet wait for the next sign-in. */
   onSignOut?: (() => void) | undefined
 }
@@ -32,7 +49,7 @@ export interface StreamDetails extends Details {
 export type Http = ReturnType<typeof createHttp>
 
 /** Calls the server: with the session's cookie or a token, errors as `ParleyError`, and a time limit on silence. */
-export function createHttp ({ url = '', token, timeoutMs = TIMEOUT_MS, fetch = globalThis.fetch.bind(globalThis), onSignOut }: HttpOptions) {
+export function createHttp ({ url = '', token, timeoutMs = TIMEOUT_MS, fetch = globalThis.fetch.bind(globalThis), listen, onSignOut }: HttpOptions) {
   const base = url.replace(/\/$/, '')
   let currentToken = token
   let isOut = false
@@ -58,12 +75,15 @@ export function createHttp ({ url = '', token, timeoutMs = TIMEOUT_MS, fetch = g
       return response
     }
     const error = await errorIn(response)
-    if (isSignedOut(error)) {
-      if (typeof currentToken === 'function' && attempt === 1) return await open(method, path, details, accept, signal, 2)
-      if (!isOut) onSignOut?.()
-      isOut = true
-    }
+    if (isSignedOut(error) && typeof currentToken === 'function' && attempt === 1) return await open(method, path, details, accept, signal, 2)
+    notice(error)
     throw error
+  }
+
+  function notice (error: ParleyError) {
+    if (!isSignedOut(error)) return
+    if (!isOut) onSignOut?.()
+    isOut = true
   }
 
   /** Runs `work` under a deadline. What breaks off is `UNREACHABLE`, unless the caller's own signal aborted it. */
@@ -75,8 +95,31 @@ export function createHttp ({ url = '', token, timeoutMs = TIMEOUT_MS, fetch = g
     }).finally(deadline.end)
   }
 
+  /** Reads a stream of events until it ends. @throws ParleyError */
+  async function stream (method: string, path: string, { opened, hear, ...details }: StreamDetails) {
+    await within(details.signal, async ({ signal, restart }) => {
+      const { body } = await open(method, path, details, 'text/event-stream', signal)
+      opened?.()
+      await readEvents(body!, hear, restart)
+    })
+  }
+
+  async function listenToStream ({ conversation, after, ...details }: Listening) {
+    await stream('GET', conversation === undefined ? '/api/events' : `/api/conversations/${conversation}/events`, { query: { after }, ...details })
+  }
+
   return {
     waker: createWaker(),
+    stream,
+
+    /** Hears what happens, until the connection ends. @throws ParleyError */
+    async listen (listening: Listening) {
+      await (listen ?? listenToStream)(listening).catch(caught => {
+        const error = caught instanceof ParleyError ? caught : unreachable(caught)
+        notice(error)
+        throw error
+      })
+    },
 
     setToken (next: string | undefined) {
       currentToken = next
@@ -91,15 +134,6 @@ export function createHttp ({ url = '', token, timeoutMs = TIMEOUT_MS, fetch = g
           data: (response.status === 204 ? undefined : await response.json()) as T,
           next: next === undefined ? undefined : new URLSearchParams(next)
         }
-      })
-    },
-
-    /** Reads a stream of events until it ends. @throws ParleyError */
-    async stream (method: string, path: string, { opened, hear, ...details }: StreamDetails) {
-      await within(details.signal, async ({ signal, restart }) => {
-        const { body } = await open(method, path, details, 'text/event-stream', signal)
-        opened?.()
-        await readEvents(body!, hear, restart)
       })
     }
   }

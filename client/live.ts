@@ -1,6 +1,6 @@
 import { isPassing, isSignedOut, type ParleyError } from './errors.ts'
 import type { ServerEvent } from './events.ts'
-import type { Http } from './http.ts'
+import type { Http, Place } from './http.ts'
 import { delayAfter } from './waiting.ts'
 
 /**
@@ -22,13 +22,13 @@ export interface LiveState {
 interface Source<State> {
   http: Http
   initial: State
-  /** Loads the current state. Returns the path and query of the event stream that continues from there. @throws ParleyError */
-  begin: (signal: AbortSignal) => Promise<{ path: string, query: object }>
-  /** Takes in events. If it throws, the stream is opened again. */
+  /** Loads the current state. Returns where to go on listening. @throws ParleyError */
+  begin: (signal: AbortSignal) => Promise<Place>
+  /** Takes in events. If it throws, the connection is opened again. */
   hear: (events: ServerEvent[], signal: AbortSignal) => void | Promise<void>
 }
 
-/** A state that is kept current by an event stream, for as long as somebody follows it. */
+/** A state that is kept current by events, for as long as somebody follows it. */
 export function createLive<State extends LiveState> ({ http, initial, begin, hear }: Source<State>) {
   let state = initial
   let running: AbortController | undefined
@@ -44,24 +44,27 @@ export function createLive<State extends LiveState> ({ http, initial, begin, hea
   async function run (signal: AbortSignal) {
     show('connecting')
     for (let failures = 0; ;) {
-      const error = await connect(() => { failures = 0 }, signal)
+      const error = await connect(opened, signal)
       if (signal.aborted) return
       const willRetry = error === undefined || isPassing(error)
       show(willRetry ? 'waiting' : isSignedOut(error) ? 'signed-out' : 'failed', error)
       await http.waker.wait(willRetry ? delayAfter(failures++, error?.retryAfter) : Infinity, signal)
       if (signal.aborted) return
+
+      function opened () {
+        show('live')
+        // The server is back: whatever else waits for it need not wait longer.
+        if (failures > 0) http.waker.wake()
+        failures = 0
+      }
     }
   }
 
-  /** Follows the stream until it ends. Returns why, if it did not end normally. */
-  async function connect (succeeded: () => void, signal: AbortSignal): Promise<ParleyError | undefined> {
+  /** Listens until the connection ends. Returns why, if it did not end normally. */
+  async function connect (opened: () => void, signal: AbortSignal): Promise<ParleyError | undefined> {
     try {
-      const { path, query } = await begin(signal)
-      const opened = () => {
-        succeeded()
-        show('live')
-      }
-      await http.stream('GET', path, { query, signal, opened, hear: events => hear(events, signal) })
+      const place = await begin(signal)
+      await http.listen({ ...place, signal, opened, hear: events => hear(events, signal) })
     } catch (error) {
       return error as ParleyError
     }

@@ -71,7 +71,8 @@ export function createOutbox ({ waker, post, changed }: OutboxOptions) {
           change(clientId, { status: 'refused', error })
           throw error
         }
-        change(clientId, { status: 'waiting', error })
+        // Those behind it wait, too.
+        keep(unsent.map(other => other.status === 'sending' ? { ...other, status: 'waiting', error } : other))
         await waker.wait(isOut ? Infinity : delayAfter(failures++, error.retryAfter), signal)
       }
     }
@@ -81,7 +82,9 @@ export function createOutbox ({ waker, post, changed }: OutboxOptions) {
   return {
     /** Resolves when the message is stored. Until then it is among the unsent ones. @throws ParleyError when it is refused */
     send (message: NewMessage & { clientId?: string | undefined }): Promise<Message> {
-      const kept: Unsent = { ...message, clientId: message.clientId ?? newClientId(), createdAt: new Date().toISOString(), status: 'sending' }
+      const { error } = unsent.find(({ status }) => status === 'waiting') ?? {}
+      const status = error === undefined ? 'sending' : 'waiting'
+      const kept: Unsent = { ...message, clientId: message.clientId ?? newClientId(), createdAt: new Date().toISOString(), status, error }
       keep([...unsent, kept])
       return enqueue(kept)
     },
@@ -110,7 +113,7 @@ function discarded () {
   return new ParleyError({ code: 'DISCARDED', error: 'This message was discarded' })
 }
 
-/** A random id. `crypto.randomUUID` exists on https pages only. */
-function newClientId () {
+/** A random id for a message. `crypto.randomUUID` exists on https pages only. */
+export function newClientId () {
   return Array.from(crypto.getRandomValues(new Uint32Array(4)), part => part.toString(36)).join('-')
 }

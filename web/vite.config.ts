@@ -1,4 +1,5 @@
 import react from '@vitejs/plugin-react'
+import path from 'node:path'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { defineConfig, type Plugin } from 'vite'
 
@@ -20,9 +21,13 @@ function precompress (): Plugin {
   }
 }
 
+/** The page imports the client by the name that it has when the server gives it away. */
+const client = (file: string) => path.resolve(import.meta.dirname, '../client', file)
+
 export default defineConfig({
   root: import.meta.dirname,
   plugins: [react(), precompress()],
+  resolve: { alias: { 'parley/react': client('react/index.ts'), parley: client('index.ts') } },
   server: { port: 5173, strictPort: true },
   build: {
     outDir: '../dist/web',

@@ -20,10 +20,10 @@ export function useParley (): ParleyClient {
   return client
 }
 
-/** The user's conversations, last used first, with what is unread. `more` loads older ones. */
-export function useConversations (): ConversationsState & Pick<LiveConversations, 'more'> {
+/** The user's conversations, last used first, with what is unread. `more` loads older ones, `find` gives one by its id. */
+export function useConversations (): ConversationsState & Pick<LiveConversations, 'more' | 'find'> {
   const conversations = useParley().conversations
-  return { ...useFollowed(conversations, ({ state }) => state), more: conversations.more }
+  return { ...useFollowed(conversations, ({ state }) => state), more: conversations.more, find: conversations.find }
 }
 
 /** A conversation: its messages, what is unsent, and what can be done in it. */

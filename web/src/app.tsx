@@ -1,4 +1,5 @@
-import { lazy, Suspense, useEffect } from 'react'
+import { lazy, Suspense, useLayoutEffect } from 'react'
+import { inWords } from './api/in-words.ts'
 import { useMe, useSettings } from './api/queries.ts'
 import { useRoute } from './route.ts'
 import { PhoneChat } from './start/phone-chat.tsx'
@@ -16,7 +17,7 @@ export function App () {
   const { data: me, error, refetch, isFetching } = useMe()
   const { data: settings, isPending } = useSettings()
   const mayUsePasswords = settings?.passwords !== false
-  useEffect(() => setTitle(words.name), [route.at])
+  useLayoutEffect(() => setTitle(words.name), [route.at]) // before the effects in which screens set titles of their own
 
   if (route.at === 'reset-password' && isPending) return <Loading />
   if (route.at === 'reset-password' && mayUsePasswords) return <ResetPassword token={route.token} />
@@ -26,7 +27,7 @@ export function App () {
     return (
       <main className='welcome narrow'>
         <section className='card'>
-          <p role='alert'>{error.message}</p>
+          <p role='alert'>{inWords(error)}</p>
           <button className='button primary' aria-busy={isFetching} onClick={() => refetch()}>{isFetching ? words.tryingAgain : words.tryAgain}</button>
         </section>
       </main>

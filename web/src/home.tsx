@@ -1,8 +1,7 @@
-import { useEffect, useState, useSyncExternalStore } from 'react'
-import type { Profile } from './api/shapes.ts'
-import { openSocket, type LiveSocket } from './api/live.ts'
-import { followNews } from './api/follow-news.ts'
-import { forgetUser, queries } from './api/queries.ts'
+import { useEffect, useRef, useState, useSyncExternalStore } from 'react'
+import type { Connection, Profile } from 'parley'
+import { useConversations } from 'parley/react'
+import { queries } from './api/cache.ts'
 import { AccountPage } from './account/account.tsx'
 import { ConversationList } from './chat/conversation-list.tsx'
 import { ConversationPage } from './chat/conversation.tsx'
@@ -16,7 +15,7 @@ const OFFLINE_AFTER_MS = 1_500
 
 /** The screen of a signed-in user: the list of conversations, and beside it the open one. */
 export default function Home ({ me, route }: { me: Profile, route: Route }) {
-  const { socket, isOffline } = useSocket()
+  const isOffline = useIsOffline(useConversations().connection)
   useEffect(() => forgetDrafts(me.id), [me.id])
   const isAtList = ['home', 'forgot', 'invite', 'reset-password', 'sign-in-failed'].includes(route.at)
   const isListAlone = !useIsWide() && isAtList
@@ -28,11 +27,9 @@ export default function Home ({ me, route }: { me: Profile, route: Route }) {
       </div>
       <div className='open'>
         <div role='status'>{isOffline && <p className='offline'>{words.offline}</p>}</div>
-        {socket !== undefined && (
-          route.at === 'conversation'
-            ? <ConversationPage key={route.id} id={route.id} me={me} socket={socket} />
-            : route.at === 'account' ? <AccountPage me={me} /> : <NewConversation me={me} />
-        )}
+        {route.at === 'conversation'
+          ? <ConversationPage key={route.id} id={route.id} me={me} />
+          : route.at === 'account' ? <AccountPage me={me} /> : <NewConversation me={me} />}
       </div>
     </div>
   )
@@ -48,32 +45,23 @@ function useIsWide () {
   }, () => WIDE.matches)
 }
 
-function useSocket () {
-  const [socket, setSocket] = useState<LiveSocket>()
+/** Whether the connection is lost for long enough to say so. When it is back, what was read before is read again. */
+function useIsOffline (connection: Connection) {
+  const isAway = connection === 'connecting' || connection === 'waiting'
   const [isOffline, setIsOffline] = useState(false)
   useEffect(() => {
-    const opened = openSocket(forgetUser)
-    let telling: ReturnType<typeof setTimeout>
-    const tellSoon = () => { telling = setTimeout(setIsOffline, OFFLINE_AFTER_MS, true) }
-    let wasAway = false
-    opened.on('connect', () => {
+    if (!isAway) return
+    const telling = setTimeout(setIsOffline, OFFLINE_AFTER_MS, true)
+    return () => {
       clearTimeout(telling)
       setIsOffline(false)
-      if (wasAway) queries.invalidateQueries()
-    })
-    opened.on('disconnect', () => {
-      wasAway = true
-      tellSoon()
-    })
-    tellSoon()
-    setSocket(opened)
-    const stopNews = followNews(opened)
-    return () => {
-      stopNews()
-      clearTimeout(telling)
-      opened.close()
-      setSocket(undefined)
     }
-  }, [])
-  return { socket, isOffline }
+  }, [isAway])
+
+  const wasLost = useRef(false)
+  useEffect(() => {
+    if (connection === 'live' && wasLost.current) queries.invalidateQueries()
+    if (connection !== 'connecting') wasLost.current = connection === 'waiting'
+  }, [connection])
+  return isOffline
 }

@@ -1,7 +1,9 @@
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { QueryClientProvider } from '@tanstack/react-query'
-import { queries } from './api/queries.ts'
+import { ParleyProvider } from 'parley/react'
+import { queries } from './api/cache.ts'
+import { parley } from './api/parley.ts'
 import { App } from './app.tsx'
 import { CatchAll } from './ui/catch-all.tsx'
 import { keepFocus } from './ui/keep-focus.ts'
@@ -13,7 +15,7 @@ createRoot(document.getElementById('root')!).render(
   <StrictMode>
     <CatchAll>
       <QueryClientProvider client={queries}>
-        <App />
+        <ParleyProvider client={parley}><App /></ParleyProvider>
       </QueryClientProvider>
     </CatchAll>
   </StrictMode>

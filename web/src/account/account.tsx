@@ -1,8 +1,10 @@
 import { useState } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import { API_URL, api, ask } from '../api/client.ts'
-import type { Profile, Session } from '../api/shapes.ts'
-import { forgetUser, queries, useSessions, useSettings } from '../api/queries.ts'
+import type { Profile, Session } from 'parley'
+import { forgetUser, queries } from '../api/cache.ts'
+import { inWords } from '../api/in-words.ts'
+import { API_URL, parley } from '../api/parley.ts'
+import { useSessions, useSettings } from '../api/queries.ts'
 import { pathTo } from '../route.ts'
 import { Confirm } from '../ui/dialog.tsx'
 import { forgetDrafts } from '../ui/drafts.ts'
@@ -39,7 +41,7 @@ const orNull = (text: string | undefined) => text === undefined || text.trim() =
 
 type Changes = NonNullable<Parameters<typeof patch>[0]>
 async function patch (body: { name?: string | null, phone_number?: string | null, email?: string | null, username?: string, password?: string, current_password?: string }) {
-  queries.setQueryData(['me'], await ask(api.PATCH('/api/me', { body })))
+  queries.setQueryData(['me'], await parley.request('patch', '/api/me', { body }))
 }
 
 function ProfileForm ({ me }: { me: Profile }) {
@@ -55,7 +57,7 @@ function ProfileForm ({ me }: { me: Profile }) {
 }
 
 function SignInForm ({ me }: { me: Profile }) {
-  const resend = useMutation({ mutationFn: () => ask(api.POST('/api/email/resend')) })
+  const resend = useMutation({ mutationFn: () => parley.request('post', '/api/email/resend') })
   async function change ({ username, email, current_password: password }: Record<string, string>) {
     const changes: Changes = { current_password: password! }
     if (username!.trim() !== me.username) changes.username = username!
@@ -77,7 +79,7 @@ function SignInForm ({ me }: { me: Profile }) {
         <Field name='current_password' type='password' label={words.account.current} autoComplete='current-password' />
       </Form>
       {me.email !== null && !me.is_email_verified && (
-        <p className='aside' role='status'>{resend.isSuccess ? words.account.resent : <button className='text-button' onClick={() => resend.mutate()}>{words.account.resend}</button>} {resend.error?.message}</p>
+        <p className='aside' role='status'>{resend.isSuccess ? words.account.resent : <button className='text-button' onClick={() => resend.mutate()}>{words.account.resend}</button>} {resend.error !== null && inWords(resend.error)}</p>
       )}
     </section>
   )
@@ -103,13 +105,13 @@ function PasswordForm () {
 function Sessions () {
   const { data: sessions, error } = useSessions()
   const end = useMutation({
-    mutationFn: (id: number) => ask(api.DELETE('/api/me/sessions/{id}', { params: { path: { id } } })),
+    mutationFn: (id: number) => parley.request('delete', '/api/me/sessions/{id}', { path: { id } }),
     onSettled: () => queries.invalidateQueries({ queryKey: ['sessions'] })
   })
   return (
     <section className='card'>
       <h2 tabIndex={-1} data-focus-fallback>{words.account.sessions}</h2>
-      {(error ?? end.error) !== null && <p className='problem' role='alert'>{(error ?? end.error)!.message}</p>}
+      {(error ?? end.error) !== null && <p className='problem' role='alert'>{inWords((error ?? end.error)!)}</p>}
       <ul className='rows'>
         {sessions?.map(session => (
           <li key={session.id}>
@@ -168,8 +170,7 @@ function DeleteButton () {
 }
 
 async function remove (options: { body?: { password: string } }) {
-  await ask(api.DELETE('/api/me', options as { body: { password: string } })) // a user without a password sends no body
-  forgetUser()
+  await parley.request('delete', '/api/me', options as { body: { password: string } }) // a user without a password sends no body
+  forgetUser({ isWanted: true })
   forgetDrafts()
-  queries.removeQueries({ queryKey: ['was signed out'] })
 }

@@ -1,8 +1,10 @@
 import { useEffect, useRef } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import { api, ask } from '../api/client.ts'
-import type { Conversation, Message, Profile } from '../api/shapes.ts'
-import { forgetUser, queries, useConversations } from '../api/queries.ts'
+import type { ListedConversation, Message, Profile } from 'parley'
+import { useConversations } from 'parley/react'
+import { forgetUser } from '../api/cache.ts'
+import { inWords } from '../api/in-words.ts'
+import { parley } from '../api/parley.ts'
 import { go, pathTo } from '../route.ts'
 import { forgetDrafts } from '../ui/drafts.ts'
 import { Icon } from '../ui/icon.tsx'
@@ -15,20 +17,21 @@ import { previewOf } from './preview.ts'
 
 /** The conversations, last used first. More are loaded while the user scrolls. */
 export function ConversationList ({ me, selected }: { me: Profile, selected: number | undefined }) {
-  const { data: conversations, error, refetch, hasNextPage, fetchNextPage, isFetchingNextPage } = useConversations()
+  const { conversations, isLoaded, hasMore, more, connection, error } = useConversations()
+  const older = useMutation({ mutationFn: more })
+  const problem = connection === 'failed' || !isLoaded ? error : undefined
   const signOut = useMutation({
-    mutationFn: () => ask(api.POST('/api/logout')),
+    mutationFn: parley.signOut,
     onSuccess () {
-      forgetUser()
+      forgetUser({ isWanted: true })
       forgetDrafts()
-      queries.removeQueries({ queryKey: ['was signed out'] })
       go(pathTo.home)
     }
   })
   const isVisible = useIsVisible()
   // What is open in front of the user is about to be marked as read.
-  const unreadOf = ({ id, unread }: Conversation) => id === selected && isVisible ? 0 : unread
-  const unread = conversations?.filter(conversation => unreadOf(conversation) > 0).length ?? 0
+  const unreadOf = ({ id, unread }: ListedConversation) => id === selected && isVisible ? 0 : unread
+  const unread = conversations.filter(conversation => unreadOf(conversation) > 0).length
   useEffect(() => {
     setUnread(unread)
     return () => setUnread(0)
@@ -41,20 +44,19 @@ export function ConversationList ({ me, selected }: { me: Profile, selected: num
       </header>
       <ConfirmEmail me={me} />
       <div className='sidebar-list'>
-        {conversations === undefined && error === null && <p className='empty' role='status'>{words.loading}</p>}
-        {conversations?.length === 0 && (
+        {!isLoaded && problem === undefined && <p className='empty' role='status'>{words.loading}</p>}
+        {isLoaded && conversations.length === 0 && (
           <div className='empty'>
             <p>{words.chat.none}</p>
             <a className='button primary' href={pathTo.new}>{words.chat.start}</a>
           </div>
         )}
         <ul>
-          {conversations?.map(conversation => <li key={conversation.id}><Entry conversation={conversation} unread={unreadOf(conversation)} isSelected={conversation.id === selected} /></li>)}
+          {conversations.map(conversation => <li key={conversation.id}><Entry conversation={conversation} unread={unreadOf(conversation)} isSelected={conversation.id === selected} /></li>)}
         </ul>
-        {error !== null && (
-          <div className='problem' role='alert'>{error.message} <button className='text-button' onClick={() => refetch()}>{words.tryAgain}</button></div>
-        )}
-        {hasNextPage && <More onSight={fetchNextPage} isBusy={isFetchingNextPage} />}
+        {problem !== undefined && <Problem error={problem} onAgain={parley.reconnect} />}
+        {older.error !== null && <Problem error={older.error} onAgain={older.mutate} />}
+        {hasMore && older.error === null && <More onSight={older.mutate} isBusy={older.isPending} />}
       </div>
       <footer className='sidebar-foot'>
         <a className='me' href={pathTo.account} aria-label={`${me.name ?? me.username ?? words.details.unnamed}, ${words.chat.account}`}><Icon name='person' /><span className='cut' dir='auto'>{me.name ?? me.username ?? words.details.unnamed}</span></a>
@@ -64,10 +66,13 @@ export function ConversationList ({ me, selected }: { me: Profile, selected: num
   )
 }
 
-interface EntryProps { conversation: Conversation, unread: number, isSelected: boolean }
+function Problem ({ error, onAgain }: { error: Error, onAgain: () => void }) {
+  return <div className='problem' role='alert'>{inWords(error)} <button className='text-button' onClick={() => onAgain()}>{words.tryAgain}</button></div>
+}
 
-function Entry ({ conversation: { id, name, last_updated: used, messages }, unread, isSelected }: EntryProps) {
-  const newest = messages.at(-1)
+interface EntryProps { conversation: ListedConversation, unread: number, isSelected: boolean }
+
+function Entry ({ conversation: { id, name, last_updated: used, newest }, unread, isSelected }: EntryProps) {
   return (
     <a className='entry' href={pathTo.conversation(id)} aria-current={isSelected ? 'page' : undefined}>
       <span className='entry-name cut' dir='auto'>{name}</span>

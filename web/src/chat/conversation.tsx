@@ -1,8 +1,11 @@
-import { useEffect, useState, useSyncExternalStore } from 'react'
+import { useCallback, useEffect, useState } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import { queries, useConversation, useConversations, useMembers } from '../api/queries.ts'
-import type { Profile } from '../api/shapes.ts'
-import type { LiveSocket } from '../api/live.ts'
+import type { NewMessage, Profile } from 'parley'
+import { useConversation, useConversations } from 'parley/react'
+import { queries } from '../api/cache.ts'
+import { inWords } from '../api/in-words.ts'
+import { parley } from '../api/parley.ts'
+import { useDetails, useMembers } from '../api/queries.ts'
 import { pathTo } from '../route.ts'
 import { Composer } from '../ui/composer.tsx'
 import { draftOf } from '../ui/drafts.ts'
@@ -10,37 +13,32 @@ import { Icon } from '../ui/icon.tsx'
 import { setTitle } from '../ui/title.ts'
 import { words } from '../words.ts'
 import { botTitle } from './bot-title.ts'
-import { openChat, type Chat } from './chat.ts'
 import { Details } from './details.tsx'
-import { firstMessageOf } from './first-message.ts'
 import { useMarkRead } from './mark-read.ts'
 import { MessageList } from './message-list.tsx'
 
 /** One conversation: its messages, and the composer. */
-export function ConversationPage ({ id, me, socket }: { id: number, me: Profile, socket: LiveSocket }) {
-  const [chat, setChat] = useState<Chat>()
-  useEffect(() => {
-    const opened = openChat(id, socket)
-    setChat(opened)
-    const first = firstMessageOf(id)
-    if (first !== undefined) opened.send(first)
-    return () => opened.close()
-  }, [id, socket])
-  return chat === undefined ? null : <OpenConversation id={id} me={me} chat={chat} />
-}
-
-function OpenConversation ({ id, me, chat }: { id: number, me: Profile, chat: Chat }) {
-  const view = useSyncExternalStore(chat.subscribe, chat.read)
-  const { data: conversation, isPending } = useConversation(id)
-  const { data: list } = useConversations()
-  const { data: { users, bots } = { users: [], bots: [] } } = useMembers(id)
+export function ConversationPage ({ id, me }: { id: number, me: Profile }) {
+  const chat = useConversation(id)
+  const known = useConversations().find(id)
+  const { data: details, isPending } = useDetails(id)
+  const { data: { users, bots } = { users: [], bots: [] }, isSuccess } = useMembers(id)
   const [isShowingDetails, setIsShowingDetails] = useState(false)
-  const name = (conversation ?? list?.find(listed => listed.id === id))?.name ?? ''
+  const [sent, setSent] = useState(0)
+  const conversation = known ?? details
+  const name = conversation?.name ?? ''
   useEffect(() => { if (name !== '') setTitle(`${name} – ${words.name}`) }, [name])
-  useMarkRead(id, view.isOpen ? view.rev : 0)
+  useMarkRead(chat, (known?.unread ?? 0) > 0)
+  const isChanged = isSuccess && known?.members !== undefined && known.members !== users.length
+  useEffect(() => { if (isChanged) queries.invalidateQueries({ queryKey: ['members', id] }) }, [id, isChanged])
 
-  const isReplying = view.messages.some(({ status }) => status === 'streaming' || status === 'queued')
+  const { isReplying, isLoaded, connection, error } = chat
+  const problem = connection === 'failed' || !isLoaded ? error : undefined
   const stop = useMutation({ mutationFn: chat.stop })
+  const send = useCallback((message: string | NewMessage) => {
+    setSent(count => count + 1)
+    chat.send(message)
+  }, [chat.send])
   useEscape(isReplying, stop.mutate)
   return (
     <main className='chat'>
@@ -49,19 +47,19 @@ function OpenConversation ({ id, me, chat }: { id: number, me: Profile, chat: Ch
         <h1 className='cut' dir='auto' aria-label={isPending && name === '' ? words.loading : undefined}>{name}</h1>
         {conversation !== undefined && <button className='icon-button' aria-label={words.chat.details} title={words.chat.details} onClick={() => setIsShowingDetails(true)}><Icon name='people' /></button>}
       </header>
-      {view.problem !== undefined && (
-        <div className='notice' role='alert'>{view.problem} <button className='text-button' onClick={() => chat.retry()}>{words.tryAgain}</button> <a href={pathTo.home}>{words.chat.conversations}</a></div>
+      {problem !== undefined && (
+        <div className='notice' role='alert'>{inWords(problem)} <button className='text-button' onClick={() => parley.reconnect()}>{words.tryAgain}</button> <a href={pathTo.home}>{words.chat.conversations}</a></div>
       )}
-      <MessageList view={view} chat={chat} me={me} bots={bots} isOwner={users.some(({ id, is_owner: owns }) => owns && id === me.id)} label={name} />
-      {stop.error !== null && <p className='notice' role='alert'>{stop.error.message}</p>}
+      <MessageList chat={chat} send={send} sent={sent} hasFailed={problem !== undefined} me={me} bots={bots} isOwner={users.some(({ id, is_owner: owns }) => owns && id === me.id)} label={name} />
+      {stop.error !== null && <p className='notice' role='alert'>{inWords(stop.error)}</p>}
       <Composer
-        draft={draftOf(me.id, id)} onSend={chat.send}
+        draft={draftOf(me.id, id)} onSend={send}
         mentionable={bots.length < 2 ? undefined : bots.map(({ name }) => ({ name, title: botTitle(name) }))}
         beside={isReplying && <button type='button' className='icon-button stop' aria-label={words.chat.stop} title={words.chat.stop} onClick={() => stop.mutate()}><Icon name='stop' /></button>}
       />
-      {isShowingDetails && conversation !== undefined && (
+      {isShowingDetails && (
         <Details
-          conversation={conversation} me={me}
+          id={id} name={name} me={me}
           onClose={() => {
             setIsShowingDetails(false)
             queries.invalidateQueries({ queryKey: ['conversation', id] })

@@ -1,8 +1,10 @@
 import { useState, type ReactNode } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import { api, ask } from '../api/client.ts'
-import type { Bot, Conversation, Profile } from '../api/shapes.ts'
-import { queries, refreshConversations, useBots, useMembers } from '../api/queries.ts'
+import type { Bot, Profile } from 'parley'
+import { queries } from '../api/cache.ts'
+import { inWords } from '../api/in-words.ts'
+import { parley } from '../api/parley.ts'
+import { useBots, useMembers } from '../api/queries.ts'
 import { go, pathTo } from '../route.ts'
 import { Confirm, Dialog } from '../ui/dialog.tsx'
 import { checks, Field, Form } from '../ui/form.tsx'
@@ -11,7 +13,7 @@ import { words } from '../words.ts'
 import { botTitle } from './bot-title.ts'
 
 /** A conversation's name and members. What only the owner may do is only shown to the owner. */
-export function Details ({ conversation: { id, name }, me, onClose }: { conversation: Conversation, me: Profile, onClose: () => void }) {
+export function Details ({ id, name, me, onClose }: { id: number, name: string, me: Profile, onClose: () => void }) {
   const { data: members, error } = useMembers(id)
   const { data: bots = [] } = useBots()
   const [isConfirming, setIsConfirming] = useState(false)
@@ -22,26 +24,24 @@ export function Details ({ conversation: { id, name }, me, onClose }: { conversa
   const absent = bots.filter(bot => !members?.bots.some(({ id }) => id === bot.id))
 
   async function rename ({ name }: Record<string, string>) {
-    await ask(api.PUT('/api/conversations/{id}', { params: { path }, body: { name: name! } }))
-    refreshConversations()
+    await parley.request('put', '/api/conversations/{id}', { path, body: { name: name! } })
     queries.invalidateQueries({ queryKey: ['conversation', id] })
   }
   async function addUser ({ username }: Record<string, string>) {
-    await ask(api.POST('/api/conversations/{id}/users', { params: { path }, body: { username: username! } }))
+    await parley.request('post', '/api/conversations/{id}/users', { path, body: { username: username! } })
     await refresh()
   }
   async function addBot ({ bot }: Record<string, string>) {
-    await ask(api.POST('/api/conversations/{id}/bots', { params: { path }, body: { name: bot! } }))
+    await parley.request('post', '/api/conversations/{id}/bots', { path, body: { name: bot! } })
     await refresh()
   }
-  const removeUser = (user: number) => ask(api.DELETE('/api/conversations/{id}/users/{user}', { params: { path: { id, user } } }))
-  const removeBot = (bot: number) => ask(api.DELETE('/api/conversations/{id}/bots/{bot}', { params: { path: { id, bot } } }))
+  const removeUser = (user: number) => parley.request('delete', '/api/conversations/{id}/users/{user}', { path: { id, user } })
+  const removeBot = (bot: number) => parley.request('delete', '/api/conversations/{id}/bots/{bot}', { path: { id, bot } })
 
   async function leaveOrDelete () {
-    await (isOwner ? ask(api.DELETE('/api/conversations/{id}', { params: { path } })) : removeUser(me.id))
+    await (isOwner ? parley.request('delete', '/api/conversations/{id}', { path }) : removeUser(me.id))
     onClose()
     go(pathTo.home)
-    refreshConversations()
   }
   const [question, title, text, submit] = isOwner
     ? [words.details.delete, words.details.deleteTitle, words.details.deleteText, words.delete] as const
@@ -55,7 +55,7 @@ export function Details ({ conversation: { id, name }, me, onClose }: { conversa
 
       <section>
         <h3 tabIndex={-1} data-focus-fallback>{words.details.people}</h3>
-        {(error ?? change.error) !== null && <p className='problem' role='alert'>{(error ?? change.error)!.message}</p>}
+        {(error ?? change.error) !== null && <p className='problem' role='alert'>{inWords((error ?? change.error)!)}</p>}
         <ul className='rows'>
           {members?.users.map(({ id: user, username, is_owner: owns }) => (
             <Row key={user} name={username ?? words.details.unnamed} note={owns ? words.details.owner : undefined}>

@@ -1,5 +1,6 @@
 import { useId, useState, type KeyboardEvent } from 'react'
 import { useMutation } from '@tanstack/react-query'
+import { inWords } from '../api/in-words.ts'
 import { isComposing } from '../ui/keyboard.ts'
 import { words } from '../words.ts'
 
@@ -28,7 +29,7 @@ export function EditMessage ({ text: before, onSave, onClose }: EditMessageProps
         onFocus={({ target }) => target.setSelectionRange(text.length, text.length)} onChange={event => setText(event.target.value)}
       />
       <p id={`${id}-hint`} className='hint'>{words.chat.editHint}</p>
-      {save.error !== null && <p className='problem' role='alert'>{save.error.message}</p>}
+      {save.error !== null && <p className='problem' role='alert'>{inWords(save.error)}</p>}
       <div className='buttons'>
         <button type='button' className='button' onClick={onClose}>{words.cancel}</button>
         <button className='button primary' aria-busy={save.isPending} disabled={text.trim() === ''}>{words.save}</button>

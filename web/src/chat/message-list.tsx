@@ -1,6 +1,9 @@
 import { lazy, memo, Suspense, useState } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import type { Bot, Message, Profile } from '../api/shapes.ts'
+import type { Bot, LiveConversation, Message, NewMessage, Profile, Unsent as UnsentMessage } from 'parley'
+import type { useConversation } from 'parley/react'
+import { inWords } from '../api/in-words.ts'
+import { parley } from '../api/parley.ts'
 import { Bubble } from '../ui/bubble.tsx'
 import { CopyButton } from '../ui/copy-button.tsx'
 import { Confirm } from '../ui/dialog.tsx'
@@ -10,7 +13,6 @@ import { dayOf } from '../ui/time.ts'
 import { Unsent } from '../ui/unsent.tsx'
 import { words } from '../words.ts'
 import { botTitle } from './bot-title.ts'
-import type { Chat, ChatView } from './chat.ts'
 import { EditMessage } from './edit-message.tsx'
 import { Parts } from './parts.tsx'
 
@@ -21,36 +23,56 @@ const Markdown = lazy(() => markdown)
 /** How much of a new message screen readers announce, in characters. */
 const MOST_ANNOUNCED = 500
 
-interface MessageListProps { view: ChatView, chat: Chat, me: Profile, bots: Bot[], isOwner: boolean, label: string }
+interface MessageListProps {
+  chat: ReturnType<typeof useConversation>
+  send: (message: NewMessage) => void
+  /** How many messages were sent here. */
+  sent: number
+  hasFailed: boolean
+  me: Profile
+  bots: Bot[]
+  isOwner: boolean
+  label: string
+}
 
-export function MessageList ({ view, chat, me, bots, isOwner, label }: MessageListProps) {
-  const messages = view.messages.filter(({ status }) => status !== 'deleted')
+export function MessageList ({ chat, send, sent, hasFailed, me, bots, isOwner, label }: MessageListProps) {
+  const { messages, unsent, isLoaded, hasOlder } = chat
+  const conversation = parley.conversation(chat.id)
+  const sendAgain = (message: UnsentMessage) => {
+    if (message.status === 'refused') chat.resend(message).catch(() => { /* the message says why */ })
+    else parley.reconnect()
+  }
+  const readOlder = () => { chat.older().catch(() => { /* the button is still there */ }) }
   const isMine = ({ sender, username }: Message) => sender === 'user' && username === (me.username ?? me.name)
   const myLast = messages.findLast(isMine)
   const lastReply = messages.findLast(({ sender }) => sender === 'bot')
   const newest = messages.at(-1)
   return (
     <>
-      <Scroller label={label || words.chat.conversations} sent={view.sent} onTop={view.hasOlder ? chat.readOlder : undefined}>
-        {!view.isOpen && view.problem === undefined && <p className='empty' role='status'>{words.loading}</p>}
-        {view.hasOlder && <button className='text-button more' onClick={chat.readOlder}>{words.chat.older}</button>}
-        {view.isOpen && messages.length === 0 && view.outgoing.length === 0 && <p className='empty'>{words.chat.empty}</p>}
+      <Scroller label={label || words.chat.conversations} sent={sent} onTop={hasOlder ? readOlder : undefined}>
+        {!isLoaded && !hasFailed && <p className='empty' role='status'>{words.loading}</p>}
+        {hasOlder && <button className='text-button more' onClick={readOlder}>{words.chat.older}</button>}
+        {isLoaded && messages.length === 0 && unsent.length === 0 && <p className='empty'>{words.chat.empty}</p>}
         {messages.map((message, at) => (
           <Row
-            key={message.id} message={message} chat={chat} isMine={isMine(message)} author={authorOf(message, bots)}
+            key={message.id} message={message} chat={conversation} send={send} isMine={isMine(message)} author={authorOf(message, bots)}
             day={dayAbove(message, messages[at - 1])}
             mayEdit={message === myLast} mayDelete={isOwner || isMine(message)}
-            mayChoose={message === newest && view.outgoing.length === 0}
+            mayChoose={message === newest && unsent.length === 0}
             mayRegenerate={message === lastReply && message === newest && canReplyAgain(message, bots)}
           />
         ))}
-        {view.outgoing.map(message => (
+        {unsent.map(message => (
           <Bubble
-            key={message.clientId} who={words.chat.you} at={message.at} isMine
-            note={message.state === 'sending'
+            key={message.clientId} who={words.chat.you} at={message.createdAt} isMine
+            note={message.status === 'sending'
               ? <span className='quiet'>{words.chat.sending}</span>
-              : <Unsent problem={message.problem ?? words.chat.unsent} onAgain={() => chat.sendAgain(message)} onDiscard={() => chat.discard(message)} />}
-          ><Plain text={message.text} />
+              : <Unsent
+                  problem={message.status === 'refused' ? inWords(message.error!) : words.chat.unsent}
+                  onAgain={() => sendAgain(message)}
+                  onDiscard={() => chat.discard(message)}
+                />}
+          ><Plain text={message.text!} />
           </Bubble>
         ))}
       </Scroller>
@@ -66,9 +88,9 @@ function canReplyAgain ({ username, failure }: Message, bots: Bot[]) {
   return failure !== 'BOT_NOT_CONFIGURED' && bots.some(({ name, streaming }) => streaming && name === username)
 }
 
-interface RowProps { message: Message, chat: Chat, isMine: boolean, author: string, day: string | undefined, mayEdit: boolean, mayDelete: boolean, mayRegenerate: boolean, mayChoose: boolean }
+interface RowProps { message: Message, chat: LiveConversation, send: (message: NewMessage) => void, isMine: boolean, author: string, day: string | undefined, mayEdit: boolean, mayDelete: boolean, mayRegenerate: boolean, mayChoose: boolean }
 
-const Row = memo(function Row ({ message, chat, isMine, author, day, mayEdit, mayDelete, mayRegenerate, mayChoose }: RowProps) {
+const Row = memo(function Row ({ message, chat, send, isMine, author, day, mayEdit, mayDelete, mayRegenerate, mayChoose }: RowProps) {
   const { id, sender, text, parts, status, failure, created_at: at } = message
   const [mode, setMode] = useState<'edit' | 'delete'>()
   const regenerate = useMutation({ mutationFn: () => chat.regenerate(id) })
@@ -83,7 +105,7 @@ const Row = memo(function Row ({ message, chat, isMine, author, day, mayEdit, ma
       {mayEdit && <button className='text-button' onClick={() => setMode('edit')} data-focus-fallback><Icon name='edit' />{words.chat.edit}</button>}
       {mayRegenerate && <button className='text-button' onClick={() => regenerate.mutate()}><Icon name='again' />{words.chat.regenerate}</button>}
       {mayDelete && <button className='text-button' onClick={() => setMode('delete')}><Icon name='delete' />{words.delete}</button>}
-      {regenerate.error !== null && <span className='problem' role='alert'>{regenerate.error.message}</span>}
+      {regenerate.error !== null && <span className='problem' role='alert'>{inWords(regenerate.error)}</span>}
     </span>
   )
   return (
@@ -97,7 +119,7 @@ const Row = memo(function Row ({ message, chat, isMine, author, day, mayEdit, ma
         {mode === 'edit' && <EditMessage text={text} onClose={close} onSave={changed => chat.edit(id, changed)} />}
         {mode !== 'edit' && (!isBot
           ? <Plain text={text} />
-          : parts === undefined ? <Formatted text={text} /> : <Parts parts={parts} Text={Formatted} onChoose={mayChoose ? choice => chat.send(choice.title, choice) : undefined} />)}
+          : parts === undefined ? <Formatted text={text} /> : <Parts parts={parts} Text={Formatted} onChoose={mayChoose ? choice => send({ text: choice.title, parts: [{ type: 'choice', ...choice }] }) : undefined} />)}
       </Bubble>
       {mode === 'delete' && <Confirm title={words.chat.deleteMessage} text={words.chat.deleteMessageText} submit={words.delete} onConfirm={() => chat.remove(id)} onClose={close} />}
     </div>

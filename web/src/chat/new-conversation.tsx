@@ -1,15 +1,15 @@
 import { useState } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import { api, ask } from '../api/client.ts'
-import { refreshConversations, useBots } from '../api/queries.ts'
-import type { Profile } from '../api/shapes.ts'
+import type { Profile } from 'parley'
+import { inWords } from '../api/in-words.ts'
+import { parley } from '../api/parley.ts'
+import { useBots } from '../api/queries.ts'
 import { go, pathTo } from '../route.ts'
 import { Composer } from '../ui/composer.tsx'
 import { draftOf } from '../ui/drafts.ts'
 import { Icon } from '../ui/icon.tsx'
 import { words } from '../words.ts'
 import { botTitle } from './bot-title.ts'
-import { keepFirstMessage } from './first-message.ts'
 import { previewOf } from './preview.ts'
 
 /** Which bot replies: the server's default, none, or one by name. */
@@ -24,10 +24,9 @@ export function NewConversation ({ me }: { me: Profile }) {
   const begin = useMutation({
     async mutationFn (text: string) {
       const bots = chosen.kind === 'default' ? {} : { bots: chosen.kind === 'bot' ? [chosen.name] : [] }
-      const { id } = await ask(api.POST('/api/conversations', { body: { name: nameFor(text), ...bots } }))
-      keepFirstMessage(id, text)
-      refreshConversations()
-      go(pathTo.conversation(id))
+      const chat = await parley.create({ name: nameFor(text), ...bots })
+      chat.send(text)
+      go(pathTo.conversation(chat.id))
     }
   })
   const choices: Array<[string, Choice]> = [
@@ -54,7 +53,7 @@ export function NewConversation ({ me }: { me: Profile }) {
           ))}
         </fieldset>
         {bot !== undefined && <p className='hint'>{[botTitle(bot.name), bot.description].filter(Boolean).join(' – ')}</p>}
-        {begin.error !== null && <p className='problem' role='alert'>{begin.error.message}</p>}
+        {begin.error !== null && <p className='problem' role='alert'>{inWords(begin.error)}</p>}
       </div>
       <Composer draft={draftOf(me.id, 'new')} onSend={begin.mutateAsync} isDisabled={begin.isPending} />
     </main>

@@ -1,8 +1,7 @@
 import { Fragment, type ComponentType } from 'react'
-import type { Message } from '../api/shapes.ts'
+import type { Part } from 'parley'
 import { words } from '../words.ts'
 
-type Part = NonNullable<Message['parts']>[number]
 export interface Choice { id: string, title: string }
 
 interface PartsProps {

@@ -1,6 +1,8 @@
 import { useEffect, useState } from 'react'
+import { newClientId } from 'parley'
 import { readPhoneNumber } from '../../../src/text/phone-number.ts'
-import { api, ask, newClientId } from '../api/client.ts'
+import { inWords } from '../api/in-words.ts'
+import { parley } from '../api/parley.ts'
 import { go, pathTo } from '../route.ts'
 import { Bubble } from '../ui/bubble.tsx'
 import { Composer } from '../ui/composer.tsx'
@@ -35,10 +37,10 @@ export function PhoneChat ({ phone }: { phone: string }) {
     try {
       const body = { user_phone: phone, user_message: text, client_id: clientId }
       // The route accepts several kinds of bodies and has as many answers, one of them a stream. The generated types cannot tell them apart.
-      const answer = await ask(api.POST('/chat', { body: body as never }))
+      const answer = await parley.request('post', '/chat', { body: body as never })
       if (typeof answer === 'object' && 'bot_message' in answer) change({ answer: { text: answer.bot_message, at: new Date().toISOString() } })
     } catch (error) {
-      change({ problem: (error as Error).message })
+      change({ problem: inWords(error as Error) })
     }
   }
 

@@ -1,7 +1,8 @@
 import { useEffect, useState, type ReactNode } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import { api, ask } from '../api/client.ts'
-import { forgetUser, queries } from '../api/queries.ts'
+import { forgetUser, queries } from '../api/cache.ts'
+import { inWords } from '../api/in-words.ts'
+import { parley } from '../api/parley.ts'
 import { pathTo } from '../route.ts'
 import { checks, Field, Form } from '../ui/form.tsx'
 import { words } from '../words.ts'
@@ -12,7 +13,7 @@ export function Forgot () {
   return (
     <Page title={words.recovery.forgotTitle}>
       <p>{words.recovery.forgotText}</p>
-      <Form submit={words.recovery.send} done={words.recovery.sent} checks={{ email: checks.email }} action={({ email }) => ask(api.POST('/api/password/forgot', { body: { email: email! } }))}>
+      <Form submit={words.recovery.send} done={words.recovery.sent} checks={{ email: checks.email }} action={({ email }) => parley.request('post', '/api/password/forgot', { body: { email: email! } })}>
         <Field name='email' type='email' autoComplete='email' label={words.recovery.email} />
       </Form>
       <p className='aside'><a href={pathTo.home}>{words.recovery.toStart}</a></p>
@@ -23,9 +24,8 @@ export function Forgot () {
 export function ResetPassword ({ token }: { token: string }) {
   const [isDone, setIsDone] = useState(false)
   const reset = async ({ password }: Record<string, string>) => {
-    await ask(api.POST('/api/password/reset', { body: { token, password: password! } }))
-    forgetUser() // all sessions have ended
-    queries.removeQueries({ queryKey: ['was signed out'] })
+    await parley.request('post', '/api/password/reset', { body: { token, password: password! } })
+    forgetUser({ isWanted: true }) // all sessions have ended
     setIsDone(true)
   }
   if (isDone) {
@@ -48,13 +48,13 @@ export function ResetPassword ({ token }: { token: string }) {
 
 export function VerifyEmail ({ token }: { token: string }) {
   const { mutate, isSuccess, error } = useMutation({
-    mutationFn: () => ask(api.POST('/api/email/verify', { body: { token } })),
+    mutationFn: () => parley.request('post', '/api/email/verify', { body: { token } }),
     onSuccess: () => queries.invalidateQueries({ queryKey: ['me'] })
   })
   useEffect(() => mutate(), [mutate])
   return (
     <Page title={isSuccess ? words.recovery.verified : words.recovery.verifyTitle}>
-      {error !== null && <p className='problem' role='alert'>{error.message}</p>}
+      {error !== null && <p className='problem' role='alert'>{inWords(error)}</p>}
       {error === null
         ? <a className='button primary' href={pathTo.home}>{words.recovery.continue}</a>
         : <p className='aside'><a href={pathTo.account}>{words.recovery.newMail}</a></p>}

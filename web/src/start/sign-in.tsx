@@ -1,6 +1,7 @@
 import { useState } from 'react'
-import { API_URL, api, ask } from '../api/client.ts'
-import { queries, useSettings } from '../api/queries.ts'
+import { queries } from '../api/cache.ts'
+import { API_URL, parley } from '../api/parley.ts'
+import { useSettings } from '../api/queries.ts'
 import { go, pathTo } from '../route.ts'
 import { checks, Field, Form } from '../ui/form.tsx'
 import { words } from '../words.ts'
@@ -8,14 +9,14 @@ import { words } from '../words.ts'
 type Values = Record<string, string>
 
 async function signIn ({ username, password }: Values) {
-  await ask(api.POST('/api/login', { body: { username: username!, password: password! } }))
+  const me = await parley.signIn({ username: username!, password: password! })
   queries.removeQueries({ queryKey: ['was signed out'] })
-  await queries.refetchQueries({ queryKey: ['me'] })
+  queries.setQueryData(['me'], me)
 }
 
 async function signUp ({ username, password, email }: Values, invitation: string | undefined) {
   const address = email!.trim() === '' ? {} : { email: email! }
-  await ask(api.POST('/api/signup', { body: { username: username!, password: password!, ...address, ...invitation !== undefined && { invitation } } }))
+  await parley.request('post', '/api/signup', { body: { username: username!, password: password!, ...address, ...invitation !== undefined && { invitation } } })
   await signIn({ username: username!, password: password! })
   if (invitation !== undefined) go(pathTo.home, { replaces: true }) // the link is used up
 }

@@ -1,6 +1,7 @@
 import { createContext, use, useId, useRef, useState, type ComponentProps, type ReactNode } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import { isRefusal } from '../api/client.ts'
+import { ParleyError } from 'parley'
+import { inWords } from '../api/in-words.ts'
 import { readPhoneNumber } from '../../../src/text/phone-number.ts'
 import { words } from '../words.ts'
 import { isComposing } from './keyboard.ts'
@@ -49,10 +50,11 @@ export function Form ({ action, checks = {}, submit, done, clears = [], isDanger
       }
     },
     onError (error) {
-      if (!isRefusal(error)) return
-      const fields = error.field === undefined ? FIELDS_OF_CODES[error.code] ?? [] : [error.field]
+      if (!(error instanceof ParleyError)) return
+      const named = error.details[0]?.path
+      const fields = named === undefined ? FIELDS_OF_CODES[error.code] ?? [] : [named]
       const field = fields.find(isField)
-      if (field !== undefined) show({ [field]: (error.field !== undefined && sentenceFor(field)) || error.message })
+      if (field !== undefined) show({ [field]: (named !== undefined && sentenceFor(field)) || inWords(error) })
     }
   })
 
@@ -90,7 +92,7 @@ export function Form ({ action, checks = {}, submit, done, clears = [], isDanger
         onKeyDown={event => { if (event.key === 'Enter' && isComposing(event)) event.preventDefault() }}
       >
         {children}
-        {work.isError && Object.keys(problems).length === 0 && <p className='problem' role='alert'>{work.error.message}</p>}
+        {work.isError && Object.keys(problems).length === 0 && <p className='problem' role='alert'>{inWords(work.error)}</p>}
         {work.isSuccess && done !== undefined && <p className='done' role='status'>{done}</p>}
         <button className={isDanger ? 'button danger' : 'button primary'} aria-busy={work.isPending}>{submit}</button>
       </form>

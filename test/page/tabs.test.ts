@@ -1,0 +1,72 @@
+import t from 'tap'
+import { noBrowser, openAt, openBrowser, serveToBrowsers } from '../support/browser.ts'
+import { until } from '../support/process.ts'
+
+// The page in a real browser: many tabs, and a connection that is lost.
+
+t.setTimeout(900_000)
+
+/** Over HTTP/1.1, browsers open at most six connections to an origin. */
+const TABS = 8
+
+t.test('a conversation is live in more tabs than a browser opens connections', { skip: noBrowser }, async t => {
+  const server = await serveToBrowsers(t)
+  server.bots.takeOver()
+  const { person } = await openBrowser(t)
+  const ann = await server.as('ann')
+  const id = await server.slowChat(ann)
+  const { page, context } = await person()
+  const tabs = [page]
+  for (let at = 1; at < TABS; at++) tabs.push(await context.newPage())
+  for (const tab of tabs) {
+    await openAt(tab, server.url, ann.headers['cookie']!, `#/c/${id}`)
+    await tab.getByText('No messages yet.').waitFor()
+  }
+  await page.getByRole('textbox', { name: 'Message' }).fill('Are you all there?')
+  await page.keyboard.press('Enter')
+  const call = await server.bots.call()
+  call.say('All ')
+  for (const tab of tabs) {
+    await tab.locator('.mine').getByText('Are you all there?').waitFor()
+    await tab.locator('.bot').getByText('All').waitFor()
+  }
+  call.say('of us.')
+  call.end()
+  for (const tab of tabs) {
+    await tab.locator('.bot').getByText('All of us.').waitFor()
+    t.equal(await tab.locator('.message').count(), 2)
+  }
+  await ann.put(`/api/conversations/${id}`, { name: 'Renamed' })
+  for (const tab of tabs) await tab.getByRole('link', { name: /^Renamed/ }).waitFor()
+})
+
+t.test('messages that are written offline wait, in their order, also when the user leaves the conversation', { skip: noBrowser }, async t => {
+  const { url, as, slowChat, query } = await serveToBrowsers(t)
+  const { person } = await openBrowser(t)
+  const ann = await as('ann')
+  const id = await slowChat(ann)
+  await ann.post('/api/conversations', { name: 'Other', bots: [] })
+  const { page, context } = await person()
+  await openAt(page, url, ann.headers['cookie']!, `#/c/${id}`)
+  await page.getByText('No messages yet.').waitFor()
+  await page.getByRole('link', { name: /^Other/ }).waitFor()
+  await context.setOffline(true)
+  for (const text of ['One', 'Two', 'Three']) {
+    await page.getByRole('textbox', { name: 'Message' }).fill(text)
+    await page.keyboard.press('Enter')
+  }
+  await until(async () => await page.getByText('Not sent yet').count() === 3)
+  await page.locator('.message', { hasText: 'Two' }).getByRole('button', { name: 'Discard' }).click()
+  await page.getByRole('link', { name: /^Other/ }).click()
+  await page.getByRole('heading', { level: 1, name: 'Other' }).waitFor()
+  await page.getByRole('link', { name: /^Slow/ }).click()
+  await until(async () => await page.getByText('Not sent yet').count() === 2)
+  await page.getByRole('link', { name: /^Other/ }).click()
+  await page.getByRole('heading', { level: 1, name: 'Other' }).waitFor()
+  await context.setOffline(false)
+  await page.getByRole('link', { name: /^Slow .* Slowly: Three/ }).waitFor()
+  t.same((await query("SELECT text FROM messages WHERE sender = 'user' ORDER BY id")).map(({ text }) => text), ['One', 'Three'])
+  await page.getByRole('link', { name: /^Slow/ }).click()
+  await page.locator('.bot').getByText('Slowly: Three').waitFor()
+  t.equal(await page.getByText('Not sent yet').count(), 0)
+})

@@ -1,1 +1,0 @@
-export type { Bot, Conversation, Message, Profile, Session } from '../../../client/shapes.ts'
