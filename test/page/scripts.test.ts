@@ -94,6 +94,7 @@ for (const { language, direction, name, question, answer, mixed } of conversatio
     call.end()
     await page.locator('.bot li').first().waitFor()
     await page.locator('.bot').getByText('Writing…').waitFor({ state: 'hidden' })
+    await page.locator('.entry-name').waitFor()
     await page.locator('.entry-text', { hasText: 'Writing…' }).waitFor({ state: 'hidden' })
     for (const selector of ['.chat-head h1', '.entry-name', '.entry-text', '.mine .plain', '.bot .markdown p', '.bot .markdown blockquote', '.bot .markdown ul', '.bot .markdown li']) {
       t.equal(await alignment(page, selector), `${direction} start`, selector)
