@@ -53,8 +53,8 @@ process.exit()
 
 function describe ({ what, measured, unit, yardstick, ratio, spread, target, isReached, hasFallen = false }: Row) {
   const figure = (value: number | undefined, unit = '') => value === undefined || Number.isNaN(value) ? '–' : `${short(value)}${unit}`
-  const verdict = Number.isNaN(ratio) ? 'no yardstick' : hasFallen ? 'yardstick fell' : isReached ? 'reached' : 'not reached'
-  return line([what, figure(measured, ` ${unit}`), figure(yardstick, ` ${unit}`), figure(ratio), `${figure(spread[0])} – ${figure(spread[1])}`, target, verdict])
+  const verdict = Number.isNaN(ratio) ? 'no yardstick' : hasFallen ? 'yardstick fell' : target === undefined ? '' : isReached ? 'reached' : 'not reached'
+  return line([what, figure(measured, ` ${unit}`), figure(yardstick, ` ${unit}`), figure(ratio), `${figure(spread[0])} – ${figure(spread[1])}`, target ?? '–', verdict])
 }
 
 function short (value: number) {

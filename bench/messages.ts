@@ -50,7 +50,7 @@ export const measure: Measure = async ({ isQuick }) => {
       } as Contest, rounds)
       const database = bestOf(clients.flatMap(count => figures[count] === undefined ? [] : [figures[count]]))
       return kinds.flatMap(({ what, share }) => [
-        { ...rowOf(what, figures[what]!, limitOf(figures['http']!, database), { share }), note: `HTTP alone ${medianOf(figures['http']!)}/s, the database alone ${medianOf(database)}/s` },
+        { ...rowOf(what, figures[what]!, limitOf(figures['http']!, database), { share }), ...canCompare && { note: `HTTP alone ${medianOf(figures['http']!)}/s, the database alone ${medianOf(database)}/s` } },
         rowOf(`${what}, ${millions(large.size)} messages`, figures[`large ${what}`]!, figures[what]!, { cost: 1.2 })
       ])
     }

@@ -12,8 +12,8 @@ export interface Row {
   ratio: number
   /** The smallest and the largest ratio of all rounds. */
   spread: [min: number, max: number]
-  /** Such as '≥ 1.0'. */
-  target: string
+  /** Such as '≥ 1.0'. Left out for a row that other rows are compared with. */
+  target?: string
   isReached: boolean
   /** The yardstick varied so much between the rounds that it says nothing. Such a row is never reached. */
   hasFallen?: boolean

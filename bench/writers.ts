@@ -34,7 +34,7 @@ export const measure: Measure = async ({ isQuick }) => {
       }
     }])) as Contest, isQuick ? 1 : 5)
     return [
-      ...[1, 4, 16].map(count => ({ ...rowOf(named(count), figures[count]!, figures[1]!, { share: 0 }), note: shares(waits.get(count)!) })),
+      ...[1, 4, 16].map(count => ({ ...rowOf(named(count), figures[count]!, figures[1]!, { share: 0 }), target: undefined, hasFallen: false, note: shares(waits.get(count)!) })),
       { ...rowOf(named(64), figures[64]!, figures[16]!, { share: 1 }), note: shares(waits.get(64)!) }
     ]
   } finally {

@@ -116,4 +116,6 @@ BEGIN
   SELECT a.conversation, NULL, NULL FROM asked a WHERE a.conversation <> ALL (locked);
 END $$;
 DROP FUNCTION keep_bots;
+-- A server of the version before may have written a message of a bot that was deleted at that moment.
+UPDATE messages m SET chatbot_id = NULL WHERE m.chatbot_id IS NOT NULL AND NOT EXISTS (SELECT FROM chatbots b WHERE b.id = m.chatbot_id);
 ALTER TABLE messages ADD CONSTRAINT messages_chatbot_id_chatbots_id_fk FOREIGN KEY (chatbot_id) REFERENCES chatbots (id) ON DELETE SET NULL;

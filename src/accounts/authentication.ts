@@ -75,7 +75,10 @@ const AUDIENCE = 'session'
 
 const VERIFY = { algorithms: ['HS256'] as ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['exp', 'iss', 'aud', 'sid', 'kind'] }
 
-/** How many tokens whose signature was checked are remembered, by their hash, until they expire. Whether their session goes on is asked each time. */
+/**
+ * How many tokens whose signature was checked are remembered, by their hash, for ten minutes and never beyond their expiry. Whether
+ * their session goes on is asked each time.
+ */
 const KNOWN_TOKENS = 5_000
 
 /** Who shows a token: a request, or what is like one. */

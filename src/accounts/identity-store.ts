@@ -16,8 +16,8 @@ export function createIdentityStore (db: Pick<Db, 'select' | 'update' | 'insert'
     .where(and(eq(identities.channel, channel), sql`${identities.address} = ANY(${sql.placeholder('addresses')})`))
     .prepare(`${channel}_identities`)
   const userOf = createCoalescer(async (addresses: string[]) => {
-    const users = new Map((await select.execute({ addresses })).map(({ address, userId }) => [address, userId]))
-    return addresses.map(address => users.get(address))
+    const userIds = new Map((await select.execute({ addresses })).map(({ address, userId }) => [address, userId]))
+    return addresses.map(address => userIds.get(address))
   }, { most: 1000 })
 
   /** The user of the first of these addresses that is known. */

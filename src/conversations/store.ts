@@ -79,6 +79,7 @@ export function createConversationStore (db: Db, defaultBot: string, titleOf: Ti
       const [row] = await tx.insert(conversations).values({ name: 'Chat', ownerId: userId, origin: 'api', lastRev: 1 }).returning({ id: conversations.id })
       const conversationId = row!.id
       await tx.insert(conversationUsers).values({ conversationId, userId })
+      // Before the message, since the foreign key of this row keeps the bot from being deleted until the commit.
       await tx.insert(conversationBots).values({ conversationId, chatbotId: bot.id })
       await tx.insert(messages).values({ conversationId, id: 1, rev: 1, sender: 'bot', chatbotId: bot.id, text: greeting })
       return greeting

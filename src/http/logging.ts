@@ -13,17 +13,30 @@ export function loggerOptions ({ LOG_LEVEL }: Pick<Config, 'LOG_LEVEL'>, isTermi
   }
 }
 
-/** One line for each request, when its response has ended. That it has arrived is a line of the level `debug`. */
+/**
+ * One line for each request, when its response has ended, is broken, or its client has left. That it has arrived is a line of
+ * the level `debug`.
+ */
 export class OneLineLogController extends LogController {
-  override incomingRequest (request: FastifyRequest) {
+  override incomingRequest (request: FastifyRequest, reply: FastifyReply) {
     request.log.debug({ req: request }, 'incoming request')
+    // A response that does not end emits neither 'finish', after which Fastify logs it, nor always 'error'.
+    reply.raw.once('close', () => {
+      const { writableFinished, errored } = reply.raw
+      if (writableFinished) return
+      const what = describeResponse(request, reply)
+      if (errored) request.log.error({ ...what, err: errored }, 'request errored')
+      else request.log.info(what, 'request aborted')
+    })
   }
 
-  override requestCompleted (error: Error | null | undefined, request: FastifyRequest, reply: FastifyReply) {
-    const what = { req: request, res: reply, responseTime: reply.elapsedTime }
-    if (error) reply.log.error({ ...what, err: error }, 'request errored')
-    else reply.log.info(what, 'request completed')
+  override requestCompleted (_error: unknown, request: FastifyRequest, reply: FastifyReply) {
+    if (reply.raw.writableFinished) request.log.info(describeResponse(request, reply), 'request completed')
   }
+}
+
+function describeResponse (request: FastifyRequest, reply: FastifyReply) {
+  return { req: request, res: reply, responseTime: reply.elapsedTime }
 }
 
 function describeRequest ({ method, url, ip }: FastifyRequest) {

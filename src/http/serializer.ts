@@ -10,9 +10,9 @@ export function serializeAlike (app: FastifyInstance) {
 
   app.setSerializerCompiler<AnySchema>(({ schema }) => {
     const key = JSON.stringify({ ...schema as object, description: undefined })
+    let serialize: ReturnType<typeof fastJson> | undefined
     return answer => {
-      const serialize = compiled.get(key) ?? fastJson(schema)
-      compiled.set(key, serialize)
+      if (serialize === undefined) compiled.set(key, serialize = compiled.get(key) ?? fastJson(schema))
       return serialize(answer)
     }
   })

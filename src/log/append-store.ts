@@ -39,7 +39,7 @@ type Beginning = { origin: ContactOrigin, name: string, bot: number } & ReturnTy
 /**
  * Stores each message together with its replies, in one statement. Gives undefined when the conversation's state is no
  * longer the one that the bots answered to, or when the author may not write. Messages whose replies are all known are
- * batched: those that arrive while a statement runs share the next one. A message that cannot be part of a batch is
+ * batched: those that are received together, or while a statement runs, share one. A message that cannot be part of a batch is
  * stored on its own.
  */
 export function createAppendStore (db: Db) {
@@ -73,12 +73,11 @@ export function createAppendStore (db: Db) {
     }))
   }
 
-  /** Begins conversations of several contacts in one statement, or each on its own if the database refuses one of them. */
+  /** Begins conversations of several contacts in one statement. One whose user is locked is begun on its own, and so are all if the database refuses one of them. */
   async function beginAll (items: Beginning[]): Promise<Array<Stored | undefined | Promise<Stored | undefined>>> {
-    const rows = await db.$client.query<Stored & { nth: number }>(BEGIN_MANY({ items: JSON.stringify(items.map((item, nth) => ({ nth, ...item }))) })).then(({ rows }) => rows, undefinedIfRefused)
-    if (rows === undefined) return items.map(item => store(BEGIN(item)))
-    const begun = new Map(rows.map(({ nth, ...stored }) => [nth, stored]))
-    return items.map((_, nth) => begun.get(nth))
+    const rows = await db.$client.query<Omit<Stored, 'id'> & { id: number | null, nth: number }>(BEGIN_MANY({ items: JSON.stringify(items.map((item, nth) => ({ nth, ...item }))) })).then(({ rows }) => rows, undefinedIfRefused)
+    const begun = new Map(rows?.map(({ nth, ...stored }) => [nth, stored.id === null ? undefined : { ...stored, id: stored.id }]))
+    return items.map((item, nth) => begun.has(nth) ? begun.get(nth) : store(BEGIN(item)))
   }
 
   async function alone (conversation: number, addition: Addition) {
@@ -99,7 +98,7 @@ export function createAppendStore (db: Db) {
     /** Begins a conversation for a contact, who has proved nothing but an address. Undefined when the contact has an unfinished one. */
     async begin ({ newestOf, bot }: { newestOf: ContactOrigin, bot: { id: number, name: string } }, addition: Addition): Promise<Stored | undefined> {
       const item = { origin: newestOf, name: bot.name, bot: bot.id, ...valuesOf(addition) }
-      // On WhatsApp, beginning may lock the conversation before, which must not happen after the locks of other contacts.
+      // On WhatsApp, beginning may lock the contact's previous conversation. In a batch, this would come after the locks of others, out of order.
       return await (newestOf === 'phone' && isInstant(addition) ? beginTogether(item) : store(BEGIN(item)))
     }
   }
@@ -171,15 +170,22 @@ const BEGIN = prepareQuery('begin', sql`
 
 const itemsValue = (name: string) => sql`item.${sql.identifier(name)}`
 
-/** The contacts are in the order of their ids, so that two instances that begin conversations for the same ones cannot deadlock. */
+/**
+ * Begins several conversations. Gives no row for a contact whose user another transaction has locked: waiting for it would hold
+ * up all others. The contacts are in the order of their ids, so that two instances that begin conversations for the same ones
+ * cannot deadlock. Each takes the lock of its conversation after that of another one's user; nobody else knows these
+ * conversations yet.
+ */
 const BEGIN_MANY = prepareQuery('begin_many', sql`
-  SELECT item.nth, begun.id AS conversation, a.id, a.created_at, a.statuses
+  SELECT item.nth, begun.*
   FROM (
-    SELECT * FROM json_to_recordset(${value('items')}) AS item (
+    SELECT item.* FROM json_to_recordset(${value('items')}) AS item (
       nth integer, author bigint, origin origin, name text, bot bigint, text text, "clientId" text, "textHash" text, bots bigint[], replies text[],
       "oldState" text, "newState" text, "isFinished" boolean, owner text, metadata text, parts text
-    ) ORDER BY author
-  ) item, ${beginWith(itemsValue)}, ${appendTo(sql`begun.id`, itemsValue)} a`)
+    ) JOIN users u ON u.id = item.author ORDER BY item.author FOR KEY SHARE OF u SKIP LOCKED
+  ) item LEFT JOIN LATERAL (
+    SELECT begun.id AS conversation, a.id, a.created_at, a.statuses FROM ${beginWith(itemsValue)}, ${appendTo(sql`begun.id`, itemsValue)} a
+  ) begun ON true`)
 
 const APPEND_MANY = prepareQuery('append_messages', sql`
   SELECT conversation, id, created_at FROM append_messages(

@@ -1,6 +1,9 @@
 import t, { type Test } from 'tap'
-import { freshDatabase } from '../support/helper.ts'
-import { connect } from '../support/process.ts'
+import { createDb } from '../../src/db/client.ts'
+import { BOT_NOT_FOUND } from '../../src/errors.ts'
+import { appendUnprompted } from '../../src/log/unprompted-store.ts'
+import { freshDatabase, silent } from '../support/helper.ts'
+import { connect, isWaiting } from '../support/process.ts'
 
 // What messages refer to: no author and no bot of a message is one that was deleted. `messages.chatbot_id` is not a foreign
 // key, so this tests what is in the place of one.
@@ -8,7 +11,7 @@ import { connect } from '../support/process.ts'
 /** The columns of messages that refer to rows of another table without a foreign key. */
 const WITHOUT_KEY = ['chatbot_id']
 
-/** Each way to write a message of a bot, as SQL with the bot's id as $1. The conversation with the id 1 is an account's, and that with the id 2 a phone's. */
+/** Each SQL function that writes messages of bots, with the bot's id as $1. The conversation with the id 1 is an account's, and that with the id 2 a phone's. */
 const WAYS = {
   append_message: "SELECT id FROM append_message(1, 1, 'Hello', NULL, NULL, ARRAY[$1::bigint], '{Yes}', '{}', '{}', false, NULL)",
   'append_message, for a contact': "SELECT id FROM append_message(2, 2, 'Hello', NULL, NULL, ARRAY[$1::bigint], '{Yes}', '{}', '{}', false, NULL)",
@@ -29,28 +32,18 @@ async function open (t: Test) {
   const database = await freshDatabase(t)
   const [writer, deleter, watcher] = [await connect(t, database), await connect(t, database), await connect(t, database)]
   await writer.query(SETUP)
-  const { rows: [{ pid }] } = await deleter.query('SELECT pg_backend_pid() AS pid')
-  const { rows: [{ pid: writerPid }] } = await writer.query('SELECT pg_backend_pid() AS pid')
-
-  /** Resolves when the connection with this process id waits for a lock. */
-  async function waits (pid: number) {
-    for (;;) {
-      const { rows: [activity] } = await watcher.query<{ type: string | null }>('SELECT wait_event_type AS type FROM pg_stat_activity WHERE pid = $1', [pid])
-      if (activity?.type === 'Lock') return
-    }
-  }
   const dangling = async () => (await watcher.query('SELECT m.id FROM messages m WHERE m.chatbot_id IS NOT NULL AND NOT EXISTS (SELECT FROM chatbots b WHERE b.id = m.chatbot_id)')).rows
-  return { writer, deleter, watcher, dangling, untilDeleterWaits: () => waits(pid), untilWriterWaits: () => waits(writerPid) }
+  return { database, writer, deleter, watcher, dangling }
 }
 
 for (const [name, statement] of Object.entries(WAYS)) {
   t.test(`a bot that is deleted while ${name} stores its reply`, async t => {
-    const { writer, deleter, watcher, dangling, untilDeleterWaits } = await open(t)
+    const { writer, deleter, watcher, dangling } = await open(t)
     await writer.query('BEGIN')
     const { rowCount } = await writer.query(statement, [100])
     t.ok(rowCount! > 0)
     const deleted = deleter.query('DELETE FROM chatbots WHERE id = 100')
-    await untilDeleterWaits()
+    await isWaiting(watcher)
     await writer.query('COMMIT')
     await deleted
     t.same(await dangling(), [])
@@ -60,17 +53,37 @@ for (const [name, statement] of Object.entries(WAYS)) {
   })
 
   t.test(`a bot that is being deleted when ${name} begins`, async t => {
-    const { writer, deleter, watcher, dangling, untilWriterWaits } = await open(t)
+    const { writer, deleter, watcher, dangling } = await open(t)
     await deleter.query('BEGIN')
     await deleter.query('DELETE FROM chatbots WHERE id = 100')
     const written = writer.query(statement, [100]).then(({ rowCount }) => rowCount, error => error.code)
-    await untilWriterWaits()
+    await isWaiting(watcher)
     await deleter.query('COMMIT')
     t.match(await written, /^(0|23503)$/, 'nothing is stored: the caller asks again')
     t.same(await dangling(), [])
     t.equal((await watcher.query('SELECT FROM messages')).rowCount, 0)
   })
 }
+
+t.test('what a bot says without being asked, while it is deleted', async t => {
+  const { database, deleter, watcher, dangling } = await open(t)
+  const db = createDb(database, silent)
+  t.teardown(() => db.$client.end())
+  const say = async (meanwhile = async () => {}) => await db.transaction(async tx => {
+    await appendUnprompted(tx, { conversation: 1, text: 'Hello', chatbotId: 100 })
+    await meanwhile()
+  })
+
+  let deleted: Promise<unknown> | undefined
+  await say(async () => {
+    deleted = deleter.query('DELETE FROM chatbots WHERE id = 100')
+    await isWaiting(watcher)
+  })
+  await deleted
+  t.same(await dangling(), [])
+  t.same((await watcher.query('SELECT chatbot_id FROM messages')).rows, [{ chatbot_id: null }])
+  await t.rejects(say(), BOT_NOT_FOUND)
+})
 
 t.test('every other column of messages that refers to something is a foreign key', async t => {
   const client = await connect(t, await freshDatabase(t))

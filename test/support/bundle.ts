@@ -43,7 +43,7 @@ export async function bundlePackages (folder: string) {
   compile(folder)
 }
 
-/** Without coverage: otherwise V8 would count what is run in packages, too, in whatever loads what it compiled. */
+/** Without coverage: otherwise V8 would store counters in the compiled code, and every process that loads it would count packages in its coverage. */
 function compile (folder: string) {
   const { NODE_OPTIONS, ...env } = process.env
   execFileSync(process.execPath, ['--import', new URL('load-faster.ts', import.meta.url).href, path.join(import.meta.dirname, 'warm-up.ts'), folder], { env, stdio: 'inherit' })

@@ -14,7 +14,7 @@ import vm from 'node:vm'
 // Other modules of packages go past the hook with which tap lists all files. It searches each for a source map.
 //
 // Types are stripped once, before all tests, and not again in every process, which takes 0.3 s. Node.js's own compile cache
-// would do that as well, but what V8 compiled before is missing from the coverage of branches. It does not miss packages.
+// would do that as well, but what V8 compiled before is missing from the coverage of branches. For packages that does not matter.
 
 /** A package in the bundle: as what it is imported, where it is, and the names of its exports. */
 export interface BundledPackage { name: string, url: string, isModule: boolean, exported: string[] }
@@ -26,8 +26,8 @@ const FOLDER_VARIABLE = 'PREPARED_FOR_TESTS'
 const PACKAGES = Symbol.for('parley.tests.packages')
 
 let bundle: Bundle | undefined
-const before = process.env[FOLDER_VARIABLE]
-if (before !== undefined) loadPrepared(before)
+const preparedFolder = process.env[FOLDER_VARIABLE]
+if (preparedFolder !== undefined) loadPrepared(preparedFolder)
 
 registerHooks({
   resolve (specifier, context, next) {
