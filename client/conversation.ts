@@ -12,7 +12,7 @@ export interface ConversationState extends LiveState {
   id: number
   /** The messages that are loaded, oldest first, without deleted ones. One that does not change stays the same object. */
   messages: Message[]
-  /** Messages that are not stored yet, in the order in which they were sent. None of them is in `messages`, too. */
+  /** Messages that are not stored yet, in the order in which they were sent. A message with a text is never in `unsent` and `messages` at the same time. */
   unsent: Unsent[]
   /** Whether the newest messages have been loaded. */
   isLoaded: boolean
@@ -176,7 +176,7 @@ export function createConversation (http: Http, id: number) {
       })
     },
 
-    /** Forgets what was loaded and what is unsent. Who follows goes on, from the beginning. */
+    /** Forgets what was loaded and what is unsent. Followers stay, and the state is loaded again. */
     reset () {
       closing.abort()
       closing = new AbortController()

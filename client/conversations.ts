@@ -33,6 +33,7 @@ export function createConversations (http: Http) {
   let nextPage: URLSearchParams | undefined
   let cursor: string | undefined
   let loading: Promise<void> | undefined
+  let closing = new AbortController()
   let isLoaded = false
 
   const live = createLive<ConversationsState>({
@@ -62,8 +63,9 @@ export function createConversations (http: Http) {
     live.set({ conversations: withNews(list, news, nextPage === undefined), isLoaded, hasMore: nextPage !== undefined })
   }
 
-  async function readPage (query: object, signal?: AbortSignal) {
+  async function readPage (query: object, signal: AbortSignal) {
     const { data, next } = await http.call<Conversation[]>('GET', '/api/conversations', { query, signal })
+    signal.throwIfAborted()
     return { page: data.map(({ messages, ...conversation }) => ({ ...conversation, newest: messages.at(-1) })), next }
   }
 
@@ -78,7 +80,7 @@ export function createConversations (http: Http) {
     isLoaded = true
   }
 
-  async function readMore (signal?: AbortSignal) {
+  async function readMore (signal: AbortSignal) {
     const { page, next } = await readPage(Object.fromEntries(nextPage!), signal)
     const known = new Set(list.map(({ id }) => id))
     list = [...list, ...page.filter(({ id }) => !known.has(id))]
@@ -100,12 +102,15 @@ export function createConversations (http: Http) {
     /** Loads the next page. @throws ParleyError */
     async more () {
       if (nextPage === undefined) return
-      loading ??= readMore().then(show).finally(() => { loading = undefined })
+      loading ??= readMore(closing.signal).then(show).finally(() => { loading = undefined })
       await loading
     },
 
-    /** Forgets what was loaded. Who follows goes on, from the beginning. */
+    /** Forgets what was loaded. Followers stay, and the state is loaded again. */
     reset () {
+      closing.abort()
+      closing = new AbortController()
+      loading = undefined
       list = []
       news = {}
       nextPage = cursor = undefined

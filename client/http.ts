@@ -31,7 +31,8 @@ export interface HttpOptions {
   fetch?: typeof globalThis.fetch | undefined
   /**
    * Replaces the event streams, for example by a socket: listens until the connection ends, or throws. The events are those of
-   * `GET /api/conversations/{id}/events` and `GET /api/events`. What it throws and is no `ParleyError` means that the connection was lost.
+   * `GET /api/conversations/{id}/events` and `GET /api/events`. An error that is not a `ParleyError` means that
+   * the connection was lost.
    */
   listen?: ((listening: Listening) => Promise<void>) | undefined
   /** Called when the server says that nobody is signed in any more. Streams and messages that are not sent yet wait for the next sign-in. */

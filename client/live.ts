@@ -19,6 +19,9 @@ export interface LiveState {
   error: ParleyError | undefined
 }
 
+/** A connection that has held for so long has worked, in milliseconds. The waits before the next attempts are short again. */
+const SETTLED_MS = 10_000
+
 interface Source<State> {
   http: Http
   initial: State
@@ -44,18 +47,21 @@ export function createLive<State extends LiveState> ({ http, initial, begin, hea
   async function run (signal: AbortSignal) {
     show('connecting')
     for (let failures = 0; ;) {
+      let openedAt = Infinity
       const error = await connect(opened, signal)
       if (signal.aborted) return
+      if (performance.now() - openedAt >= SETTLED_MS) failures = 0
       const willRetry = error === undefined || isPassing(error)
       show(willRetry ? 'waiting' : isSignedOut(error) ? 'signed-out' : 'failed', error)
       await http.waker.wait(willRetry ? delayAfter(failures++, error?.retryAfter) : Infinity, signal)
       if (signal.aborted) return
 
       function opened () {
+        if (signal.aborted) return
+        openedAt = performance.now()
         show('live')
         // The server is back: whatever else waits for it need not wait longer.
         if (failures > 0) http.waker.wake()
-        failures = 0
       }
     }
   }

@@ -71,7 +71,7 @@ export function createOutbox ({ waker, post, changed }: OutboxOptions) {
           change(clientId, { status: 'refused', error })
           throw error
         }
-        // Those behind it wait, too.
+        // Messages are sent in order, so the later ones wait too.
         keep(unsent.map(other => other.status === 'sending' ? { ...other, status: 'waiting', error } : other))
         await waker.wait(isOut ? Infinity : delayAfter(failures++, error.retryAfter), signal)
       }

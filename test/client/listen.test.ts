@@ -48,6 +48,7 @@ t.test('a client listens in the way that it is given', async t => {
   t.match(await when(chat, ({ connection }) => connection === 'waiting'), { error: { code: 'UNREACHABLE', cause: { message: 'the wire is cut' } } })
   const second = await call(chat.id)
   t.equal(second.after, two.rev)
+  second.opened()
   second.end()
   await when(chat, ({ connection }) => connection === 'waiting')
 
@@ -66,6 +67,76 @@ t.test('a client listens in the way that it is given', async t => {
   third.fail(new ParleyError({ code: 'UNAUTHORIZED', error: 'Please log in' }, { status: 401 }))
   await when(chat, ({ connection }) => connection === 'signed-out')
   t.equal(signOuts, 1)
+})
+
+t.test('a connection that never holds is tried again after longer and longer waits', async t => {
+  const { url, as } = await startLive(t)
+  await as('ann')
+  const { listen, calls, call } = byHand()
+  const list = (await signedIn(t, url, 'ann', { listen })).conversations
+  // The clock stands still unless the test moves it, and no two waits that double have the length of another timer here.
+  const SHARE = 1 / 1001
+  const FIRST_DELAY_MS = 500 * SHARE
+  let now = 0
+  const waits: number[] = []
+  const later = setTimeout
+  t.intercept(performance, 'now', { value: () => now })
+  t.intercept(Math, 'random', { value: () => SHARE })
+  t.intercept(globalThis, 'setTimeout', {
+    value (work: () => void, ms = 0, ...rest: []) {
+      if (!Number.isInteger(ms)) waits.push(ms / FIRST_DELAY_MS)
+      return later(work, ms, ...rest)
+    }
+  })
+  const unfollow = list.follow(() => {})
+  for (const heldForMs of [0, 0, 9_999, 10_000, 0]) {
+    const { opened, end } = await call()
+    opened()
+    t.equal(list.state.connection, 'live')
+    now += heldForMs
+    end()
+    await when(list, ({ connection }) => connection === 'waiting')
+  }
+  t.same(waits, [1, 2, 4, 1, 2])
+
+  const { opened } = await call()
+  unfollow()
+  await until(() => calls.length === 0)
+  opened()
+  t.equal(list.state.connection, 'closed', 'what is opened too late is not shown')
+})
+
+t.test('a page that was asked for before everything was forgotten is not added', async t => {
+  const { url, as, query } = await startLive(t)
+  await as('ann')
+  await query("INSERT INTO conversations (name, owner_id) SELECT 'Number ' || n, (SELECT id FROM users WHERE username = 'ann') FROM generate_series(1, 70) n")
+  await query('INSERT INTO conversation_users (conversation_id, user_id) SELECT id, owner_id FROM conversations')
+  const { promise, resolve } = Promise.withResolvers<void>()
+  let isHolding = false
+  let held = 0
+  const parley = await signedIn(t, url, 'ann', {
+    async fetch (input, init) {
+      const answer = await fetch(input, init)
+      if (!isHolding || !String(input).includes('/api/conversations?')) return answer
+      held++
+      await promise
+      return answer
+    }
+  })
+  const list = parley.conversations
+  t.teardown(list.follow(() => {}))
+  await when(list, ({ isLoaded }) => isLoaded)
+  isHolding = true
+  const more = list.more()
+  await until(() => held === 1)
+  isHolding = false
+  list.reset()
+  await when(list, ({ isLoaded }) => isLoaded)
+  resolve()
+  await t.rejects(more, { name: 'AbortError' })
+  t.equal(list.state.conversations.length, 30)
+  await list.more()
+  t.equal(list.state.conversations.length, 60)
 })
 
 t.test('when the server is back, all that waits for it goes on', async t => {
@@ -192,7 +263,7 @@ t.test('what is read is told once, and again if that was refused', async t => {
   isBroken = false
   await when(chat, ({ messages }) => messages.length === 4)
   await chat.markRead()
-  t.equal(calls, 4, 'who begins anew tells it anew')
+  t.equal(calls, 4, 'after a reset it is told again')
 })
 
 t.test('a conversation can be found that is not on a loaded page, if something has happened to it', async t => {
@@ -201,7 +272,7 @@ t.test('a conversation can be found that is not on a loaded page, if something h
   const { id } = (await ann.post('/api/conversations', { name: 'Old', bots: [] })).json()
   const parley = await signedIn(t, url)
   await query("INSERT INTO conversations (name, owner_id) SELECT 'Number ' || n, (SELECT id FROM users WHERE username = 'ann') FROM generate_series(1, 40) n")
-  await query("UPDATE conversations SET last_updated = '2026-01-01' WHERE name = 'Old'")
+  await query("UPDATE conversations SET last_updated = now() - interval '1 day' WHERE name = 'Old'")
   await query('INSERT INTO conversation_users (conversation_id, user_id) SELECT id, owner_id FROM conversations ON CONFLICT DO NOTHING')
   const list = parley.conversations
   t.teardown(list.follow(() => {}))

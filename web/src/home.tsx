@@ -2,6 +2,7 @@ import { useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import type { Connection, Profile } from 'parley'
 import { useConversations } from 'parley/react'
 import { queries } from './api/cache.ts'
+import './api/socket.ts' // with this screen, since it cannot be live without it
 import { AccountPage } from './account/account.tsx'
 import { ConversationList } from './chat/conversation-list.tsx'
 import { ConversationPage } from './chat/conversation.tsx'
@@ -60,8 +61,10 @@ function useIsOffline (connection: Connection) {
 
   const wasLost = useRef(false)
   useEffect(() => {
-    if (connection === 'live' && wasLost.current) queries.invalidateQueries()
-    if (connection !== 'connecting') wasLost.current = connection === 'waiting'
+    if (connection === 'live') {
+      if (wasLost.current) queries.invalidateQueries()
+      wasLost.current = false
+    } else if (connection !== 'connecting' && connection !== 'closed') wasLost.current = true
   }, [connection])
   return isOffline
 }

@@ -1,4 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
+import { queries } from './cache.ts'
 import { parley } from './parley.ts'
 
 // What is read from the API once, for components. What is live comes from the hooks of `parley/react`.
@@ -9,7 +10,13 @@ export function useMe () {
     queryKey: ['me'],
     staleTime: Infinity,
     refetchOnWindowFocus: 'always', // the link in the confirmation email opens in another tab
-    queryFn: parley.me
+    async queryFn () {
+      const wasOut = queries.getQueryData(['me']) === null
+      const me = await parley.me()
+      // The user has signed in in another tab: what waits for that goes on here, too.
+      if (me !== null && wasOut) parley.reconnect()
+      return me
+    }
   })
 }
 

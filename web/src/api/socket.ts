@@ -38,7 +38,7 @@ export async function listen (listening: Listening) {
     hearing.catch(reject)
   }
   shared.socket.on('disconnect', end)
-  signal.addEventListener('abort', end)
+  signal.addEventListener('abort', end, { signal: over.signal })
   connected(shared).then(async () => { await join(shared.socket, listening, tell, over.signal) }).catch(reject)
   try {
     await promise
@@ -116,7 +116,7 @@ function acknowledged<T extends object> (answer: T | SocketError): T {
   return answer
 }
 
-/** The two refusals after which the client does not try again, in the words of HTTP. After all others it does. */
+/** The two refusals that are final, with the HTTP code and status that the client knows. It retries after all others. */
 const FINAL: Record<string, [code: string, status: number]> = {
   INVALID_TOKEN: ['UNAUTHORIZED', 401],
   CHAT_SESSION_NOT_FOUND: ['CONVERSATION_NOT_FOUND', 404]

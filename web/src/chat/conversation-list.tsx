@@ -3,7 +3,7 @@ import { useMutation } from '@tanstack/react-query'
 import type { ListedConversation, Message, Profile } from 'parley'
 import { useConversations } from 'parley/react'
 import { forgetUser } from '../api/cache.ts'
-import { inWords } from '../api/in-words.ts'
+import { inWords, problemOf } from '../api/in-words.ts'
 import { parley } from '../api/parley.ts'
 import { go, pathTo } from '../route.ts'
 import { forgetDrafts } from '../ui/drafts.ts'
@@ -17,9 +17,10 @@ import { previewOf } from './preview.ts'
 
 /** The conversations, last used first. More are loaded while the user scrolls. */
 export function ConversationList ({ me, selected }: { me: Profile, selected: number | undefined }) {
-  const { conversations, isLoaded, hasMore, more, connection, error } = useConversations()
+  const list = useConversations()
+  const { conversations, isLoaded, hasMore, more } = list
   const older = useMutation({ mutationFn: more })
-  const problem = connection === 'failed' || !isLoaded ? error : undefined
+  const problem = problemOf(list)
   const signOut = useMutation({
     mutationFn: parley.signOut,
     onSuccess () {

@@ -3,7 +3,7 @@ import { useMutation } from '@tanstack/react-query'
 import type { NewMessage, Profile } from 'parley'
 import { useConversation, useConversations } from 'parley/react'
 import { queries } from '../api/cache.ts'
-import { inWords } from '../api/in-words.ts'
+import { inWords, problemOf } from '../api/in-words.ts'
 import { parley } from '../api/parley.ts'
 import { useDetails, useMembers } from '../api/queries.ts'
 import { pathTo } from '../route.ts'
@@ -29,11 +29,13 @@ export function ConversationPage ({ id, me }: { id: number, me: Profile }) {
   const name = conversation?.name ?? ''
   useEffect(() => { if (name !== '') setTitle(`${name} – ${words.name}`) }, [name])
   useMarkRead(chat, (known?.unread ?? 0) > 0)
-  const isChanged = isSuccess && known?.members !== undefined && known.members !== users.length
-  useEffect(() => { if (isChanged) queries.invalidateQueries({ queryKey: ['members', id] }) }, [id, isChanged])
+  const members = known?.members
+  useEffect(() => {
+    if (isSuccess && members !== undefined && members !== users.length) queries.invalidateQueries({ queryKey: ['members', id] })
+  }, [id, isSuccess, members, users.length])
 
-  const { isReplying, isLoaded, connection, error } = chat
-  const problem = connection === 'failed' || !isLoaded ? error : undefined
+  const { isReplying } = chat
+  const problem = problemOf(chat)
   const stop = useMutation({ mutationFn: chat.stop })
   const send = useCallback((message: string | NewMessage) => {
     setSent(count => count + 1)
