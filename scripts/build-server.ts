@@ -3,7 +3,7 @@ import { build } from 'vite'
 
 // Builds the server and its commands into dist/, without the types: one file for each of src/, at the same path, so that stack
 // traces and relative paths stay as they are; and one for each package that they use, in dist/packages/. Loaded from
-// node_modules, the 1,700 files of these packages would take 0.4 s more CPU time and 6 MB more memory at every start. One file for
+// node_modules, the 1,700 files of these packages would take more CPU time and 6 MB more memory at every start. One file for
 // everything would take more memory than that again: V8 needs 16 MB to parse it.
 
 const PROGRAMS = { server: 'src/server.ts', admin: 'src/admin.ts', doctor: 'src/doctor.ts', 'db/command': 'src/db/command.ts' }
