@@ -20,7 +20,7 @@ SELECT id FROM append_message(:conversation, (:conversation - 1) / 100 + 1, 'Wha
  */
 export const measure: Measure = async ({ isQuick }) => {
   if (!await hasPgbench()) return []
-  const length: Length = isQuick ? { each: 10 } : { seconds: 3 }
+  const length: Length = isQuick ? { each: 30 } : { seconds: 3 }
   const bench = await openBench()
   try {
     const { connection } = await bench.fill('writers', { users: CONVERSATIONS / 100, conversations: 100, messages: 50, rich: 0, longest: 0 })
@@ -67,8 +67,9 @@ const WAITS = `
   SELECT coalesce(wait_event_type || ' ' || wait_event, 'running') AS wait FROM pg_stat_activity
   WHERE application_name = 'pgbench' AND state = 'active'`
 
-/** The most frequent of them, with their shares in percent. */
+/** The most frequent of them, with their shares in percent. A short run may end before any is seen. */
 function shares (counts: Map<string, number>) {
+  if (counts.size === 0) return 'it was over too soon to see'
   const all = [...counts.values()].reduce((sum, count) => sum + count, 0)
   return [...counts].toSorted(([, a], [, b]) => b - a).slice(0, 4).map(([wait, count]) => `${wait} ${Math.round(100 * count / all)} %`).join(', ')
 }
