@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { createAppendStore, type Addition } from '../../src/log/append-store.ts'
 import { createDb } from '../../src/db/client.ts'
 import { freshDatabase, holdLock, run, silent } from '../support/helper.ts'
+import { connect, isWaiting } from '../support/process.ts'
 
 const BOT = 1
 
@@ -142,4 +143,23 @@ t.test('when the database fails during a batch, all waiting messages are rejecte
   await lock.release()
   t.same(await log(), [])
   t.match(await append(1, says('again')), { id: 1 })
+})
+
+t.test('first messages of contacts are stored together; one whose user is locked waits on its own', async t => {
+  const { instance, connection } = await conversations(t, 1)
+  const { begin } = instance()
+  const place = { newestOf: 'phone', bot: { id: BOT, name: 'simulated' } } as const
+  const lock = await connect(t, connection)
+  await lock.query('BEGIN; SELECT FROM users WHERE id = 2 FOR UPDATE')
+  const [one, locked] = [begin(place, says('one', { clientId: 'a' })), begin(place, says('locked', { author: 2 }))]
+  t.match(await one, { id: 1, statuses: ['complete', 'complete'] }, 'the other one does not wait')
+  await isWaiting(lock)
+  await lock.query('COMMIT')
+  t.match(await locked, { id: 1, statuses: ['complete', 'complete'] })
+  t.equal(await begin(place, says('another')), undefined, 'there is an unfinished conversation')
+
+  await lock.query("UPDATE conversations SET is_finished = true WHERE origin = 'phone'")
+  const [repeated, fine] = await Promise.allSettled([begin(place, says('one', { clientId: 'a' })), begin(place, says('fine', { author: 3 }))])
+  t.match(repeated, { reason: { constraint: 'messages_client_id' } }, 'one that is refused does not keep the others from being stored')
+  t.match(fine, { value: { id: 1 } })
 })
