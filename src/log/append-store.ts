@@ -3,6 +3,7 @@ import type pg from 'pg'
 import { createCoalescer } from '../db/batch.ts'
 import { wasRefused, type Db } from '../db/client.ts'
 import { prepareQuery, value } from '../db/prepared.ts'
+import { users } from '../db/tables.ts'
 import type { ContactOrigin } from '../enums.ts'
 import type { Message } from './message.ts'
 
@@ -182,7 +183,7 @@ const BEGIN_MANY = prepareQuery('begin_many', sql`
     SELECT item.* FROM json_to_recordset(${value('items')}) AS item (
       nth integer, author bigint, origin origin, name text, bot bigint, text text, "clientId" text, "textHash" text, bots bigint[], replies text[],
       "oldState" text, "newState" text, "isFinished" boolean, owner text, metadata text, parts text
-    ) JOIN users u ON u.id = item.author ORDER BY item.author FOR KEY SHARE OF u SKIP LOCKED
+    ) JOIN ${users} ON ${users.id} = item.author ORDER BY item.author FOR KEY SHARE OF ${users} SKIP LOCKED
   ) item LEFT JOIN LATERAL (
     SELECT begun.id AS conversation, a.id, a.created_at, a.statuses FROM ${beginWith(itemsValue)}, ${appendTo(sql`begun.id`, itemsValue)} a
   ) begun ON true`)
