@@ -20,7 +20,7 @@ export function loggerOptions ({ LOG_LEVEL }: Pick<Config, 'LOG_LEVEL'>, isTermi
 export class OneLineLogController extends LogController {
   override incomingRequest (request: FastifyRequest, reply: FastifyReply) {
     request.log.debug({ req: request }, 'incoming request')
-    // A response that does not end emits neither 'finish', after which Fastify logs it, nor always 'error'.
+    // Fastify calls `requestCompleted` when the response emits 'finish' or 'error'. One whose client has left only emits 'close'.
     reply.raw.once('close', () => {
       const { writableFinished, errored } = reply.raw
       if (writableFinished) return

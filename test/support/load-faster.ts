@@ -9,7 +9,7 @@ import vm from 'node:vm'
 //
 // Packages that the sources import come from one file, made before all tests (bundle.ts), together with what V8 compiled of
 // it. To find, read and compile their thousand files takes half of the time in which a program starts. Each package is in the
-// bundle once, and whoever imports or requires it gets that one.
+// bundle once: `import` and `require` return the same module.
 //
 // Other modules of packages go past the hook with which tap lists all files. It searches each for a source map.
 //
