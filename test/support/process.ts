@@ -38,6 +38,7 @@ function launch (file: string, args: string[], cwd: string, settings: Settings) 
   const ended = once(child, 'close').then(([code]: Array<number | null>) => ({ code, ...said }))
 
   return {
+    pid: child.pid!,
     said,
     ended,
     /** Writes to the program's standard input, and closes it. */
