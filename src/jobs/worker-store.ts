@@ -33,6 +33,16 @@ export function createWorkerStore (db: Db) {
       await db.delete(workers).where(sql`${workers.seenAt} < ${since}`)
     },
 
+    /**
+     * Makes over to a dead worker the jobs that this worker has locked and does not run, if they were locked more than
+     * `seconds` ago. Such a job was locked by a query whose response was lost. `running` are the ids of the jobs that it runs.
+     */
+    async disownLost (id: string, running: string[], seconds: number) {
+      await db.execute(sql`
+        UPDATE graphile_worker._private_jobs SET locked_by = ${`${id}-lost`}
+        WHERE locked_by = ${id} AND locked_at < now() - make_interval(secs => ${seconds}) AND id <> ALL (${sql.param(running)}::bigint[])`)
+    },
+
     async isGone (id: string) {
       await db.delete(workers).where(eq(workers.id, id))
     }

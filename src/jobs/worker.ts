@@ -10,6 +10,12 @@ import { createWorkerStore } from './worker-store.ts'
 const HEARTBEAT_INTERVAL_SECONDS = 3
 const DEAD_AFTER_SECONDS = 10
 
+/**
+ * In seconds: how long after the queue has given a job to this worker it must have begun. It is longer than a query may take, and a
+ * process that was paused meanwhile no longer accepts the response.
+ */
+const LOST_AFTER_SECONDS = 15
+
 /** In milliseconds: how long we wait, after the last job has ended, for its result to be stored. */
 const SHUTDOWN_TIMEOUT_MS = 1_000
 
@@ -24,13 +30,14 @@ export type Worker = Awaited<ReturnType<typeof startWorker>>
 
 /**
  * Runs jobs from the database until it is stopped, several at once. It survives outages of the database. A job runs at
- * least once: a job that fails is tried again with growing pauses, and another worker takes over the jobs of a dead one
- * within 15 s.
+ * least once: a job that fails is tried again with growing pauses, another worker takes over the jobs of a dead one within
+ * 15 s, and a job that this worker was given but did not hear of begins within 20 s.
  */
 export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
   const db = createDb({ ...connection, application_name: 'parley-jobs', max: MAX_CONCURRENT_JOBS + 1 }, log)
   const workers = createWorkerStore(db)
   const logger = describeTo(log)
+  const jobs = followJobs()
   let pool: Pick<WorkerPool, 'id'> & { end: () => Promise<void> } | undefined
   let stopping: Promise<void> | undefined
   let isOver = false
@@ -41,7 +48,10 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
   async function beat () {
     try {
       if (stopping === undefined) pool ??= begin()
-      if (pool !== undefined) await workers.isAlive(pool.id)
+      if (pool !== undefined) {
+        await workers.isAlive(pool.id)
+        await workers.disownLost(pool.id, jobs.running(), LOST_AFTER_SECONDS)
+      }
       await workers.unlockDead(DEAD_AFTER_SECONDS)
     } catch (err) {
       log.warn({ err }, 'A heartbeat of the job worker failed; trying again soon')
@@ -51,6 +61,7 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
 
   function begin () {
     const events: WorkerEvents = new EventEmitter()
+    jobs.follow(events)
     const begun = runTaskList({
       concurrency: MAX_CONCURRENT_JOBS,
       noHandleSignals: true,
@@ -95,6 +106,25 @@ export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
     stop () {
       stopping ??= end()
       return stopping
+    }
+  }
+}
+
+/** Knows which jobs run. A job counts as running until its result must have been stored. */
+function followJobs () {
+  /** Until when each job counts as running, on the clock of `performance.now()`. */
+  let untilWhen = new Map<string, number>()
+
+  return {
+    running () {
+      const now = performance.now()
+      untilWhen = new Map([...untilWhen].filter(([, end]) => end > now))
+      return [...untilWhen.keys()]
+    },
+
+    follow (events: WorkerEvents) {
+      events.on('job:start', ({ job: { id } }) => { untilWhen.set(id, Infinity) })
+      events.on('job:complete', ({ job: { id } }) => { untilWhen.set(id, performance.now() + LOST_AFTER_SECONDS * 1_000) })
     }
   }
 }
