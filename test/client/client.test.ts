@@ -377,7 +377,8 @@ t.test('a list that cannot be continued is read anew, as far as it was loaded', 
     }
   })
   const list = parley.conversations
-  await query("INSERT INTO conversations (name, owner_id) SELECT 'Number ' || n, (SELECT id FROM users WHERE username = 'ann') FROM generate_series(1, 69) n")
+  // The list shows news of conversations that were used as recently as those that it has loaded: these were all used at different times.
+  await query("INSERT INTO conversations (name, owner_id, last_updated) SELECT 'Number ' || n, (SELECT id FROM users WHERE username = 'ann'), now() - make_interval(mins => n) FROM generate_series(1, 69) n")
   await query('INSERT INTO conversation_users (conversation_id, user_id) SELECT id, owner_id FROM conversations ON CONFLICT DO NOTHING')
   t.teardown(list.follow(() => {}))
   await when(list, ({ isLoaded }) => isLoaded)
