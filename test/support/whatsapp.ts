@@ -1,3 +1,4 @@
+import type pg from 'pg'
 import type { Test } from 'tap'
 import type { Deps } from '../../src/app.ts'
 import type { Config } from '../../src/config.ts'
@@ -11,12 +12,12 @@ export const ANN = '16505551234'
 export const BOB = '16505559876'
 export const USER_ID = 'US.13491208655302741918'
 
-interface Options { onSent?: (sent: Sent) => Promise<void> | void, bot?: string, changes?: Partial<Config>, works?: boolean, logger?: Deps['logger'] }
+interface Options { onSent?: (sent: Sent) => Promise<void> | void, bot?: string, changes?: Partial<Config>, works?: boolean, logger?: Deps['logger'], database?: pg.PoolConfig }
 
 /** Starts a server with WhatsApp set up, a job worker, and a fake of Meta's API. */
-export async function start (t: Test, { onSent, bot = 'favorite-song', changes = {}, works = true, logger }: Options = {}) {
+export async function start (t: Test, { onSent, bot = 'favorite-song', changes = {}, works = true, logger, database }: Options = {}) {
   const meta = await startMeta(t, onSent)
-  const app = await startApp(t, { ...meta.settings, WHATSAPP_BOT: bot, ...changes }, logger)
+  const app = await startApp(t, { ...meta.settings, WHATSAPP_BOT: bot, ...changes }, logger, database)
   if (works) await app.work()
   const { anyone, query } = app
   return {
