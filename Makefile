@@ -76,7 +76,7 @@ test: $(INSTALLED) ## Lints, builds and runs all tests
 	npm run --silent lint
 	npm test --silent
 
-bench: $(BUILT) ## Measures how fast it is, in half an hour; QUICK=1 only checks in a minute that everything works, ROWS=streams measures one group
+bench: $(BUILT) ## Measures how fast it is, in a quarter of an hour; QUICK=1 only checks in a minute or two that everything works, ROWS=streams measures one group
 	@node bench/main.ts $(if $(filter 1,$(QUICK)),--quick) $(ROWS)
 
 lint: $(INSTALLED) ## Checks style, types, imports and unused code

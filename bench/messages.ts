@@ -30,7 +30,7 @@ interface Bare { script: string, worth: number, clients: number[] }
 
 /** Sending and reading messages: compares HTTP with what the machine allows, and a large database with a small one. */
 export const measure: Measure = async ({ isQuick }) => {
-  const [rounds, seconds] = isQuick ? [1, 2] : [5, 3]
+  const [rounds, seconds] = isQuick ? [1, 1] : [5, 3]
   const length: Length = isQuick ? { each: 20 } : { seconds: 2 }
   const bench = await openBench()
   const http = await startBareServer(TEXT)
