@@ -4,11 +4,7 @@ import v8 from 'node:v8'
 // to 32 MB for good. This keeps it small from here until the server listens.
 v8.setFlagsFromString('--semi-space-growth-factor=1')
 
-/**
- * Lets the young generation grow with the load from now on, which is V8's default. The old one may grow by 40 % before V8
- * collects it; by default that is up to 300 %, which a server with a burst of streamed replies would keep as garbage.
- */
+/** Lets the young generation grow with the load from now on, which is V8's default. */
 export function letGrow () {
   v8.setFlagsFromString('--semi-space-growth-factor=2')
-  v8.setFlagsFromString('--heap-growing-percent=40')
 }
