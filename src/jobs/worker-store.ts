@@ -34,8 +34,10 @@ export function createWorkerStore (db: Db) {
     },
 
     /**
-     * Makes over to a dead worker the jobs that this worker has locked and does not run, if they were locked more than
-     * `seconds` ago. Such a job was locked by a query whose response was lost. `running` are the ids of the jobs that it runs.
+     * Takes jobs away from a living worker that has locked them but does not run them: the response of the query that locked
+     * them was lost. They get the name of a worker that does not exist, so that `unlockDead` unlocks them.
+     * @param running the ids of the jobs that the worker runs
+     * @param seconds how long ago a job must have been locked
      */
     async disownLost (id: string, running: string[], seconds: number) {
       await db.execute(sql`
