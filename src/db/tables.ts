@@ -213,8 +213,8 @@ export const conversationBots = pgTable('conversation_bots', {
 
 /**
  * The log. `id` is the `rev` at which the message was added, so that ids are in order within a conversation. `rev` is that
- * of the message's last change. `replyTo` is the id of the user's message that a bot answers; replies directly follow it.
- * The instance that writes a streaming reply holds its lease. `costSoFar` is what a reply has cost until now, in the form
+ * of the message's last change; the index of revs has only messages that changed, because the rev of the others is their id.
+ * `replyTo` is the id of the user's message that a bot answers; replies directly follow it. The instance that writes a streaming reply holds its lease. `costSoFar` is what a reply has cost until now, in the form
  * that `record_cost` takes, for the instance that must end the reply if its writer dies. `clientId` is the author's own id for
  * the message, and in a reply that of the AG-UI run that asked for it. `clientTextHash` is the hash of the text for which a
  * client id was first used, even if the message is edited later. A message that a server wrote by its key, as a bot or as a
@@ -247,7 +247,7 @@ export const messages = pgTable('messages', {
   metadata: json().$type<Record<string, unknown>>()
 }, table => [
   primaryKey({ columns: [table.conversationId, table.id] }),
-  unique('messages_rev').on(table.conversationId, table.rev),
+  uniqueIndex('messages_rev').on(table.conversationId, table.rev).where(sql`${table.rev} <> ${table.id}`),
   uniqueIndex('messages_client_id').on(table.userId, table.clientId).where(sql`${table.clientId} IS NOT NULL`),
   uniqueIndex('messages_key_client_id').on(table.serverKeyId, table.clientId).where(sql`${table.serverKeyId} IS NOT NULL`),
   index('messages_user').on(table.userId).where(sql`${table.userId} IS NOT NULL`),

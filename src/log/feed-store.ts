@@ -1,7 +1,7 @@
 import type { Db } from '../db/client.ts'
 import { CONVERSATION_NOT_FOUND } from '../errors.ts'
 import { growingPartsOf } from '../text/message-parts.ts'
-import { FROM_MESSAGES, type Message, MESSAGE, MESSAGE_BYTES, MESSAGE_COLUMNS, type MessageRow, shown } from './message.ts'
+import { FROM_MESSAGES, IS_CHANGED, type Message, MESSAGE, MESSAGE_BYTES, MESSAGE_COLUMNS, type MessageRow, shown, WITH_NAMES } from './message.ts'
 import { IS_MEMBER } from './membership.ts'
 
 export type FeedStore = ReturnType<typeof createFeedStore>
@@ -74,7 +74,16 @@ export function createFeedStore (db: Db) {
   }
 }
 
-const CHANGE = `${MESSAGE}, m.user_id AS author, m.client_id AS "clientId" ${FROM_MESSAGES}`
+const CHANGE_COLUMNS = `${MESSAGE}, m.user_id AS author, m.client_id AS "clientId"`
+
+/** The first $3 messages of `conversations c` after a rev, in the order of their revs: those that never changed by their id, the others by their rev. */
+const FIRST_CHANGED = `
+  SELECT * FROM (
+    (SELECT * FROM messages m WHERE m.conversation_id = c.id AND m.id > place.after AND NOT (${IS_CHANGED('m')}) ORDER BY m.id LIMIT $3)
+    UNION ALL
+    (SELECT * FROM messages m WHERE m.conversation_id = c.id AND m.rev > place.after AND ${IS_CHANGED('m')} ORDER BY m.rev LIMIT $3)
+  ) both_kinds
+  ORDER BY rev LIMIT $3`
 
 const NEWS = `
   SELECT place.conversation, c.last_rev AS "lastRev", members.members, change.*
@@ -88,12 +97,12 @@ const NEWS = `
     FROM (
       SELECT *, sum(${MESSAGE_BYTES}) OVER (ORDER BY rev) - (${MESSAGE_BYTES}) AS before
       FROM (
-        SELECT ${CHANGE} WHERE m.conversation_id = c.id AND m.rev > place.after ORDER BY m.rev LIMIT $3
+        SELECT ${CHANGE_COLUMNS} FROM (${FIRST_CHANGED}) m ${WITH_NAMES}
       ) first
     ) measured
     WHERE before < $4
     UNION ALL
-    SELECT ${CHANGE} WHERE m.conversation_id = c.id AND m.rev <= place.after AND m.status = 'streaming'
+    SELECT ${CHANGE_COLUMNS} ${FROM_MESSAGES} WHERE m.conversation_id = c.id AND m.rev <= place.after AND m.status = 'streaming'
   ) change ON true
   ORDER BY place.conversation, change.rev`
 

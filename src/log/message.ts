@@ -85,6 +85,12 @@ export const MESSAGE_JSON = `(
   )
 )`
 
+/**
+ * Whether a message has changed since it was added. A query for revs of changed messages must say so to use their index; the rev of all
+ * others is their id.
+ */
+export const IS_CHANGED = (alias: string) => `${alias}.rev <> ${alias}.id`
+
 /** Joins the author's name to `messages m`. */
 export const WITH_NAMES = 'LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id'
 export const FROM_MESSAGES = `FROM messages m ${WITH_NAMES}`

@@ -1,3 +1,5 @@
+import { IS_CHANGED } from '../../log/message.ts'
+
 /** More than this are not counted. */
 const MAX_UNREAD = 99
 
@@ -7,10 +9,14 @@ const MAX_UNREAD = 99
  * SQL expressions.
  */
 export function UNREAD ({ conversation, user, readRev }: { conversation: string, user: string, readRev: string }): string {
-  return `(SELECT count(*) FROM (
+  const select = (which: string) => `
     SELECT FROM messages unread
-    WHERE unread.conversation_id = ${conversation} AND unread.rev > ${readRev} AND (unread.sender = 'bot' OR unread.id > ${readRev})
-      AND unread.user_id IS DISTINCT FROM ${user} AND unread.status NOT IN ('deleted', 'queued', 'streaming')
+    WHERE unread.conversation_id = ${conversation} AND ${which}
+      AND unread.user_id IS DISTINCT FROM ${user} AND unread.status NOT IN ('deleted', 'queued', 'streaming')`
+  return `(SELECT count(*) FROM (
+    ${select(`unread.id > ${readRev}`)}
+    UNION ALL
+    ${select(`unread.id <= ${readRev} AND ${IS_CHANGED('unread')} AND unread.rev > ${readRev} AND unread.sender = 'bot'`)}
     LIMIT ${MAX_UNREAD}
   ) unread)`
 }

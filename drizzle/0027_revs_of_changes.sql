@@ -1,0 +1,2 @@
+ALTER TABLE "messages" DROP CONSTRAINT "messages_rev";--> statement-breakpoint
+CREATE UNIQUE INDEX "messages_rev" ON "messages" USING btree ("conversation_id","rev") WHERE "messages"."rev" <> "messages"."id";
