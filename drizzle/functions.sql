@@ -46,7 +46,7 @@ $$;
 -- Locks: nothing.
 -- Returns: true or false.
 -- Raises: nothing.
--- Called by: begin_conversation, `createLog` and `announce`.
+-- Called by: begin_conversations, `createLog` and `announce`.
 CREATE OR REPLACE FUNCTION is_conversation_over (in_origin origin, in_last_updated timestamptz) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
   SELECT in_origin = 'whatsapp' AND in_last_updated <= now() - interval '12 hours'
@@ -157,7 +157,7 @@ CREATE OR REPLACE TRIGGER forget_bots AFTER DELETE ON chatbots REFERENCING OLD T
 -- Raises: PB001 when the conversation rejects messages while a reply is under way; PB002 when three replies to the author's
 -- messages are under way already; 23505 on messages_client_id when the author has used in_client_id before.
 -- Called by: `createAppendStore`, for a message with a reply that is null, for one that could not be stored together with
--- others, and for the first message of a conversation.
+-- others, and for a first message on its own.
 CREATE OR REPLACE FUNCTION append_message (
   in_conversation bigint, in_author bigint, in_text text, in_client_id text, in_client_text_hash text,
   in_bots bigint[], in_replies text[], in_old_state jsonb, in_new_state jsonb, in_finished boolean, in_owner text,
@@ -293,29 +293,58 @@ BEGIN
   SELECT a.conversation, NULL, NULL FROM asked a WHERE a.conversation <> ALL (locked);
 END $$;
 
--- begin_conversation: begins the only unfinished conversation of somebody who is known by an address alone, with one bot.
--- The conversation before it is finished if it is over (see is_conversation_over).
+-- begin_conversations: begins for each of several contacts, who are known by an address alone, their only unfinished
+-- conversation, with one bot. A conversation before it is finished if it is over (see is_conversation_over).
 --
--- Locks: the owner's unfinished conversation, if it is over. When another transaction has begun a conversation of this
--- owner, the unique index conversations_one_unfinished makes this one wait until the other one ends.
--- Returns: the id; null when the owner already has an unfinished conversation.
+-- in_owners, in_names and in_bots are parallel. No two owners may be the same.
+--
+-- Locks: the owners, against deletion (FOR KEY SHARE), in the order of their ids. An owner that another transaction has locked
+-- is skipped (SKIP LOCKED). Then the unfinished conversations that are over. When another transaction has begun a conversation
+-- of an owner, the unique index conversations_one_unfinished makes this one wait until the other one ends.
+-- Returns: a row for each owner who was not skipped, with the id of the new conversation; null when the owner already has an
+-- unfinished one.
 -- Raises: nothing.
+-- Called by: begin_conversation and `createAppendStore`.
+CREATE OR REPLACE FUNCTION begin_conversations (in_owners bigint[], in_origin origin, in_names text[], in_bots bigint[])
+RETURNS TABLE (owner bigint, conversation bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  present bigint[];
+BEGIN
+  present := array(SELECT u.id FROM users u WHERE u.id = ANY (in_owners) ORDER BY u.id FOR KEY SHARE SKIP LOCKED);
+  UPDATE conversations c SET is_finished = true
+  WHERE c.owner_id = ANY (present) AND c.origin = in_origin AND NOT c.is_finished AND is_conversation_over(c.origin, c.last_updated);
+  RETURN QUERY
+  WITH asked AS (
+    SELECT * FROM unnest(in_owners, in_names, in_bots) AS a (owner, name, bot) WHERE a.owner = ANY (present)
+  ), begun AS (
+    INSERT INTO conversations AS c (owner_id, origin, name) SELECT a.owner, in_origin, a.name FROM asked a ORDER BY a.owner
+    ON CONFLICT DO NOTHING
+    RETURNING c.id, c.owner_id
+  ), joined AS (
+    INSERT INTO conversation_users (conversation_id, user_id) SELECT b.id, b.owner_id FROM begun b
+  ), answering AS (
+    INSERT INTO conversation_bots (conversation_id, chatbot_id) SELECT b.id, a.bot FROM begun b JOIN asked a ON a.owner = b.owner_id
+  )
+  SELECT a.owner, b.id FROM asked a LEFT JOIN begun b ON b.owner_id = a.owner;
+END $$;
+
+-- begin_conversation: does the same for one contact, and waits for the lock of the owner.
+--
+-- Locks: the owner, against deletion (FOR KEY SHARE), then as begin_conversations does.
+-- Returns: the id; null when the owner already has an unfinished conversation.
+-- Raises: 23503 when the owner has been deleted.
 -- Called by: `createAppendStore` and `announce`.
 CREATE OR REPLACE FUNCTION begin_conversation (in_owner bigint, in_origin origin, in_name text, in_bot bigint) RETURNS bigint
 LANGUAGE plpgsql AS $$
-DECLARE
-  conversation bigint;
 BEGIN
-  UPDATE conversations SET is_finished = true
-  WHERE owner_id = in_owner AND origin = in_origin AND NOT is_finished AND is_conversation_over(origin, last_updated);
-  INSERT INTO conversations (owner_id, origin, name) VALUES (in_owner, in_origin, in_name)
-  ON CONFLICT DO NOTHING
-  RETURNING id INTO conversation;
-  IF FOUND THEN
-    INSERT INTO conversation_users (conversation_id, user_id) VALUES (conversation, in_owner);
-    INSERT INTO conversation_bots (conversation_id, chatbot_id) VALUES (conversation, in_bot);
+  PERFORM FROM users u WHERE u.id = in_owner FOR KEY SHARE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'there is no user %', in_owner USING ERRCODE = '23503';
   END IF;
-  RETURN conversation;
+  RETURN (SELECT b.conversation FROM begin_conversations(
+    in_owners => ARRAY[in_owner], in_origin => in_origin, in_names => ARRAY[in_name], in_bots => ARRAY[in_bot]) b);
 END $$;
 
 

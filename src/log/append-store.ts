@@ -3,7 +3,6 @@ import type pg from 'pg'
 import { createCoalescer } from '../db/batch.ts'
 import { wasRefused, type Db } from '../db/client.ts'
 import { prepareQuery, value } from '../db/prepared.ts'
-import { users } from '../db/tables.ts'
 import type { ContactOrigin } from '../enums.ts'
 import type { Message } from './message.ts'
 
@@ -34,8 +33,8 @@ interface StoredFirst { conversation: number, id: number | null, created_at: Dat
 
 type Item = [conversation: number, addition: Addition]
 
-/** The first message of a contact's conversation with one bot. */
-type Beginning = { origin: ContactOrigin, name: string, bot: number } & ReturnType<typeof valuesOf>
+/** The first message of a contact's conversation with one bot. In a batch, all are by phone. */
+interface Beginning { origin: ContactOrigin, name: string, bot: number, addition: Addition }
 
 /**
  * Stores each message together with its replies, in one statement. Gives undefined when the conversation's state is no
@@ -63,22 +62,36 @@ export function createAppendStore (db: Db) {
 
   /** Stores one message per conversation. Messages missing from the result must be stored on their own. */
   async function appendMany (items: Item[]): Promise<Map<number, Stored | undefined>> {
-    const rows = await db.$client.query<StoredFirst>(APPEND_MANY(columnsOf(items))).then(({ rows }) => rows, undefinedIfRefused)
+    const values = { conversations: items.map(([conversation]) => conversation), ...columnsOf(items.map(([, addition]) => addition)) }
+    const rows = await db.$client.query<StoredFirst>(APPEND_MANY(values)).then(({ rows }) => rows, undefinedIfRefused)
     if (rows === undefined) return new Map()
     const found = new Map(rows.map(row => [row.conversation, row]))
-    return new Map(items.flatMap(([conversation, { replies }]) => {
+    return new Map(items.flatMap(([conversation, addition]) => {
       const row = found.get(conversation)
       // Another transaction holds the conversation's lock. Only this message waits for it, not the whole batch.
       if (row?.id === null) return []
-      return [[conversation, row && { ...row, id: row.id, statuses: ['complete', ...replies.map(() => 'complete' as const)] }]]
+      return [[conversation, row && storedAs(addition, row)]]
     }))
   }
 
-  /** Begins conversations of several contacts in one statement. One whose user is locked is begun on its own, and so are all if the database refuses one of them. */
+  /**
+   * Begins conversations of several contacts in one statement. A contact whose user is locked begins on their own, and so do all
+   * contacts if the database refuses one of them.
+   */
   async function beginAll (items: Beginning[]): Promise<Array<Stored | undefined | Promise<Stored | undefined>>> {
-    const rows = await db.$client.query<Omit<Stored, 'id'> & { id: number | null, nth: number }>(BEGIN_MANY({ items: JSON.stringify(items.map((item, nth) => ({ nth, ...item }))) })).then(({ rows }) => rows, undefinedIfRefused)
-    const begun = new Map(rows?.map(({ nth, ...stored }) => [nth, stored.id === null ? undefined : { ...stored, id: stored.id }]))
-    return items.map((item, nth) => begun.has(nth) ? begun.get(nth) : store(BEGIN(item)))
+    const firsts = new Map(items.toReversed().map(item => [item.addition.author, item])) // begin_conversations takes each contact once
+    const ones = [...firsts.values()]
+    const values = { names: ones.map(({ name }) => name), firstBots: ones.map(({ bot }) => bot), ...columnsOf(ones.map(({ addition }) => addition)) }
+    const rows = await db.$client.query<StoredFirst & { author: number }>(BEGIN_MANY(values)).then(({ rows }) => rows, undefinedIfRefused)
+    const begun = new Map(rows?.map(row => [row.author, row]))
+    return items.map(item => {
+      const row = firsts.get(item.addition.author) === item ? begun.get(item.addition.author) : undefined
+      return row === undefined ? beginAlone(item) : storedAs(item.addition, row)
+    })
+  }
+
+  async function beginAlone ({ addition, ...beginning }: Beginning) {
+    return await store(BEGIN({ ...beginning, ...valuesOf(addition) }))
   }
 
   async function alone (conversation: number, addition: Addition) {
@@ -98,9 +111,9 @@ export function createAppendStore (db: Db) {
 
     /** Begins a conversation for a contact, who has proved nothing but an address. Undefined when the contact has an unfinished one. */
     async begin ({ newestOf, bot }: { newestOf: ContactOrigin, bot: { id: number, name: string } }, addition: Addition): Promise<Stored | undefined> {
-      const item = { origin: newestOf, name: bot.name, bot: bot.id, ...valuesOf(addition) }
+      const item = { origin: newestOf, name: bot.name, bot: bot.id, addition }
       // On WhatsApp, beginning may lock the contact's previous conversation. In a batch, this would come after the locks of others, out of order.
-      return await (newestOf === 'phone' && isInstant(addition) ? beginTogether(item) : store(BEGIN(item)))
+      return await (newestOf === 'phone' && isInstant(addition) ? beginTogether(item) : beginAlone(item))
     }
   }
 }
@@ -117,11 +130,14 @@ function undefinedIfRefused (error: unknown) {
   return undefined
 }
 
-function columnsOf (items: Item[]) {
-  const additions = items.map(([, addition]) => addition)
+/** A message of a batch as it was stored; undefined if it was not. */
+function storedAs ({ replies }: Addition, { conversation, id, created_at }: StoredFirst): Stored | undefined {
+  return id === null ? undefined : { conversation, id, created_at, statuses: ['complete', ...replies.map(() => 'complete' as const)] }
+}
+
+function columnsOf (additions: Addition[]) {
   const replies = additions.flatMap(({ replies }, index) => replies.map(reply => ({ ...reply, to: index + 1 })))
   return {
-    conversations: items.map(([conversation]) => conversation),
     authors: additions.map(({ author }) => author),
     texts: additions.map(({ text }) => text),
     clientIds: additions.map(({ clientId }) => clientId),
@@ -137,70 +153,66 @@ function columnsOf (items: Item[]) {
   }
 }
 
-/** Calls append_message. `of` makes SQL of the name of one of the values of `valuesOf`. */
-const appendTo = (conversation: SQL | Placeholder, of: (name: string) => SQL | Placeholder = value) => sql`append_message(
+/** Calls append_message with the values of `valuesOf`. */
+const appendTo = (conversation: SQL | Placeholder) => sql`append_message(
   in_conversation => ${conversation},
-  in_author => ${of('author')},
-  in_text => ${of('text')},
-  in_client_id => ${of('clientId')},
-  in_client_text_hash => ${of('textHash')},
-  in_bots => ${of('bots')},
-  in_replies => ${of('replies')},
-  in_old_state => ${of('oldState')}::jsonb,
-  in_new_state => ${of('newState')}::jsonb,
-  in_finished => ${of('isFinished')},
-  in_owner => ${of('owner')},
-  in_metadata => ${of('metadata')}::json,
-  in_parts => ${of('parts')}::json
+  in_author => ${value('author')},
+  in_text => ${value('text')},
+  in_client_id => ${value('clientId')},
+  in_client_text_hash => ${value('textHash')},
+  in_bots => ${value('bots')},
+  in_replies => ${value('replies')},
+  in_old_state => ${value('oldState')}::jsonb,
+  in_new_state => ${value('newState')}::jsonb,
+  in_finished => ${value('isFinished')},
+  in_owner => ${value('owner')},
+  in_metadata => ${value('metadata')}::json,
+  in_parts => ${value('parts')}::json
 )`
-
-/** Begins a conversation. `of` makes SQL of the name of one of the values of a `Beginning`. */
-const beginWith = (of: (name: string) => SQL | Placeholder = value) => sql`begin_conversation(
-  in_owner => ${of('author')},
-  in_origin => ${of('origin')},
-  in_name => ${of('name')},
-  in_bot => ${of('bot')}
-) AS begun (id)`
 
 const APPEND = prepareQuery('append', sql`
   SELECT ${value('conversation')}::bigint AS conversation, id, created_at, statuses FROM ${appendTo(value('conversation'))}`)
 
 const BEGIN = prepareQuery('begin', sql`
   SELECT begun.id AS conversation, a.id, a.created_at, a.statuses
-  FROM ${beginWith()}, ${appendTo(sql`begun.id`)} a`)
+  FROM begin_conversation(
+    in_owner => ${value('author')},
+    in_origin => ${value('origin')},
+    in_name => ${value('name')},
+    in_bot => ${value('bot')}
+  ) AS begun (id), ${appendTo(sql`begun.id`)} a`)
 
-const itemsValue = (name: string) => sql`item.${sql.identifier(name)}`
+/** Calls append_messages with the values of `columnsOf`. */
+const appendAllTo = (conversations: SQL | Placeholder) => sql`append_messages(
+  in_conversations => ${conversations},
+  in_authors => ${value('authors')},
+  in_texts => ${value('texts')},
+  in_client_ids => ${value('clientIds')},
+  in_client_text_hashes => ${value('textHashes')},
+  in_old_states => ${value('oldStates')},
+  in_new_states => ${value('newStates')},
+  in_finished => ${value('finished')},
+  in_reply_to => ${value('replyTo')},
+  in_bots => ${value('bots')},
+  in_replies => ${value('replies')},
+  in_metadata => ${value('metadata')},
+  in_parts => ${value('parts')}
+)`
+
+const APPEND_MANY = prepareQuery('append_messages', sql`
+  SELECT conversation, id, created_at FROM ${appendAllTo(value('conversations'))}`)
 
 /**
  * Begins several conversations. Gives no row for a contact whose user another transaction has locked: waiting for it would hold
- * up all others. The contacts are in the order of their ids, so that two instances that begin conversations for the same ones
- * cannot deadlock. Each takes the lock of its conversation after that of another one's user; nobody else knows these
- * conversations yet.
+ * up all others. Two instances that begin conversations for the same contacts cannot deadlock, because the users are locked in
+ * the order of their ids; nobody else knows the new conversations yet.
  */
 const BEGIN_MANY = prepareQuery('begin_many', sql`
-  SELECT item.nth, begun.*
-  FROM (
-    SELECT item.* FROM json_to_recordset(${value('items')}) AS item (
-      nth integer, author bigint, origin origin, name text, bot bigint, text text, "clientId" text, "textHash" text, bots bigint[], replies text[],
-      "oldState" text, "newState" text, "isFinished" boolean, owner text, metadata text, parts text
-    ) JOIN ${users} ON ${users.id} = item.author ORDER BY item.author FOR KEY SHARE OF ${users} SKIP LOCKED
-  ) item LEFT JOIN LATERAL (
-    SELECT begun.id AS conversation, a.id, a.created_at, a.statuses FROM ${beginWith(itemsValue)}, ${appendTo(sql`begun.id`, itemsValue)} a
-  ) begun ON true`)
-
-const APPEND_MANY = prepareQuery('append_messages', sql`
-  SELECT conversation, id, created_at FROM append_messages(
-    in_conversations => ${value('conversations')},
-    in_authors => ${value('authors')},
-    in_texts => ${value('texts')},
-    in_client_ids => ${value('clientIds')},
-    in_client_text_hashes => ${value('textHashes')},
-    in_old_states => ${value('oldStates')},
-    in_new_states => ${value('newStates')},
-    in_finished => ${value('finished')},
-    in_reply_to => ${value('replyTo')},
-    in_bots => ${value('bots')},
-    in_replies => ${value('replies')},
-    in_metadata => ${value('metadata')},
-    in_parts => ${value('parts')}
-  )`)
+  WITH begun AS MATERIALIZED (
+    SELECT owner, conversation
+    FROM begin_conversations(in_owners => ${value('authors')}, in_origin => 'phone', in_names => ${value('names')}, in_bots => ${value('firstBots')})
+  )
+  SELECT begun.owner AS author, begun.conversation, stored.id, stored.created_at
+  FROM begun LEFT JOIN ${appendAllTo(sql`ARRAY(
+    SELECT begun.conversation FROM unnest(${value('authors')}::bigint[]) WITH ORDINALITY AS asked (author, nth) LEFT JOIN begun ON begun.owner = asked.author ORDER BY asked.nth
+  )`)} AS stored ON stored.conversation = begun.conversation`)

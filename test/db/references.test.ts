@@ -18,7 +18,10 @@ const WAYS = {
   append_messages: `SELECT id FROM append_messages('{1,2}', '{1,2}', '{Hello,Hi}', '{NULL,NULL}', '{NULL,NULL}', '{"{}","{}"}', '{"{}","{}"}',
     '{false,false}', '{1,2}', ARRAY[$1::bigint, $1::bigint], '{Yes,No}')`,
   begin_conversation: `SELECT a.id FROM begin_conversation(in_owner => 3, in_origin => 'phone', in_name => 'Chat', in_bot => $1::bigint) AS begun (id),
-    append_message(begun.id, 3, 'Hello', NULL, NULL, ARRAY[$1::bigint], '{Yes}', '{}', '{}', false, NULL) a`
+    append_message(begun.id, 3, 'Hello', NULL, NULL, ARRAY[$1::bigint], '{Yes}', '{}', '{}', false, NULL) a`,
+  begin_conversations: `SELECT a.id FROM append_messages(
+    ARRAY(SELECT conversation FROM begin_conversations(in_owners => '{3}', in_origin => 'phone', in_names => '{Chat}', in_bots => ARRAY[$1::bigint])),
+    '{3}', '{Hello}', '{NULL}', '{NULL}', '{"{}"}', '{"{}"}', '{false}', '{1}', ARRAY[$1::bigint], '{Yes}') a`
 }
 
 const SETUP = `

@@ -162,4 +162,10 @@ t.test('first messages of contacts are stored together; one whose user is locked
   const [repeated, fine] = await Promise.allSettled([begin(place, says('one', { clientId: 'a' })), begin(place, says('fine', { author: 3 }))])
   t.match(repeated, { reason: { constraint: 'messages_client_id' } }, 'one that is refused does not keep the others from being stored')
   t.match(fine, { value: { id: 1 } })
+
+  await lock.query("UPDATE conversations SET is_finished = true WHERE origin = 'phone'")
+  const twice = await Promise.all([begin(place, says('first')), begin(place, says('of another', { author: 2 })), begin(place, says('second'))])
+  t.match(twice, [{ id: 1 }, { id: 1 }, undefined], 'of two by one contact only the first begins a conversation')
+  t.same((await run(connection, "SELECT text FROM messages WHERE text IN ('first', 'of another', 'second') ORDER BY text")).map(({ text }) => text), ['first', 'of another'])
+  await t.rejects(begin(place, says('nobody', { author: 1000 })), { code: '23503' }, 'nobody can begin one who has been deleted')
 })
