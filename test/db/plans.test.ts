@@ -1,0 +1,61 @@
+import t from 'tap'
+import { freshDatabase, run, startApp } from '../support/helper.ts'
+import { begin, documentedRoutes, rightRequest, send } from '../support/routes.ts'
+
+interface Plan { 'Node Type': string, 'Relation Name'?: string, Plans?: Plan[] }
+
+const READS_ALL = ['Seq Scan', 'Parallel Seq Scan']
+
+/** The tables that grow with what people do. Reading all of one takes a time that does so, too. */
+const GROWING = ['users', 'sessions', 'conversations', 'conversation_users', 'conversation_bots', 'messages', 'gone_conversations']
+
+/** The routes that may, and why. */
+const MAY: Record<string, string> = {
+  'GET /metrics': 'it counts all sessions',
+  'DELETE /api/admin/bots/{id}': 'bots are rarely deleted, and an index of their messages would cost each message that is stored'
+}
+
+/** A database with more rows than a plan would read one after the other if it needed only a few of them. */
+const FILL = `
+  SET session_replication_role = replica;
+  INSERT INTO users (username, username_key) SELECT 'user-' || n, 'user-' || n FROM generate_series(1, 3000) n;
+  INSERT INTO sessions (user_id, kind, expires_at) SELECT id, 'access_token', now() + interval '1 day' FROM users;
+  INSERT INTO conversations (name, owner_id, last_rev) SELECT 'Chat', id, 10 FROM users;
+  INSERT INTO conversation_users (conversation_id, user_id) SELECT id, owner_id FROM conversations;
+  INSERT INTO conversation_bots (conversation_id, chatbot_id) SELECT id, (SELECT min(id) FROM chatbots) FROM conversations;
+  INSERT INTO gone_conversations (conversation_id, user_id) SELECT 10000 + id, owner_id FROM conversations;
+  INSERT INTO messages (conversation_id, id, rev, sender, user_id, text) SELECT c.id, m, m, 'user', c.owner_id, 'Hi' FROM conversations c, generate_series(1, 10) m;
+  ANALYZE`
+
+const EXPLAIN = ['session_preload_libraries=auto_explain', 'auto_explain.log_min_duration=0', 'auto_explain.log_nested_statements=on', 'auto_explain.log_format=json', 'auto_explain.log_level=notice']
+
+for (const mode of ['force_generic_plan', 'force_custom_plan']) {
+  t.test(`no route reads a whole table (${mode})`, async t => {
+    const connection = await freshDatabase(t)
+    await run(connection, FILL)
+    const server = await startApp(t, {}, undefined, { ...connection, options: [...EXPLAIN, `plan_cache_mode=${mode}`].map(setting => `-c ${setting}`).join(' ') })
+    const plans = new Map<string, string>()
+    let count = 0
+    server.db.$client.on('connect', client => {
+      client.on('notice', ({ message = '' }) => {
+        const { 'Query Text': query, Plan: plan } = JSON.parse(message.slice(message.indexOf('{'))) as { 'Query Text': string, Plan: Plan }
+        count += 1
+        for (const table of readWhole(plan)) if (GROWING.includes(table)) plans.set(`${table}: ${query}`, JSON.stringify(plan))
+      })
+    })
+    for (const route of await documentedRoutes(server)) {
+      const { ann, url } = await begin(server, route)
+      const { headers, payload } = rightRequest(route)
+      plans.clear()
+      await send(server, route, url(), { ...ann.headers, ...headers }, payload)
+      if (MAY[route.name] === undefined) t.same([...plans.keys()], [], route.name)
+      else t.not(plans.size, 0, `${route.name}: ${MAY[route.name]}`)
+    }
+    t.ok(count > 1000, 'the plans were seen')
+  })
+}
+
+function readWhole (plan: Plan): string[] {
+  const own = READS_ALL.includes(plan['Node Type']) ? [plan['Relation Name']!] : []
+  return [...own, ...(plan.Plans ?? []).flatMap(readWhole)]
+}
