@@ -61,12 +61,12 @@ async function startProvider (t: Test) {
 
 const wordsOf = (count: number) => Array.from({ length: count }, (_, n) => `word${n} `).join('')
 
-t.test('two instances behind nginx, each restarted in turn under load', { skip: noNginx }, async t => {
+t.test('two instances behind nginx, one of them of two processes, each restarted in turn under load', { skip: noNginx }, async t => {
   const place = await openPlace(t)
   const database = await freshDatabase(t)
   const settings = { DATABASE_URL: urlOf(database), JWT_SECRET: SECRET, TRUST_PROXY: 'loopback', ...await startProvider(t) }
   const ports = [await freePort(), await freePort()]
-  const start = (n: number) => place.serve({ ...settings, PORT: String(ports[n]) })
+  const start = (n: number) => place.serve({ ...settings, PORT: String(ports[n]), WORKERS: String(n + 1) })
   const servers = await Promise.all([start(0), start(1)])
   const proxy = await startProxy(t, place, ports)
   const { url } = proxy
