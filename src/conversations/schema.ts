@@ -45,10 +45,10 @@ export const NewMessageSchema = Type.Object({ ...UserMessageSchema.properties, a
  */
 export function saidIn ({ text, parts }: Pick<Static<typeof NewMessageSchema>, 'text' | 'parts'>) {
   if (text === undefined && parts === undefined) throw invalidRequest([{ path: 'text', message: 'is required' }])
-  const said = text ?? wordsOf(parts!)
+  const words = parts === undefined ? '' : wordsOf(parts)
+  const said = text ?? words
   if (said === '') throw invalidRequest([{ path: 'parts', message: 'has no text' }])
-  const all = (text ?? '') + (parts === undefined ? '' : wordsOf(parts))
-  if (isLongerThan(MAX_LONG_MESSAGE_LENGTH, all)) throw invalidRequest([{ path: 'parts', message: `may have at most ${MAX_LONG_MESSAGE_LENGTH.toLocaleString('en-US')} characters of text, together with text` }])
+  if (isLongerThan(MAX_LONG_MESSAGE_LENGTH, (text ?? '') + words)) throw invalidRequest([{ path: 'parts', message: `may have at most ${MAX_LONG_MESSAGE_LENGTH.toLocaleString('en-US')} characters of text, together with text` }])
   return { text: said, parts }
 }
 

@@ -15,20 +15,20 @@ export function createNarrow (matches: Matches) {
   return narrow
 
   function narrow (value: unknown, ...schemas: AnySchemaObject[]): unknown {
-    const parts = schemas.flatMap(schema => partsOf(schema, value))
+    const parts = schemas.some(hasInner) ? schemas.flatMap(schema => partsOf(schema, value)) : schemas
     if (typeof value === 'string') return narrowText(value, parts)
     if (Array.isArray(value)) return narrowList(value, parts)
     if (typeof value !== 'object' || value === null || Buffer.isBuffer(value) || parts.every(namesNothing)) return value
     return narrowObject(value as Record<string, unknown>, parts)
   }
 
+  /** Fields keep their order. A body may have 100,000: those that no schema names cost no more than a look. */
   function narrowObject (object: Record<string, unknown>, parts: AnySchemaObject[]) {
-    // Fields keep their order. A body may have 100,000: where the schema names its fields one by one, the others cost no more than a look.
-    const known = parts.some(isOpen) ? undefined : new Set(parts.flatMap(({ properties = {} }) => Object.keys(properties)))
-    const fields = Object.keys(object).filter(name => known?.has(name) ?? true).flatMap(name => {
-      const named = parts.flatMap(part => schemasOf(part, name))
-      return named.length === 0 ? [] : [[name, narrow(object[name], ...named)]]
-    })
+    const fields: Array<[name: string, value: unknown]> = []
+    for (const name of Object.keys(object)) {
+      const named = parts.length === 1 ? schemasOf(parts[0]!, name) : parts.flatMap(part => schemasOf(part, name))
+      if (named.length > 0) fields.push([name, narrow(object[name], ...named)])
+    }
     return Object.fromEntries(fields)
   }
 
@@ -49,11 +49,26 @@ export function createNarrow (matches: Matches) {
     const { allOf = [], anyOf = [], oneOf = [] } = schema
     const branch = schema['if'] === undefined ? undefined : schema[matches(schema['if'], value) ? 'then' : 'else']
     const choices: AnySchemaObject[] = [...anyOf, ...oneOf]
-    const chosen = choices.filter(choice => matches(choice, narrow(value, choice)))
+    const possible = choices.filter(choice => mayMatch(choice, value))
+    // The validator alone decides about a value that can only match one branch.
+    const chosen = possible.length === 1 ? possible : possible.filter(choice => matches(choice, narrow(value, choice)))
     // Where no branch matches, the validator refuses the value, and must see all of it to do so.
     const inner = [...allOf, ...branch === undefined ? [] : [branch], ...chosen.length > 0 ? chosen : choices]
     return [schema, ...inner.flatMap(part => partsOf(part, value))]
   }
+}
+
+/** Whether other schemas apply together with this one. */
+function hasInner (schema: AnySchemaObject) {
+  return 'allOf' in schema || 'anyOf' in schema || 'oneOf' in schema || 'if' in schema
+}
+
+/** False for an object that a schema refuses at first sight, because a text in it, as the `type` of a part, is none of those that the schema lists. */
+function mayMatch ({ properties = {} }: AnySchemaObject, value: unknown) {
+  if (typeof value !== 'object' || value === null) return true
+  const fields = value as Record<string, unknown>
+  return Object.entries<AnySchemaObject>(properties).every(([name, { enum: listed, 'x-trimmed': isTrimmed }]) =>
+    listed === undefined || isTrimmed || typeof fields[name] !== 'string' || listed.includes(fields[name]))
 }
 
 function smallest (parts: AnySchemaObject[], limit: 'maxLength' | 'maxItems') {
@@ -69,12 +84,13 @@ function namesNothing (part: AnySchemaObject) {
   return !('properties' in part) && !isOpen(part)
 }
 
+const NONE: AnySchemaObject[] = []
+
 /** What a schema says of a field of this name; nothing when it does not name it. */
-function schemasOf ({ properties = {}, patternProperties = {}, additionalProperties }: AnySchemaObject, name: string): AnySchemaObject[] {
-  const named = [
-    ...Object.hasOwn(properties, name) ? [properties[name]] : [],
-    ...Object.keys(patternProperties).filter(pattern => new RegExp(pattern, 'u').test(name)).map(pattern => patternProperties[pattern])
-  ]
+function schemasOf ({ properties = {}, patternProperties, additionalProperties }: AnySchemaObject, name: string): AnySchemaObject[] {
+  const own = Object.hasOwn(properties, name) ? [properties[name]] : NONE
+  const byPattern = patternProperties === undefined ? NONE : Object.keys(patternProperties).filter(pattern => new RegExp(pattern, 'u').test(name)).map(pattern => patternProperties[pattern])
+  const named = byPattern.length === 0 ? own : [...own, ...byPattern]
   if (named.length > 0 || additionalProperties === undefined) return named
   // `false` keeps the field as well, for the validator to refuse it by its name.
   return [typeof additionalProperties === 'object' ? additionalProperties : {}]
