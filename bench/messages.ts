@@ -15,7 +15,11 @@ const QUICK = { users: 10, conversations: 100, messages: 50, rich: 1_000, longes
 const SMALL: Size = { users: 20, conversations: 100, messages: 50, rich: 0, longest: 0 }
 const PLACES = SMALL.users * SMALL.conversations
 
-const TEXT = 'What is to be said, and is it much?'
+/**
+ * As long as the messages that are there. Shorter ones would fit into the rest of nearly every page of the large database, and
+ * each would be written to a page of its own, until these gaps are filled: once in the life of a table, and not in the small database.
+ */
+const TEXT = 'What is to be said about number 51, and is it much?'
 const PARTS = [{ type: 'text', text: TEXT }, { type: 'data', name: 'seat', data: { row: 12, seat: 'C' } }]
 const PAGE = 50
 
