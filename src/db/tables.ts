@@ -212,16 +212,17 @@ export const conversationBots = pgTable('conversation_bots', {
 ])
 
 /**
- * The log. `id` is the `rev` at which the message was added, so that ids are in order within a conversation. `rev` is that
- * of the message's last change; the index of revs has only messages that changed, because the rev of the others is their id.
- * `replyTo` is the id of the user's message that a bot answers; replies directly follow it. The instance that writes a streaming reply holds its lease. `costSoFar` is what a reply has cost until now, in the form
- * that `record_cost` takes, for the instance that must end the reply if its writer dies. `clientId` is the author's own id for
- * the message, and in a reply that of the AG-UI run that asked for it. `clientTextHash` is the hash of the text for which a
- * client id was first used, even if the message is edited later. A message that a server wrote by its key, as a bot or as a
- * human agent, has `serverKeyId`, and the agent's name in `agentName`. Its client id is unique per key. `chatbotId` is not a
- * foreign key: the SQL functions keep_bots and forget_bots say why, and see to it that it never refers to a deleted bot.
- * `parts` and `metadata` are kept as they came, as `json`, and are not compressed, so that `pg_column_size` knows their length
- * without reading them.
+ * The log. `id` is the `rev` at which the message was added, so that ids are in order within a conversation. `rev` is that of
+ * the message's last change; the index of revs has only messages that changed, because the rev of the others is their id.
+ * `replyTo` is the id of the user's message that a bot answers; replies directly follow it. The instance that writes a
+ * streaming reply holds its lease. `costSoFar` is what a reply has cost until now, in the form that `record_cost` takes, for
+ * the instance that must end the reply if its writer dies. `clientId` is the author's own id for the message, and in a reply
+ * that of the AG-UI run that asked for it. `clientTextHash` is the hash of the text for which a client id was first used,
+ * even if the message is edited later. A message that a server wrote by its key, as a bot or as a human agent, has
+ * `serverKeyId`, and the agent's name in `agentName`. Its client id is unique per key. `chatbotId` is not a foreign key: the
+ * SQL functions keep_bots and forget_bots say why, and see to it that it never refers to a deleted bot. `parts` and
+ * `metadata` are kept as they came, as `json`, and are not compressed, so that `pg_column_size` knows their length without
+ * reading them.
  */
 export const messages = pgTable('messages', {
   conversationId: reference().notNull().references(() => conversations.id, { onDelete: 'cascade' }),

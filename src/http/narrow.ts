@@ -63,7 +63,11 @@ function hasInner (schema: AnySchemaObject) {
   return 'allOf' in schema || 'anyOf' in schema || 'oneOf' in schema || 'if' in schema
 }
 
-/** False for an object that a schema refuses at first sight, because a text in it, as the `type` of a part, is none of those that the schema lists. */
+/**
+ * False for an object that a branch refuses at first sight, because a text in it, as the `type` of a part, is none of those that
+ * the branch lists. Every branch of such a union must name and require that field: a branch that does not would drop it, and the
+ * validator could then take the object for one of a branch that was refused.
+ */
 function mayMatch ({ properties = {} }: AnySchemaObject, value: unknown) {
   if (typeof value !== 'object' || value === null) return true
   const fields = value as Record<string, unknown>

@@ -31,6 +31,9 @@ const MAX_BATCH = 64
 /** Result for one message of a batch. `id` is null when another transaction held the conversation's lock: store that message on its own. */
 interface StoredFirst { conversation: number, id: number | null, created_at: Date }
 
+/** The same for a contact's first message. All are null when the contact has an unfinished conversation, so that nothing was begun. */
+type BegunFirst = { author: number } & (StoredFirst | { [field in keyof StoredFirst]: null })
+
 type Item = [conversation: number, addition: Addition]
 
 /** The first message of a contact's conversation with one bot. In a batch, all are by phone. */
@@ -82,7 +85,7 @@ export function createAppendStore (db: Db) {
     const firsts = new Map(items.toReversed().map(item => [item.addition.author, item])) // begin_conversations takes each contact once
     const ones = [...firsts.values()]
     const values = { names: ones.map(({ name }) => name), firstBots: ones.map(({ bot }) => bot), ...columnsOf(ones.map(({ addition }) => addition)) }
-    const rows = await db.$client.query<StoredFirst & { author: number }>(BEGIN_MANY(values)).then(({ rows }) => rows, undefinedIfRefused)
+    const rows = await db.$client.query<BegunFirst>(BEGIN_MANY(values)).then(({ rows }) => rows, undefinedIfRefused)
     const begun = new Map(rows?.map(row => [row.author, row]))
     return items.map(item => {
       const row = firsts.get(item.addition.author) === item ? begun.get(item.addition.author) : undefined
@@ -131,8 +134,8 @@ function undefinedIfRefused (error: unknown) {
 }
 
 /** A message of a batch as it was stored; undefined if it was not. */
-function storedAs ({ replies }: Addition, { conversation, id, created_at }: StoredFirst): Stored | undefined {
-  return id === null ? undefined : { conversation, id, created_at, statuses: ['complete', ...replies.map(() => 'complete' as const)] }
+function storedAs ({ replies }: Addition, { conversation, id, created_at }: StoredFirst | BegunFirst): Stored | undefined {
+  return conversation === null || id === null ? undefined : { conversation, id, created_at, statuses: ['complete', ...replies.map(() => 'complete' as const)] }
 }
 
 function columnsOf (additions: Addition[]) {
@@ -204,8 +207,7 @@ const APPEND_MANY = prepareQuery('append_messages', sql`
 
 /**
  * Begins several conversations. Gives no row for a contact whose user another transaction has locked: waiting for it would hold
- * up all others. Two instances that begin conversations for the same contacts cannot deadlock, because the users are locked in
- * the order of their ids; nobody else knows the new conversations yet.
+ * up all others. The messages are stored under the locks of the new conversations, which nobody else knows yet.
  */
 const BEGIN_MANY = prepareQuery('begin_many', sql`
   WITH begun AS MATERIALIZED (

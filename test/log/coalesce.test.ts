@@ -169,3 +169,16 @@ t.test('first messages of contacts are stored together; one whose user is locked
   t.same((await run(connection, "SELECT text FROM messages WHERE text IN ('first', 'of another', 'second') ORDER BY text")).map(({ text }) => text), ['first', 'of another'])
   await t.rejects(begin(place, says('nobody', { author: 1000 })), { code: '23503' }, 'nobody can begin one who has been deleted')
 })
+
+t.test('a contact who begins a conversation while their user is deleted does not deadlock with that', async t => {
+  const { connection, instance } = await conversations(t, 1)
+  const deleter = await connect(t, connection)
+  await deleter.query("INSERT INTO conversations (name, owner_id, origin, last_updated) VALUES ('Over', 2, 'whatsapp', now() - interval '13 hours')")
+  await deleter.query('BEGIN')
+  await deleter.query("SELECT FROM conversations WHERE owner_id = 2 AND origin = 'whatsapp' FOR UPDATE")
+  const begun = instance().begin({ newestOf: 'whatsapp', bot: { id: BOT, name: 'simulated' } }, says('Hello', { author: 2 }))
+  await isWaiting(deleter)
+  await deleter.query('SELECT FROM users WHERE id = 2 FOR UPDATE')
+  await deleter.query('COMMIT')
+  t.match(await begun, { id: 1 }, 'it waits for the conversation before it locks the user, as deleting does')
+})
