@@ -36,7 +36,8 @@ for (const mode of ['force_generic_plan', 'force_custom_plan']) {
   t.test(`no route reads a whole table (${mode})`, async t => {
     const connection = await freshDatabase(t)
     await run(connection, FILL)
-    const plans = new Map<string, string>()
+    /** The tables that were read as a whole, each with the query. */
+    const found = new Set<string>()
     let count = 0
     class Client extends pg.Client {
       constructor (config?: pg.ClientConfig) {
@@ -45,7 +46,7 @@ for (const mode of ['force_generic_plan', 'force_custom_plan']) {
           if (!message.startsWith('duration: ')) return
           const { 'Query Text': query, Plan: plan } = JSON.parse(message.slice(message.indexOf('{'))) as { 'Query Text': string, Plan: Plan }
           count += 1
-          for (const table of readWhole(plan)) if (GROWING.includes(table)) plans.set(`${table}: ${query}`, JSON.stringify(plan))
+          for (const table of readWhole(plan)) if (GROWING.includes(table)) found.add(`${table}: ${query}`)
         })
       }
     }
@@ -54,10 +55,10 @@ for (const mode of ['force_generic_plan', 'force_custom_plan']) {
     for (const route of await documentedRoutes(server)) {
       const { ann, url } = await begin(server, route)
       const { headers, payload } = rightRequest(route)
-      plans.clear()
+      found.clear()
       await send(server, route, url(), { ...ann.headers, ...headers }, payload)
-      if (MAY[route.name] === undefined) t.same([...plans.keys()], [], route.name)
-      else t.not(plans.size, 0, `${route.name}: ${MAY[route.name]}`)
+      if (MAY[route.name] === undefined) t.same([...found], [], route.name)
+      else t.not(found.size, 0, `${route.name}: ${MAY[route.name]}`)
     }
     t.ok(count > 1000, 'the plans were seen')
   })

@@ -167,7 +167,7 @@ t.test('first messages of contacts are stored together; one whose user is locked
   const twice = await Promise.all([begin(place, says('first')), begin(place, says('of another', { author: 2 })), begin(place, says('second'))])
   t.match(twice, [{ id: 1 }, { id: 1 }, undefined], 'of two by one contact only the first begins a conversation')
   t.same((await run(connection, "SELECT text FROM messages WHERE text IN ('first', 'of another', 'second') ORDER BY text")).map(({ text }) => text), ['first', 'of another'])
-  await t.rejects(begin(place, says('nobody', { author: 1000 })), { code: '23503' }, 'nobody can begin one who has been deleted')
+  await t.rejects(begin(place, says('nobody', { author: 1000 })), { code: '23503' }, 'a user who has been deleted cannot begin a conversation')
 })
 
 t.test('a contact who begins a conversation while their user is deleted does not deadlock with that', async t => {
