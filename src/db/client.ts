@@ -56,11 +56,12 @@ export async function prepareSession (client: pg.ClientBase): Promise<void> {
 /**
  * Creates a pool of connections. A query fails if it takes longer than 10 s, if it waits longer than 5 s for a connection,
  * or after 12 s if the database does not answer at all. One connection is always kept open, so that `make clean_db` and the
- * like can see in `pg_stat_activity` that the server is running. The pool emits 'query' with the duration of each query.
+ * like can see in `pg_stat_activity` that the server is running. Queries that are begun at once on the same connection are
+ * pipelined. The pool emits 'query' with the duration of each query.
  */
 export function createDb (connection: pg.PoolConfig, log: Log): Db {
   const pool = new pg.Pool({
-    application_name: APPLICATION_NAME, min: 1, statement_timeout: 10_000, query_timeout: 12_000, connectionTimeoutMillis: 5_000, onConnect: prepareSession, ...connection, types
+    application_name: APPLICATION_NAME, min: 1, statement_timeout: 10_000, query_timeout: 12_000, connectionTimeoutMillis: 5_000, onConnect: prepareSession, pipeline: true, ...connection, types
   })
   // The pool handles errors of idle connections only. An 'error' event of another one without a listener would end the process.
   pool.on('connect', client => timeQueries(client, pool))

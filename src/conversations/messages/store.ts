@@ -1,6 +1,7 @@
 import { and, eq, ne, sql } from 'drizzle-orm'
 import type { Db, Transaction } from '../../db/client.ts'
 import { conversations, conversationUsers, messages } from '../../db/tables.ts'
+import { createPipeline } from '../../db/pipeline.ts'
 import { CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR } from '../../errors.ts'
 import { cutUnread, cutWritten, pageOf, type JsonRow } from '../../http/paging.ts'
 import { FROM_MESSAGES, type Message, MESSAGE, MESSAGE_BYTES, MESSAGE_JSON, type MessageRow, shown, WITH_NAMES } from '../../log/message.ts'
@@ -12,17 +13,18 @@ export type MessageStore = ReturnType<typeof createMessageStore>
  * Reads, edits and deletes messages; `log.ts` adds them. `changed` is called with the conversation after each commit.
  */
 export function createMessageStore (db: Db, changed: (conversation: number) => void) {
+  const pipelined = createPipeline(db.$client)
   const isThere = ne(messages.status, 'deleted')
 
   async function read (user: number, conversation: number, id: number): Promise<Message | undefined> {
-    const { rows: [row] } = await db.$client.query<MessageRow>({ name: 'message', text: ONE, values: [conversation, id, user] })
+    const { rows: [row] } = await pipelined<MessageRow>({ name: 'message', text: ONE, values: [conversation, id, user] })
     return row && shown(row)
   }
 
   return {
     /** A page of messages as JSON, oldest first, that ends before the given message, or the newest page. At most `PAGE_BYTES` long. */
     async page (user: number, conversation: number, { limit, before = Number.MAX_SAFE_INTEGER }: { limit: number, before?: number }) {
-      const { rows } = await db.$client.query<JsonRow & { id: number }>({ name: 'messages_page', text: MESSAGES_PAGE, values: [conversation, before, user, limit + 1] })
+      const { rows } = await pipelined<JsonRow & { id: number }>({ name: 'messages_page', text: MESSAGES_PAGE, values: [conversation, before, user, limit + 1] })
       const { page, hasMore } = pageOf(rows)
       if (page.length === 0) await this.mustBeMember(user, conversation)
       return { page: page.reverse(), hasMore }
