@@ -185,8 +185,7 @@ export function readConfig (environment: NodeJS.ProcessEnv = process.env): Confi
  */
 export function examineConfig (environment: NodeJS.ProcessEnv = process.env) {
   const given = variables(environment)
-  const notes = mistypedSettings(Object.keys(given), Object.keys(ConfigSchema.properties))
-    .map(({ name, meant }) => `${name} is not a setting. Did you mean ${meant}?`)
+  const notes = notesOn(environment)
   try {
     return { config: check(given), faults: [], notes }
   } catch (error) {
@@ -196,6 +195,12 @@ export function examineConfig (environment: NodeJS.ProcessEnv = process.env) {
     const faults = wrong.map(setting => ({ setting, sentence: describeSettingFault(setting, given[setting]!, ConfigSchema.properties[setting]) }))
     return { config: check(right), faults, notes }
   }
+}
+
+/** A sentence for each name that looks like a mistyped setting. */
+export function notesOn (environment: NodeJS.ProcessEnv = process.env): string[] {
+  return mistypedSettings(Object.keys(variables(environment)), Object.keys(ConfigSchema.properties))
+    .map(({ name, meant }) => `${name} is not a setting. Did you mean ${meant}?`)
 }
 
 function check (data: NodeJS.Dict<string>) {

@@ -6,7 +6,7 @@ import { cookieWarnings } from './accounts/cookie.ts'
 import { readOrMakeSecret } from './accounts/secret.ts'
 import { createTidyStore } from './accounts/tidy-store.ts'
 import { buildApp } from './app.ts'
-import { DEFAULT_ORIGINS, examineConfig, missingForWhatsApp, readConfig, signInWarnings, wantsTraces, type Config } from './config.ts'
+import { DEFAULT_ORIGINS, missingForWhatsApp, notesOn, readConfig, signInWarnings, wantsTraces, type Config } from './config.ts'
 import { createBotStore } from './conversations/bots/store.ts'
 import { createDb, reachDatabase, type Db } from './db/client.ts'
 import { migrateUp } from './db/migrate.ts'
@@ -108,7 +108,7 @@ function warn (config: Config, log: pino.Logger) {
     log.warn('JWT_SECRET is not set: several instances on this database must share one, or their logins do not fit together')
   }
   if (missingForWhatsApp(config).length > 0) log.warn(`WhatsApp is set up in part only, and does not work without ${missingForWhatsApp(config).join(' and ')}`)
-  for (const warning of [...signInWarnings(config), ...examineConfig().notes]) log.warn(warning)
+  for (const warning of [...signInWarnings(config), ...notesOn()]) log.warn(warning)
   for (const { level, sentence } of cookieWarnings(config, DEFAULT_ORIGINS)) log[level](sentence)
 }
 

@@ -22,23 +22,24 @@ function numbersOf ({ type, minimum, exclusiveMinimum, maximum }: Rule) {
 /** The setting that each of these names was probably meant to be: it differs by a letter, by two in a long name, by letters that are swapped, or by its underscores. */
 export function mistypedSettings (names: string[], settings: string[]): Array<{ name: string, meant: string }> {
   const plain = (name: string) => name.toUpperCase().replace(/[^A-Z]/g, '')
+  const known = settings.filter(({ length }) => length >= 6).map(setting => ({ setting, letters: plain(setting) }))
   return names.filter(name => !settings.includes(name) && name.length >= 6).flatMap(name => {
-    const meant = settings.find(setting => setting.length >= 6 && isNearly(plain(name), plain(setting)))
-    return meant === undefined ? [] : [{ name, meant }]
+    const given = plain(name)
+    const meant = known.find(({ letters }) => isNearly(given, letters))
+    return meant === undefined ? [] : [{ name, meant: meant.setting }]
   })
 }
 
 function isNearly (one: string, other: string) {
-  return letters(one) === letters(other) || distance(one, other) <= (other.length >= 9 ? 2 : 1)
+  return Math.abs(one.length - other.length) <= 2 && (distance(one, other) <= (other.length >= 9 ? 2 : 1) || sorted(one) === sorted(other))
 }
 
-function letters (word: string) {
+function sorted (word: string) {
   return [...word].sort().join('')
 }
 
 /** How many letters must be added, removed or changed to make one word of the other (Levenshtein). */
 function distance (one: string, other: string): number {
-  if (Math.abs(one.length - other.length) > 2) return Infinity
   let row = Array.from({ length: other.length + 1 }, (_, n) => n)
   for (let i = 1; i <= one.length; i++) {
     const next = [i]
