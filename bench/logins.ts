@@ -63,7 +63,8 @@ async function offer (seconds: number, works: Array<{ rate: number, work: (n: nu
     const all: Array<Promise<number>> = []
     for (let n = 0; n < rate * seconds; n++) {
       const due = begin + n * 1000 / rate
-      if (due > performance.now()) await sleep(due - performance.now())
+      const early = due - performance.now()
+      if (early > 0) await sleep(early)
       all.push(work(n).catch(() => false).then(isDone => isDone ? performance.now() - due : REFUSED))
     }
     return await Promise.all(all)
