@@ -54,7 +54,9 @@ t.test('the list and the title follow what happens, without a reload', { skip: n
 })
 
 t.test('a page that was offline catches up', { skip: noBrowser }, async t => {
-  const { url, as } = await serveToBrowsers(t)
+  const { port, as } = await serveToBrowsers(t)
+  // At the name localhost, the socket's client does not close the connection when the browser goes offline, and would notice it 45 seconds later.
+  const url = `http://127.0.0.1:${port}`
   const [ann, bob] = [await as('ann'), await as('bob')]
   const { person } = await openBrowser(t)
   const { page, context } = await person()
