@@ -105,7 +105,7 @@ async function lead (count: number, log: pino.Logger) {
 
 function warn (config: Config, log: pino.Logger) {
   if (config.DATABASE_URL !== undefined && config.JWT_SECRET === undefined) {
-    log.warn('JWT_SECRET is not set: instances that use the same database must have the same secret, or each refuses the sessions of the others')
+    log.warn('JWT_SECRET is not set: several instances on this database must have the same secret, or each refuses the sessions of the others')
   }
   if (missingForWhatsApp(config).length > 0) log.warn(`WhatsApp is set up in part only, and does not work without ${missingForWhatsApp(config).join(' and ')}`)
   for (const warning of [...signInWarnings(config), ...examineConfig().notes]) log.warn(warning)
