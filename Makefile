@@ -76,7 +76,7 @@ test: $(INSTALLED) ## Lints, builds and runs all tests
 	npm run --silent lint
 	npm test --silent
 
-bench: $(BUILT) ## Measures how fast it is, in a quarter of an hour; QUICK=1 only checks in a minute or two that everything works, ROWS=streams measures one group
+bench: $(BUILT) ## Runs the benchmark, in a quarter of an hour; QUICK=1 only checks in a minute or two that it works, ROWS=streams measures one group
 	@node bench/main.ts $(if $(filter 1,$(QUICK)),--quick) $(ROWS)
 
 lint: $(INSTALLED) ## Checks style, types, imports and unused code
@@ -109,16 +109,16 @@ init_db: $(BUILT) ## Makes or updates the database's tables
 clean_db: $(BUILT) ## Deletes everything in the database, after asking; FORCE=1 does not ask
 	@node dist/db/command.js clean $(if $(filter 1,$(FORCE)),--force)
 
-doctor: $(BUILT) ## Checks the settings and everything that they point to, a line for each
+doctor: $(BUILT) ## Checks the settings, the database, mail, the model and WhatsApp, with a line for each
 	@node dist/doctor.js
 
-admin: $(BUILT) ## Makes an admin of the account USER=, also while the server runs
+admin: $(BUILT) ## Makes the account USER= an admin, also while the server runs
 	$(if $(filter command line,$(origin USER)),@node dist/admin.js '$(USER)',@echo 'Please say whose account: make admin USER=ann'; exit 1)
 
-backup: $(BUILT) ## Writes all that the database holds into DATA_DIR/backups, or FILE=, also while the server runs
+backup: $(BUILT) ## Backs up the database into DATA_DIR/backups, or FILE=, also while the server runs
 	@node dist/db/command.js backup $(if $(FILE),'$(FILE)') $(if $(filter 1,$(PLAIN)),--plain)
 
-restore: $(BUILT) ## Puts the backup FILE= in the place of what the database holds, after asking; FORCE=1 does not ask
+restore: $(BUILT) ## Replaces the database's content with the backup FILE=, after asking; FORCE=1 does not ask
 	@node dist/db/command.js restore $(if $(FILE),'$(FILE)') $(if $(filter 1,$(FORCE)),--force)
 
 soak: $(BUILT) ## Runs a mixed load for 15 minutes, or MINUTES=; prints memory and event-loop delay

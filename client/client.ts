@@ -8,22 +8,22 @@ import type { paths } from './types.ts'
 
 export interface ClientOptions extends HttpOptions {
   /**
-   * How `signIn` keeps the session: as a cookie of the browser, or as a token in memory, since programs keep no cookies. Default:
-   * a cookie in browsers, a token elsewhere.
+   * How `signIn` keeps the session: in a cookie of the browser, or as a token in memory. Default: a cookie in browsers, a token
+   * elsewhere, because `fetch` stores no cookies there.
    */
   session?: 'cookie' | 'token' | undefined
 }
 
 export type ParleyClient = ReturnType<typeof createClient>
 
-/** Creates a client of one user. It asks the server for nothing yet. */
+/** Creates a client for one user. It sends no request yet. */
 export function createClient ({ session = 'document' in globalThis ? 'cookie' : 'token', ...options }: ClientOptions = {}) {
   const http = createHttp(options)
   const open = new Map<number, LiveConversation>()
   const conversations = createConversations(http)
   let userId: number | undefined
 
-  /** Who is signed in; null if nobody is, or a guest. What was loaded for another user is forgotten. @throws ParleyError */
+  /** Returns the signed-in user's profile; null if nobody is signed in, or a guest. Discards data of another user. @throws ParleyError */
   async function me (): Promise<Profile | null> {
     try {
       const { data } = await http.call<Profile>('GET', '/api/me')
@@ -37,7 +37,7 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
     }
   }
 
-  /** Forgets what was loaded and what is unsent. */
+  /** Discards all loaded data and unsent messages. */
   function reset () {
     conversations.reset()
     for (const conversation of open.values()) conversation.reset()
@@ -45,8 +45,8 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
 
   const client = {
     /**
-     * Signs in. What waited for this goes on. Unless it is known that it is the same user as before, by `signIn` or `me`, what
-     * was loaded and what is unsent is forgotten first. @throws ParleyError
+     * Signs in. Streams and unsent messages that waited for a sign-in continue, unless the user may be another one than before: then
+     * all loaded data and unsent messages are discarded first. @throws ParleyError
      */
     async signIn ({ username, password }: { username: string, password: string }): Promise<Profile> {
       if (session === 'cookie') {
@@ -63,7 +63,7 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
       return profile
     },
 
-    /** Signs out, and forgets what was loaded and what is unsent. @throws ParleyError */
+    /** Signs out, and discards all loaded data and unsent messages. @throws ParleyError */
     async signOut () {
       await http.call('POST', '/api/logout')
       if (session === 'token') http.setToken(undefined)
@@ -73,13 +73,13 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
 
     me,
 
-    /** Begins a conversation. With a `client_id` of one's own, the conversation that has it already. @throws ParleyError */
+    /** Creates a conversation, or returns the one that has this `client_id` already. @throws ParleyError */
     async create (conversation: NewConversation = {}): Promise<LiveConversation> {
       const { data } = await http.call<{ id: number }>('POST', '/api/conversations', { body: conversation })
       return client.conversation(data.id)
     },
 
-    /** A conversation by its id: the same object each time, so that all parts of a program share one connection. */
+    /** Returns a conversation by its id. The same id gives the same object, so that all parts of a program share one connection. */
     conversation (id: number): LiveConversation {
       const conversation = open.get(id) ?? createConversation(http, id)
       open.set(id, conversation)
@@ -89,7 +89,7 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
     /** The user's conversations. */
     conversations,
 
-    /** Tries again at once what waits or has failed: streams and unsent messages. Call it when a token is valid again. */
+    /** Retries all waiting or failed streams and all waiting messages at once. Call it when a token is valid again. */
     reconnect: http.waker.wake,
 
     /** Calls any route of the API, with its types: `request('get', '/api/conversations/{id}/users', { path: { id } })`. @throws ParleyError */
@@ -99,7 +99,7 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
       return (await http.call<Output<paths[Path][Method]>>(method.toUpperCase(), address, details)).data
     },
 
-    /** Closes all connections, and forgets what is unsent. */
+    /** Closes all connections, and discards unsent messages. */
     close () {
       conversations.close()
       for (const conversation of open.values()) conversation.close()

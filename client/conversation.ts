@@ -25,8 +25,8 @@ export interface ConversationState extends LiveState {
 export type LiveConversation = ReturnType<typeof createConversation>
 
 /**
- * A conversation: its newest messages, kept current while somebody follows it, and what can be done in it. It asks the server
- * for nothing before it is followed or used.
+ * A conversation: its newest messages, kept current while it has followers, and the calls that change it. It sends no request
+ * before it is followed or used.
  */
 export function createConversation (http: Http, id: number) {
   const path = `/api/conversations/${id}`
@@ -34,7 +34,7 @@ export function createConversation (http: Http, id: number) {
   let log = EMPTY
   let older: Promise<void> | undefined
   let readRev = 0
-  /** The message that is being sent, and the newest id before it. It may arrive before the server says that it is stored. */
+  /** The message that is being sent, and the newest id before it. It may arrive as an event before the response that says that it is stored. */
   let sending: { clientId: string, after: number } | undefined
 
   const live = createLive<ConversationState>({
@@ -65,7 +65,7 @@ export function createConversation (http: Http, id: number) {
     live.set({ messages, hasOlder: log.hasOlder, isReplying: messages.some(isUnderWay), ...changes })
   }
 
-  /** What is probably the message that is being sent. It is shown when it is not among the unsent ones any more. */
+  /** Finds the stored copy of the message that is being sent, by its text. It is hidden as long as the message is in `unsent`, so that it is not shown twice. */
   function findSent (unsent: Unsent[]) {
     const { text, status } = unsent.find(({ clientId }) => clientId === sending?.clientId) ?? {}
     if (text === undefined || status === 'refused') return undefined
@@ -80,7 +80,7 @@ export function createConversation (http: Http, id: number) {
   async function readNewest (signal: AbortSignal) {
     const page = await readPage({}, signal)
     const newest = { ...page, rev: Math.max(0, ...page.messages.map(({ rev }) => rev)) }
-    // Messages that were sent or changed here meanwhile may be missing in the page.
+    // The page may lack messages that were sent or changed here while it was loading.
     show(withChanges(newest, log.messages), { isLoaded: true })
   }
 
@@ -103,7 +103,7 @@ export function createConversation (http: Http, id: number) {
     }
     http.stream('POST', url, { body, headers, signal: AbortSignal.any([signal, leaving.signal]), hear }).then(() => reject(unreachable('the stream ended early')), error => {
       reject(error)
-      // The replies go on without us, so see how they end.
+      // The connection was lost, but the bots continue to write. Follow the conversation until the replies have ended.
       if (answer !== undefined && !leaving.signal.aborted && !signal.aborted) followReplies()
     })
     return await promise
@@ -124,32 +124,32 @@ export function createConversation (http: Http, id: number) {
     follow: live.follow,
 
     /**
-     * Sends a message, and again until it is stored. Until then it is in `unsent`. Resolves to the stored message; replies
-     * appear in `messages`. If nobody follows the conversation, it is kept current until the replies have ended.
+     * Sends a message, with retries until it is stored. Until then it is in `unsent`. Resolves to the stored message; replies
+     * appear in `messages`. Without followers, the state is kept current until the replies have ended.
      * @throws ParleyError when the server refuses it; then it stays in `unsent`, for `resend` or `discard`
      */
     send: (message: string | NewMessage & { clientId?: string }): Promise<Message> => outbox.send(typeof message === 'string' ? { text: message } : message),
     resend: outbox.resend,
     discard: outbox.discard,
 
-    /** Stops the replies that are being written. What was written stays. @throws ParleyError */
+    /** Stops the replies that are being written. Their text so far stays. @throws ParleyError */
     async stop () {
       await http.call('POST', `${path}/stop`)
     },
 
-    /** Asks a bot for its last reply again, in the same place. Resolves when it has begun. @throws ParleyError */
+    /** Generates a bot's reply again, in its place; by default the last one. Resolves when the new reply has begun. @throws ParleyError */
     async regenerate (message = live.state.messages.findLast(({ sender }) => sender === 'bot')?.id): Promise<void> {
       await ask(`${path}/messages/${message}/regenerate`, undefined, {}, ({ id }) => id === message, closing.signal)
     },
 
-    /** Changes the text of one's own message. A bot that has answered it last answers again. @throws ParleyError */
+    /** Changes the text of one of the user's own messages. If the last reply answers it, that reply is generated again. @throws ParleyError */
     async edit (message: number, text: string): Promise<Message> {
       const { data } = await http.call<Message>('PUT', `${path}/messages/${message}`, { body: { text }, signal: closing.signal })
       show(withChanges(log, [data]))
       return data
     },
 
-    /** Deletes one's own message, or any of one's own conversation. @throws ParleyError */
+    /** Deletes a message: one of the user's own, or any message if the user owns the conversation. @throws ParleyError */
     async remove (message: number) {
       await http.call('DELETE', `${path}/messages/${message}`)
       show({ ...log, messages: log.messages.map(known => known.id === message ? { ...known, text: '', status: 'deleted' } : known) })
@@ -176,7 +176,7 @@ export function createConversation (http: Http, id: number) {
       })
     },
 
-    /** Forgets what was loaded and what is unsent. Followers stay, and the state is loaded again. */
+    /** Discards the loaded state and unsent messages. Followers stay, and for them the state is loaded again. */
     reset () {
       closing.abort()
       closing = new AbortController()
@@ -186,7 +186,7 @@ export function createConversation (http: Http, id: number) {
       live.reset()
     },
 
-    /** Closes the connection, and forgets what is unsent. */
+    /** Closes the connection, and discards unsent messages. */
     close () {
       closing.abort()
       outbox.discardAll()
@@ -197,7 +197,7 @@ export function createConversation (http: Http, id: number) {
 
 const isUnderWay = ({ status }: Message) => status === 'streaming' || status === 'queued'
 
-/** Takes in events in their order. `isWhole` is false if something before a piece of a reply is missing. */
+/** Applies events in their order. `isWhole` is false if the text before a piece of a reply is missing. */
 function take (log: Log, events: ServerEvent[]) {
   let isWhole = true
   for (const { event, data } of events) {

@@ -10,12 +10,12 @@ const PAGE_SIZE = 30
 export interface ListedConversation extends Omit<Conversation, 'messages'> {
   /** The newest message; undefined if there is none. */
   newest: Message | undefined
-  /** How many users are in it. It is known when something has happened since the list was loaded. */
+  /** The number of users in it. Left out until something happens in it after the list was loaded. */
   members?: number
 }
 
 export interface ConversationsState extends LiveState {
-  /** Last used first. `unread` counts what others have said since the user read last, to 99. */
+  /** Last used first. `unread` counts messages of others that the user has not read, up to 99. */
   conversations: ListedConversation[]
   isLoaded: boolean
   /** Whether the server has more. `more()` loads them. */
@@ -26,7 +26,7 @@ interface News extends Omit<Conversation, 'messages'> { newest: Message | null, 
 
 export type LiveConversations = ReturnType<typeof createConversations>
 
-/** The user's conversations, kept current while somebody follows them. */
+/** The user's conversations, kept current while the list has followers. */
 export function createConversations (http: Http) {
   let list: ListedConversation[] = []
   let news: NewsById<ListedConversation> = {}
@@ -53,7 +53,7 @@ export function createConversations (http: Http) {
     } else if (event === 'gone') {
       news[(data as { id: number }).id] = null
     } else if (event === 'ready' && (data as { reset: boolean }).reset) {
-      // The news do not follow on what is known. The list is read after this event, so that nothing happens between the two.
+      // News since the last cursor are not available. Load the list again, after this event, so that no change is missed in between.
       await reload(signal)
     }
     cursor = id ?? cursor
@@ -69,7 +69,7 @@ export function createConversations (http: Http) {
     return { page: data.map(({ messages, ...conversation }) => ({ ...conversation, newest: messages.at(-1) })), next }
   }
 
-  /** Reads as many pages as were loaded. */
+  /** Loads the list again, with as many pages as before. */
   async function reload (signal: AbortSignal) {
     const { length } = list
     const { page, next } = await readPage({ limit: PAGE_SIZE, messages: 1 }, signal)
@@ -92,8 +92,8 @@ export function createConversations (http: Http) {
     follow: live.follow,
 
     /**
-     * A conversation as it is now: one that is loaded, or one of an older page to which something has happened. It is kept
-     * current as the list is.
+     * Returns the current state of a conversation that is loaded, or that has changed since the list was loaded; undefined for
+     * any other one.
      */
     find (id: number): ListedConversation | undefined {
       return (news[id] === undefined ? list.find(listed => listed.id === id) : news[id]) ?? undefined
@@ -106,7 +106,7 @@ export function createConversations (http: Http) {
       await loading
     },
 
-    /** Forgets what was loaded. Followers stay, and the state is loaded again. */
+    /** Discards the loaded state. Followers stay, and for them the state is loaded again. */
     reset () {
       closing.abort()
       closing = new AbortController()

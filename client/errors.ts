@@ -1,7 +1,7 @@
-/** What the server says about a refused request. */
+/** The body of a refused request. */
 interface ErrorBody { code: string, error: string, details?: Fault[] }
 
-/** A fault of one field of a request, for a form. */
+/** A problem with one field of a request, to show beside the field of a form. */
 export interface Fault { path: string, message: string }
 
 /**
@@ -43,7 +43,7 @@ function isErrorBody (body: unknown): body is ErrorBody {
   return typeof body === 'object' && body !== null && 'code' in body && 'error' in body
 }
 
-/** These need a decision of the user; waiting for a few seconds does not help. */
+/** Codes of status 429 that need a decision of the user, because waiting for a few seconds does not help. */
 const NOT_PASSING = new Set(['TOO_MANY_REPLIES', 'BUDGET_SPENT'])
 
 /** Whether the same call may succeed in a moment: the connection was lost, or the server is busy or away. */

@@ -1,9 +1,9 @@
-/** A server-sent event. `id` is where to go on after it, if that has moved; `data` is parsed JSON. */
+/** A server-sent event. `id` is the position after it, from which to continue; left out if it has not changed. `data` is parsed JSON. */
 export interface ServerEvent { event: string, id: string | undefined, data: unknown }
 
 /**
- * Reads server-sent events until the stream ends. Events that arrive together are heard together. `beat` is called for every
- * piece that arrives, comments included.
+ * Reads server-sent events until the stream ends. Events that arrive together are passed to `hear` together. `beat` is called for
+ * every chunk, also for one that has only comments.
  */
 export async function readEvents (body: ReadableStream<Uint8Array>, hear: (events: ServerEvent[]) => void | Promise<void>, beat: () => void) {
   const reader = body.getReader()

@@ -2,7 +2,7 @@ import { errorIn, isSignedOut, ParleyError, unreachable } from './errors.ts'
 import { readEvents, type ServerEvent } from './events.ts'
 import { createDeadline, createWaker } from './waiting.ts'
 
-/** How long a request may go unanswered and a stream be silent by default, in milliseconds. The server sends a sign of life every 15 s. */
+/** The default of `timeoutMs`. The server sends a comment in every stream every 15 s. */
 const TIMEOUT_MS = 40_000
 
 /** What to listen to: a conversation after a rev, or the user's news after a cursor (left out: from now on). */
@@ -11,9 +11,9 @@ export type Place = { conversation: number, after: number } | { conversation?: u
 export type Listening = Place & {
   /** Aborts when nobody listens any more. */
   signal: AbortSignal
-  /** To be called when the server has accepted this. */
+  /** Call it when the server has accepted the subscription. */
   opened: () => void
-  /** To be called with the events, in their order. If it throws or rejects, the connection is to be given up. */
+  /** Call it with events, in their order. If it throws or rejects, close the connection. */
   hear: (events: ServerEvent[]) => void | Promise<void>
 }
 
@@ -21,8 +21,8 @@ export interface HttpOptions {
   /** The address of the server. Left out: the page's own origin, or the server that `/client.js` was loaded from. */
   url?: string | undefined
   /**
-   * A token for `Authorization: Bearer`, or a function that gives one. The function is called for each request, and again if the
-   * server refuses what it gave, so it should cache. Without a token, the browser's session cookie is sent.
+   * A token for `Authorization: Bearer`, or a function that returns one. The function is called for each request, so it should
+   * cache the token, and once more if the server refuses the token. Without a token, the browser's session cookie is sent.
    */
   token?: string | (() => string | undefined | Promise<string | undefined>) | undefined
   /** How long a request may go unanswered, and a stream be silent, before it counts as lost, in milliseconds. Default: 40,000. */
@@ -35,7 +35,7 @@ export interface HttpOptions {
    * the connection was lost.
    */
   listen?: ((listening: Listening) => Promise<void>) | undefined
-  /** Called when the server says that nobody is signed in any more. Streams and messages that are not sent yet wait for the next sign-in. */
+  /** Called when the session has ended. Streams and unsent messages then wait for the next sign-in. */
   onSignOut?: (() => void) | undefined
 }
 
@@ -49,7 +49,7 @@ export interface StreamDetails extends Details {
 
 export type Http = ReturnType<typeof createHttp>
 
-/** Calls the server: with the session's cookie or a token, errors as `ParleyError`, and a time limit on silence. */
+/** Sends requests to the server: with the session cookie or a token, and with a timeout. Errors become `ParleyError`s. */
 export function createHttp ({ url = '', token, timeoutMs = TIMEOUT_MS, fetch = globalThis.fetch.bind(globalThis), listen, onSignOut }: HttpOptions) {
   const base = url.replace(/\/$/, '')
   let currentToken = token
@@ -87,7 +87,7 @@ export function createHttp ({ url = '', token, timeoutMs = TIMEOUT_MS, fetch = g
     isOut = true
   }
 
-  /** Runs `work` under a deadline. What breaks off is `UNREACHABLE`, unless the caller's own signal aborted it. */
+  /** Runs `work` with a timeout. Errors of the network and timeouts become `UNREACHABLE`, unless the caller's own signal has aborted. */
   async function within<T> (outer: AbortSignal | undefined, work: (deadline: ReturnType<typeof createDeadline>) => Promise<T>): Promise<T> {
     const deadline = createDeadline(timeoutMs, outer)
     return await work(deadline).catch(error => {
@@ -113,7 +113,7 @@ export function createHttp ({ url = '', token, timeoutMs = TIMEOUT_MS, fetch = g
     waker: createWaker(),
     stream,
 
-    /** Hears what happens, until the connection ends. @throws ParleyError */
+    /** Listens to a conversation or to the news until the connection ends. @throws ParleyError */
     async listen (listening: Listening) {
       await (listen ?? listenToStream)(listening).catch(caught => {
         const error = caught instanceof ParleyError ? caught : unreachable(caught)

@@ -19,19 +19,19 @@ export interface LiveState {
   error: ParleyError | undefined
 }
 
-/** A connection that has held for so long has worked, in milliseconds. The waits before the next attempts are short again. */
+/** A connection that was open for this long counts as a success, in milliseconds: the delays before the next attempts are short again. */
 const SETTLED_MS = 10_000
 
 interface Source<State> {
   http: Http
   initial: State
-  /** Loads the current state. Returns where to go on listening. @throws ParleyError */
+  /** Loads the current state. Returns the position from which to listen. @throws ParleyError */
   begin: (signal: AbortSignal) => Promise<Place>
-  /** Takes in events. If it throws, the connection is opened again. */
+  /** Applies events. If it throws, the connection is closed and opened again. */
   hear: (events: ServerEvent[], signal: AbortSignal) => void | Promise<void>
 }
 
-/** A state that is kept current by events, for as long as somebody follows it. */
+/** A state that is kept current by events while it has followers. */
 export function createLive<State extends LiveState> ({ http, initial, begin, hear }: Source<State>) {
   let state = initial
   let running: AbortController | undefined
@@ -60,7 +60,7 @@ export function createLive<State extends LiveState> ({ http, initial, begin, hea
         if (signal.aborted) return
         openedAt = performance.now()
         show('live')
-        // The server is back: whatever else waits for it need not wait longer.
+        // The server can be reached again, so end all other waits, too.
         if (failures > 0) http.waker.wake()
       }
     }
@@ -87,8 +87,8 @@ export function createLive<State extends LiveState> ({ http, initial, begin, hea
     set,
 
     /**
-     * Calls `listener` with the state, now and whenever it changes, and keeps the state current. Returns a function that ends
-     * this. The connection is closed when the last one has ended.
+     * Calls `listener` with the state, now and after each change, and keeps the state current. Returns a function that ends this.
+     * The connection is closed when the last follower has left.
      */
     follow (listener: (state: State) => void) {
       // A listener that throws must not break the stream off: its error is reported like that of an event listener.

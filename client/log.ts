@@ -34,8 +34,8 @@ export function withOlder (log: Log, page: Message[], hasOlder: boolean): Log {
 }
 
 /**
- * Adds a piece of a reply to its part; undefined if something before it is missing. Replies older than the loaded messages are ignored. `offset` is in UTF-16 units. A message
- * without parts is one text.
+ * Adds a piece of a reply to its part. Returns undefined if the text before the piece is missing. Replies older than the loaded
+ * messages are ignored. `offset` is in UTF-16 units. A message without parts is one text.
  */
 export function withDelta (log: Log, { id, part = 0, type = 'text', offset, text }: Delta): Log | undefined {
   const at = log.messages.findIndex(message => message.id === id)
@@ -54,5 +54,5 @@ function isNewer (change: Message, known: Message) {
   return change.rev > known.rev || (change.rev === known.rev && known.status !== 'deleted' && lengthOf(change) > lengthOf(known))
 }
 
-/** How much of a message there is, its reasoning included. */
+/** The length of a message, including its reasoning. */
 const lengthOf = ({ text, parts = [] }: Message) => parts.reduce((sum, part) => part.type === 'reasoning' ? sum + part.text!.length : sum, text.length)

@@ -1,6 +1,6 @@
 import { createClient as create, type ClientOptions } from './client.ts'
 
-// The client as the server gives it away at /client.js, for pages without a build step.
+// The module that the server serves at /client.js, for pages without a build step.
 
 export { ParleyError } from './errors.ts'
 

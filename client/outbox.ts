@@ -24,8 +24,8 @@ interface OutboxOptions {
 }
 
 /**
- * Sends messages one after the other, so that they arrive in the order in which they were written, and keeps each until it is
- * stored, refused or discarded.
+ * Sends messages one after the other, so that they arrive in the order in which they were written. Each is kept and retried until
+ * it is stored, refused or discarded.
  */
 export function createOutbox ({ waker, post, changed }: OutboxOptions) {
   let unsent: Unsent[] = []
@@ -52,7 +52,7 @@ export function createOutbox ({ waker, post, changed }: OutboxOptions) {
     discard.signal.addEventListener('abort', () => reject(discarded()))
     discards.set(message.clientId, discard)
     sending = sending.then(() => deliver(message, discard.signal)).then(resolve, reject)
-    promise.catch(() => { /* the list says it, too */ })
+    promise.catch(() => { /* `unsent` shows the error, too */ })
     return promise
   }
 
@@ -97,7 +97,7 @@ export function createOutbox ({ waker, post, changed }: OutboxOptions) {
       return enqueue(message)
     },
 
-    /** Forgets a message. If it was being sent, it may be stored all the same. */
+    /** Removes a message from `unsent`. If it was being sent, the server may have stored it. */
     discard ({ clientId }: Pick<Unsent, 'clientId'>) {
       discards.get(clientId)?.abort()
       remove(clientId)

@@ -4,7 +4,7 @@ const FIRST_DELAY_MS = 500
 
 /**
  * How long to wait after this many failures, in milliseconds. It is random, so that the clients of a server that was away do
- * not all come back in the same moment. `seconds`: what the server asked for.
+ * not all come back at the same moment. `seconds` is the server's `Retry-After`.
  */
 export function delayAfter (failures: number, seconds = 0): number {
   return seconds * 1000 + Math.random() * Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** failures)
@@ -12,7 +12,7 @@ export function delayAfter (failures: number, seconds = 0): number {
 
 export type Waker = ReturnType<typeof createWaker>
 
-/** In a browser, that it is online again is an event of the global object. */
+/** The global object of a browser, which gets an event when the browser is online again. */
 const page = globalThis as { addEventListener?: (event: 'online', listener: () => void, options: { signal: AbortSignal }) => void }
 
 /** Waits that can be ended early, all at once. */
@@ -58,7 +58,7 @@ export function createDeadline (ms: number, outer?: AbortSignal | undefined) {
   return {
     signal: controller.signal,
     restart,
-    /** Ends the wait, and with it the request, if it still runs. */
+    /** Stops the timer, and aborts the request if it is still running. */
     end () {
       clearTimeout(timer)
       outer?.removeEventListener('abort', abort)

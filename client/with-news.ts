@@ -1,7 +1,7 @@
-/** What has happened since a list was loaded: the newest state of each entry; null for one that is gone. */
+/** Entries that have changed since a list was loaded, by id: the newest state, or null for a deleted one. */
 export type NewsById<T> = Record<number, T | null>
 
-/** A list that was loaded, with the news in it, last used first. `isWhole`: no further pages follow. */
+/** Merges news into a loaded list, last used first. `isWhole`: the list has no further pages. */
 export function withNews<T extends { id: number, last_updated: string }> (list: T[], news: NewsById<T>, isWhole: boolean): T[] {
   const oldest = list.at(-1)?.last_updated ?? ''
   const ids = new Set(list.map(({ id }) => id))

@@ -9,10 +9,10 @@ import { createDb, reachDatabase, type Db } from './db/client.ts'
 import { migrateUp } from './db/migrate.ts'
 import { CANNOT_START } from './errors.ts'
 
-// node dist/admin.js USERNAME makes an admin of an account, also while the server runs. There is no other way, but ADMIN_CLAIM.
+// node dist/admin.js USERNAME makes an account an admin, also while the server runs. The only other way is ADMIN_CLAIM.
 // node dist/admin.js --subject SUB does so for the user with this `sub` at OIDC_ISSUER, who may have no username.
-// node dist/admin.js --create USERNAME makes the account first, with the password that it reads from its input: on a
-// server where nobody can sign up, this is how the first account comes to be.
+// node dist/admin.js --create USERNAME creates the account first. It reads the password from the first line of its input. On a
+// server where nobody can sign up, this creates the first account.
 
 const say = (sentence: string) => { process.stdout.write(`${sentence}\n`) }
 const log = { info: String, warn: (sentence: unknown) => say(String(sentence)), error: String }

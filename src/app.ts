@@ -36,7 +36,7 @@ export type { Deps }
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The one way that a message takes, for channels whose messages do not arrive as requests. */
+    /** Handles a message, for channels whose messages do not arrive as requests. */
     converse: Converse
     /** Asks a bot again for a reply that was interrupted. */
     regenerate: Replies['resume']

@@ -21,7 +21,7 @@ type Check = (config: Config) => Promise<string[]> | string[]
 /** How long any one answer may take, in milliseconds. */
 const ANSWER_TIMEOUT_MS = 5_000
 
-/** Less than this is too little for a database that grows. */
+/** With less free space than this, the disk gets a note. */
 const FEW_FREE_BYTES = 1024 ** 3
 
 /** How far our clock may be from the database's, in seconds. */
@@ -32,7 +32,7 @@ const right = (text: string) => `✓ ${text}`
 const note = (text: string) => `! ${text}`
 const wrong = (text: string) => `✗ ${text}`
 
-/** The checks, each with the settings that must be valid for it: what is said of an invalid one is enough. */
+/** The checks, each with the settings that it needs. A check is skipped if one of them is invalid, because that is reported already. */
 const checks: Array<[needs: Setting[], check: Check]> = [
   [['COOKIE_SAMESITE', 'CORS_ORIGINS', 'PORT', 'PUBLIC_URL'], cookies],
   [['OIDC_ISSUER', 'OIDC_CLIENT_ID', 'PUBLIC_URL', 'TRUSTED_ISSUERS', 'PASSWORDS'], signIn],
@@ -73,7 +73,7 @@ async function signIn (config: Config) {
     : wrong(`OpenID Connect: the configuration of ${issuer} cannot be fetched: ${problem}. Please check OIDC_ISSUER.`)]
 }
 
-/** An embedded database that is not there yet is not made. */
+/** Checks the database. Does not create an embedded one. */
 async function database (config: Config) {
   const { DATABASE_URL, DATA_DIR } = config
   if (DATABASE_URL === undefined && !existsSync(path.join(DATA_DIR, 'postgres'))) return await dataFolder(DATA_DIR)
@@ -105,7 +105,7 @@ function namedBots (config: Config, names: string[]) {
   })
 }
 
-/** Whether each bot on a server elsewhere can be reached. Any status counts, since only a message of a user is worth an answer. */
+/** Whether the server of each webhook and AG-UI bot can be reached. Any status counts, because a bot may answer only signed messages of users. */
 async function botServers ({ WEBHOOK_ALLOW = '' }: Config, bots: ExaminedBot[]) {
   const dispatcher = new Agent({ connect: createFencedConnector(WEBHOOK_ALLOW, ANSWER_TIMEOUT_MS), headersTimeout: ANSWER_TIMEOUT_MS })
   const lines = await Promise.all(bots.filter(({ url }) => url !== null).map(async ({ name, engine, url }) => {
@@ -134,7 +134,7 @@ function nearestFolder (folder: string) {
   return nearest
 }
 
-/** It is made where it is missing, in the nearest folder that there is. */
+/** Whether the data folder can be created: whether its nearest existing parent can be written to. */
 async function dataFolder (folder: string) {
   const nearest = nearestFolder(folder)
   const isUsable = (await stat(nearest)).isDirectory() && await access(nearest, constants.W_OK).then(() => true, () => false)
@@ -148,7 +148,7 @@ async function mail ({ SMTP_URL, DATA_DIR }: Config) {
     error => [wrong(`Mail cannot be sent: ${(error as Error).message}. Please check SMTP_URL.`)])
 }
 
-/** In use by a server of ours is as it should be. */
+/** Whether the port is free, or used by a running Parley. */
 async function port ({ HOST, PORT }: Config) {
   const server = net.createServer()
   const error = await new Promise<NodeJS.ErrnoException | undefined>(resolve => {
@@ -166,7 +166,7 @@ async function isOurs (host: string, port: number) {
   return answer?.text === '{"status":"ok"}'
 }
 
-/** Asks the model for one token, as cheaply as can be. */
+/** Asks the model for one token, which costs next to nothing. */
 async function model ({ OPENAI_API_KEY: key, OPENAI_BASE_URL, OPENAI_MODEL }: Config) {
   if (key === undefined) return [note('Language model: none. To connect one, set OPENAI_API_KEY (docs/bots.md).')]
   const { url, headers } = providerRequest(OPENAI_BASE_URL, '/chat/completions', key)
@@ -181,13 +181,13 @@ async function model ({ OPENAI_API_KEY: key, OPENAI_BASE_URL, OPENAI_MODEL }: Co
   }
 }
 
-/** What the model said, on one line, whatever else is in the answer. */
+/** The text of the model's answer, on one line. */
 function answerIn (json: string) {
   const [, text = ''] = /"content": *"((?:[^"\\]|\\.)*)"/.exec(json) ?? []
   return text.replace(/\\[nrt]/g, ' ').replace(/\\(["\\/])/g, '$1')
 }
 
-/** The number and the token at Meta, and our own webhook where browsers and Meta reach us. */
+/** Checks the phone number and the token at Meta, and our own webhook at PUBLIC_URL. */
 async function whatsapp (config: Config) {
   const missing = missingForWhatsApp(config)
   if (missing.length > 0) return [wrong(`WhatsApp is set up in part only: please set ${missing.join(' and ')}, or none of it.`)]

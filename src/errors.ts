@@ -1,19 +1,19 @@
 import createError from '@fastify/error'
 
 /**
- * Every error by name: its code, which never changes, a sentence that a person can read, its HTTP status.
- * Routes name the ones they answer with (`http/schema.ts`, `answers`), so that the API's documentation is true.
+ * All errors: the code, which never changes, a sentence for people, and the HTTP status. Each route lists its errors
+ * (`answers` in `http/schema.ts`), and the API's documentation is made from these lists.
  */
 export const INVALID_REQUEST = createError('INVALID_REQUEST', 'Invalid request', 400)
 export const INVALID_JSON = createError('INVALID_JSON', 'The body is not valid JSON', 400)
-export const INVALID_TEXT = createError('INVALID_TEXT', 'Text must not hold a NUL character or half of a surrogate pair', 400)
-export const INVALID_CURSOR = createError('INVALID_CURSOR', 'This cursor is not one that the server gave out', 400)
+export const INVALID_TEXT = createError('INVALID_TEXT', 'Text must not contain a NUL character or half of a surrogate pair', 400)
+export const INVALID_CURSOR = createError('INVALID_CURSOR', 'This cursor was not issued by this server', 400)
 export const INVALID_PASSWORD = createError<[string]>('INVALID_PASSWORD', '%s', 400)
 export const INVALID_USERNAME = createError<[string]>('INVALID_USERNAME', '%s', 400)
 export const INVALID_PHONE = createError<[string]>('INVALID_PHONE', '%s', 400)
 export const EMPTY_INPUT = createError('EMPTY_INPUT', 'Phone number and message cannot be empty', 400)
 export const MESSAGE_TOO_LONG = createError('MESSAGE_TOO_LONG', 'A message has at most 8,000 characters', 400)
-/** A socket's event. */
+/** For an event of a socket. */
 export const INVALID_MESSAGE = createError('INVALID_MESSAGE', 'This event is too long', 400)
 export const MISSING_API_KEY = createError('MISSING_API_KEY', 'Missing API key', 400)
 export const MISSING_TOKEN = createError('MISSING_TOKEN', 'Missing token', 400)
@@ -51,21 +51,21 @@ export const INVITATION_NOT_FOUND = createError('INVITATION_NOT_FOUND', 'Invitat
 export const KEY_NOT_FOUND = createError('KEY_NOT_FOUND', 'Key not found', 404)
 export const BOT_NOT_FOUND = createError('BOT_NOT_FOUND', 'Bot not found', 404)
 export const DELIVERY_NOT_FOUND = createError('DELIVERY_NOT_FOUND', 'Delivery not found', 404)
-export const NOT_TO_RETRY = createError('NOT_TO_RETRY', 'Only what failed, or came after the 24-hour window, is sent again', 409)
+export const NOT_TO_RETRY = createError('NOT_TO_RETRY', 'Only a delivery that failed or missed the 24-hour window can be sent again', 409)
 export const EMAIL_TAKEN = createError('EMAIL_TAKEN', 'This e-mail address belongs to another account', 409)
-export const NOTHING_TO_VERIFY = createError('NOTHING_TO_VERIFY', 'This account has no e-mail address that waits to be verified', 409)
+export const NOTHING_TO_VERIFY = createError('NOTHING_TO_VERIFY', 'This account has no unverified e-mail address', 409)
 export const METHOD_NOT_ALLOWED = createError('METHOD_NOT_ALLOWED', 'This address does not take this method', 405)
 export const REQUEST_TIMEOUT = createError('REQUEST_TIMEOUT', 'The request took too long to arrive', 408)
 export const CONVERSATION_FULL = createError('CONVERSATION_FULL', 'A conversation has at most 100 users and 8 bots', 409)
-export const MESSAGE_REFUSED = createError('MESSAGE_REFUSED', 'The content filter refuses this', 400)
+export const MESSAGE_REFUSED = createError('MESSAGE_REFUSED', 'The content filter refused the message', 400)
 export const BOT_CONTEXT_FULL = createError('BOT_CONTEXT_FULL', 'The message is too long for the model', 400)
 export const LAST_MEMBER = createError('LAST_MEMBER', 'You are the only one here: delete the conversation instead', 409)
 export const LAST_ADMIN = createError('LAST_ADMIN', 'This is the only admin who is not locked, please make another one first', 409)
-export const NOT_BY_INVITATION = createError('NOT_BY_INVITATION', 'Sign-up is closed, so that nobody could use an invitation', 409)
-export const BOT_NAME_TAKEN = createError('BOT_NAME_TAKEN', 'There is a bot of this name already', 409)
+export const NOT_BY_INVITATION = createError('NOT_BY_INVITATION', 'Sign-up is closed, so nobody could use an invitation', 409)
+export const BOT_NAME_TAKEN = createError('BOT_NAME_TAKEN', 'A bot with this name already exists', 409)
 export const BOT_NOT_READY = createError('BOT_NOT_READY', 'This bot is not set up yet', 409)
-export const BOT_BUSY = createError('BOT_BUSY', 'The bot still answers, please wait', 409)
-export const NOT_THE_LAST_REPLY = createError('NOT_THE_LAST_REPLY', 'Only the last reply of a bot that takes its time can be asked for again', 409)
+export const BOT_BUSY = createError('BOT_BUSY', 'The bot is still replying, please wait', 409)
+export const NOT_THE_LAST_REPLY = createError('NOT_THE_LAST_REPLY', 'Only the last reply of a streaming bot can be generated again', 409)
 export const IDEMPOTENCY_MISMATCH = createError('IDEMPOTENCY_MISMATCH', 'This client id was used for another message', 409)
 export const BODY_TOO_LARGE = createError('BODY_TOO_LARGE', 'The body is larger than 64 KiB', 413)
 export const MESSAGE_BODY_TOO_LARGE = createError('BODY_TOO_LARGE', 'The body is larger than 1.5 MiB', 413)
@@ -75,7 +75,7 @@ export const COMPRESSED_BODY = createError('UNSUPPORTED_MEDIA_TYPE', 'A compress
 export const TOO_MANY_REQUESTS = createError('TOO_MANY_REQUESTS', 'Too many requests, please wait a little', 429)
 export const TOO_MANY_REPLIES = createError('TOO_MANY_REPLIES', 'Three replies to you are under way, please wait for one', 429)
 export const BUDGET_SPENT = createError('BUDGET_SPENT', 'The tokens for today are spent, please try again tomorrow', 429)
-export const TOO_MANY_AT_ONCE = createError('TOO_MANY_AT_ONCE', 'Too many of your requests are being worked on, please wait for some', 429)
+export const TOO_MANY_AT_ONCE = createError('TOO_MANY_AT_ONCE', 'Too many of your requests are in progress, please wait for some', 429)
 export const TOO_MANY_STREAMS = createError('TOO_MANY_STREAMS', 'Too many event streams are open, please close some', 429)
 export const TOO_MANY_SOCKETS = createError('TOO_MANY_SOCKETS', 'Too many sockets are open, please close some', 429)
 export const BOT_FAILED = createError('BOT_FAILED', 'The bot cannot answer right now, please try again', 503)
@@ -83,5 +83,5 @@ export const INTERNAL = createError('INTERNAL', 'Something went wrong on our sid
 export const SERVER_BUSY = createError('SERVER_BUSY', 'The server has too much to do right now, please try again', 503)
 export const UNAVAILABLE = createError('UNAVAILABLE', 'The service is not available right now, please try again', 503)
 
-/** What stops the process from starting; its sentence says what to do. Never sent to a client. */
+/** Why a process cannot start, with a sentence that says what to do. Never sent to a client. */
 export const CANNOT_START = createError<[string, { cause: unknown }?]>('CANNOT_START', '%s', 500)

@@ -19,15 +19,15 @@ export type FailureCode = keyof typeof FAILURES
 export const FAILURE_CODES = Object.keys(FAILURES) as FailureCode[]
 
 /**
- * What stands in place of a failure with a message of any status that a content filter refuses, if that was found out
- * after it was said. Clients see it as `MESSAGE_REFUSED`.
+ * Stored as the failure of a message, of any status, that a content filter refused later, in the history of another reply.
+ * Clients see it as `MESSAGE_REFUSED`.
  */
 export const LEFT_OUT = 'LEFT_OUT'
 
 /** The code for failures that have none of their own: an error that no engine expected, or a code of an older version. */
 export const UNKNOWN_FAILURE: FailureCode = 'BOT_BROKE_OFF'
 
-/** The failure of a message or of an error, whatever text it carries, so that clients only ever see codes of the list. */
+/** Returns a known code for any value, so that clients see only codes of this list. */
 export function failureCodeOf (code: unknown): FailureCode {
   return FAILURE_CODES.find(known => known === code) ?? UNKNOWN_FAILURE
 }

@@ -2,9 +2,9 @@ import path from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Config } from './config.ts'
 
-/** What only the running server knows. */
+/** Facts that only the running server knows. */
 export interface Facts {
-  /** Where it listens. */
+  /** The address on which it listens. */
   address: string
   /** The database, as `Database.title` names it. */
   database: string

@@ -54,7 +54,7 @@ import { page } from './http/page.ts'
 import type { createErrorHandler, Dialect } from './http/error-handler.ts'
 import type { Deps, Parts } from './parts.ts'
 
-/** Makes the error handler of a scope. A dialect adds its own fields to each error. */
+/** Makes the error handler of a scope. `dialect` adds fields to each error, for clients that expect another format. */
 export type ErrorHandlers = (dialect?: Dialect) => ReturnType<typeof createErrorHandler>
 
 /** Registers every route inside the scope whose checks it needs. */

@@ -19,10 +19,10 @@ import { lowerPoolPriority } from './thread-pool.ts'
 import { letGrow } from './v8-flags.ts'
 import { countWorkers, createWorkers, readSeat } from './workers.ts'
 
-/** How long closing may take in all, and of that the requests that are under way, in milliseconds. */
+/** How long closing may take in total, and how much of that the requests in progress may take, in milliseconds. */
 const GRACE = { all: 18_000, requests: 10_000 }
 
-/** What is open, to be closed in reverse, whether by a signal or because the start fails. */
+/** Functions that close what was opened. They are called in reverse order, on a signal or when the start fails. */
 const opened: Array<() => Promise<unknown>> = []
 let isClosing = false
 
@@ -30,10 +30,10 @@ async function closeAll () {
   for (const close of opened.splice(0).reverse()) await close()
 }
 
-/** What a terminal sends to all of its processes. Workers leave these to the primary, which ends them. */
+/** Signals that a terminal sends to all of its processes. Workers ignore them, because the primary stops the workers. */
 const TERMINAL_SIGNALS = ['SIGHUP', 'SIGINT', 'SIGQUIT'] as const
 
-/** How many connections a process needs beside its pool: for notifications, jobs and the count of processes. */
+/** How many connections a process needs beside its pool: for notifications, for jobs, and for the lock that counts processes. */
 const CONNECTIONS_BESIDE_POOL = 10
 
 async function serve (config: Config) {
@@ -54,7 +54,7 @@ async function serve (config: Config) {
   }
   const settings: Record<string, string> = workers > 1 ? { max_connections: `${100 + workers * (config.DATABASE_POOL + CONNECTIONS_BESIDE_POOL)}` } : {}
   const reaching = reachDatabase(config, log, undefined, settings)
-  // Also when a signal comes while it starts: an embedded database must not go on running alone.
+  // Register this before the database has started. Otherwise a signal during the start would leave the embedded database running.
   if (config.DATABASE_URL === undefined) opened.push(() => reaching.then(({ leave }) => leave(), () => {}))
   const { connection, title } = await reaching
   if (seat === undefined) await migrateUp(connection)
@@ -64,22 +64,22 @@ async function serve (config: Config) {
   if (workers > 1) return await lead(workers, log)
 
   const db = createDb({ ...connection, max: config.DATABASE_POOL }, log)
-  await db.$client.query('SELECT 1') // the connection that shows others that this database is in use
+  await db.$client.query('SELECT 1') // opens the pool's first connection, which shows `make clean_db` and the like that the server is running
   if (isFirst) await createTidyStore(db).begin()
   if (isFirst) await warnOfMissingBots(config, db, log)
   let worker: Worker | undefined
   const app = await buildApp({ config, secret, logger: log, db, sibling: seat, ...isFirst && { isWorking: () => worker!.isWorking() } })
   if (isFirst) {
     const { stop } = worker = await startWorker({ connection, tasks: createTasks({ config, db, secret, app, log }), log })
-    // Its jobs end beside the requests that are under way, and need the pool as these do.
+    // Stop the jobs while requests in progress end: both need the pool, which closes after them.
     app.addHook('preClose', async () => { stop() })
     app.addHook('onClose', stop)
   }
   let hasClosed: Promise<unknown> | undefined
   app.addHook('onClose', async () => { await hasClosed })
   opened.push(() => {
-    app.server.keepAliveTimeout = 1 // or who kept a connection for its next request would be waited for
-    // Before anything else, so that a proxy goes to another instance at once, whatever is still under way here.
+    app.server.keepAliveTimeout = 1 // otherwise we would wait for clients that keep idle connections open
+    // Stop listening before anything else, so that a proxy uses another instance at once, even while requests are in progress here.
     hasClosed = new Promise(resolve => app.server.close(resolve))
     return Promise.race([app.close(), sleep(GRACE.requests)])
   })
@@ -96,7 +96,7 @@ async function serve (config: Config) {
   }
 }
 
-/** Starts the workers, and keeps the database for as long as they run. */
+/** Starts the workers. This process keeps its hold on the embedded database for as long as they run. */
 async function lead (count: number, log: pino.Logger) {
   const workers = createWorkers(log)
   opened.push(workers.stop)
@@ -105,14 +105,14 @@ async function lead (count: number, log: pino.Logger) {
 
 function warn (config: Config, log: pino.Logger) {
   if (config.DATABASE_URL !== undefined && config.JWT_SECRET === undefined) {
-    log.warn('JWT_SECRET is not set: several instances on this database must share one, or their logins do not fit together')
+    log.warn('JWT_SECRET is not set: several instances on this database must have the same secret, or each refuses the sessions of the others')
   }
   if (missingForWhatsApp(config).length > 0) log.warn(`WhatsApp is set up in part only, and does not work without ${missingForWhatsApp(config).join(' and ')}`)
   for (const warning of [...signInWarnings(config), ...notesOn()]) log.warn(warning)
   for (const { level, sentence } of cookieWarnings(config, DEFAULT_ORIGINS)) log[level](sentence)
 }
 
-/** Their messages would be refused as BOT_NOT_FOUND. */
+/** Warns of settings that name a bot that does not exist. Messages to it would be refused with BOT_NOT_FOUND. */
 async function warnOfMissingBots (config: Config, db: Db, log: pino.Logger) {
   const settings = (['GUEST_BOT', 'PHONE_BOT', 'WHATSAPP_BOT'] as const).filter(name => config[name] !== undefined)
   const missing = await createBotStore(db).missing(settings.map(name => config[name]!))
@@ -124,7 +124,7 @@ async function warnOfMissingBots (config: Config, db: Db, log: pino.Logger) {
 try {
   await serve(readConfig())
 } catch (error) {
-  // A signal during the start is why it failed, and is seen to already.
+  // If a signal arrived during the start, it caused this error, and `closeAll` is running already.
   if (!isClosing) await giveUp(error)
 }
 

@@ -9,13 +9,13 @@ import { UndiciInstrumentation } from '@opentelemetry/instrumentation-undici'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { NodeSDK } from '@opentelemetry/sdk-node'
 
-/** How long what is left may take to be sent while the server closes, in milliseconds. */
+/** How long sending the remaining spans may take while the server closes, in milliseconds. */
 const SHUTDOWN_TIMEOUT_MS = 2_000
 
 /**
- * Traces of requests, from the door to the database and to the providers, until the function that it gives is called.
- * The SDK reads the standard `OTEL_*` variables from the environment by itself. Spans hold no text and no parameter: of
- * an address neither the query, where tokens are, nor of other people's anything but the host.
+ * Starts tracing: spans for requests, queries and calls of providers. Returns a function that stops it. The SDK reads the
+ * standard `OTEL_*` variables from the environment itself. Spans contain no messages and no values of queries. Of our own URLs
+ * they do not contain the query string, which may have a token, and of providers' URLs only the host.
  * @see https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
  */
 export function startTracing (): () => Promise<void> {
@@ -28,7 +28,7 @@ export function startTracing (): () => Promise<void> {
         ignoreIncomingRequestHook: ({ url }) => /^\/(health|metrics|socket\.io)\b/.test(url!),
         startIncomingSpanHook: () => ({ 'url.query': undefined })
       }),
-      new PgInstrumentation({ requireParentSpan: true }), // or all that looks for work now and then would be a trace
+      new PgInstrumentation({ requireParentSpan: true }), // otherwise each poll would be a trace of its own
       new UndiciInstrumentation({
         startSpanHook: ({ origin }) => ({ 'url.full': String(origin), 'url.path': undefined, 'url.query': undefined }) as never
       })
@@ -37,12 +37,12 @@ export function startTracing (): () => Promise<void> {
   sdk.start()
   patch()
   subscribe('tracing:fastify.request.handler:start', nameByRoute)
-  return async () => { await Promise.race([sdk.shutdown().catch(() => { /* nobody is there to take it */ }), sleep(SHUTDOWN_TIMEOUT_MS, undefined, { ref: false })]) }
+  return async () => { await Promise.race([sdk.shutdown().catch(() => { /* the collector cannot be reached, and the server closes */ }), sleep(SHUTDOWN_TIMEOUT_MS, undefined, { ref: false })]) }
 }
 
 /**
- * Modules are patched when CommonJS asks for them. These are shared with the modules that imported them, and patched in place, so
- * that it is enough to ask once, and no hook into the loader is needed.
+ * Loads the modules to instrument with `require`, because that is when OpenTelemetry patches them. It patches them in place, and
+ * our ES modules import the same objects, so no loader hook is needed.
  */
 function patch () {
   const ask = createRequire(import.meta.url)
@@ -51,7 +51,7 @@ function patch () {
   createRequire(ask.resolve('pg'))('pg-pool')
 }
 
-/** A request is called by its route's pattern, as in the metrics. */
+/** Names a request's span by the pattern of its route, as in the metrics. */
 function nameByRoute (message: unknown) {
   const metadata = getRPCMetadata(context.active())
   if (metadata !== undefined) metadata.route = (message as { route: { url: string } }).route.url

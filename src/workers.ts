@@ -14,7 +14,7 @@ import { answerScrapes } from './metrics/processes.ts'
 /** How long the primary waits before it replaces a worker that died, in milliseconds. */
 const RESTART_DELAY_MS = 1_000
 
-/** What tells a worker from the others; its only argument, as JSON. A worker that replaces a dead one gets the same. */
+/** The identity of a worker, passed as JSON in its only argument. A worker that replaces a dead one gets the same seat. */
 export interface Seat {
   /** From 1. The first worker also runs the jobs, gives the warnings and says that the server is running. */
   number: number

@@ -34,7 +34,7 @@ export default defineConfig({
     emptyOutDir: true,
     assetsInlineLimit: 0, // the Content-Security-Policy has no data: addresses
     modulePreload: { polyfill: false },
-    rolldownOptions: { checks: { pluginTimings: false } }, // nobody is surprised that compressing takes the most
+    rolldownOptions: { checks: { pluginTimings: false } }, // do not warn that this plugin takes most of the time: it compresses the files
     target: 'baseline-widely-available'
   }
 })

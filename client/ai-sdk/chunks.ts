@@ -7,7 +7,7 @@ import type { Message, Part } from '../shapes.ts'
  * @see https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol
  */
 export function createChunks () {
-  /** As much of each growing part as was sent, and whether its end was, too. */
+  /** How much of each growing part was sent, and whether its end was sent. */
   const sent: string[] = []
   let isBegun = false
 
@@ -27,7 +27,7 @@ export function createChunks () {
         if (index > 0) chunks.push(endOf(growing[index - 1]!.type, `p${index - 1}`))
         chunks.push({ type: `${type}-start`, id: partId })
       }
-      // What was sent cannot be taken back: somebody has asked for this reply again.
+      // The reply was generated again, and chunks that were sent cannot be taken back.
       if (!text.startsWith(before ?? '')) return { chunks: [...chunks, { type: 'error', errorText: 'The reply has begun again, please load the chat again' }], hasEnded: true }
       const delta = text.slice(before?.length ?? 0)
       if (delta !== '') chunks.push({ type: `${type}-delta`, id: partId, delta })

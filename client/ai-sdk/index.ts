@@ -7,7 +7,7 @@ import { createChunks } from './chunks.ts'
 const MAX_NAME_LENGTH = 60
 
 /**
- * A transport for `useChat` of the AI SDK, version 5 and later, over our client. Other than with the AI SDK's own transport,
+ * A transport for `useChat` of the AI SDK, version 5 and later, over our client. Unlike with the AI SDK's own transport,
  * `stop()` stops the reply for all readers, and a lost connection is not an error: the message is sent and the reply goes on
  * when the connection is back. `useChat` shows one reply for each message: the one of the first bot.
  *
@@ -39,7 +39,7 @@ export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: Parle
       const reply = (await changesAfter(message.rev - 1)).filter(({ id, sender }) => sender === 'bot' && id > message.id).sort((a, b) => a.id - b.id)[0]
       return streamOf(conversation, reply, abortSignal)
 
-      /** Changes a message in its place. As the AI SDK has done in its own list, what follows it is deleted. */
+      /** Edits or regenerates a message in its place. Deletes the messages after it, as the AI SDK has done in its own list. */
       async function change () {
         const all = await readFrom(conversation, named)
         const target = named === undefined ? all.findLast(({ sender }) => sender === 'bot') : all.find(({ id }) => id === named)
@@ -58,14 +58,14 @@ export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: Parle
         return streamOf(conversation, reply && { id: reply.id, rev: isAskedAgain ? rev + 1 : 0 }, abortSignal)
       }
 
-      /** A message and the first state of the replies to it are stored together. */
+      /** Reads what was stored after a rev. A message and its empty replies are stored together, so this includes the replies. */
       async function changesAfter (after: number) {
         return await parley.request('get', '/api/conversations/{id}/messages', { path: { id: conversation.id }, query: { after } })
       }
     },
 
     async reconnectToStream ({ chatId, abortSignal }) {
-      // This asks for the history, since a chat that has not begun yet is not to be created here.
+      // Read the history instead of opening the chat, which would create a chat that does not exist yet.
       const history = await parley.request('get', '/api/chat/{id}', { path: { id: chatId } })
       const statusIs = (wanted: string) => history.find(({ metadata: { status } }) => status === wanted)
       const reply = statusIs('streaming') ?? statusIs('queued')
@@ -75,7 +75,7 @@ export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: Parle
   }
 }
 
-/** All messages from the one with this id on; without an id, the newest page. */
+/** Loads all messages from the one with this id to the newest; without an id, the newest page. */
 async function readFrom (conversation: LiveConversation, id = Infinity) {
   const unfollow = conversation.follow(() => {})
   try {
@@ -93,8 +93,8 @@ async function readFrom (conversation: LiveConversation, id = Infinity) {
 }
 
 /**
- * A reply as a stream of chunks, from its beginning. States before its `rev` are of an earlier attempt. Without a reply the
- * stream is empty.
+ * Streams a reply as chunks, from its beginning. States with a lower `rev` belong to an earlier attempt and are ignored. Without a
+ * reply the stream is empty.
  */
 function streamOf (conversation: LiveConversation, reply: { id: number, rev: number } | undefined, signal: AbortSignal | undefined): ReadableStream<UIMessageChunk> {
   const over = new AbortController()
@@ -117,7 +117,7 @@ function streamOf (conversation: LiveConversation, reply: { id: number, rev: num
       if (over.signal.aborted) unfollow()
       else if (signal?.aborted) stop()
 
-      /** Stops the reply for all readers. If the connection is lost, it goes on. */
+      /** Stops the reply for all readers. While the connection is lost, that fails, and the bot continues to write. */
       function stop () {
         conversation.stop().catch(() => { /* the history says how it ended */ })
         finish()

@@ -42,8 +42,8 @@ declare module 'fastify' {
     /** The user of a request, by its Bearer token, its cookie, or the server key that acts for them; undefined if nobody is logged in. @throws as `callerOf` */
     identify: (request: FastifyRequest) => Promise<SessionUser | undefined>
     /**
-     * Whose token this is, ours, a personal key or another issuer's; undefined for one that is worth nothing. `use` is who shows it, for the
-     * list of sessions.
+     * Finds the user of a token: one of ours, a personal key or another issuer's. Undefined for an invalid token. `use` is the request that
+     * has the token, for the list of sessions.
      * @throws UNAVAILABLE while the keys of its issuer cannot be fetched
      */
     userOf: (token: string | undefined, use: TokenUse) => Promise<SessionUser | undefined>
@@ -67,7 +67,7 @@ declare module 'fastify' {
   }
 }
 
-/** What a token says: which session, and of which kind it is. */
+/** The claims of a token: the id of its session, and the kind of that session. */
 interface Claims { sid: number, kind: SessionKind }
 
 const ISSUER = 'parley'
@@ -76,12 +76,12 @@ const AUDIENCE = 'session'
 const VERIFY = { algorithms: ['HS256'] as ['HS256'], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: ['exp', 'iss', 'aud', 'sid', 'kind'] }
 
 /**
- * How many tokens whose signature was checked are remembered, by their hash, for ten minutes and never beyond their expiry. Whether
- * their session goes on is asked each time.
+ * How many tokens with a valid signature are cached, by their hash, for ten minutes and never beyond their expiry. Whether
+ * their session is still valid is checked for each request.
  */
 const KNOWN_TOKENS = 5_000
 
-/** Who shows a token: a request, or what is like one. */
+/** The request that has a token, or a socket's handshake. */
 interface TokenUse { headers: { 'user-agent'?: string | undefined, 'x-act-as'?: string | string[] | undefined }, ip: string }
 
 export interface AuthenticationOptions {
@@ -89,14 +89,14 @@ export interface AuthenticationOptions {
   issuers: Issuers
   keys: KeyStore
   secret: string
-  /** Signed the tokens that are still about, where the secret was changed; new ones it does not sign. */
+  /** The secret before the current one, if it was changed. Tokens that it signed stay valid; it signs no new ones. */
   formerSecret: string | undefined
   /** Whether passwords may be used. */
   passwords: Config['PASSWORDS']
   cookie: ReturnType<typeof sessionCookie>
 }
 
-/** A token names a row in `sessions`, which decides. It comes as Bearer, or in the cookie. */
+/** Authenticates requests by a bearer token or the cookie. A token names a row in `sessions`, and is valid as long as that session is. */
 export const authentication = fp<AuthenticationOptions>(async function authentication (app, { sessions, issuers, keys, secret, formerSecret, passwords, cookie }) {
   await app.register(jwt, {
     secret,
@@ -167,7 +167,7 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
 
   app.decorateReply('logIn', async function logIn (this: FastifyReply, userId: number, provedHash?: string) {
     this.setCookie(cookie.name, await this.openSession(userId, 'cookie', { provedHash }), { ...cookie.options, maxAge: SESSION_LIFETIME_SECONDS.cookie })
-    // The browser forgets the old token with this answer: its session would stay open with nobody left to end it.
+    // This response replaces the old token in the browser. Without this, its session would stay open, and nobody could end it.
     await endSessionOf(this.request.cookies[cookie.name], this.request)
   })
 
@@ -189,10 +189,10 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
   function verified (token: string, options?: typeof VERIFY & { key: string }) {
     try {
       const claims = app.jwt.verify<Claims>(token, options)
-      // Postgres would refuse anything but an integer as an id of a session, with an error of its own.
+      // With anything but an integer as the id of a session, the query would fail with an error of Postgres.
       return Number.isSafeInteger(claims.sid) ? claims : undefined
     } catch {
-      // Whatever is wrong with a token (expired, forged, for another purpose), it is worth nothing.
+      // An expired or forged token, or one for another purpose, counts as no token.
     }
   }
 })

@@ -17,7 +17,7 @@ export function sessionCookie ({ COOKIE_SAMESITE, PUBLIC_URL }: Pick<Config, 'CO
 
 /**
  * Finds settings with which browsers drop the cookie, so that a login seems to succeed and has no effect. Each finding has
- * the level `warn`, or `info` if it need not be a mistake. Front ends in `defaultOrigins` are skipped: nobody chose them.
+ * the level `warn`, or `info` if it may be intended. Front ends in `defaultOrigins` are skipped, because they are only the default.
  */
 export function cookieWarnings (config: CookieConfig, defaultOrigins: string): Array<{ level: 'info' | 'warn', sentence: string }> {
   const { COOKIE_SAMESITE, CORS_ORIGINS, PORT, PUBLIC_URL } = config

@@ -9,7 +9,7 @@ import { endLinksToOtherAddresses } from './recovery-store.ts'
 import { Username } from './schema.ts'
 import { mustBeFree, readUsername } from './username-store.ts'
 
-// Users whom somebody else vouches for: another issuer of tokens, or a server with a key.
+// Users who are authenticated elsewhere: by another issuer of tokens, or by a server with a key.
 
 const known = { id: users.id, name: users.name, picture: users.picture, metadata: users.metadata, email: users.email, emailVerifiedAt: users.emailVerifiedAt, role: users.role, lockedAt: users.lockedAt }
 export type ExternalUser = Pick<typeof users.$inferSelect, keyof typeof known>

@@ -18,7 +18,7 @@ export const SESSION_LIFETIME_SECONDS = {
   personal_key: 365 * 24 * HOUR_SECONDS
 }
 
-/** The kinds that we begin ourselves. How long the sessions of other issuers last, their tokens say. */
+/** The kinds of sessions that we begin ourselves. A session of another issuer lasts as long as its tokens. */
 export type SessionKind = keyof typeof SESSION_LIFETIME_SECONDS
 export interface NewSession extends SessionOptions { userId: number, kind: SessionKind, userAgent: string | undefined, ip: string }
 
@@ -30,7 +30,7 @@ export type SessionUser = NonNullable<Awaited<ReturnType<Sessions['userOf']>>>
 /** A session in a cookie ends this long after it was last used. */
 const IDLE_MINUTES = 30
 
-/** How often at most the use of a session is noted: so much longer than `IDLE_MINUTES` a session may last. */
+/** How often at most the use of a session is stored. A session may therefore last this much longer than `IDLE_MINUTES`. */
 const NOTED_EVERY_MINUTES = 1
 
 /** Whether a server key may be used. */
@@ -38,7 +38,7 @@ export const isUsable = and(isNull(serverKeys.revokedAt), sql`(${serverKeys.expi
 
 const minutesAgo = (minutes: number) => sql.raw(`now() - interval '${minutes} minutes'`)
 
-/** Of the session of a server key, the key must be usable too: revoking a key ends everything that was begun with it, whenever that was. */
+/** Whether a session is valid. If it was begun with a server key, the key must be usable too: revoking a key ends all of its sessions. */
 export const isAlive = and(
   isNull(sessions.revokedAt),
   sql`${sessions.expiresAt} > now()`,
@@ -51,12 +51,12 @@ async function endWhere (which: SQL | undefined, db: Db | Transaction): Promise<
   return ended.map(({ id }) => id)
 }
 
-/** Ends all sessions of users within a transaction; gives those that are to be announced after it. */
+/** Ends all sessions of users within a transaction. Returns their ids, which the caller announces after the commit. */
 export const endSessionsOf = (userIds: number[], tx: Transaction) => endWhere(inArray(sessions.userId, userIds), tx)
 
 /**
- * Sessions are rows, asked by every request: one that ended is ended, everywhere, at once. What stays open, a socket or
- * a stream, is told by `watch`.
+ * Sessions are rows, which every request checks, so a session that ends is invalid on all instances at once. Sockets and
+ * streams stay open without further requests; `watch` closes them.
  */
 export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'subscribe'>) {
   const isOneOf = sql`${sessions.id} = ANY(${sql.placeholder('ids')})`
@@ -68,7 +68,7 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
     name: users.name,
     hasPassword: sql<boolean>`${users.passwordHash} IS NOT NULL`,
     isGuest: users.isGuest,
-    // No server acts as an admin, not even for an admin.
+    // A server key never has the rights of an admin, even if it acts for one.
     role: sql<'user' | 'admin'>`CASE WHEN ${sessions.serverKeyId} IS NULL THEN ${users.role} ELSE 'user' END`,
     wasQuiet: sql<boolean>`${sessions.lastUsedAt} < ${minutesAgo(NOTED_EVERY_MINUTES)}`
   }).from(sessions).innerJoin(users, eq(users.id, sessions.userId))
@@ -77,7 +77,7 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
   const findByKey = db.select({ id: sessions.id }).from(sessions).where(eq(sessions.keyHash, sql.placeholder('keyHash'))).prepare('session_of_key')
   const findAlive = db.select({ id: sessions.id }).from(sessions).where(and(isOneOf, isAlive)).prepare('sessions_alive')
 
-  /** Requests that come while one question is under way ask together. Nothing is remembered. */
+  /** Requests that arrive while a query is running share the next one. Nothing is cached. */
   const findUser = createCoalescer(async (ids: number[]) => {
     const found = await find.execute({ ids })
     const quiet = found.filter(({ wasQuiet }) => wasQuiet).map(({ sessionId }) => sessionId)
@@ -86,7 +86,7 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
     return ids.map(id => byId.get(id))
   }, { most: 1000 })
 
-  /** Two instances may touch the same sessions at once: whichever row the other one holds, it touches. */
+  /** Stores that sessions were used. Skips rows that another instance has locked, because it is storing the same. */
   async function touch (ids: number[]) {
     const untouched = db.select({ id: sessions.id }).from(sessions).where(and(sql`${sessions.id} = ANY(${sql.param(ids)})`, isAlive)).for('no key update', { skipLocked: true })
     await db.update(sessions).set({ lastUsedAt: sql`now()` }).where(inArray(sessions.id, untouched))
@@ -98,9 +98,9 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
     ...watch,
 
     /**
-     * Begins a session. Who came by a password gives the hash that it was proved against.
-     * @throws INVALID_CREDENTIALS when that password was changed meanwhile, or the account is locked or gone. Without a
-     * password, ACCOUNT_LOCKED or USER_NOT_FOUND
+     * Begins a session, and returns its id. After a login with a password, `provedHash` is the hash that the password matched.
+     * @throws INVALID_CREDENTIALS when that password was changed meanwhile, or the account is locked or deleted; without
+     * `provedHash`, ACCOUNT_LOCKED or USER_NOT_FOUND
      */
     async open ({ userId, kind, userAgent, ip, provedHash, serverKeyId, seconds = SESSION_LIFETIME_SECONDS[kind] }: NewSession): Promise<number> {
       const { rows: [row] } = await db.$client.query<{ id: number }>(OPEN({ userId, provedHash, kind, userAgent: userAgent?.slice(0, 500), ip, seconds, serverKeyId }))
@@ -109,16 +109,16 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
       throw await db.$count(users, eq(users.id, userId)) > 0 ? new ACCOUNT_LOCKED() : new USER_NOT_FOUND()
     },
 
-    /** Whose session this is; undefined when there is none, or none any more. */
+    /** The user of a session; undefined when the session does not exist or has ended. */
     userOf: (sessionId: number) => findUser(sessionId),
 
-    /** Whose personal key has this hash; undefined when there is none, or none any more. */
+    /** The user of the personal key with this hash; undefined when the key does not exist, or was revoked or has expired. */
     async userOfKey (keyHash: string) {
       const [row] = await findByKey.execute({ keyHash })
       return row && await findUser(row.id)
     },
 
-    /** A page of the user's sessions that are alive, newest first. */
+    /** A page of the user's valid sessions, newest first. */
     async list (userId: number, { limit, before = Number.MAX_SAFE_INTEGER }: { limit: number, before: number | undefined }) {
       const rows = await db.select({
         id: sessions.id,
@@ -132,7 +132,7 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
       return cutPage(rows, limit)
     },
 
-    /** Ends one of the user's sessions; false for one that is not, or has ended, or is not such a one. */
+    /** Ends one of the user's sessions. False if the user has no such session, it has ended already, or `which` excludes it. */
     async end (userId: number, sessionId: number, which?: SQL): Promise<boolean> {
       const ended = await endWhere(and(eq(sessions.userId, userId), eq(sessions.id, sessionId), which), db)
       await watch.announce(ended)
@@ -141,7 +141,10 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
   }
 }
 
-/** The row of the user is locked first: a new password, or an admin who locks the user, either refuses this session, or ends it with all others. */
+/**
+ * Updates the user's row before it inserts the session. If the password is changed or the user is locked at the same moment, either
+ * this finds the change and inserts nothing, or the change ends this session together with all others.
+ */
 const OPEN = prepareQuery('open_session', sql`
   WITH entered AS (
     UPDATE ${users} SET last_login_at = now()

@@ -17,9 +17,12 @@ export interface SignInOptions {
   policy: Config['SIGNUP']
 }
 
-/** What all ways to make an account and to log in have in common, whatever their words. */
+/** Creates accounts and checks logins, for all routes that do so. */
 export function createSignIn ({ accounts, passwords, invitations, policy }: SignInOptions) {
-  /** What else is to be done in the transaction that makes the account. @throws SIGNUP_CLOSED, INVITATION_REQUIRED, INVALID_INVITATION */
+  /**
+   * Checks whether somebody may sign up. Returns what else to do in the transaction that creates the account: using up the invitation.
+   * @throws SIGNUP_CLOSED, INVITATION_REQUIRED, INVALID_INVITATION
+   */
   async function admit (invitation: string | undefined): Promise<Within | undefined> {
     if (policy === 'open') return undefined
     if (policy === 'closed') throw new SIGNUP_CLOSED()
@@ -32,8 +35,8 @@ export function createSignIn ({ accounts, passwords, invitations, policy }: Sign
     policy,
 
     /**
-     * Makes an account, of the guest's own row where there is a guest. Whether it may be is checked before the password
-     * is hashed, which is what costs.
+     * Creates an account. With `guestId` it turns that guest into an account. All checks come before the password is hashed,
+     * because hashing is slow.
      * @throws SIGNUP_CLOSED, INVITATION_REQUIRED, INVALID_INVITATION, INVALID_USERNAME, INVALID_PASSWORD, USERNAME_TAKEN
      */
     async signUp ({ password, invitation, ...sent }: NewAccount, guestId?: number) {
@@ -43,16 +46,16 @@ export function createSignIn ({ accounts, passwords, invitations, policy }: Sign
       return guestId === undefined ? await accounts.create(account, hash, within) : await accounts.promote(guestId, account, hash, within)
     },
 
-    /** Makes an account for somebody else. @throws INVALID_USERNAME, INVALID_PASSWORD, USERNAME_TAKEN */
+    /** Creates an account for somebody else, as an admin. @throws INVALID_USERNAME, INVALID_PASSWORD, USERNAME_TAKEN */
     async signUpFor (admin: Admin, { password, ...sent }: Omit<NewAccount, 'invitation'>) {
       const account = { ...sent, username: readUsername(sent.username) }
       return await accounts.create(account, await passwords.hash(password), (tx, userId) => logAction(tx, admin, 'user.create', { userId }))
     },
 
     /**
-     * Gives the user, and the hash that the password was proved against. That an account is locked is told only to those
-     * who know its password.
-     * @throws INVALID_CREDENTIALS, the same in words and work for an unknown user; ACCOUNT_LOCKED
+     * Checks a username and a password. Returns the user, and the hash that the password matched. Only a caller who knows the
+     * password learns that the account is locked.
+     * @throws INVALID_CREDENTIALS, after the same work for an unknown user as for a wrong password; ACCOUNT_LOCKED
      */
     async logIn (username: string, password: string) {
       const user = await accounts.findByUsername(username)

@@ -11,14 +11,14 @@ import { isNamed, mustBeFree, typedFirst } from './username-store.ts'
 
 export type AccountStore = ReturnType<typeof createAccountStore>
 
-/** What else is done in the transaction that makes an account, which is undone when this throws. */
+/** Runs in the transaction that creates an account. If it throws, the account is not created. */
 export type Within = (tx: Transaction, userId: number) => Promise<void>
 
 type Account = Omit<NewAccount, 'password' | 'invitation'>
 
 export function createAccountStore (db: Db, sessions: Pick<Sessions, 'announce'>) {
   return {
-    /** An address that comes along gets a mail. @throws USERNAME_TAKEN, whatever the case */
+    /** Creates an account. If it has an e-mail address, a mail asks to confirm it. @throws USERNAME_TAKEN, also if only the case differs */
     async create (account: Account, passwordHash: string, within?: Within) {
       return await unlessTaken(db.transaction(async tx => {
         await mustBeFree(tx, account.username)
@@ -29,14 +29,14 @@ export function createAccountStore (db: Db, sessions: Pick<Sessions, 'announce'>
       }), 'users_username_key', USERNAME_TAKEN)
     },
 
-    /** The account of this username, with what a login needs to know. */
+    /** The account with this username, with what a login checks. */
     async findByUsername (username: string) {
       const [user] = await db.select({ id: users.id, username: users.username, passwordHash: users.passwordHash, lockedAt: users.lockedAt })
         .from(users).where(isNamed(username)).orderBy(typedFirst(username)).limit(1)
       return user
     },
 
-    /** Makes a guest, let in by the API key of this hash, together with what `begin` makes for them: both, or neither. */
+    /** Creates a guest for the API key with this hash, and calls `begin` in the same transaction. */
     async createGuest<T> (apiKeyHash: string, begin: (guestId: number, tx: Transaction) => Promise<T>): Promise<T> {
       return await db.transaction(async tx => {
         const [guest] = await tx.insert(users).values({ isGuest: true, origin: 'api', apiKeyHash }).returning({ id: users.id })
@@ -45,8 +45,8 @@ export function createAccountStore (db: Db, sessions: Pick<Sessions, 'announce'>
     },
 
     /**
-     * Makes an account of a guest: the same row, with all that is the guest's, whose sessions end.
-     * @throws USERNAME_TAKEN; INVALID_TOKEN when the guest has become an account, or was locked, meanwhile
+     * Turns a guest into an account. It is the same row, so the guest's conversations stay. The guest's sessions end.
+     * @throws USERNAME_TAKEN; INVALID_TOKEN when the guest has become an account or was locked meanwhile
      */
     async promote (guestId: number, account: Account, passwordHash: string, within?: Within) {
       const ended = await unlessTaken(db.transaction(async tx => {

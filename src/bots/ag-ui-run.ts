@@ -5,16 +5,16 @@ import { fieldsOf, type Reader } from './event-stream.ts'
 interface RunEvent { type?: unknown, messageId?: unknown, role?: unknown, delta?: unknown, subagentRunId?: unknown, messages?: unknown, outcome?: unknown, usage?: unknown, message?: unknown }
 
 export interface RunReaderOptions {
-  /** What to remember of a reply whose last message has this id. */
+  /** The state to store after a reply whose last message has this id. */
   remember: (messageId: string) => BotMemory | undefined
-  /** Makes what the agent says of an error fit for the log. */
+  /** Makes an error for the log from the agent's error message. */
   logged: (words: string) => Error
 }
 
-/** The events by which a message grows: of text, of reasoning, and of what was called thinking before version 1.0. */
+/** Matches the events of a message that grows: of text, or of reasoning, which was called thinking before version 1.0. */
 const GROWTH = /^(TEXT|REASONING|THINKING_TEXT)_MESSAGE_(START|CONTENT|CHUNK|END)$/
 
-/** Shows that the agent is at work. */
+/** A piece that shows that the agent is at work, so that BOT_TIMEOUT_SILENCE starts again. */
 const AT_WORK: ReplyPiece = { reasoning: '' }
 
 /**
@@ -82,7 +82,7 @@ export function createRunReader ({ remember, logged }: RunReaderOptions): Reader
     return [...pieces, { usage: usageOf(usage), memory: remember(lastMessage) }]
   }
 
-  /** What an agent says that streams nothing: its messages after the user's last one. */
+  /** The reply of an agent that streams no text: the messages of its snapshot after the user's last one. */
   function shown (): ReplyPiece[] {
     const messages = history.map(fieldsOf)
     return messages.slice(messages.findLastIndex(({ role }) => role === 'user') + 1).flatMap(({ role, id: messageId, content: delta }): ReplyPiece[] => {
@@ -93,11 +93,11 @@ export function createRunReader ({ remember, logged }: RunReaderOptions): Reader
   }
 }
 
-/** A message that may still grow, and its text that was not told yet. */
+/** A message that may still grow, and its text that was not passed on yet. */
 interface Growing { untold: string, isTold: boolean, hasEnded: boolean }
 
 /**
- * Joins messages, of which several may grow at the same time, to one text with an empty line between them. A message is told
+ * Joins messages to one text, with an empty line between them. Several may grow at the same time. The oldest one is passed on
  * while it grows; those that begin before it has ended are held back until then.
  */
 function createParagraphs () {
@@ -108,7 +108,7 @@ function createParagraphs () {
   return {
     hasWords: () => hasWords,
 
-    /** Takes an event of a message, and returns the text that can be told now. Messages of chunks end when another one grows. */
+    /** Takes an event of a message, and returns the text that can be passed on now. A message of chunks ends when another one grows. */
     take (step: string, { messageId, delta }: RunEvent): string {
       const id = typeof messageId === 'string' ? messageId : chunked ?? ''
       if (chunked !== undefined && chunked !== id) get(chunked).hasEnded = true

@@ -9,16 +9,16 @@ import type { Call } from './provider-call.ts'
 import { createRedaction } from './secrets.ts'
 import type { AgUiSettings } from './settings.ts'
 
-/** How long the id of a message may be for us to remember it. */
+/** The longest message id of an agent that we store. */
 const MAX_MESSAGE_ID_LENGTH = 255
 
-/** No more of an agent's words gets into the log, in characters. */
+/** How much of an agent's error gets into the log, in characters. */
 const MAX_ERROR_LENGTH = 1000
 
-/** What is remembered: the ids that the agent gave to the messages of its replies, by the ids of the replies. */
+/** The bot's state: the ids that the agent gave to its messages, by the ids of our replies. */
 interface KnownIds { ids: Record<string, string> }
 
-/** Agents that speak AG-UI over HTTP: each reply is a run, which gets the whole conversation. */
+/** Agents that speak AG-UI over HTTP. Each reply is one run, which gets the whole history. */
 export function createAgUi (config: FencedConfig, call: Call) {
   const agents = createFencedPost(config, { who: 'agent', maxMebibytes: 64 })
 
@@ -39,12 +39,12 @@ export function createAgUi (config: FencedConfig, call: Call) {
 }
 
 /**
- * What is posted. A message has the same id each time, and a reply the one that the agent gave it, so that agents that keep
- * the thread themselves know it again. `me` is the bot's own name.
+ * The body of a request. A message has the same id in every run, and a reply has the id that the agent gave it, so that agents
+ * that store the thread recognise its messages. `me` is the bot's own name.
  * @see https://docs.ag-ui.com/sdk/js/core/types
  */
 function runInputOf (turns: Turn[], me: string, { ids }: KnownIds, { conversation, instructions }: Partial<ReplyContext> = {}) {
-  // A mere number would name a conversation of its own to an agent that is another Parley.
+  // With a prefix, because an agent may be another Parley, which would take a number for the id of one of its own conversations.
   const threadId = conversation ? `parley-${conversation.id}` : randomUUID()
   const isGroup = isGroupOf(turns, me)
   const said = turns.map((turn, index) => ({
@@ -56,13 +56,13 @@ function runInputOf (turns: Turn[], me: string, { ids }: KnownIds, { conversatio
   return { threadId, runId: randomUUID(), state: {}, messages: [...instructed, ...said], tools: [], context: [], forwardedProps: {} }
 }
 
-/** The ids that are remembered of the turns. */
+/** The stored ids of the turns. */
 function knownIn (turns: Turn[], context: ReplyContext | undefined): KnownIds {
   const { ids = {} } = (context?.state ?? {}) as Partial<KnownIds>
   return { ids: Object.fromEntries(turns.flatMap(({ id = '' }) => ids[id] === undefined ? [] : [[id, ids[id]]])) }
 }
 
-/** Undefined when there is nothing to remember: an id that the agent uses again and again says nothing. */
+/** The state to store after a reply; undefined when the id is of no use, such as one that the agent uses for every message. */
 function memoryWith (messageId: string, { ids }: KnownIds, context: ReplyContext | undefined): BotMemory | undefined {
   const isUsable = messageId !== '' && messageId.length <= MAX_MESSAGE_ID_LENGTH && isStorable(messageId) && !Object.values(ids).includes(messageId)
   return isUsable && context?.message ? { state: { ids: { ...ids, [context.message.replyId]: messageId } } } : undefined

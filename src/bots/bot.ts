@@ -8,13 +8,13 @@ export type { FailureCode }
 export interface Answer {
   /** 1 to 100,000 code points. */
   text: string
-  /** What to remember of the conversation: JSON, kept with it. Left out by bots that remember nothing. */
+  /** The bot's state in the conversation, any JSON. It is stored with the conversation. Left out by bots without a state. */
   state?: unknown
-  /** Whether the bot is through with the conversation; left out by bots that never are. */
+  /** Whether the conversation is finished. Left out by bots that never finish one. */
   isFinished?: boolean
 }
 
-/** A bot that answers at once: a pure function of what it remembers, at first undefined, and what was said. */
+/** A bot that answers at once. A pure function of the message and of the bot's state, which is undefined at first. */
 export type InstantBot = (said: { text: string, state: unknown }) => Answer
 
 /**
@@ -23,56 +23,58 @@ export type InstantBot = (said: { text: string, state: unknown }) => Answer
  */
 export interface Turn { id?: number, sender: 'user' | 'bot', name: string | null, text: string }
 
-/** What a reply cost, in tokens. `model` is left out where the engine told it by `ReplyContext.begins`, or there is none. */
+/** What a reply cost, in tokens. `model` is left out if the engine has passed it to `ReplyContext.begins`, or if there is none. */
 export interface TokenUsage {
   promptTokens: number
   completionTokens: number
   model?: string | undefined
-  /** Whether some of it is an estimate; left out: none is. */
+  /** Whether any of the numbers is an estimate. Default: false. */
   isEstimate?: boolean | undefined
 }
 
-/** What a bot remembers of the conversation after a reply. What is left out stays as it was; a `state` of null is forgotten. */
+/** A bot's state in the conversation after a reply. A field that is left out stays as it was; a `state` of null deletes the state. */
 export interface BotMemory { state?: unknown, isFinished?: boolean }
 
 /**
- * A part of a reply as it comes: text of any length; a part that follows the text, which `isSaid` in the text already or is
- * added to it in words; or what the reply has cost so far, of which the last one counts, what to remember, which is stored
- * when the reply is complete, and turns that a content filter refuses. Text that `replaces` takes back all text before it,
- * which turned out to be no part of the reply. `reasoning` is a piece of what a model thinks; it may be empty, to show that
- * the model is at work, and if it `replaces`, all reasoning before it turned out to be text, which follows.
+ * A piece of a reply, in the order in which they arrive:
+ * - `text`: a piece of text of any length. With `replaces`, all text before it turned out not to belong to the reply, and is removed.
+ * - `reasoning`: a piece of the model's reasoning. An empty one shows that the model is at work. With `replaces`, all reasoning
+ *   before it turned out to be text, and the text follows.
+ * - `part`: a part that follows the text. Unless `isSaid`, it is also added to the text in words.
+ * - `usage`: what the reply has cost so far; the last one counts. `memory`: the bot's new state, stored when the reply is
+ *   complete. `refused`: turns that a content filter refuses.
  */
 export type ReplyPiece = { text: string, replaces?: true } | { reasoning: string, replaces?: true } | { part: Addendum, isSaid: boolean } | { usage?: TokenUsage | undefined, memory?: BotMemory | undefined, refused?: Turn[] | undefined }
 
-/** How to estimate what a reply costs whose provider never says. */
+/** Estimates what a reply costs, for providers that do not report it. */
 export interface Estimate {
   model: string
-  /** Tokens of the prompt, roughly, known at once. Used when the process dies before it can count. */
+  /** A rough number of the prompt's tokens, known before the reply begins. It is used if the process dies before it can count. */
   roughPromptTokens: number
-  /** Counts the tokens of the prompt and of `text`, which is as much of the reply as came. */
+  /** Counts the tokens of the prompt and of `text`, the part of the reply that was received. */
   count: (text: string) => Promise<{ promptTokens: number, completionTokens: number }>
 }
 
-/** Where a bot is asked, by whom, and to which message it replies. */
+/** The conversation, message and user for which a bot writes a reply. */
 export interface ReplyContext {
-  /** `metadata`: the object that clients keep with the conversation; empty where they keep none. Null when the client keeps the history itself. */
+  /** `metadata`: the object that clients stored with the conversation, or an empty one. Null when the client keeps the history itself. */
   conversation: { id: number, name: string, metadata: Record<string, unknown> } | null
-  /** The message to answer and the reply, by their ids in the conversation, and what the client sent with the message: parts and an object; both may be empty. */
+  /** The ids of the message to answer and of the reply, and the parts and the object that the client sent with the message; both may be empty. */
   message: { id: number, replyId: number, parts: Part[], metadata: Record<string, unknown> } | null
-  /** Who wrote the message to answer, with the object that the operator's servers keep about them; null when the account was deleted, or a server asks for no user. */
+  /** The author of the message to answer, with the object that the operator's servers stored with them. Null when the account was deleted, or a server asks for no user. */
   user: { id: number, name: string | null, metadata: Record<string, unknown> } | null
   /** `v1`: OpenAI's API, where the client keeps the history. */
   channel: Origin | 'v1'
-  /** What such a client adds to the bot's own prompt; left out: nothing. */
+  /** Instructions that such a client adds to the bot's own prompt. Left out: none. */
   instructions?: string
-  /** What this bot remembered of the conversation; null at first. */
+  /** The state that this bot stored with the conversation; null at first. */
   state: unknown
   metadata: Record<string, unknown>
-  /** The user as a provider may know them: a stable pseudonym, or undefined where nothing is to be said. */
+  /** A stable pseudonym of the user for the provider. Undefined: the provider gets none. */
   providerUser?: string | undefined
   /**
-   * To be called once the provider has begun to answer, which is when a reply begins to cost something. Engines whose
-   * replies cost nothing never call it.
+   * Call it when the provider has begun to answer: from then on the reply costs something. Engines whose replies cost
+   * nothing never call it.
    */
   begins?: ((estimate: Estimate) => void) | undefined
 }
@@ -87,17 +89,15 @@ export function failure (code: FailureCode, cause?: unknown) {
   return Object.assign(new Error(code, { cause }), { failure: code })
 }
 
-/** What else is to be known of a bot. */
+/** Properties that bots of all kinds have. */
 export interface BotTraits {
-  /** Whether it can reply at all; left out: it can. */
+  /** Whether it is set up, so that it can reply. Default: true. */
   isReady?: boolean
-  /** How long a message to it may be, in code points; left out: 8,000, which is the least. */
+  /** The longest message that it accepts, in code points. Default: 8,000, the minimum. */
   longestText?: number
 }
 
 export type Bot = ({ kind: 'instant', answer: InstantBot } | { kind: 'streaming', reply: StreamingBot }) & BotTraits
-
-/** What can run a bot. */
 
 /** A bot as it is stored: its name, and which engine runs it with which settings. */
 export interface BotRow {
@@ -107,14 +107,14 @@ export interface BotRow {
   settings: Record<string, unknown>
 }
 
-/** Finds the bot that a row describes. */
+/** Creates the bot that a row describes. */
 export type Directory = (row: BotRow) => Bot
 
-/** What may be set of an engine's bots, and the bot that this makes. What is `writeOnly` is never shown to anybody. */
+/** The schema of the settings of an engine's bots, and a function that creates a bot from them. Settings that are `writeOnly` are never returned by the API. */
 export interface Engine {
   settings: TObject
   createBot: (settings: BotRow['settings'], name: string) => Bot
-  /** Lets go of all connections. */
+  /** Closes all connections. */
   close?: () => Promise<void>
 }
 

@@ -145,7 +145,7 @@ function textIn (value: unknown): string {
   return typeof inner === 'string' ? inner : ''
 }
 
-/** What an answer cost, by whichever names. An answer that cost nothing at all says nothing: its prompt had some tokens. */
+/** The reported usage, under any of the names that servers use. A usage of 0 tokens counts as none, because the prompt had some. */
 function costIn (usage: unknown): ReplyPiece | undefined {
   const fields = fieldsOf(usage)
   const tokens = (...names: string[]) => names.map(name => fields[name]).find(value => value !== undefined && value !== null)
@@ -156,7 +156,7 @@ function costIn (usage: unknown): ReplyPiece | undefined {
   return isSaid ? { usage: { promptTokens, completionTokens } } : undefined
 }
 
-/** The error that an event reports, in whichever shape; undefined if it reports none. An empty error counts as none. */
+/** The error that an event reports, in any of the shapes that servers use; undefined if it reports none. An empty error counts as none. */
 function errorIn (event: unknown, name = ''): unknown {
   if (Array.isArray(event)) return event.map(each => errorIn(each, name)).find(error => error !== undefined)
   if (typeof event !== 'object' || event === null) return name === 'error' && !isEmpty(event) ? event : undefined

@@ -37,7 +37,7 @@ const missing: Bot = {
 
 const only = { additionalProperties: false }
 
-/** All that can run a bot. */
+/** Creates the engines. */
 export function createEngines (config: CallConfig & OpenAiConfig & FencedConfig): Engines {
   const call = createCall(config)
   const openAi = onDemand(async () => (await import('./openai.ts')).createOpenAi(config, call))
@@ -81,7 +81,7 @@ export function createEngines (config: CallConfig & OpenAiConfig & FencedConfig)
   }
 }
 
-/** Made when it is asked for: with its libraries an engine takes 10 MB, for those who have such bots. */
+/** Creates an engine when its first bot is used: with its libraries, an engine takes up to 10 MB of memory. */
 function onDemand<T extends { close: () => Promise<void> }> (make: () => Promise<T>) {
   let made: Promise<T> | undefined
   return {
@@ -98,12 +98,12 @@ function streaming (load: () => Promise<StreamingBot>, traits: BotTraits): Bot {
   }
 }
 
-/** Every bot that can be had, by its engine. */
+/** Finds the engine of a bot and creates the bot. */
 export function createDirectory (engines: Engines): Directory {
   return ({ engine, name, settings }) => engines[engine].createBot(settings, name)
 }
 
-/** The shipped bot that is in a conversation when nobody says which. */
+/** The name of the bot in new conversations that name none. */
 export function defaultBot ({ OPENAI_API_KEY: key }: Pick<Config, 'OPENAI_API_KEY'>) {
   return key === undefined ? 'simulated' : 'assistant'
 }

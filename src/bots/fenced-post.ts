@@ -7,22 +7,22 @@ import { createFencedConnector, type Lookup } from './ssrf-guard.ts'
 
 export type FencedConfig = Pick<Config, 'WEBHOOK_ALLOW' | 'BOT_TIMEOUT_CONNECT'>
 
-/** `who` is what the servers are called in the log; they may answer with `maxMebibytes`, uncompressed. */
+/** `who` names the kind of server in errors. `maxMebibytes` is the limit of an answer after decompression. */
 export interface FencedOptions { who: string, maxMebibytes: number, lookup?: Lookup | undefined }
 
 export interface FencedRequest { url: string, headers: Record<string, string>, body: string, signal: AbortSignal }
 
-/** Posts JSON to servers of which admins give the address, through a pool of connections that stays out of our own network. */
+/** Posts JSON to addresses that admins enter, through a pool of connections that does not reach our own network. */
 export function createFencedPost ({ WEBHOOK_ALLOW: allow = '', BOT_TIMEOUT_CONNECT: connectTimeout }: FencedConfig, { who, maxMebibytes, lookup }: FencedOptions) {
-  // The pool's own limits would cut a bot that is slow; ours are the clock's.
+  // No timeouts of undici, which would cut off slow bots. `reply-timeouts.ts` has ours.
   const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0, connect: createFencedConnector(allow, connectTimeout * 1000, lookup) })
 
   return {
     close: () => dispatcher.destroy(),
 
     /**
-     * A successful answer, which `close` breaks off.
-     * @throws what `refusal` says of its status, BOT_UNREACHABLE, BOT_REFUSED for an address inside our own network
+     * Sends a request. Returns a successful answer; its `close` closes the connection.
+     * @throws the failure of `refusal` for another status, BOT_UNREACHABLE, BOT_REFUSED for an address inside our own network
      */
     async send ({ url, headers, body, signal }: FencedRequest) {
       const answer = await post(url, { headers: { 'user-agent': 'parley', 'content-type': 'application/json', ...headers }, body, signal, dispatcher })
@@ -36,7 +36,7 @@ export function createFencedPost ({ WEBHOOK_ALLOW: allow = '', BOT_TIMEOUT_CONNE
     }
   }
 
-  /** @throws BOT_NONSENSE for too many bytes, BOT_BROKE_OFF */
+  /** @throws BOT_NONSENSE when the answer is too long, BOT_BROKE_OFF when the connection breaks */
   async function * bounded (body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
     let left = maxMebibytes * 1024 * 1024
     try {

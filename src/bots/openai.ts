@@ -12,19 +12,19 @@ import { createTokenCounter, roughTokensIn } from './token-counter.ts'
 
 export type OpenAiConfig = Pick<Config, 'OPENAI_API_KEY' | 'OPENAI_BASE_URL' | 'OPENAI_MODEL' | 'BOT_TIMEOUT_CONNECT'>
 
-/** How often one reply is asked for in another way, at most: each option has a few ways, a history can be halved, and a refused turn is searched for. */
+/** The most requests for one reply. Several may be needed: to send an option in another way, to halve the history, to find a refused turn. */
 const MAX_ATTEMPTS = 32
 
-/** Statuses of a refusal that may be about what the messages say or how long they are. */
+/** Statuses of refusals that may be caused by the content or the length of the messages. */
 const MAY_BE_HISTORY = [400, 422, 424, 431, 446, 451]
 
-/** Language models at anything that speaks like OpenAI. */
+/** Language models behind OpenAI's chat completions API, or a compatible one. */
 export function createOpenAi (config: OpenAiConfig, call: Call) {
   const { OPENAI_API_KEY: key, OPENAI_BASE_URL: address, OPENAI_MODEL: defaultModel } = config
   if (key === undefined) return { close: async () => { /* nothing was opened */ }, createBot: () => notConfigured }
 
   const provider = createProvider({ address, key, connectTimeoutMs: config.BOT_TIMEOUT_CONNECT * 1000 })
-  const counter = import('gpt-tokenizer/encoding/o200k_base').then(({ countTokens }) => createTokenCounter(countTokens)) // 66 MB, for those who need it
+  const counter = import('gpt-tokenizer/encoding/o200k_base').then(({ countTokens }) => createTokenCounter(countTokens)) // takes 66 MB of memory, so it is loaded only if a key is set
   const knowledge = createKnowledge()
 
   return {
@@ -40,7 +40,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
     }
   }
 
-  /** Asks until the provider takes the request, or until there is no other way left to put it. */
+  /** Sends the request, changed after each refusal, until the provider accepts it or there is nothing left to change. */
   async function ask (request: Request, begins: () => void, signal: AbortSignal, attempts = MAX_ATTEMPTS): Promise<AsyncIterable<ReplyPiece>> {
     try {
       const { isTrial } = request
@@ -56,7 +56,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
     return await ask(request, begins, signal, attempts - 1)
   }
 
-  /** A request that changes with each refusal: the options that it has, and how much of the conversation it tells. */
+  /** A request that is changed after each refusal: its options, and how much of the history it contains. */
   async function createRequest (draft: RequestDraft, turns: Turn[], budget: number, name: string) {
     const tokens = await counter
     const { model, prompt = '' } = draft
@@ -68,9 +68,9 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
     let { lines } = history
     let fitting: number | undefined
     const refusedTurns = createRefusedTurns(name)
-    /** What the requests cost that were only to find out, in tokens. */
+    /** The tokens of trial requests, which only search for refused turns. */
     let trialTokens = 0
-    /** How often the history was made shorter because of a refusal that nobody understands. */
+    /** How often the history was made shorter after a refusal without a known reason. */
     let shortened = 0
     if (lines.length === 0) throw failure('BOT_NONSENSE', new Error('There is no message to answer'))
 
@@ -79,7 +79,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
       get isTrial () { return refusedTurns.isTrial },
       body: () => bodyOf(draft, lines, adaptation.ways),
 
-      /** Counted when the reply has ended and only where the provider said nothing, so that it delays no first token. */
+      /** Tokens are counted after the reply has ended, and only if the provider reported none, so that counting does not delay the first token. */
       estimate (): Estimate {
         const texts = textsIn(lines)
         return {
@@ -94,20 +94,20 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
         if (fitting !== undefined) knowledge.learnContext(model, fitting)
       },
 
-      /** A part of the history was accepted, which was asked with only to find out what is not. */
+      /** Call it when a trial request was accepted, which had only a part of the history. */
       async accept () {
         trialTokens += await tokens.inMessages(textsIn(lines))
         refusedTurns.accept()
         await choose()
       },
 
-      /** The answer, with the turns that turned out to be refused, and with the cost of finding out. */
+      /** The pieces of the answer, together with the turns that were found to be refused and the cost of finding them. */
       finished (first: IteratorResult<ReplyPiece, void>, rest: AsyncGenerator<ReplyPiece, void>): AsyncIterable<ReplyPiece> {
         const refused = [...refusedTurns.found]
         return trialTokens === 0 ? resumed(first, rest) : withTrials({ refused, promptTokens: trialTokens }, resumed(first, rest))
       },
 
-      /** False when it cannot be put otherwise. @throws MESSAGE_REFUSED, BOT_CONTEXT_FULL when even the last message alone is refused */
+      /** Changes the request after a refusal. False when there is nothing left to change. @throws MESSAGE_REFUSED, BOT_CONTEXT_FULL when even the last message alone is refused */
       async change (error: RequestRefused): Promise<boolean> {
         const { kind } = meaningOf(error.refusal, adaptation.options())
         if (kind === 'content') {
@@ -126,8 +126,9 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
     }
 
     /**
-     * A refusal that nobody understands may be about the history: a window that is full, or a turn that a filter refuses. It
-     * would be refused with every later message, so that half of it is tried, and then the last question alone.
+     * Makes the history shorter after a refusal without a known reason, which may be a full context window or a turn that a filter
+     * refuses. Without this, every later message of the conversation would be refused too. Tries half of the history, then the
+     * last question alone.
      */
     async function shorten ({ refusal }: RequestRefused) {
       if (!MAY_BE_HISTORY.includes(refusal.status) || !history.isLonger || shortened === 2) return false
@@ -137,7 +138,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
       return true
     }
 
-    /** Reads the history without the turns that are refused, or takes a part of it. */
+    /** Chooses the turns of the next request: all but the refused ones, or for a trial only some of them. */
     async function choose () {
       const { part, found } = refusedTurns
       if (part === undefined) history = await fit(turns.filter(turn => !found.includes(turn)), most, name, tokens)
@@ -152,7 +153,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
   type Request = Awaited<ReturnType<typeof createRequest>>
 }
 
-/** An answer that took other requests to get: which turns these found to be refused, and what they cost, by an estimate. */
+/** The pieces of an answer that needed trial requests: adds the turns that these found to be refused, and the estimated cost of the trials. */
 async function * withTrials ({ refused, promptTokens }: { refused: Turn[], promptTokens: number }, pieces: AsyncIterable<ReplyPiece>): AsyncGenerator<ReplyPiece, void> {
   yield { refused }
   for await (const piece of pieces) {
@@ -163,12 +164,12 @@ async function * withTrials ({ refused, promptTokens }: { refused: Turn[], promp
 
 function ignore () {}
 
-/** The bot's own prompt, and behind it what the client adds to it. */
+/** The bot's own prompt, followed by the client's instructions. */
 function joined (prompt: string | undefined, instructions: string | undefined) {
   return prompt === undefined || instructions === undefined ? prompt ?? instructions : `${prompt}\n\n${instructions}`
 }
 
-/** The rest of what was begun, without another layer of promises around each piece. */
+/** Puts the first piece back in front of the rest. Not a generator, which would add another promise for each piece. */
 function resumed<P> (first: IteratorResult<P, void>, rest: AsyncGenerator<P, void>): AsyncIterable<P> {
   let isFirst = true
   return {

@@ -1,15 +1,15 @@
 import type { Line } from './history.ts'
 
-/** What a request says beyond the model and the messages. Some providers or models refuse one or the other. */
+/** The options of a request, beside the model and the messages. Some providers or models refuse some of them. */
 export type Option = 'stream_options' | 'temperature' | 'max_tokens' | 'user' | 'system' | 'stream'
 
-/** How each option is sent: in which of its ways, counted from 0, the usual one. Left out: the usual one. */
+/** Which way each option is sent in. 0 is the usual way, and the default. */
 export type Ways = ReadonlyMap<Option, number>
 
-/** How many ways there are to send an option. The last one leaves it out, or for the system prompt, does without its role. */
+/** How many ways there are to send an option. The last way leaves the option out; for the system prompt, it leaves out only its role. */
 export const WAYS: Record<Option, number> = { stream_options: 2, temperature: 2, max_tokens: 3, user: 2, system: 3, stream: 2 }
 
-/** A request before it is put into a provider's words. */
+/** The content of a request, before its options are put into the form that a provider accepts. */
 export interface RequestDraft {
   model: string
   prompt: string | undefined
@@ -18,7 +18,7 @@ export interface RequestDraft {
   user: string | undefined
 }
 
-/** The options that a request has when it is sent in these ways: those that a provider can refuse. */
+/** The options that a request contains when it is sent in these ways. Only these can be refused by a provider. */
 export function optionsIn ({ prompt, temperature, maxTokens, user }: RequestDraft, ways: Ways): Set<Option> {
   const wanted: Record<Option, boolean> = {
     stream_options: ways.get('stream') !== WAYS.stream - 1,
@@ -48,7 +48,7 @@ export function bodyOf (draft: RequestDraft, lines: Line[], ways: Ways): string 
   })
 }
 
-/** Newer models of OpenAI call the system role `developer`; the templates of some models have neither. */
+/** Newer models of OpenAI call the system role `developer`. The chat templates of some models have neither role. */
 function messagesOf ({ prompt }: RequestDraft, lines: Line[], way: number) {
   if (prompt === undefined) return lines
   if (way < 2) return [{ role: way === 0 ? 'system' : 'developer', content: prompt }, ...lines]

@@ -3,11 +3,11 @@ import { isBlank, MAX_REPLY_LENGTH, takePiece } from '../text/text.ts'
 import { failure, type ReplyPiece } from './bot.ts'
 
 /**
- * Makes pieces storable: none ends within a surrogate pair, there is no NUL, and the reply ends after 100,000 code
- * points. White space at the beginning is held back until something visible follows. The first piece is the first
- * token, of the reply or of what the model thinks; costs that come before it are held back, or given before the error
- * that ends a reply without text, since a provider may charge for that, too.
- * @throws BOT_NONSENSE when there is nothing visible at all, and no part that says something in words
+ * Makes pieces that can be stored: no piece ends within a surrogate pair, there is no NUL, and the reply ends after 100,000
+ * code points. White space at the beginning is held back until something visible follows. The first piece is always text or
+ * reasoning, so that callers can take it for the first token: costs that are reported earlier are held back. If the reply
+ * fails without any text, they are yielded before the error, because the provider may charge for it all the same.
+ * @throws BOT_NONSENSE when the reply has no visible text, and no part that can be put into words
  */
 export async function * tidy (pieces: AsyncIterable<ReplyPiece> | Iterable<ReplyPiece>): AsyncGenerator<ReplyPiece, void> {
   const heldBack: ReplyPiece[] = []

@@ -3,7 +3,7 @@ import { pipeline, type Duplex, type Readable } from 'node:stream'
 import { constants, createBrotliDecompress, createGunzip, createInflate, createInflateRaw, createZstdDecompress } from 'node:zlib'
 import { Headers, request, type Dispatcher } from 'undici'
 
-/** What is posted, and through which connections; redirects are not followed. */
+/** A request, and the pool of connections through which it is sent. Redirects are not followed. */
 export interface Posted {
   headers: Record<string, string>
   body: string
@@ -12,11 +12,11 @@ export interface Posted {
 }
 
 /**
- * The answer, in `fetch`'s terms as far as it has them; its body is a stream of bytes, which ends with an error when the
- * signal aborts. `fetch` itself would put two more streams between us and the socket.
+ * Sends a POST request. The response has the fields of `fetch` that we need. Its body is a stream of bytes, which fails when the
+ * signal aborts. Unlike `fetch`, this does not put two more streams between us and the socket.
  */
 export async function post (url: string, { headers, body, signal, dispatcher }: Posted) {
-  // A compressed answer would come in larger pieces than the words that it consists of. Some proxies compress it anyhow.
+  // Ask for an uncompressed response: a compressed one arrives in larger pieces, so words would be delayed. Some proxies compress it anyway.
   const answer = await request(url, { method: 'POST', headers: { 'accept-encoding': 'identity', ...headers }, body, signal, dispatcher })
   answer.body.on('error', ignore)
   const status = answer.statusCode
@@ -24,7 +24,7 @@ export async function post (url: string, { headers, body, signal, dispatcher }: 
   return { status, ok: status >= 200 && status < 300, headers: all, body: await decoded(answer.body, all.get('content-encoding') ?? '') }
 }
 
-/** The bytes before they were compressed. @see RFC 9110, section 8.4.1 */
+/** Decompresses a body. @see RFC 9110, section 8.4.1 */
 async function decoded (body: Readable, encodings: string): Promise<Readable> {
   let decoded = body
   for (const encoding of encodings.toLowerCase().split(',').map(name => name.trim()).reverse()) {
@@ -36,7 +36,7 @@ async function decoded (body: Readable, encodings: string): Promise<Readable> {
   return decoded
 }
 
-/** When a compressed answer is cut off, the decoders still give everything that arrived before. */
+/** Creates a decoder; undefined for an unknown encoding. If the response is cut off, the decoder still outputs everything that arrived before. */
 async function decoderOf (encoding: string, source: Readable): Promise<Duplex | undefined> {
   const cut = { finishFlush: constants.Z_SYNC_FLUSH }
   switch (encoding) {
@@ -44,7 +44,7 @@ async function decoderOf (encoding: string, source: Readable): Promise<Duplex | 
     case 'x-gzip': return createGunzip(cut)
     case 'zstd': return createZstdDecompress({ finishFlush: constants.ZSTD_e_flush })
     case 'br': return createBrotliDecompress({ finishFlush: constants.BROTLI_OPERATION_FLUSH })
-    // Some servers leave out the header that the standard wants.
+    // Some servers send raw deflate, without the zlib header that the standard requires.
     case 'deflate': return (await firstByteOf(source) & 0x0f) === 8 ? createInflate(cut) : createInflateRaw(cut)
   }
 }
@@ -61,5 +61,5 @@ async function firstByteOf (source: Readable): Promise<number> {
   }
 }
 
-/** The reader of the body gets the error. Without a listener, an error before the first read would end the process. */
+/** The reader of the body gets the error too. Without a listener, an error before the first read would be uncaught and end the process. */
 function ignore () {}

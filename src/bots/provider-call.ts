@@ -6,7 +6,7 @@ import { createClock, type Limits } from './reply-timeouts.ts'
 import { tidy } from './pieces.ts'
 import { isFailure, mayPass } from './refusal.ts'
 
-/** Asks a provider once. Whatever it opens it closes when the signal aborts. */
+/** Sends one request to a provider. Must close everything that it opened when the signal aborts. */
 export type Ask = (signal: AbortSignal) => Promise<AsyncIterable<ReplyPiece> | Iterable<ReplyPiece>>
 
 export type CallConfig = Pick<Config,
@@ -18,7 +18,7 @@ const RETRIES = 2
 
 interface Begun { first: IteratorResult<ReplyPiece, void>, rest: AsyncGenerator<ReplyPiece, void> }
 
-/** Calls providers, each known by its address, for as long as patience lasts. */
+/** Calls providers, with timeouts, retries, and a circuit breaker for each provider's address. */
 export function createCall (config: CallConfig) {
   const limits: Limits = {
     firstToken: config.BOT_TIMEOUT_FIRST * 1000,
@@ -28,9 +28,9 @@ export function createCall (config: CallConfig) {
   const breakers = new Map<string, CircuitBreakerPolicy>()
 
   /**
-   * One reply of the provider, within the limits of time. Until the first token it is asked again where that may help;
-   * a provider that failed time and again is left alone for a while. What a model thinks counts as a sign of life.
-   * Ends when `stopped` aborts.
+   * Gives the pieces of one reply. A temporary failure before the first token is retried. A provider that has failed several
+   * times in a row gets no requests for a while (circuit breaker). Reasoning counts as tokens for the timeouts. Ends without an
+   * error when `stopped` aborts.
    * @throws failures only
    */
   return async function * call (address: string, ask: Ask, stopped: AbortSignal): AsyncGenerator<ReplyPiece, void> {
@@ -61,7 +61,7 @@ export function createCall (config: CallConfig) {
   }
 }
 
-/** Up to the first token, which may be the second or third attempt's. */
+/** Calls the provider until the first token arrives, with up to two retries. */
 async function begin (ask: Ask, clock: ReturnType<typeof createClock>, retries = RETRIES): Promise<Begun> {
   const { signal, firstBy } = clock
   try {
@@ -70,7 +70,7 @@ async function begin (ask: Ask, clock: ReturnType<typeof createClock>, retries =
   } catch (error) {
     signal.throwIfAborted()
     if (!mayPass(error) || retries === 0) throw error
-    // Not before the provider says, and not all at once.
+    // Wait at least as long as the provider asks. The random part keeps many replies from retrying at the same moment.
     const pause = (error.retryAfter ?? 250 * 2 ** (RETRIES - retries)) + Math.random() * 250
     if (Date.now() + pause >= firstBy) throw error
     await sleep(pause, undefined, { signal, ref: false })
@@ -78,12 +78,12 @@ async function begin (ask: Ask, clock: ReturnType<typeof createClock>, retries =
   }
 }
 
-/** A wrong key, a busy minute or a strange answer is no sign that the provider is down. */
+/** Whether a failure counts for the circuit breaker. A refused key, a rate limit or an unreadable answer does not mean that the provider is down. */
 function isTheProviders (error: unknown) {
   return isFailure(error) && ['BOT_UNREACHABLE', 'BOT_SILENT', 'BOT_BROKE_OFF'].includes(error.failure)
 }
 
-/** What is awaited may be another call's attempt to see whether the provider is back. */
+/** Rejects when the signal aborts. The breaker may make this call wait for another call's attempt, which does not know our signal. */
 async function unlessAborted<T> (work: Promise<T>, signal: AbortSignal) {
   const aborted = new Promise<void>(resolve => { signal.addEventListener('abort', () => { resolve() }, { once: true }) })
   return await Promise.race([work, aborted.then((): never => { throw signal.reason })])

@@ -9,26 +9,27 @@ import { readRefusal, type ProviderRefusal } from './refusals.ts'
 import { createRedaction } from './secrets.ts'
 import { createMemory, createThoughtFilter } from './thoughts.ts'
 
-/** A failure because the provider refuses the request, and what it said. */
+/** A failure because the provider refuses the request, with the provider's reason. */
 export type RequestRefused = ReturnType<typeof failure> & { refusal: ProviderRefusal }
 
 export const isRequestRefused = (error: unknown): error is RequestRefused => isFailure(error) && 'refusal' in error
 
 export interface ProviderOptions { address: string, key: string, connectTimeoutMs: number }
 
-/** A body in JSON, the model that it names, and what to call once the provider has begun to answer. */
+/** `body` is JSON, and `model` the model in it. `begins` is called when the provider begins to answer. */
 export interface CompletionRequest { body: string, model: string, begins: () => void }
 
 /** How much of a refusal is read at most. */
 const MAX_BYTES = 64 * 1024
+/** How long the reading of a refusal may take, in milliseconds. */
 const MAX_TIME_MS = 2000
 
-/** No more of a provider's words gets into the log, in characters. */
+/** How much of a provider's error gets into the log, in characters. */
 const MAX_LOGGED_LENGTH = 1000
 
-/** Anything that speaks like OpenAI, at one address, through a pool of connections of its own. */
+/** A server with OpenAI's chat completions API, or a compatible one. It has a pool of connections of its own. */
 export function createProvider ({ address, key, connectTimeoutMs }: ProviderOptions) {
-  // The pool's own limits would cut a model that is slow; ours are the clock's.
+  // No timeouts of undici, which would cut off slow models. `reply-timeouts.ts` has ours.
   const pool = new Agent({ headersTimeout: 0, bodyTimeout: 0, connect: { timeout: connectTimeoutMs } })
   const { url, headers } = providerRequest(address, '/chat/completions', key)
   const secretsInUrl = [...url.searchParams].filter(([name]) => name !== 'api-version').map(([, value]) => value)
@@ -39,8 +40,8 @@ export function createProvider ({ address, key, connectTimeoutMs }: ProviderOpti
     close: () => pool.destroy(),
 
     /**
-     * The answer to a request. Ends when the signal aborts.
-     * @throws a failure; one that is `isRequestRefused` where the provider says what it does not like
+     * Sends a request and gives the pieces of the answer. Ends when the signal aborts.
+     * @throws a failure; a `RequestRefused` if the provider refuses the request
      */
     async complete ({ body, model, begins }: CompletionRequest, signal: AbortSignal): Promise<AsyncGenerator<ReplyPiece, void>> {
       const answer = await post(url.href, { headers: { ...headers, 'content-type': 'application/json', 'user-agent': 'parley' }, body, signal, dispatcher: pool })
@@ -68,12 +69,12 @@ export function createProvider ({ address, key, connectTimeoutMs }: ProviderOpti
     return Object.assign(refusal(status, headers, cause), { refusal: readRefusal(status, said) })
   }
 
-  /** For the log: no more than a page, and without the key, which some repeat. */
+  /** Makes an error for the log: cut to a page, and without the key, which some providers repeat in their errors. */
   function logged (words: string) {
     return new Error(redact(words).slice(0, MAX_LOGGED_LENGTH))
   }
 
-  /** An error's own words and those of its causes. */
+  /** Joins the messages of an error and of its causes. */
   function chainOf (error: unknown) {
     const said: string[] = []
     for (let at = error; at instanceof Error; at = at.cause) {
@@ -84,7 +85,7 @@ export function createProvider ({ address, key, connectTimeoutMs }: ProviderOpti
   }
 }
 
-/** As much of a body as is enough to see what is meant: it may have no end. */
+/** Reads the beginning of a refusal's body, within MAX_BYTES and MAX_TIME_MS, because it may never end. */
 async function beginningOf (body: AsyncIterable<Uint8Array> & { destroy: () => unknown }): Promise<string> {
   const chunks: Uint8Array[] = []
   let length = 0
@@ -95,7 +96,7 @@ async function beginningOf (body: AsyncIterable<Uint8Array> & { destroy: () => u
       if ((length += chunk.length) > MAX_BYTES) break
     }
   } catch {
-    // The connection broke: what arrived before is all there is.
+    // The connection broke. Use what arrived before.
   } finally {
     clearTimeout(timer)
   }

@@ -2,18 +2,18 @@ import { failure, type FailureCode } from './bot.ts'
 
 type Failure = ReturnType<typeof failure>
 
-/** A failure that may pass: asking again is worth it, after `retryAfter` milliseconds where the provider says so. */
+/** A temporary failure: a retry may succeed, after `retryAfter` milliseconds if the provider said so. */
 export type PassingFailure = Failure & { retryAfter: number | undefined }
 
 export const isFailure = (error: unknown): error is Failure => error instanceof Error && 'failure' in error
 export const mayPass = (error: unknown): error is PassingFailure => isFailure(error) && 'retryAfter' in error
 
-/** Nobody answered at all. What forbade the connection tells so itself. */
+/** The failure of a request that got no response. If the SSRF guard refused the connection, its own failure is kept. */
 export function unreachable (error: unknown): Failure {
   return isFailure(error) ? error : passing('BOT_UNREACHABLE', error)
 }
 
-/** What an answer's status says, when it is no success. @see RFC 9110, section 15 */
+/** The failure that a response's status stands for. @see RFC 9110, section 15 */
 export function refusal (status: number, headers: Pick<Headers, 'get'>, cause: unknown): Failure {
   if (status === 429) return passing('BOT_OVERLOADED', cause, retryAfter(headers))
   if (status >= 500 && status !== 501) return passing('BOT_UNREACHABLE', cause, retryAfter(headers))
@@ -24,7 +24,7 @@ function passing (code: FailureCode, cause: unknown, retryAfter?: number): Passi
   return Object.assign(failure(code, cause), { retryAfter })
 }
 
-/** In seconds or as a date. @see RFC 9110, section 10.2.3 */
+/** Reads `Retry-After`, which is in seconds or a date, in milliseconds from now. @see RFC 9110, section 10.2.3 */
 function retryAfter (headers: Pick<Headers, 'get'>) {
   const value = headers.get('retry-after')
   if (value === null) return undefined

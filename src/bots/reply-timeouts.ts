@@ -4,8 +4,8 @@ import { failure } from './bot.ts'
 export interface Limits { firstToken: number, silence: number, whole: number }
 
 /**
- * Watches the time of one reply. Its signal aborts when `stopped` does, or when a limit has passed, with that as the
- * reason. Silence is what the provider lets us wait, not what a slow reader does.
+ * Timeouts of one reply. Its signal aborts when `stopped` does, or when a limit has passed, with a failure as the reason.
+ * Only the time that the provider makes us wait counts as silence, not the time that a slow reader takes.
  */
 export function createClock ({ firstToken, silence, whole }: Limits, stopped: AbortSignal) {
   const over = new AbortController()
@@ -18,9 +18,9 @@ export function createClock ({ firstToken, silence, whole }: Limits, stopped: Ab
 
   return {
     signal: over.signal,
-    /** When the first token has to be there, by `Date.now()`. */
+    /** When the first token must have arrived, by `Date.now()`. */
     firstBy: Date.now() + firstToken,
-    /** The first token is there. */
+    /** Call it when the first token has arrived. */
     begins () { clearTimeout(timers[0]) },
     async wait<T> (next: Promise<T>) {
       const timer = endIn(silence, 'The next token')

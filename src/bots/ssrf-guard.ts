@@ -4,13 +4,13 @@ import ipaddr from 'ipaddr.js'
 import { buildConnector } from 'undici'
 import { failure } from './bot.ts'
 
-/** Finds the addresses of a name, as `dns.lookup` does. */
+/** Resolves a name, as `dns.lookup` does. */
 export type Lookup = typeof lookupName
 
 /**
- * Connects to addresses in the open internet, and to those that `allow` lists: names, addresses or networks, separated
- * by commas. It looks at the very address that is connected to, so that no name and no spelling of an address gets
- * round it, nor a name that resolves differently the second time. `timeout` is in milliseconds.
+ * Makes a connector that connects to public addresses only, and to those that `allow` lists: names, addresses or networks,
+ * separated by commas. It checks the resolved address to which it then connects. So it cannot be evaded by another spelling of an
+ * address, or by a name that resolves to another address the second time (DNS rebinding). `timeout` is in milliseconds.
  */
 export function createFencedConnector (allow: string, timeout: number, lookup: Lookup = lookupName): buildConnector.connector {
   const allowed = allow.split(',').map(part => part.trim().toLowerCase()).filter(part => part !== '')
@@ -39,17 +39,17 @@ export function createFencedConnector (allow: string, timeout: number, lookup: L
 }
 
 /**
- * Addresses that are registered as public, and answer only inside a cloud, to what runs there: Azure's platform address
- * (agents' secrets, DNS), IBM Cloud's service endpoints. IANA's lists of special addresses do not have them.
+ * Addresses that are registered as public but reach internal services of a cloud from inside it: Azure's platform address
+ * (agents' secrets, DNS), IBM Cloud's service endpoints. They are not in IANA's lists of special addresses.
  * @see https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
  * @see https://cloud.ibm.com/docs/vpc?topic=vpc-service-endpoints-for-vpc
  */
 const PLATFORMS = ['168.63.129.16/32', '161.26.0.0/16', '166.8.0.0/14'].map(network => ipaddr.parseCIDR(network))
 
-/** Documentation, RFC 9637, which ipaddr.js takes for unicast. */
+/** The network for documentation of RFC 9637, which ipaddr.js takes for unicast. */
 const NOT_ROUTED = ipaddr.parseCIDR('3fff::/20')
 
-/** Of IPv6 only 2000::/3 is in use for it, and of that not what stands for an IPv4 address, as 6to4, or for none. */
+/** Whether an address is public. Of IPv6, only 2000::/3 is, without the networks that embed IPv4 addresses, such as 6to4, or that are not routed. */
 function isPublic (address: ipaddr.IPv4 | ipaddr.IPv6) {
   if (address.range() !== 'unicast') return false
   if (address.kind() === 'ipv4') return !PLATFORMS.some(network => address.match(network))

@@ -7,7 +7,7 @@ import type { Lookup } from './ssrf-guard.ts'
 import { readAnswer } from './webhook-answer.ts'
 import type { WebhookSettings } from './settings.ts'
 
-/** Bots that live elsewhere: what was said is posted to them, signed, and they answer as JSON or as an event stream. */
+/** Webhook bots: the history is posted to them in a signed request, and they answer with JSON or an event stream. */
 export function createWebhook (config: FencedConfig, call: Call, lookup?: Lookup) {
   const servers = createFencedPost(config, { who: 'webhook', maxMebibytes: 1, lookup })
 
@@ -28,7 +28,7 @@ export function createWebhook (config: FencedConfig, call: Call, lookup?: Lookup
   }
 }
 
-/** What is posted: what was said, and where the bot is asked, by whom and to which message. */
+/** The body of a request: the history, and the context of the reply. docs/bots.md describes its fields. */
 function questionOf (history: Turn[], context: ReplyContext | undefined) {
   const turns = history.map(({ sender, name, text }) => ({ sender, name, text }))
   if (context === undefined) return { turns }
@@ -37,7 +37,7 @@ function questionOf (history: Turn[], context: ReplyContext | undefined) {
   return { turns, conversation, message: about, user, channel, state, metadata, instructions }
 }
 
-/** @throws BOT_NONSENSE when there is no text in it, which an event of a stream may lack */
+/** @throws BOT_NONSENSE when the answer has no text. Only an event of a stream may have none. */
 function piecesOfWhole (answer: unknown): ReplyPiece[] {
   const { pieces } = readAnswer(answer)
   if (!pieces.some(piece => 'text' in piece || 'part' in piece)) throw failure('BOT_NONSENSE', new Error('The webhook\'s answer has no text'))

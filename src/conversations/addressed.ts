@@ -3,8 +3,9 @@ import { invalidRequest } from '../http/faults.ts'
 import { isLongerThan, MAX_MESSAGE_LENGTH } from '../text/text.ts'
 
 /**
- * Who answers, and to what: the only bot, or of several those that are named as `@name`, in any case, in the order
- * named. Their names at the beginning are an address, which the bots do not hear; those of people they do.
+ * Finds the bots that reply to a message, and the text that they get. A single bot replies to every message. Of several bots, those
+ * that are mentioned as `@name` reply, in any case, in the order of the mentions. Mentions of bots at the beginning are removed
+ * from the text; mentions of people stay.
  */
 export function addressed (bots: BotRow[], text: string) {
   if (bots.length < 2) return { bots, text }
@@ -16,17 +17,17 @@ export function addressed (bots: BotRow[], text: string) {
   }
 }
 
-/** `@name` as a whole word: neither part of an e-mail address nor of a longer name. */
+/** Matches `@name` as a whole word, not inside an e-mail address or a longer name. */
 const NAMED = /(?<![\p{L}\p{N}_])@([\p{L}\p{M}\p{N}_-]+)/gu
 
-/** One `@name` after the other, from the beginning on. */
+/** Matches the mentions at the beginning of a text, one after the other. */
 const ADDRESS = /@([\w-]+)[,:]?\s+/gy
 
 /**
- * Refuses a message that is too long for one of the bots that hear it: those it addresses, or all of the conversation,
- * which read it later, when it addresses none. A message that no bot hears has the usual length at most.
- * @param field what the client calls the text
- * @throws INVALID_REQUEST, as for a text that breaks the schema
+ * Refuses a message that is too long for one of the bots that get it: those that it mentions, or if it mentions none, all bots of
+ * the conversation, which get it later as a part of the history. Without bots, the limit is MAX_MESSAGE_LENGTH.
+ * @param field the client's name of the text's field
+ * @throws INVALID_REQUEST, as for a text that does not match the schema
  */
 export function mustFit (directory: Directory, bots: BotRow[], text: string, field = 'text'): void {
   if (text.length <= MAX_MESSAGE_LENGTH) return

@@ -5,17 +5,17 @@ import { BOT_NOT_FOUND } from '../errors.ts'
 import { appendUnprompted } from '../log/unprompted-store.ts'
 
 export interface Announcement {
-  /** Who is told. They have proved only an address. */
+  /** The user who gets the message: a contact without an account. */
   owner: number
   origin: 'whatsapp'
-  /** The name of the bot in whose name it is said, and that takes part where a conversation is begun. */
+  /** The name of the bot that is the author. It is also the bot of a conversation that is begun for this. */
   bot: string
   text: string
 }
 
 /**
- * Lets a bot say something that answers nothing, in somebody's newest conversation, which is begun if need be. The caller
- * tells those who follow the conversation after the commit.
+ * Appends a bot's message that answers nothing to a contact's newest conversation, and begins one if there is none. The caller
+ * notifies the conversation's followers after the commit.
  * @throws BOT_NOT_FOUND
  */
 export async function announce (tx: Transaction, { owner, origin, bot, text }: Announcement): Promise<{ conversation: number, message: number }> {
@@ -23,14 +23,14 @@ export async function announce (tx: Transaction, { owner, origin, bot, text }: A
   if (known === undefined) throw new BOT_NOT_FOUND()
   const { id, name } = known
   let conversation = await newest()
-  // Where the owner begins one at the same moment, this waits for that, begins none, and finds the owner's.
+  // If the contact begins a conversation at the same moment, this waits for it, begins none, and finds the contact's.
   while (conversation === undefined) {
     await tx.execute(sql`SELECT begin_conversation(in_owner => ${owner}, in_origin => ${origin}, in_name => ${name}, in_bot => ${id})`)
     conversation = await newest()
   }
   return { conversation, message: await appendUnprompted(tx, { conversation, chatbotId: id, text }) }
 
-  /** The one that a message would go into now. */
+  /** The conversation that a message of the contact would be added to now. */
   async function newest () {
     const isOver = sql`is_conversation_over(${conversations.origin}, ${conversations.lastUpdated})`
     const [found] = await tx.select({ id: conversations.id }).from(conversations)

@@ -9,12 +9,12 @@ import type { Incoming, Log, Reply, Exchange, Setting } from '../log/log.ts'
 export type Converse = (incoming: Incoming) => Promise<Exchange>
 
 /**
- * The one way that a message takes, from any channel through any bot: the bots are asked, and the message and their
- * answers are stored together; a bot that takes its time begins with that, and its answer grows. Of several messages
- * to one conversation each is answered after the one before it, here by waiting in turn, between instances by asking
- * again. Followers of the conversation are told after the commit.
- * @throws what `Log.read` throws, BOT_NOT_FOUND where the one bot to ask is not in the conversation, INVALID_REQUEST for a
- * text that is too long for the bots, and BUDGET_SPENT where a bot that streams its replies would be asked
+ * Handles every message, from any channel to any bot. Instant bots are asked first, and the message and their replies are
+ * stored together. For a streaming bot an empty reply is stored with the message, and then grows. Messages to one conversation
+ * are answered one after the other: on one instance they wait in a queue; if another instance has stored a message first, the
+ * bots are asked again. The conversation's followers are notified after the commit.
+ * @throws what `Log.read` throws; BOT_NOT_FOUND if `incoming.bot` is not in the conversation; INVALID_REQUEST for a text that is
+ * too long for the bots; BUDGET_SPENT if a streaming bot would have to reply
  */
 export function createConverse (log: Log, directory: Directory, events: Events, generation: Replies, budgets: Budgets): Converse {
   const inTurn = createKeyedQueue()
@@ -49,27 +49,27 @@ export function createConverse (log: Log, directory: Directory, events: Events, 
       const said = await log.append(incoming, place, replies, owner)
       const begun = said?.messages.find(({ status }) => status === 'streaming')
       if (begun === undefined) return said
-      // Every change of a conversation takes the next number: if these are the expected ones, nothing else was changed.
+      // Each change of a conversation gets the next number. With the expected numbers, nothing else has changed since the history was read.
       const isAsExpected = said!.messages[0]!.id === place.lastRev! + 1 && begun.id === place.lastRev! + 2
       generation.write({ conversation: said!.conversation, id: begun.id }, owner!, isAsExpected ? ahead : undefined)
       return said
     }
     const takesTime = replies.some(({ answer }) => answer === null)
-    // A repeat of a stored message was answered before: it costs nothing, and is served whatever is left.
+    // A retry of a stored message does not get here, so it is answered even if the budget is spent.
     if (takesTime && budgets.areSet(setting.hasBudget)) await budgets.mustHaveLeft(incoming.author.id)
     const said = takesTime ? await generation.withLease(append) : await append(null)
     if (said !== undefined) events.changed(said.conversation)
     return said
   }
 
-  /** Begins to read what the bot of the first reply gets, if that reply is streamed. */
+  /** Begins to read the history for the bot of the first reply, if that bot streams. */
   function readAhead ({ author, text, parts, metadata }: Incoming, { id, lastRev }: Setting, [reply]: Reply[]) {
     if (id === null || lastRev === null || reply?.answer !== null) return undefined
     return generation.readAhead({ conversation: id, id: lastRev + 1, bot: reply.bot.id, author: author.id, text, parts, metadata })
   }
 }
 
-/** Runs work of the same key one after the other, in the order of the calls. */
+/** Runs calls with the same key one after the other, in their order. */
 function createKeyedQueue () {
   const last = new Map<string, Promise<unknown>>()
   return async function inTurn<T> (key: string, work: () => Promise<T>): Promise<T> {

@@ -7,7 +7,7 @@ import { MessagesSchema } from '../log/message.ts'
 import { MAX_CHOICE_ID_LENGTH, MAX_DATA_BYTES, MAX_DATA_NAME_LENGTH, MAX_SENT_PARTS, MAX_TITLE_LENGTH, RESERVED_TYPES, wordsOf } from '../text/message-parts.ts'
 import { isLongerThan, MAX_LONG_MESSAGE_LENGTH } from '../text/text.ts'
 
-/** As long as the most patient bot takes it; `mustFit` says how much the bots of the conversation take. */
+/** The longest text that any bot accepts. `mustFit` checks the limit of the conversation's bots. */
 export const UserText = Text(MAX_LONG_MESSAGE_LENGTH)
 
 /** As whom a server writes: one of the conversation's bots, by name, or a human agent. */
@@ -54,7 +54,7 @@ export function saidIn ({ text, parts }: Pick<Static<typeof NewMessageSchema>, '
 
 export const EditedMessageSchema = Type.Object({ text: UserText }, { title: 'EditedMessage' })
 
-/** What clients add to a conversation. Answers leave out what nobody has set, and show the `client_id` to the owner only. */
+/** Fields of a conversation that clients set. They are left out of answers if they are not set. Only the owner sees `client_id`. */
 const own = { client_id: Type.Optional(Type.String()), metadata: Type.Optional(Metadata) }
 
 export const ConversationNameSchema = Type.Object({ name: Text(200), metadata: Type.Optional(Metadata) }, { title: 'ConversationName' })
@@ -67,7 +67,7 @@ export const NewConversationSchema = Type.Object({
 /** Only sockets name other members when they begin a conversation. */
 export type NewConversation = Static<typeof NewConversationSchema> & { users?: string[] }
 
-/** What a message does that comes while a bot still answers: waits, stops the reply so that both are answered, or is refused. */
+/** What happens to a message that is sent while a bot is replying: it waits, or stops the reply so that both messages are answered together, or is refused. */
 const WhenBusy = Type.Enum(WHEN_BUSY)
 
 export const ConversationChangesSchema = Type.Object({ name: Type.Optional(Text(200)), when_busy: Type.Optional(WhenBusy), metadata: Type.Optional(Metadata) }, { title: 'ConversationChanges' })

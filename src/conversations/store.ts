@@ -18,8 +18,8 @@ const UNNAMED = 'New conversation'
 export type ConversationStore = ReturnType<typeof createConversationStore>
 
 /**
- * Conversations and who is in them; `defaultBot` where nobody says which bots. To a stranger a conversation is not there.
- * `changed` is called after each commit.
+ * Conversations and their members. `defaultBot` takes part in conversations that are created without bots. For a user who is not
+ * a member, a conversation does not exist. `changed` is called after each commit.
  */
 export function createConversationStore (db: Db, defaultBot: string, titleOf: TitleOf, changed: (conversation: number) => void) {
   const titleFor = (userId: number) => ({
@@ -43,15 +43,15 @@ export function createConversationStore (db: Db, defaultBot: string, titleOf: Ti
     },
 
     /**
-     * Begins a conversation of this user's; `isNew` is false for one that the user has begun before with this `client_id`,
-     * which stays as it is. A guest's has no other members.
+     * Creates a conversation. If the user has created one with this `client_id` before, that one is returned unchanged, and `isNew`
+     * is false. Guests cannot add members.
      * @throws NOT_FOR_GUESTS, BOT_NOT_FOUND, BOT_NOT_READY, USER_NOT_FOUND, CONVERSATION_FULL
      */
     async create ({ id: userId, isGuest }: Pick<SessionUser, 'id' | 'isGuest'>, { name = UNNAMED, bots = [defaultBot], users: usernames = [], client_id: clientId, metadata }: NewConversation) {
       if (isGuest && usernames.length > 0) throw new NOT_FOR_GUESTS()
       if (usernames.length >= MAX_USERS || bots.length > MAX_BOTS) throw new CONVERSATION_FULL()
       const created = await db.transaction(async tx => {
-        // First of all, since another request that begins the same conversation is waited for here.
+        // Insert before anything else: this waits for a concurrent request that creates the same conversation.
         const [row] = await tx.insert(conversations).values({ name, ownerId: userId, clientId, metadata }).onConflictDoNothing().returning(titleFor(userId))
         if (row === undefined) {
           const [known] = await tx.select(titleFor(userId)).from(conversations).where(and(eq(conversations.ownerId, userId), eq(conversations.clientId, clientId!)))

@@ -2,8 +2,8 @@ import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
 
 /**
- * The address that limits are counted by: of IPv6 the network of 64 bits, since one caller has all of it; an empty text
- * when the caller has left already.
+ * The address that limits count by. For IPv6 it is the /64 network, because one client usually has all of its addresses. An empty
+ * string when the client has already disconnected.
  */
 export function addressOf ({ ip }: Pick<FastifyRequest, 'ip'>): string {
   return normalizeIP(ip ?? '')

@@ -4,8 +4,8 @@ import { METHOD_NOT_ALLOWED, NOT_FOUND } from '../errors.ts'
 interface Known { path: RegExp, methods: string[], handleError: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => void }
 
 /**
- * Answers a path that no route has with 404, and one that has routes for other methods with 405 and `Allow`, in the words
- * of those routes. To be registered before the routes; the refusal comes after all that counts and sets headers.
+ * Answers an unknown path with 404, and a known path with another method with 405 and `Allow`, in the error format of that
+ * path's routes. Call it before the routes are registered. Add the hook that it returns after those that count requests and set headers.
  */
 export function refuseUnknown (app: FastifyInstance) {
   const known: Known[] = []
@@ -30,7 +30,7 @@ export function refuseUnknown (app: FastifyInstance) {
   }
 }
 
-/** What a part of a route's path matches: a parameter anything, a wildcard the rest, all else itself. */
+/** The regular expression of one segment of a route's path: a parameter matches any segment, a wildcard matches the rest. */
 function patternOf (part: string) {
   if (part.startsWith(':')) return '[^/]+'
   return part === '*' ? '.*' : part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')

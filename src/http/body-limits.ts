@@ -5,13 +5,13 @@ const KIB = 1024
 /** How large a body may be, in bytes. */
 export const BODY_LIMIT = 64 * KIB
 
-/** Where a message's text comes: 100,000 code points, each escaped as `\ud83d\ude00`, take 1.2 MB. */
+/** For bodies with a message: 100,000 code points, each escaped as `\ud83d\ude00`, take 1.2 MB. */
 export const MESSAGE_BODY_LIMIT = 1.5 * KIB * KIB
 
-/** Where clients send the whole history of a chat with each message. */
+/** For bodies with the whole history of a chat, which some clients send with each message. */
 export const HISTORY_BODY_LIMIT = 4 * KIB * KIB
 
-/** What Meta may deliver at once. */
+/** For webhooks from Meta. */
 export const WEBHOOK_BODY_LIMIT = 4 * KIB * KIB
 
 /** The error of a route whose body was larger than its limit. */

@@ -9,8 +9,8 @@ import { createValidation } from './validation.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Makes a check of a value that did not come as a request's body, by the same rules. It gives a copy that holds only
-     * what the schema names. @throws INVALID_REQUEST, INVALID_TEXT, INVALID_JSON
+     * Makes a function that checks a value from another source than a request's body, by the same rules. It returns a copy that
+     * contains only what the schema names. @throws INVALID_REQUEST, INVALID_TEXT, INVALID_JSON
      */
     checkOf: <T extends TSchema>(schema: T) => (value: unknown) => Static<T>
     /**
@@ -22,9 +22,9 @@ declare module 'fastify' {
 }
 
 /**
- * Bodies are JSON in UTF-8, not compressed. A body of no bytes is no body, whatever its content type: HTTP clients label
- * an empty POST as a form. Types are strict in bodies, and read from text in addresses and headers. A handler gets only
- * the fields that its schema names, and no body at all where it has no schema for one.
+ * Accepts request bodies: JSON in UTF-8, not compressed. An empty body counts as no body, whatever its content type, because HTTP
+ * clients label an empty POST as a form. Types are strict in bodies; in URLs and headers, text is converted. A handler gets only
+ * the fields that its schema names, and no body if it has no schema for one.
  */
 export function acceptBodies (app: FastifyInstance) {
   const parseJson = app.getDefaultJsonParser('error', 'error')
@@ -53,7 +53,7 @@ export function acceptBodies (app: FastifyInstance) {
 
   app.addHook('preParsing', async ({ method, headers }, reply) => {
     if (method === 'GET' || method === 'HEAD') return // nobody reads their bodies
-    // Fastify answers 415 for a type that it cannot read before it looks for a body. Without a type, the parser above decides.
+    // Fastify refuses an unknown type with 415 before it looks whether there is a body. Without a type, the parser above decides.
     if (headers['content-length'] === '0' || !IS_JSON.test(headers['content-type'] ?? '')) delete headers['content-type']
     if (headers['content-length'] === '0') return
     const encoding = headers['content-encoding']?.trim().toLowerCase() ?? ''
@@ -87,7 +87,7 @@ export function acceptBodies (app: FastifyInstance) {
     return part => {
       readIntegers(part, schema)
       const result = check(part, place)
-      // Of the headers a handler needs more than its schema names.
+      // Keep all headers: handlers need more of them than the schema names.
       return httpPart === 'headers' && 'value' in result ? true : result
     }
   })
@@ -95,7 +95,7 @@ export function acceptBodies (app: FastifyInstance) {
 
 const IS_JSON = /^application\/json\s*(?:;|$)/i
 
-/** Whether a body that does not say its length has none. @throws INVALID_REQUEST when the client breaks off */
+/** Whether a body without a `Content-Length` is empty. @throws INVALID_REQUEST when the client disconnects */
 async function isEmpty (payload: IncomingMessage): Promise<boolean> {
   try {
     const { done } = await payload.iterator({ destroyOnReturn: false }).next()
@@ -105,7 +105,7 @@ async function isEmpty (payload: IncomingMessage): Promise<boolean> {
   }
 }
 
-/** Turns text into the integers that a schema asks for, written as people write them: `1e0`, `0x1` and ` 1` stay text. */
+/** Converts text to integers where the schema has them. Only plain decimal digits are converted: `1e0`, `0x1` and ` 1` stay text. */
 function readIntegers (part: Record<string, unknown>, { properties = {} }: AnySchemaObject) {
   for (const [name, { type }] of Object.entries<AnySchemaObject>(properties)) {
     const text = part[name]
@@ -115,7 +115,7 @@ function readIntegers (part: Record<string, unknown>, { properties = {} }: AnySc
 
 /**
  * Refuses a parsed JSON value that holds text which Postgres cannot store (a NUL character, a lone surrogate), or a key
- * that could change an object's prototype. A loop, since the value may be nested deeper than the call stack.
+ * that could change an object's prototype. A loop instead of recursion, so that deep nesting cannot overflow the stack.
  * @throws INVALID_TEXT, INVALID_JSON
  */
 function refuseUnsafe (body: unknown) {

@@ -28,16 +28,16 @@ export const answerBriefly = fp(async function answerBriefly (app) {
     if (typeof payload !== 'string' || payload.length < MIN_COMPRESSED_BYTES) return payload
     vary(reply, 'Accept-Encoding')
     if (reply.getHeader('cache-control') === 'no-store') {
-      // It has a token in it: compressed together with what somebody else chose, its length would tell about the token (BREACH).
+      // The response contains a token. Compressed together with text that an attacker chose, its length would reveal the token (BREACH).
       raw.headers['x-no-compression'] = 'token'
       return payload
     }
     if ((method !== 'GET' && method !== 'HEAD') || reply.statusCode !== 200) return payload
-    // Once as bytes: hashing and sending a string would encode it twice, which takes milliseconds for a page of 1 MiB.
+    // Encode the text once: hashing and sending a string would each encode it, which takes milliseconds for a page of 1 MiB.
     const bytes = Buffer.from(payload)
     const tag = `W/"${createHash('sha1').update(bytes).digest('base64url')}"`
     reply.header('etag', tag)
-    // What is somebody's own must not be kept by a proxy, and must be asked for again.
+    // The response may be private: proxies must not store it, and browsers must revalidate it.
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-cache')
     if (!matches(headers['if-none-match'], tag)) return bytes
     reply.code(304)

@@ -1,26 +1,25 @@
 import type { AnySchemaObject, ErrorObject } from 'ajv'
 import { INVALID_REQUEST } from '../errors.ts'
 
-/** What is wrong with one value: where it is, as `bots.0`, and the rest of a sentence that begins with that. */
+/** A problem of one value: its path, such as `bots.0`, and the rest of a sentence that begins with the path. */
 export interface Fault { path: string, message: string }
 
-/** A small body may break a rule ten thousand times: the answer stays small, too. */
+/** The most problems in one answer: a small body may have ten thousand. */
 const MAX_FAULTS = 20
 
-/** A path may hold a name that the client chose. */
+/** The longest name in a path, because a client may have chosen it. */
 const MAX_NAME_LENGTH = 100
 
-/** An INVALID_REQUEST whose sentence tells the first fault, with an entry for each of them. `place` names the whole value. */
+/** Makes an INVALID_REQUEST with the first problem as its sentence and all of them in `details`. `place` names the whole value. */
 export function invalidRequest (faults: Fault[], place = 'body') {
   const { path, message } = faults[0]!
   return Object.assign(new INVALID_REQUEST(), { message: path === '' ? `The ${place} ${message}` : `${path} ${message}`, details: faults })
 }
 
 /**
- * The validator's errors in words for people, one for each value that is wrong. The validator reports some faults several
- * times: a failed `if` adds its own error to that of its branch, a union adds those of all its branches, a name of an entry
- * those of its own schema, and one value
- * may break several rules of its schema, of which the first is told.
+ * Puts the validator's errors into words, one for each invalid value. The validator reports some problems several times: a failed
+ * `if` adds its own error to that of its branch, a union adds those of all its branches, and the name of an entry those of its own
+ * schema. If a value breaks several rules of its schema, only the first one is reported.
  * @param errors made with `verbose: true`
  */
 export function faultsIn (errors: ErrorObject[]): Fault[] {
@@ -46,7 +45,7 @@ type Words = (error: ErrorObject) => string
 const limit = ({ params }: ErrorObject) => params['limit'] as number
 const allowedValue: Words = ({ parentSchema }) => `must be ${describe(parentSchema!)}`
 
-/** The rest of a sentence for each keyword that a schema of ours may be broken by. */
+/** The rest of the sentence for each keyword that our schemas use. */
 export const WORDS: Record<string, Words> = {
   type: error => error.instancePath === '' && error.data === null ? 'is required' : allowedValue(error),
   minimum: allowedValue,
@@ -70,7 +69,7 @@ export const WORDS: Record<string, Words> = {
   oneOf: ruleOf
 }
 
-/** What a schema says in `x-rule`, where its keywords do not say it to people. */
+/** The rule in `x-rule`, for keywords that cannot be put into words, such as a pattern. */
 function ruleOf ({ parentSchema }: ErrorObject) {
   return (parentSchema!['x-rule'] as string | undefined) ?? 'is not valid'
 }

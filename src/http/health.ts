@@ -7,7 +7,7 @@ import { answers, MessageOnlySchema } from './schema.ts'
 export interface HealthOptions {
   isReady: () => Promise<unknown>
   isWorking?: (() => boolean) | undefined
-  /** Sentences on what is in trouble although requests are answered, by its name; no instance is better off than another. */
+  /** Problems outside of this server, which all instances share: a sentence for each, by name. They do not make it unready. */
   details: () => Promise<Record<string, string>>
 }
 
@@ -24,7 +24,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> =
     })
   }
 
-/** A closing server is not ready, refuses new requests on open connections, and closes these. */
+/** While the server closes, it is not ready, refuses new requests on open connections, and closes those connections. */
 export function refuseWhenClosing (app: FastifyInstance) {
   let isClosing = false
   app.addHook('preClose', async () => { isClosing = true })

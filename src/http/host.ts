@@ -7,10 +7,10 @@ export function isLoopback (address: string): boolean {
   return ipaddr.isValid(address) && ipaddr.process(address).range() === 'loopback'
 }
 
-/** Headers by which proxies tell whose request it is. Each kind of proxy has names of its own. */
+/** Matches the headers with which proxies name the original client. Each kind of proxy has names of its own. */
 const FORWARDED = /(^|-)(forwarded|via)(-|$)|(real|client|connecting|remote|source)-?(ip|addr|host)|^(cf|cdn|fastly|fly|x-(amz|amzn|arr|azure|envoy|goog|nginx|original|proxy|varnish|vercel))-/
 
-/** Whether a proxy says that it passes on somebody else's request. */
+/** Whether a proxy has forwarded this request, by its headers. */
 export function isForwarded (headers: IncomingHttpHeaders): boolean {
   return Object.keys(headers).some(name => FORWARDED.test(name))
 }
@@ -22,9 +22,9 @@ export function isLoopbackHost (host: string | undefined): boolean {
 }
 
 /**
- * Whether a browser sends this from a page that it takes for ours by a name: `Origin` and `Host` are the same. A page
- * whose name suddenly resolves to our address (DNS rebinding) looks like that, and CORS does not hold it back. An
- * address as the host cannot be rebound, since no name was resolved; and behind a proxy, the proxy knows its names.
+ * Whether a request may come from a page that uses DNS rebinding: a page of an attacker whose host name suddenly resolves to our
+ * address. Its `Origin` and `Host` are the same, so CORS does not stop it. A request to an IP address cannot be rebound, because no
+ * name was resolved. Behind a proxy, the proxy checks the host name.
  */
 export function isRebound (headers: IncomingHttpHeaders): boolean {
   const { origin, host } = headers
@@ -33,7 +33,7 @@ export function isRebound (headers: IncomingHttpHeaders): boolean {
   return URL.canParse(origin) && new URL(origin).host === host!.toLowerCase()
 }
 
-/** A host's name, or its address without brackets; undefined where there is none, or it has more in it than a name. */
+/** The name or address in a `Host` header, without port and brackets; undefined if there is none or it is malformed. */
 function nameOf (host: string | undefined) {
   return /^(?:\[([\da-f:.]+)\]|([\w.-]+))(?::\d+)?$/i.exec(host ?? '')?.slice(1).find(part => part !== undefined)?.toLowerCase()
 }

@@ -22,7 +22,7 @@ export function createLimiter (most: number, seconds: number) {
   }
 }
 
-/** The limiter rejects with how much is left, and never with an error: it keeps its counts in memory. */
+/** Throws TOO_MANY_REQUESTS. The limiter rejects with its counts, and never with an error, because it works in memory. */
 function refuse ({ msBeforeNext }: RateLimiterRes): never {
   throw Object.assign(new TOO_MANY_REQUESTS(), { retryAfter: Math.ceil(msBeforeNext / 1_000) })
 }

@@ -2,8 +2,8 @@ import { LogController, type FastifyReply, type FastifyRequest, type FastifyServ
 import type { Config } from '../config.ts'
 
 /**
- * Logs are JSON, or pretty on a terminal. They hold no token, cookie, password or message: of an address only the
- * path, of an error only what it says itself and never the values that a query was given.
+ * The log is JSON, or formatted for people on a terminal. It contains no tokens, cookies, passwords or messages: of a URL it has
+ * only the path, and of a failed query the error's message, but not the values of the query.
  */
 export function loggerOptions ({ LOG_LEVEL }: Pick<Config, 'LOG_LEVEL'>, isTerminal: boolean): Exclude<FastifyServerOptions['logger'], boolean | undefined> {
   return {
@@ -14,13 +14,13 @@ export function loggerOptions ({ LOG_LEVEL }: Pick<Config, 'LOG_LEVEL'>, isTermi
 }
 
 /**
- * One line for each request, when its response has ended, is broken, or its client has left. That it has arrived is a line of
- * the level `debug`.
+ * Logs one line for each request, when its response has ended or failed, or its client has disconnected. The arrival of a
+ * request is logged at the level `debug`.
  */
 export class OneLineLogController extends LogController {
   override incomingRequest (request: FastifyRequest, reply: FastifyReply) {
     request.log.debug({ req: request }, 'incoming request')
-    // Fastify calls `requestCompleted` when the response emits 'finish' or 'error'. One whose client has left only emits 'close'.
+    // Fastify calls `requestCompleted` when the response emits 'finish' or 'error'. If the client disconnects, it only emits 'close'.
     reply.raw.once('close', () => {
       const { writableFinished, errored } = reply.raw
       if (writableFinished) return
@@ -43,7 +43,10 @@ function describeRequest ({ method, url, ip }: FastifyRequest) {
   return { method, path: url.replace(/\?.*/, ''), ip }
 }
 
-/** Drizzle puts a query's values into its message, and Postgres a row's into its `detail`: the cause's message has neither. */
+/**
+ * Logs the message of the innermost cause. Drizzle's own message contains the values of a query, and the field `detail` of
+ * Postgres those of a row; the cause's message contains neither.
+ */
 function describeError (error: Error & { code?: string }): { type: string, message: string, stack: string, [key: string]: unknown } {
   if (error.cause instanceof Error) return describeError(error.cause)
   const frames = String(error.stack).split('\n').filter(line => /^\s+at /.test(line))

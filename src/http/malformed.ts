@@ -3,26 +3,25 @@ import type { FastifyInstance } from 'fastify'
 import { INVALID_REQUEST } from '../errors.ts'
 
 /**
- * For the router: longer than any address that Node accepts. The router would refuse a longer parameter before any hook
- * runs, in the way that `replaceMalformed` avoids.
+ * The router's limit for parameters, longer than any URL that Node accepts. The router would refuse a longer parameter before
+ * any hook runs, so without CORS and security headers. We check MAX_PARAM_LENGTH in a hook instead.
  */
 export const ROUTER_PARAM_LENGTH = 64 * 1024
 
-/** How long a part of a path may be that a route takes as a parameter. */
+/** The longest parameter in a path. */
 const MAX_PARAM_LENGTH = 500
 
 const MALFORMED = '/malformed-address'
 
 /**
- * Fastify answers an address that cannot be decoded before any hook runs: without CORS and security headers, and
- * uncounted by the limits. Such an address is replaced by one that no route has, so that it goes the way of every other
- * request; `refuseMalformed` then refuses it.
+ * Replaces a URL that cannot be decoded by one that no route has; `refuseMalformed` then refuses it. Fastify itself would refuse
+ * it before any hook runs: without CORS and security headers, and not counted by the rate limits.
  */
 export function replaceMalformed ({ url = '/' }: IncomingMessage): string {
   return isWellFormed(url) ? url : MALFORMED
 }
 
-/** To be registered after what sets headers and counts. */
+/** Refuses malformed URLs. Register it after the hooks that set headers and count requests. */
 export function refuseMalformed (app: FastifyInstance) {
   app.addHook('onRequest', async ({ url, originalUrl, params }) => {
     if (url === MALFORMED && originalUrl !== MALFORMED) throw new INVALID_REQUEST()

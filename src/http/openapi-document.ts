@@ -120,7 +120,7 @@ function withError (example: Json, { details, ...error }: Json): Json {
   return { ...rest, ...same, ...error, ...details !== undefined && { details } }
 }
 
-/** Whether the logins of the document say all about the 401 of an operation. One that has no other error keeps it: a linter wants one. */
+/** Whether the 401 errors of an operation are all described at the document's logins. One that has no other error keeps it: a linter wants one. */
 function isSaidByLogin ({ security, responses }: Operation) {
   const { description, content = {} } = (responses['401'] ?? {}) as Partial<Response>
   return security === undefined && Object.keys(content).join() === 'application/json' && description === `UNAUTHORIZED: ${new UNAUTHORIZED().message}` &&

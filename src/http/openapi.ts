@@ -8,7 +8,7 @@ import { tooLarge } from './body-limits.ts'
 import { tidy, codesWithStatus, type Document } from './openapi-document.ts'
 import { LOGGED_IN, refuse, type Responses } from './schema.ts'
 
-/** What any write may be refused for, for its body, before its route is asked. */
+/** Errors of the body that every write may return, before its handler runs. */
 const WRITE_ERRORS = [INVALID_JSON, INVALID_TEXT, UNSUPPORTED_MEDIA_TYPE]
 
 /** Why a server key may not act for a user. */
@@ -69,7 +69,7 @@ export const openapi = fp<{ cookieName: string }>(async function openapi (app, {
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
 })
 
-/** What a route's schema leaves out: that a default may be left out, and what every write may be refused for. The login that most routes need is the document's default. */
+/** Completes a route's schema: values with a default are optional, and every write may return `WRITE_ERRORS`. The login that most routes need is the document's default. */
 const asClientsSeeIt: SwaggerTransform<FastifySchema> = function asClientsSeeIt ({ schema, url, route }) {
   const { body, querystring, response, security } = schema as { body?: TObject, querystring?: TObject, response?: Responses, security?: FastifySchema['security'] }
   const isWrite = ![route.method].flat().includes('GET')

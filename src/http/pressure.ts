@@ -6,7 +6,7 @@ import { SERVER_BUSY } from '../errors.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** false: answered also when the server is too busy. */
+    /** false: requests to this route are accepted even when the server is overloaded. */
     pressure?: false
   }
 }
@@ -17,8 +17,8 @@ const MIB = 1024 * 1024
 const LOG_INTERVAL_MS = 10_000
 
 /**
- * Refuses requests while the process has more to do than it can, before those that it has taken fail. It looks once a
- * second; registered after `security`, so that a front end may read the refusal.
+ * Refuses requests while the process is overloaded, so that requests that it has accepted do not fail. The load is measured once a
+ * second. Registered after `security`, so that front ends of other origins can read the error.
  */
 export const pressure = fp<{ config: Config }>(async function pressure (app, { config }) {
   let told = -Infinity

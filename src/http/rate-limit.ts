@@ -8,12 +8,12 @@ import { addressOf } from './address.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What counts against an address here, beside the limit on everything; false: nothing does. */
+    /** Which limit by address applies to this route, in addition to RATE_LIMIT; false: none, not even RATE_LIMIT. */
     limit?: 'entry' | 'chat' | false
   }
   interface FastifyRequest {
     /**
-     * Counts what only a body tells: an attempt to log in to an account, from this address, or a message of a phone.
+     * Counts by a value in the body: login attempts by account and address, or messages by phone number.
      * @throws TOO_MANY_REQUESTS
      */
     limitBy: (what: 'account' | 'phone', key: string) => Promise<void>
@@ -67,7 +67,7 @@ export const limits = fp<{ config: Config }>(async function limits (app, { confi
   }
 })
 
-/** Keys stay in memory for a minute, and a stranger may send one as long as a body: keep a hash instead. */
+/** Hashes a key. Keys stay in memory for a minute, and an attacker may send keys that are as long as a body. */
 function digest (key: string) {
   return createHash('sha256').update(key).digest('base64')
 }

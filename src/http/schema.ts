@@ -68,7 +68,7 @@ export const ErrorSchema = Type.Object({
 }, { title: 'Error' })
 export type ErrorBody = Static<typeof ErrorSchema>
 
-/** For clients that show the body of an error as it is: only its sentence. */
+/** The body of an error for clients that show it unchanged: only the sentence, as plain text. */
 export const ErrorText = Type.Unsafe<string>({ content: PLAIN_TEXT })
 
 /** For the documentation: a route that is for users who are logged in. */
@@ -78,14 +78,14 @@ type ErrorClass = FastifyErrorConstructor
 export type Responses = Record<number, TSchema & { description?: string }>
 
 /**
- * A route's answers: those that succeed, and a response for each status that its errors have. Every route may answer
- * that the request is invalid, that there were too many, that something broke, that the database is away, or that the server is too busy.
+ * Documents the responses of a route: the successful ones, and one for each status of its errors. Adds the errors that every
+ * route may return: INVALID_REQUEST, TOO_MANY_REQUESTS, INTERNAL, UNAVAILABLE and SERVER_BUSY.
  */
 export function answers<R extends Record<number, TSchema>> (responses: R, failures: ErrorClass[] = [], schema: TSchema = ErrorSchema): R {
   return { ...refuse({}, [errors.INVALID_REQUEST, ...failures, errors.TOO_MANY_REQUESTS, errors.INTERNAL, errors.UNAVAILABLE, errors.SERVER_BUSY], schema), ...responses }
 }
 
-/** Adds to documented responses the errors that are not among them yet, in the same words or in others. */
+/** Adds errors to documented responses, except those whose code is documented already. */
 export function refuse (responses: Responses, failures: ErrorClass[], schema: TSchema = ErrorSchema): Responses {
   const byStatus = { ...responses }
   for (const Failure of failures) {
@@ -98,7 +98,7 @@ export function refuse (responses: Responses, failures: ErrorClass[], schema: TS
   return byStatus
 }
 
-/** Whether a text is a day of the calendar, as 2026-11-21, that Postgres has, too. */
+/** Whether a text is an existing day, such as 2026-11-21, in the years that Postgres can store. */
 export function isDay (text: string): boolean {
   if (!/^\d{4}-\d\d-\d\d$/.test(text) || text < '0001') return false
   const time = Date.parse(text)

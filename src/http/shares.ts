@@ -14,22 +14,22 @@ declare module 'fastify' {
     stream?: 'always' | 'asked'
   }
   interface FastifyInstance {
-    /** A place among what is worked on for a user, for work that no request brought. @throws TOO_MANY_AT_ONCE */
+    /** Takes one of a user's slots for work that is not a request, such as an event of a socket. @throws TOO_MANY_AT_ONCE */
     enterSlot: ReturnType<typeof createSlots>['enter']
   }
   interface FastifyReply {
-    /** Waits for a place among what is worked on for a user; the place is free again when the request is over. @throws TOO_MANY_AT_ONCE */
+    /** Waits for one of the user's slots for this request. The slot becomes free when the request is over. @throws TOO_MANY_AT_ONCE */
     takeSlot: (userId: number) => Promise<void>
     /** Counts the response as an open event stream of the user. @throws TOO_MANY_STREAMS */
     takeStream: (userId: number) => void
-    /** Frees that place, before the request waits for a bot or becomes a stream: neither holds a database connection. */
+    /** Frees the slot early, before the request waits for a bot or becomes a stream: neither uses a database connection. */
     leaveSlot: () => void
   }
 }
 
 /**
- * What one user, or one address, may have under way or open at once, so that something is left for all others. This is
- * checked as soon as it is known who asks, before a body is read or anything is stored.
+ * Limits the requests and event streams that one user or one address may have at the same time, so that one user cannot use up
+ * the server. Checked as soon as the user is known, before the body is read or anything is stored.
  */
 export const shares = fp<{ config: Config }>(async function shares (app, { config }) {
   const hasLimits = config.RATE_LIMITS === 'on'
@@ -54,7 +54,7 @@ export const shares = fp<{ config: Config }>(async function shares (app, { confi
 
   if (!hasLimits) return
   app.addHook('preParsing', async (request, reply) => {
-    // Nobody has logged in, or the route, such as /docs, was registered before anybody could.
+    // No user is logged in. Routes that were registered before `authentication`, such as /docs, do not even have the field.
     if (!(request.user as unknown)) return
     const { stream } = request.routeOptions.config
     if (stream === 'always' || (stream === 'asked' && wantsStream(request.headers))) reply.takeStream(request.user.id)

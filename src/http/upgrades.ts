@@ -26,17 +26,17 @@ export function ignoreUpgrades ({ server }: Pick<FastifyInstance, 'server'>) {
   })
 
   /**
-   * Has Node read the rest of a connection as if it were new. That must wait for the answers to the requests before this
-   * one: Node keeps the order of answers in a queue for each reading, and an answer that waits in the new queue for one
-   * of the old is never sent.
+   * Makes Node parse the rest of a connection as if it were a new one. This must wait for the responses to the requests before
+   * this one. Each parser has its own queue of responses, and a response in the new queue that waits for one in the old queue
+   * would never be sent.
    */
   async function readAgain (socket: Answering, bytes: Buffer) {
-    socket.on('error', ignore) // which the reading would do, that Node has ended
+    socket.on('error', ignore) // the parser that Node has detached did this before
     while (socket._httpMessage) await finished(socket._httpMessage)
     if (socket.destroyed) return
     socket.off('error', ignore)
     socket.removeAllListeners('timeout')
-    socket.setTimeout?.(0) // set by an answer before, and unknown to the new reading
+    socket.setTimeout?.(0) // a timeout of the old parser, which the new one does not know
     socket.unshift(bytes)
     server.emit('connection', socket)
   }

@@ -151,7 +151,7 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
   }
 
   return {
-    /** Call after a commit that changed this conversation: its messages, its members or what it is called. */
+    /** Call after a commit that changed this conversation: its messages, its members or its name. */
     changed (conversation: number) {
       notice([conversation])
       say(conversation)

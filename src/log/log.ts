@@ -10,24 +10,24 @@ import { FROM_MESSAGES, MESSAGE, shown, type Message, type MessageRow } from './
 
 export type Log = ReturnType<typeof createLog>
 
-/** Where a message goes: to one conversation, or to the newest one of a contact, who has proved nothing but an address. */
+/** Where a message goes: to one conversation, or to the newest one of a contact without an account. */
 export type Destination = { conversation: number } | { newestOf: ContactOrigin, bot: string }
 
 export interface Incoming {
   author: { id: number, username: string | null, name?: string | null }
   to: Destination
   text: string
-  /** What the client calls the text, for errors about it; left out: `text`. */
+  /** The client's name of the text's field, for errors. Default: `text`. */
   field?: string | undefined
   /** The author's own id for this message. */
   clientId?: string | undefined
-  /** What the message is made of, where it is more than `text`, which says it in plain words. */
+  /** The parts of the message, if it is more than `text`. `text` then has the same in plain words. */
   parts?: Part[] | undefined
   /** The client's own object for this message. */
   metadata?: Record<string, unknown> | undefined
-  /** A fixed reply in the bots' place, for a message that they cannot read. Their state does not change. */
+  /** A fixed reply instead of the bots' own, for a message that they cannot read. Their state does not change. */
   answer?: string | undefined
-  /** The name of the one bot to ask, whatever the text says. Left out: all that the text addresses. */
+  /** The name of the only bot to ask, whatever the text mentions. Left out: the bots that the text mentions. */
   bot?: string | undefined
 }
 

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** How often the end of a reply is stored at most, with a pause that grows. It is about as long as a lease lasts. */
+/** The most attempts to store the end of a reply. With the growing pauses they take about as long as a lease lasts. */
 const ATTEMPTS = 5
 const PAUSE_MS = 500
 
-/** Stores how a reply ended, and tries again when that fails. `warn` is called with each error. */
+/** Calls `store`, with retries, so that the end of a reply is not lost. Calls `warn` with each error. Gives up after the last attempt. */
 export async function insist (store: () => Promise<void>, warn: (error: unknown) => void): Promise<void> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     try {

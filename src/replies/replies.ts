@@ -23,20 +23,20 @@ export interface RepliesOptions extends WriterOptions {
   listener: Pick<Listener, 'publish' | 'subscribe'>
   log: Pick<FastifyBaseLogger, 'info' | 'warn'>
   budgets: Budgets
-  /** How many replies this instance writes at once. */
+  /** The most replies that this instance writes at the same time. */
   most: number
 }
 
 /**
- * The life of replies that take their time: begun, stored as they grow, stopped, and taken over when the instance that
- * writes them dies. Readers have nothing to do with it: one who leaves stops nothing, and one who is slow slows nothing.
+ * Streamed replies: begins them, stores them while they grow, stops them, and ends those of an instance that died. They do not
+ * depend on readers: a client that disconnects does not stop a reply, and a slow one does not slow it down.
  */
 export function createReplies ({ listener, budgets, most, ...options }: RepliesOptions) {
   const { store, directory, events, log, spent } = options
   const writeDraft = createWriter(options)
   const flusher = createFlusher(options)
   const sweeper = createSweeper({ store, events, log, spent, room, beginNext })
-  /** What is being begun and what is being written: each takes a place, and is waited for before the server closes. */
+  /** The replies that are being begun or written. Each takes one of the `most` places, and `close` waits for it. */
   const underWay = new Set<Promise<unknown>>()
   /** Aborts the replies that are written here and not stored. */
   const unstored = new Set<AbortController>()
@@ -50,8 +50,8 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
   }
 
   /**
-   * Does something that may begin a reply. It is given the name for the reply's lease, or null where there is no room, so
-   * that the reply waits. A place is kept for it meanwhile.
+   * Runs work that may begin a reply, and keeps a place for the reply meanwhile. `work` gets the owner's name for the reply's
+   * lease, or null if no place is free; then it must queue the reply.
    */
   async function withLease<T> (work: (owner: string | null) => Promise<T>): Promise<T> {
     return room() > 0 ? await track(work(randomUUID())) : await work(null)
@@ -83,7 +83,7 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
     return tracked
   }
 
-  /** Writes a reply whose lease bears this name. `ahead` is what the bot gets, if it was read before. */
+  /** Writes a reply whose lease has this owner. `ahead` is the bot's task, if it was read already. */
   function write (place: MessageKey, owner: string, ahead?: Promise<Task | undefined>) {
     track(writeAndGoOn(place, owner, ahead))
   }
@@ -115,7 +115,7 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
     await listener.publish(CHANNEL, conversations).catch(err => log.warn({ err }, 'The other instances cannot be notified to stop replies; they will notice when they store them'))
   }
 
-  /** What is being begun may become a reply: it is looked at again. */
+  /** Resolves when nothing is being begun or written. Looks again after each wait, because work that has ended may have begun a reply. */
   async function allEnded () {
     while (underWay.size > 0) await Promise.allSettled(underWay)
   }
@@ -125,10 +125,10 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
     withLease,
     takePlace,
 
-    /** Reads what a bot gets while its question is being stored, so that the provider is asked sooner. Undefined if that fails. */
+    /** Reads a bot's task while the message is being stored, so that the provider is asked sooner. Undefined if that fails. */
     readAhead: async (upcoming: Upcoming): Promise<Task | undefined> => await options.tasks.readAhead(upcoming).catch(() => undefined),
 
-    /** Stops what is being said in a conversation, wherever it is written. @throws CONVERSATION_NOT_FOUND */
+    /** Stops the replies in a conversation, on whichever instance they are written. @throws CONVERSATION_NOT_FOUND */
     async stop (user: number, conversation: number) {
       if (!await store.stop(user, conversation)) throw new CONVERSATION_NOT_FOUND()
       flusher.hurry([conversation])
@@ -136,7 +136,7 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
       await tell([conversation])
     },
 
-    /** Stops what is being written, or waits, for a user. */
+    /** Stops the replies to a user's messages, also queued ones, on all instances. */
     async stopFor (user: number) {
       const conversations = await store.stopFor(user)
       flusher.hurry(conversations)
@@ -145,9 +145,9 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
     },
 
     /**
-     * Asks again, in the row of the last reply. It counts against the budget of the author of the question, as the reply
-     * did, and those who have nothing left cannot ask at somebody else's cost. `first` is what to change before that, in the
-     * same transaction: when the reply is refused, nothing is changed.
+     * Generates the last reply again, in the same row. It is charged to the author of the message, as the first attempt was. The
+     * user who asks for it must have budget left, too. `first` makes changes before that in the same transaction: if the reply is
+     * refused, nothing is changed.
      * @throws MESSAGE_NOT_FOUND, BOT_BUSY, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES, BUDGET_SPENT, and what `first` throws
      */
     async regenerate (user: number, place: MessageKey, first?: (tx: Transaction) => Promise<void>) {
@@ -157,7 +157,7 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
       await this.resume(user, place, first)
     },
 
-    /** The same for a reply that broke off by our own fault: it was allowed already. */
+    /** The same without checking budgets, for a reply that we interrupted ourselves: its first attempt was allowed. */
     async resume (user: number, place: MessageKey, first?: (tx: Transaction) => Promise<void>) {
       const row = await store.botOf(place)
       const bot = row !== undefined && directory(row).kind === 'streaming' ? row.id : null
@@ -168,16 +168,16 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
       })
     },
 
-    /** Asks again after the message that its author has changed, where a reply to it is the last one and can be had again. */
+    /** Generates the reply to an edited message again. Does nothing if that reply is not the last one, or cannot be generated again now. */
     async askAgain (user: number, place: MessageKey) {
       const reply = await store.replyTo(place)
       if (reply !== undefined) await this.regenerate(user, reply).catch(unlessImpossible)
     },
 
-    /** How many replies are written here. */
+    /** The number of replies that this instance is writing. */
     count,
 
-    /** Looks now and then for what others left, until it closes. */
+    /** Begins to look for replies of dead instances and for queued ones, every SWEEP_EVERY_MS, until `close`. */
     start: sweeper.start,
 
     /** Starts no more replies, and waits a few seconds for those in progress to end. Those that do not are marked `interrupted`. */
@@ -187,7 +187,7 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
       if (count() > 0) log.info(`Waiting up to ${CLOSE_TIMEOUT_MS / 1000} s for the replies in progress (${count()}) to end`)
       const all = allEnded()
       const timeout = new AbortController()
-      await Promise.race([all, sleep(CLOSE_TIMEOUT_MS, undefined, { signal: timeout.signal }).catch(() => { /* all have ended */ })])
+      await Promise.race([all, sleep(CLOSE_TIMEOUT_MS, undefined, { signal: timeout.signal }).catch(() => { /* aborted, because all have ended */ })])
       timeout.abort()
       isOver = true
       flusher.breakOffAll('interrupted')

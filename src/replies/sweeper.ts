@@ -15,7 +15,7 @@ export interface SweeperOptions {
   beginNext: (conversation: number) => Promise<void>
 }
 
-/** Looks now and then for replies whose instance died, and for those that wait because no instance had room for them. */
+/** Ends the replies of instances that died, and begins replies that were queued because no instance had a free place. Looks every SWEEP_EVERY_MS. */
 export function createSweeper ({ store, events, log, spent, room, beginNext }: SweeperOptions) {
   let timer: NodeJS.Timeout | undefined
   let isOver = false

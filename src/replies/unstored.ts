@@ -16,7 +16,7 @@ const MAX_AT_ONCE = 3
 
 export type UnstoredReplies = ReturnType<typeof createUnstoredReplies>
 
-/** What a bot is asked by a client that keeps the history itself. */
+/** A request for a reply from a client that keeps the history itself. */
 export interface Question {
   bot: { name: string, reply: StreamingBot }
   /** The history, oldest first. The last message of a user is the one to answer. */
@@ -134,7 +134,7 @@ export function createUnstoredReplies ({ generation, store, budgets, log, spent,
         text += added
         await hear(added, false)
       } catch (err) {
-        /* c8 ignore next -- nobody waits for one that is aborted, and a test may end before it throws */
+        /* c8 ignore next -- nobody waits for an aborted bot, and a test may end before it throws */
         if (signal.aborted) return
         failed = failureCodeOf((err as { failure?: unknown }).failure)
         cause = err
@@ -142,7 +142,7 @@ export function createUnstoredReplies ({ generation, store, budgets, log, spent,
       }
     }
 
-    /** From now on the reply costs something, also if this process dies. */
+    /** Stores a rough cost when the provider begins to answer, in case this process dies. */
     function begins (estimate: Estimate) {
       meter.begins(estimate)
       early = record('interrupted', meter.news()!)

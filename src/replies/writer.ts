@@ -8,10 +8,10 @@ import { insist } from './insist.ts'
 import type { Ending, Spent, ReplyStore } from './store.ts'
 import type { TaskReader } from './task-store.ts'
 
-/** What a bot gave beside its text: why it could not go on, what it wants to remember, and what a filter refused. */
+/** What a bot returned beside the text: its failure, its new state, and the turns that a content filter refused. */
 interface Outcome { error: FailureCode | null, memory: BotMemory, refused: Turn[] }
 
-/** Why a reply is broken off: somebody asked, the server closes, or another instance has taken the reply over. */
+/** Why a reply is aborted: a user stopped it, the server closes, or the lease is lost because another instance has ended the reply. */
 export type Reason = 'stopped' | 'interrupted' | 'lost'
 
 export interface WriterOptions {
@@ -20,19 +20,19 @@ export interface WriterOptions {
   directory: Directory
   events: Events
   log: Pick<FastifyBaseLogger, 'warn'>
-  /** Is told the tokens of each reply when they are stored. Left out: nobody is. */
+  /** Called with the tokens of each reply when they are stored. */
   spent?: ((spent: Spent) => void) | undefined
-  /** What a provider may know a user as: a stable pseudonym. Left out: nothing. */
+  /** Returns a stable pseudonym of a user for providers. Left out: providers get none. */
   providerUser?: ((user: number) => string) | undefined
 }
 
-/** Makes the function that asks a bot, takes down what it says, and stores how the reply ended. */
+/** Makes the function that writes a reply: asks the bot, reads its pieces, and stores how the reply ended. */
 export function createWriter ({ store, tasks, directory, events, log, spent, providerUser }: WriterOptions) {
   return async function write (draft: Draft): Promise<void> {
     const { conversation, abort: { signal } } = draft
     const outcome: Outcome = { error: null, memory: {}, refused: [] }
     const aborted = new Promise<void>(resolve => { signal.addEventListener('abort', () => resolve()) })
-    // A bot that ignores the signal may go on: nobody waits for it, and nobody hears it.
+    // Do not wait for a bot that ignores the signal. Its further pieces are dropped.
     if (!signal.aborted) await Promise.race([listen(draft, outcome), aborted])
     if (outcome.refused.length > 0) {
       await store.leaveOut(draft, outcome.refused).catch(err => log.warn({ err, conversation }, 'A refused message cannot be marked; the next reply will find it again'))
@@ -74,7 +74,7 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
         }
       }
     } catch (cause) {
-      /* c8 ignore next -- nobody waits for one that is broken off, and a test may end before it throws */
+      /* c8 ignore next -- nobody waits for an aborted bot, and a test may end before it throws */
       if (signal.aborted) return
       outcome.error = failureCodeOf((cause as { failure?: unknown }).failure)
       log.warn({ err: cause, bot: name, conversation, id }, 'A bot failed to answer')
@@ -82,8 +82,8 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
   }
 
   /**
-   * Tried as long as the lease lasts; then another instance says how the reply ended. A reply whose lease is lost has been
-   * ended by others already; what it cost is stored all the same.
+   * Stores how the reply ended, with retries for about as long as the lease lasts; after that, another instance ends the reply. If the
+   * lease is lost, the reply has been ended already, and only its cost is stored.
    */
   async function end (draft: Draft, { error, memory }: Outcome, reason: Reason | undefined) {
     const { conversation, id, text, meter } = draft

@@ -1,6 +1,6 @@
 import { INVISIBLE } from './text.ts'
 
-// A phone number as people type and paste it. What is for the eye is left out, and digits of all scripts are the same.
+// Reads phone numbers as people type and paste them. Separators and invisible characters are removed, and digits of all scripts count.
 
 const UNSEEN = new RegExp(`[\\p{Cf}${INVISIBLE}]`, 'gu')
 const DIGIT = /\p{Nd}/gu
@@ -14,20 +14,20 @@ const DOTS = '.\\u00b7\\u0387\\u06d4\\u2024\\u2027\\u2022\\u2219\\u22c5\\u3002\\
 const SLASHES = '/\\\\\\u2044\\u2215\\u2216\\u29f5\\u29f8\\u29f9\\ufe68\\uff0f\\uff3c'
 const SEPARATORS = new RegExp(`[${DASHES}${DOTS}${SLASHES}]`, 'gu')
 
-/** Stands for (0), the zero that is dialled only inside of a country. Nothing that was typed looks like it: what is unseen is out by then. */
+/** Stands for (0), the zero that is dialled only inside of a country. It cannot be in the input, because invisible characters are removed before. */
 const TRUNK = '\0'
 
-/** The rule, in a sentence for people. */
+/** The rule as a sentence for users. */
 export const RULE = 'A phone number has 3 to 15 digits, with an optional +'
 
 export type PhoneNumber =
   | { digits: string, former: string[], reason?: undefined, problem?: undefined }
-  /** What is wrong with it, and the same in sentences that begin with the rule. */
+  /** `reason` says what is wrong; `problem` is the rule followed by the reason. */
   | { reason: string, problem: string }
 
 /**
- * Reads a phone number: its digits, the country code first when there was a + or 00. `former` are other digits under
- * which the same number may be stored, since 00 in front and (0) were once taken as digits.
+ * Reads a phone number. `digits` begin with the country code if the number began with + or 00. `former` are other digits under
+ * which an earlier version may have stored the same number, because it kept 00 at the beginning and (0).
  * @see https://www.itu.int/rec/T-REC-E.164
  */
 export function readPhoneNumber (text: string): PhoneNumber {
@@ -53,7 +53,7 @@ function unclear (reason: string): PhoneNumber {
   return { reason, problem: `${RULE}. ${reason}` }
 }
 
-/** Digits of a script stand in order, from zero on; runs of several scripts are multiples of ten. */
+/** The value of a digit of any script. Unicode has the ten digits of a script in order; where several scripts are adjacent, each has ten. */
 function valueOf (digit: string) {
   let zero = digit.codePointAt(0)!
   const point = zero

@@ -1,8 +1,8 @@
 interface Rule { type?: unknown, enum?: unknown, minLength?: unknown, minimum?: unknown, exclusiveMinimum?: unknown, maximum?: unknown, pattern?: unknown, description?: unknown, 'x-rule'?: unknown, 'x-secret'?: unknown }
 
 /**
- * What is wrong with the value of a setting, as a sentence with the value and what is allowed. A setting with `x-secret` is never
- * shown. `x-rule` is what its pattern or format demands, as the rest of a sentence that begins with the setting's name.
+ * Describes an invalid setting in a sentence, with its value and what is allowed. The value of a setting with `x-secret` is never
+ * shown. `x-rule` describes its pattern or format, as the rest of a sentence that begins with the setting's name.
  */
 export function describeSettingFault (name: string, value: string, rule: Rule): string {
   const shown = rule['x-secret'] === true ? '' : `: "${value}"`

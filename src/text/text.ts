@@ -1,17 +1,17 @@
-// What a text may be, for everything that takes one in: a request, a socket, a webhook, a bot, a phone number, a name.
-// Postgres stores neither NUL nor half of a surrogate pair. Lengths are in code points, as Postgres and JSON Schema count.
+// Rules for texts from all sources: requests, sockets, webhooks, bots. Postgres can store neither NUL nor half of a surrogate
+// pair. Lengths are in code points, as Postgres and JSON Schema count.
 
-/** The longest message of a user, in code points, where no bot of the conversation takes longer ones. */
+/** The longest message of a user, in code points, unless all bots of the conversation accept longer ones. */
 export const MAX_MESSAGE_LENGTH = 8_000
 
-/** The longest message that a bot may be set to take, such as a pasted document, in code points. */
+/** The longest message that a bot can accept, such as a pasted document, in code points. */
 export const MAX_LONG_MESSAGE_LENGTH = 100_000
 
 /** The longest message of a bot, in code points. */
 export const MAX_REPLY_LENGTH = 100_000
 
 /**
- * The inside of a character class, for the `u` flag: characters that leave nothing to see where they stand. Unicode's
+ * The inside of a character class, for the `u` flag, with all invisible characters. Unicode's
  * default ignorables are zero-width characters, direction marks, variation selectors, tags and Hangul fillers. Then come
  * controls, white space, and blanks that have no property of their own: Braille, Egyptian, Khitan, musical, and anchors
  * of annotations and objects.
@@ -21,42 +21,42 @@ export const INVISIBLE = '\\p{Default_Ignorable_Code_Point}\\p{Cc}\\p{Z}\\s\\u{1
 
 const VISIBLE = new RegExp(`[^${INVISIBLE}]`, 'u')
 
-/** Whether there is nothing in it that anybody could see. */
+/** Whether a text has no visible characters. */
 export function isBlank (text: string) {
   return !VISIBLE.test(text)
 }
 
-/** Without the white space around it; empty when only invisible characters are left. */
+/** Removes white space around a text. Returns an empty string if it has no visible characters. */
 export function trimmed (text: string) {
   return isBlank(text) ? '' : text.trim()
 }
 
-/** Whether Postgres can store it: no NUL and no lone surrogate. */
+/** Whether Postgres can store a text: it has no NUL and no lone surrogate. */
 export function isStorable (text: string) {
   return !text.includes('\0') && text.isWellFormed()
 }
 
-/** The same text without NUL, and with U+FFFD in the place of each lone surrogate. */
+/** Removes NUL characters, and replaces lone surrogates by U+FFFD, so that Postgres can store the text. */
 export function storable (text: string) {
   return text.replaceAll('\0', '').toWellFormed()
 }
 
-/** Its length in code points. */
+/** The length of a text in code points. */
 export function lengthOf (text: string) {
   return text.length - (text.match(/[\ud800-\udbff][\udc00-\udfff]/g)?.length ?? 0)
 }
 
-/** Whether it has more than `most` code points; texts that are short enough are not counted. */
+/** Whether a text has more than `most` code points. Counts only if the text has more UTF-16 units than that. */
 export function isLongerThan (most: number, text: string) {
   return text.length > most && lengthOf(text) > most
 }
 
-/** Its first `most` code points. */
+/** The first `most` code points of a text. */
 export function cut (text: string, most: number) {
   return text.length <= most ? text : [...text.slice(0, 2 * most)].slice(0, most).join('')
 }
 
-/** A text that comes in pieces: its length so far, and half of a surrogate pair whose other half is still to come. */
+/** The state of a text that arrives in pieces: its length in code points so far, and half of a surrogate pair whose other half has not arrived. */
 export interface Intake { points: number, half: string }
 
 /**

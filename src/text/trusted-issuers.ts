@@ -4,7 +4,7 @@ import { Value } from 'typebox/value'
 const NonEmpty = Type.String({ minLength: 1, maxLength: 1000 })
 const OneOrMore = Type.Union([NonEmpty, Type.Array(NonEmpty, { minItems: 1 })])
 
-/** Which claims have what we take over. A claim inside another one is named with dots, as user_metadata.full_name. */
+/** The names of the claims that we read. A nested claim is named with dots, such as user_metadata.full_name. */
 const ClaimNamesSchema = Type.Object({
   username: Type.Optional(NonEmpty),
   name: Type.Optional(NonEmpty),
@@ -24,8 +24,8 @@ const IssuerSchema = Type.Object({
 }, { additionalProperties: false })
 
 /**
- * Another issuer of tokens, whose users are users here. Its keys are at `jwks`, or where OpenID discovery at `issuer` says,
- * unless it signs with a `secret` that it shares with us.
+ * Another issuer of tokens, whose users can use this server. Its public keys are at `jwks`, or at the address in its OpenID
+ * configuration. With a `secret`, it signs with that instead.
  */
 export type TrustedIssuer = Static<typeof IssuerSchema>
 

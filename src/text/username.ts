@@ -1,18 +1,18 @@
 import { INVISIBLE } from './text.ts'
 import { mixedScripts } from './scripts.ts'
 
-// Which usernames there may be, and when two are the same. Nobody may look like somebody else by what cannot be seen.
+// Which usernames are allowed, and which count as the same, so that nobody can imitate another user with invisible or similar characters.
 
 const SPACES = /[\p{Z}\s]+/gu
 const UNSEEN = new RegExp(`[${INVISIBLE}]`, 'gu')
 
-/** A mark twice in a row covers itself, and many in a row cover what is around them. @see UTS 39, section 5.4 */
+/** Matches combining marks that hide something: the same mark twice looks like one, and many in a row cover their surroundings. @see UTS 39, section 5.4 */
 const PILED_MARKS = /(\p{M})\1|^\p{M}|\p{Mn}{5}/u
 
-/** A dot above i or j takes the place of the dot that is there, also with marks below in between. */
+/** Matches a combining dot above i or j, which replaces the letter's own dot and so is invisible, also after marks below the letter. */
 const SECOND_DOT = /(\p{Soft_Dotted}[\u0316-\u0333]*)\u0307+/gu
 
-/** A username as it is stored and shown: each run of spaces is one. */
+/** A username as it is stored and shown: each run of spaces becomes one space. */
 export function spaced (username: string) {
   return username.replace(SPACES, ' ').trim()
 }
@@ -29,8 +29,8 @@ export function usernameProblem (username: string): string | undefined {
 }
 
 /**
- * A username as it is compared: Unicode's full case folding between normalisations, which is a caseless match (D146 of
- * the Unicode Standard), without what cannot be seen. Folding it again changes nothing.
+ * The form in which usernames are compared: without invisible characters, and with Unicode's full case folding between
+ * normalisations, as for a compatibility caseless match (D146 of the Unicode Standard). The function is idempotent.
  */
 export function keyOf (username: string): string {
   const seen = username.replace(SPACES, ' ').replace(UNSEEN, character => character === ' ' ? ' ' : '')
@@ -38,19 +38,19 @@ export function keyOf (username: string): string {
   return folded.replace(SECOND_DOT, '$1').replace(SPACES, ' ').trim().normalize('NFKC')
 }
 
-/** The key of the rule before, under which accounts that were made then are stored: NFKC and lower case. */
+/** The key of the former rule, NFKC and lower case, which older accounts still have. */
 export function formerKeyOf (username: string) {
   return username.normalize('NFKC').toLowerCase()
 }
 
-/** Under which keys an account of this username may be stored. */
+/** The keys under which an account with this username may be stored. */
 export function keysOf (username: string): string[] {
   return [...new Set([formerKeyOf(username), keyOf(username)])]
 }
 
 /**
- * Case folding, made of the mappings that JavaScript has. By single characters, since the lower case of Σ depends on what
- * is around it. The upper case of ı is I, though it folds to itself.
+ * Unicode's case folding, by the upper and lower case mappings of JavaScript. Character by character, because the lower case of
+ * Σ depends on its neighbours. ı is an exception: its upper case is I, but it folds to itself.
  */
 function fold (text: string) {
   let folded = ''

@@ -106,7 +106,7 @@ t.test('regenerated and edited: what follows is deleted', async t => {
   await late.sendMessage({ text: 'One?', messageId: 'm1' })
   t.same([late.status, shownIn(late)], ['ready', ['user: One?', 'assistant: Ok']])
   await late.regenerate({ messageId: 'm2' })
-  t.equal(late.error?.message, 'Only the last reply of a bot that takes its time can be asked for again')
+  t.equal(late.error?.message, 'Only the last reply of a streaming bot can be generated again')
 })
 
 t.test('a lost connection is no error: the reply goes on when it is back', async t => {

@@ -312,6 +312,28 @@ t.test('a phone chat has its own URL: Back leaves it, Forward and a reload show 
   await isOnFirstScreen(page)
 })
 
+t.test('on a small screen, the problem of a form is in view', { skip: noBrowser }, async t => {
+  const { url, work } = await serveToBrowsers(t, { DATA_DIR: t.testdir({}), RATE_LIMITS: 'on', RATE_LIMIT_ENTRY: 1 })
+  await work()
+  const { person } = await openBrowser(t)
+  const { page } = await person({ viewport: { width: 390, height: 500 } })
+  await page.goto(url)
+  await page.getByRole('button', { name: 'Sign up' }).first().click()
+  /** Submits the form while the edge of the screen is right below the password, and waits for a problem in view. */
+  async function problemInView (password: string, problem: string) {
+    await page.getByLabel('New password').fill(password)
+    await page.evaluate("document.activeElement.scrollIntoView({ block: 'end' })")
+    await page.keyboard.press('Enter')
+    const shown = page.locator('.problem').getByText(problem)
+    await shown.waitFor()
+    const { y, height } = (await shown.boundingBox())!
+    t.ok(y >= 0 && y + height <= 500, `${problem} is at ${y}`)
+  }
+  await page.getByLabel('Username').fill('ann')
+  await problemInView('password123', 'This password is too easy to guess.')
+  await problemInView(PASSWORD, 'Too many requests')
+})
+
 t.test('the sign-up form mentions the confirmation email, and shows each error below its field', { skip: noBrowser }, async t => {
   const { url, as, query, work } = await serveToBrowsers(t, { DATA_DIR: t.testdir({}) })
   await work()

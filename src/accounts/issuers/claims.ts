@@ -4,21 +4,21 @@ import { cut, isStorable, trimmed } from '../../text/text.ts'
 import type { ClaimNames } from '../../text/trusted-issuers.ts'
 import { Email } from '../schema.ts'
 
-/** What a token says about its user; undefined where it says nothing, or nothing that we can use. */
+/** A user's profile in a token. Fields that the token lacks, or that have a value that we cannot use, are undefined. */
 export interface ExternalProfile {
   username: string | undefined
   name: string | undefined
   picture: string | undefined
   /** Only an address that the issuer says is verified. */
   email: string | undefined
-  /** Undefined where no claim decides it. */
+  /** Undefined if no claim decides about admins. */
   isAdmin: boolean | undefined
 }
 
 const MAX_NAME_LENGTH = 100
 const MAX_URL_LENGTH = 2_000
 
-/** What a name may not have in it: see `Name` in schema.ts. */
+/** The characters that a name may not have: see `Name` in schema.ts. */
 const NOT_IN_NAMES = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]+/gu
 
 /** Reads a profile from the claims of these names. `adminClaim`, as role=admin, is the claim and the value that make an admin. */
@@ -37,7 +37,7 @@ export function readProfile (payload: JWTPayload, names: ClaimNames, adminClaim:
   }
 }
 
-/** The claim of this very name, as https://example.com/roles, or else the one at this path, as realm_access.roles. */
+/** The claim with exactly this name, such as https://example.com/roles, or else the one at this path, such as realm_access.roles. */
 export function claimOf (payload: object, name: string): unknown {
   if (Object.hasOwn(payload, name)) return (payload as Record<string, unknown>)[name]
   return name.split('.').reduce<unknown>((value, part) =>
@@ -59,7 +59,7 @@ function nameOf (text: string | undefined) {
   return name === '' ? undefined : name
 }
 
-/** Only web addresses: a page shows it, and must not be made to run anything. */
+/** Only http and https addresses. A page shows the picture, and with a `javascript:` address it could be made to run code. */
 function pictureOf (text: string | undefined) {
   const isAddress = text !== undefined && text.length <= MAX_URL_LENGTH && URL.canParse(text) && ['http:', 'https:'].includes(new URL(text).protocol)
   return isAddress ? text : undefined

@@ -9,7 +9,7 @@ import type { ExternalToken } from './verifier.ts'
 /** The User-Agent and the address of the first request with a token. */
 export interface TokenUse { userAgent: string | undefined, ip: string }
 
-/** Whom an issuer vouches for, and what it says about them. */
+/** A user of an issuer, with the profile in the token. */
 export type ExternalSubject = Pick<ExternalToken, 'issuer' | 'subject' | 'profile'>
 
 export type IssuerStore = ReturnType<typeof createIssuerStore>
@@ -18,7 +18,7 @@ export type IssuerStore = ReturnType<typeof createIssuerStore>
 export function createIssuerStore (db: Db) {
   return {
     /**
-     * Gives the id of the session that a token belongs to; undefined when the session or its user was deleted, or the user
+     * Returns the id of the session that a token belongs to; undefined when the session or its user was deleted, or the user
      * is locked. The first token of a subject creates the user, and the first one of a session creates the session. Later ones extend
      * the session, unless it was ended, and update the user's profile.
      */

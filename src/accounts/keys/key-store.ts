@@ -16,7 +16,7 @@ export interface ServerKey { id: number, name: string, scopes: KeyScope[], hash:
 /** A request in which a server acts for a user. `scope` is enough for it, beside `act`. */
 export interface Acting { externalId: unknown, method: string, route: string, ip: string, scope?: KeyScope | undefined }
 
-/** What stands for the issuer of users of server keys, who have none. */
+/** Users of server keys have no issuer. This value is stored in its place. */
 export const NO_ISSUER = ''
 
 export const isServerKey = (token: string | undefined): token is string => token?.startsWith('pk_') ?? false
@@ -44,7 +44,7 @@ export function createKeyStore (db: Db, { announce, open }: Pick<Sessions, 'anno
     expiresAt: serverKeys.expiresAt,
     wasQuiet: sql<boolean>`${serverKeys.lastUsedAt} IS NULL OR ${serverKeys.lastUsedAt} < now() - interval '1 minute'`
   }).from(serverKeys).where(and(eq(serverKeys.keyHash, sql.placeholder('hash')), isUsable)).prepare('server_key')
-  /** Lookups of sessions that are under way. Requests that come meanwhile wait for the same one, so that many first requests open one session. */
+  /** Lookups of sessions in progress. Requests that arrive meanwhile wait for the same lookup, so that many first requests open only one session. */
   const lookups = new Map<string, ReturnType<typeof lookUp>>()
 
   /** Finds or opens the session in which a key acts for a user. @throws USER_NOT_FOUND, ACCOUNT_LOCKED */

@@ -1,23 +1,23 @@
 import { lengthOf } from '../../text/text.ts'
 import type { InstantBot } from '../bot.ts'
 
-/** What is tried, in order, in one state of a script: the first rule that fits answers. */
+/** A rule of a state. The rules of a state are tried in order, and the first one that matches answers. */
 interface Rule {
-  /** Fits only this text, in any case. */
+  /** Matches only this text, in any case. */
   says?: string
-  /** The longest answer that fits, in code points. */
+  /** The longest answer that matches, in code points. */
   atMost?: number
-  /** Keeps the text as the answer of this name. */
+  /** Stores the text as an answer under this name. */
   keep?: string
-  /** What the bot says; `{name}` stands for the answer that was kept as `name`. */
+  /** What the bot says; `{name}` is replaced by the answer that was stored as `name`. */
   reply: string
-  /** The next state; left out: the same one. */
+  /** The next state. Default: the same one. */
   next?: string
-  /** Forgets every answer, to begin anew. */
+  /** Deletes all stored answers. */
   forget?: true
 }
 
-/** A guided conversation as data. The last rule of a state fits everything. */
+/** The script of a guided chat. The last rule of each state must match everything. */
 export interface Script {
   start: string
   /** The state in which the conversation is finished. */
@@ -25,15 +25,15 @@ export interface Script {
   states: Record<string, Rule[]>
 }
 
-/** Where somebody is in a script, and what they have answered. */
+/** A user's place in a script: the state, and the stored answers. */
 export interface FlowState {
   at: string
   answers: Record<string, string>
 }
 
 /**
- * Takes one step: `(state, input) → (state, reply)`, and nothing else. A place that the script does not have is one of
- * the script that the bot had before: this one begins at its start.
+ * Takes one step: a pure function from the place and the input to the next place and the reply. A state that the script does
+ * not have is from an earlier script of the bot; then the conversation begins again at `start`.
  */
 export function step (script: Script, place: FlowState, input: string): { place: FlowState, reply: string } {
   const { at, answers } = Object.hasOwn(script.states, place.at) ? place : beginningOf(script)
@@ -55,7 +55,7 @@ function fits ({ says, atMost = Infinity }: Rule, input: string) {
   return (says === undefined || says.toLowerCase() === input.toLowerCase()) && lengthOf(input) <= atMost
 }
 
-/** In one pass, so that an answer that looks like a placeholder stays what it is. */
+/** Replaces all placeholders in one pass, so that an answer that looks like a placeholder is not replaced again. */
 function fill (reply: string, answers: FlowState['answers']) {
   return reply.replace(/\{(\w+)\}/g, (_placeholder, name: string) => answers[name] ?? '')
 }

@@ -16,7 +16,7 @@ export interface AgUiRoutesOptions {
   generation: Pick<Replies, 'stop'>
 }
 
-/** The door for clients of AG-UI. The scope that registers it has authenticated `user`. */
+/** The routes for clients of AG-UI. The scope that registers it has authenticated `user`. */
 export const agUiRoutes: FastifyPluginAsyncTypebox<AgUiRoutesOptions> =
   async function agUiRoutes (app, { runs, generation }) {
     app.post('/threads/:id/stop', Stop, async ({ user, params }, reply) => {

@@ -56,10 +56,10 @@ export function createRuns ({ exchanges, store, messages, generation, streams }:
     const { page } = await messages.page(user.id, conversation, { limit: MAX_HISTORY })
     const all = page.map(({ json }) => JSON.parse(json) as Message)
     const replies = all.filter(isUnderWay)
-    // Clients keep the place of a message that they know by its id, and add all others behind it.
+    // Clients keep messages whose ids they know in their place, and add all others behind them.
     const ownIds = await store.ownIds(user.id, { conversation, id: all[0]?.id ?? 0 })
     const past = all.filter(message => !isUnderWay(message)).flatMap(message => toAgUiMessages(message, ownIds.get(message.id)))
-    // Clients keep their reasoning that a history without any does not name, and would add to it what they get again.
+    // If the history has no reasoning, clients keep theirs, and would append the reasoning that they get again.
     const emptied = replies.flatMap(thoughtsOf).map(thought => ({ ...thought, content: '' }))
     return { conversation, replies, history: [...past, ...emptied] }
   }
@@ -79,7 +79,7 @@ export function createRuns ({ exchanges, store, messages, generation, streams }:
     const last = exchange.replies.at(-1)
     if (last === undefined || isFollowed(exchange, run) || !await exchanges.canAskAgain(last)) return { conversation, replies: exchange.replies }
     if (last.clientId === null && exchange.question.clientId === clientIdOf(conversation, asked.id)) {
-      // The run that stored the message has not noted itself yet. This is the same run, or one that came too soon to ask again.
+      // The run that stored the message has not stored its own id yet. This is the same run, or a new one that is too early to ask again.
       await store.begin(run, { conversation, id: exchange.question.id })
       return { conversation, replies: exchange.replies }
     }

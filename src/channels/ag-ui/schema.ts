@@ -17,12 +17,12 @@ export const RunInputSchema = Type.Object({
 /** `withoutAgUiHistory` has removed all messages but the last one. */
 export type RunInput = Static<typeof RunInputSchema>
 
-/** Messages that nobody says: instructions of the front end, and what agents add for display. */
+/** Roles of messages that are not part of the dialogue: instructions of the front end, and activities that agents display. */
 const ASIDES = ['system', 'developer', 'activity', 'reasoning']
 
 /**
- * Removes what is not needed, so that nothing reads through it: all messages but the last one that somebody said, tools, context
- * and state. A body that is not a run stays as it is, and the schema refuses it.
+ * Removes what is not needed, so that the validator does not walk through it: all messages except the last one of the dialogue,
+ * tools, context and state. A body that is not a run stays as it is, and the schema refuses it.
  */
 export function withoutAgUiHistory (body: unknown): unknown {
   const { threadId, runId, messages } = (body ?? {}) as Record<string, unknown>

@@ -13,15 +13,15 @@ interface Run {
   runId: string
   /** The replies that the run sends, by their ids in the conversation. */
   replies: number[]
-  /** What was said before, if the client is to replace its own messages by it. */
+  /** The history, if the client is to replace its own messages by it. */
   history?: AgUiMessage[]
 }
 
-/** Reasoning of a reply, as far as it was sent. */
+/** A reasoning part of a reply, with the text that was sent so far. */
 interface Thought { type: 'reasoning', text: string, messageId: string }
 
 /**
- * A reply as far as it was sent. `texts` counts the messages of its text. The last one may be open, and has this text so far.
+ * What was sent of a reply so far. `texts` counts the messages of its text. The last one may be open; `text` is its text so far.
  * `parts` are the reply's own, to which deltas refer, and `thinking` is the reasoning that is open.
  */
 interface Told {
@@ -37,10 +37,9 @@ interface Told {
 }
 
 /**
- * Writes the replies of one run as events of AG-UI, each reply as a message of its own, and so is its reasoning. Several of them
- * may grow at the same time.
- * All other messages of the conversation are left out. Nothing may follow the end of a run, so a failure is told when all replies
- * have ended.
+ * Writes the replies of one run as events of AG-UI. Each reply is a message of its own, and so is its reasoning; several may grow at
+ * the same time. All other messages of the conversation are left out. Nothing may follow the end of a run, so a failed reply is
+ * reported when all replies have ended.
  * @see https://docs.ag-ui.com/concepts/events
  */
 export function createAgUiWire ({ threadId, runId, replies, history }: Run): Wire {
@@ -74,8 +73,8 @@ export function createAgUiWire ({ threadId, runId, replies, history }: Run): Wir
   }
 
   /**
-   * What was sent cannot be taken back. A text that does not begin with it gets a message of its own, and so does reasoning.
-   * The text may say in words, at its end, what other parts there are.
+   * Sends what a reply has more than what was sent. If the new text does not begin with the sent text, which cannot be taken back, the
+   * new text becomes a message of its own; the same is true for reasoning. The text may end with other parts in words.
    */
   function show (reply: Told, { text, parts }: Message) {
     const closed = text.startsWith(reply.text) ? '' : close(reply)
@@ -116,7 +115,7 @@ export function createAgUiWire ({ threadId, runId, replies, history }: Run): Wir
     return event({ type: 'REASONING_MESSAGE_END', messageId }) + event({ type: 'REASONING_END', messageId })
   }
 
-  /** A message begins with its first piece of text, so that a reply that fails before leaves no empty message behind. */
+  /** Sends a piece of text. A message begins with its first piece, so that a reply that fails before that leaves no empty message. */
   function grow (reply: Told, delta: string) {
     if (delta === '') return ''
     const begun = endThought(reply) + (reply.isOpen ? '' : open(reply))

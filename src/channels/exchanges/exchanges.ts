@@ -32,7 +32,7 @@ interface Said {
 export type Exchanges = ReturnType<typeof createExchanges>
 
 /**
- * What the doors for front ends that make up their own ids have in common. The id of a chat is the `client_id` of its
+ * Shared by the channels for front ends that choose their own ids (AI SDK, AG-UI). The id of a chat is the `client_id` of its
  * conversation, or the conversation's number. The histories that such front ends send are not used, because the log has them.
  */
 export function createExchanges ({ conversations, exchanges, converse, isStreaming }: ExchangesOptions) {

@@ -28,7 +28,7 @@ export type Completions = ReturnType<typeof createCompletions>
 type Usage = CompletionAnswer['usage']
 type OurError = Error & { code: string, statusCode: number }
 
-/** Answers in the words of OpenAI's chat completions, version 1. */
+/** Answers in the format of OpenAI's chat completions, version 1. */
 export function createCompletions ({ unstored, sessions }: CompletionOptions) {
   /** Asks the bot until the client disconnects, its session ends or the server closes. */
   async function write (question: Question, user: SessionUser | null, reply: FastifyReply, hear: (text: string, replaces: boolean, signal: AbortSignal) => void | Promise<void>) {

@@ -2,7 +2,7 @@ import { Type, type Static } from 'typebox'
 import type { Dialect } from '../../http/error-handler.ts'
 import { Nullable, type ErrorBody } from '../../http/schema.ts'
 
-/** Errors as OpenAI's clients read them, with our own status and code beside. */
+/** Errors in the format of OpenAI's API, with our own status and code beside it. */
 export const OpenAiErrorSchema = Type.Object({
   statusCode: Type.Integer(),
   code: Type.String(),
@@ -11,7 +11,7 @@ export const OpenAiErrorSchema = Type.Object({
 }, { title: 'V1Error' })
 export type OpenAiError = Static<typeof OpenAiErrorSchema>
 
-/** OpenAI's codes for errors that it has, too. Clients check some of them. */
+/** OpenAI's codes for errors that its API has, too. Clients check some of them. */
 const CODES: Record<string, string> = {
   UNAUTHORIZED: 'invalid_api_key',
   BOT_NOT_FOUND: 'model_not_found',

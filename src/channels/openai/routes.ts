@@ -18,7 +18,7 @@ export interface OpenAiRoutesOptions {
   bots: Pick<BotStore, 'list' | 'named'>
   directory: Directory
   completions: Completions
-  /** The object that the operator's servers keep about a user. @throws UNAUTHORIZED when the account is gone meanwhile */
+  /** The `metadata` that the operator's servers have stored with a user. @throws UNAUTHORIZED when the account is gone meanwhile */
   metadataOf: (userId: number) => Promise<Record<string, unknown>>
   handleErrors: (dialect: Dialect) => ReturnType<typeof createErrorHandler>
 }

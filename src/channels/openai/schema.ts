@@ -62,7 +62,7 @@ export function mustFitABot ({ n, tools }: Pick<Static<typeof CompletionSchema>,
   if (tools?.length) throw refusal('tools', 'cannot be used, because bots do not call tools of clients')
 }
 
-/** Leaves out the messages that no bot would get, so that nothing has to walk through them. Instructions stay, wherever they are. */
+/** Removes old messages that no bot would get, so that the validator does not walk through them. Instructions stay, wherever they are. */
 export function withoutOldMessages (body: unknown): unknown {
   const { messages } = (body ?? {}) as { messages?: unknown }
   if (!Array.isArray(messages) || messages.length <= MAX_TURNS) return body

@@ -17,7 +17,7 @@ import { BoundedDecoder } from './decoder.ts'
 import type { LiveServer, LiveSocket } from './events.ts'
 import { createSocketGuard, type GuardConfig } from './guard.ts'
 import { createSocketService, type SocketServiceOptions } from './service.ts'
-import { doorsAmong, doorsOf, type Sibling } from './siblings.ts'
+import { routerAmong, routerOf, type Sibling } from './siblings.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -70,7 +70,7 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { conf
     serveClient: false, parser: { Encoder, Decoder: BoundedDecoder }, connectTimeout: config.SOCKET_LOGIN_TIMEOUT * 1000
   })
   io.bind(engine)
-  const doors = sibling === undefined ? doorsOf(engine) : await doorsAmong(engine, sibling)
+  const router = sibling === undefined ? routerOf(engine) : await routerAmong(engine, sibling)
   const serve = createSocketService({ app, config, useOf, ...options })
   const served = new WeakMap<LiveSocket['conn'], LiveSocket>()
   const guard = createSocketGuard({ config, log: app.log, cut })
@@ -129,7 +129,7 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { conf
       if (isHandshake(request.url)) await guard.admit(request.raw)
       reply.hijack()
       for (const [name, value] of Object.entries(SECURITY_HEADERS)) reply.raw.setHeader(name, value)
-      await doors.handleRequest(request.raw, reply.raw)
+      await router.handleRequest(request.raw, reply.raw)
     },
     /* c8 ignore next -- the engine has it already */
     async handler () {}
@@ -148,13 +148,13 @@ export const socketio = fp<SocketIoOptions>(async function socketio (app, { conf
     } catch (error) {
       return refuse(error as FastifyError)
     }
-    await doors.handleUpgrade(request, socket, head)
+    await router.handleUpgrade(request, socket, head)
   })
 
   app.addHook('preClose', async () => {
     isClosing = true
     engine.close() // not `io.disconnectSockets`: clients would not reconnect by themselves to another instance
-    await doors.close()
+    await router.close()
     setTimeout(() => { for (const socket of upgraded) socket.destroy() }, CLOSE_TIMEOUT_MS).unref()
   })
 })

@@ -22,7 +22,7 @@ import { createSocketNews } from './news.ts'
 
 export interface SocketServiceOptions {
   app: FastifyInstance
-  /** Who shows the socket's token. */
+  /** The handshake's headers and address, for the list of sessions. */
   useOf: (socket: LiveSocket) => Parameters<FastifyInstance['userOf']>[1]
   config: Pick<Config, 'RATE_LIMITS'>
   sessions: Sessions
@@ -184,7 +184,7 @@ export function createSocketService ({ app, useOf, config, sessions, conversatio
         leave () { followers.delete(conversation) },
         ...isGrowing && { heard, grow }
       }
-      // It may have gone while it was answered.
+      // The socket may have disconnected in the meantime.
       if (socket.connected) followers.set(conversation, { follower, unfollow: events.follow(conversation, follower) })
       return follower
 

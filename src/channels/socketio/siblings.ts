@@ -10,10 +10,10 @@ import { createProxyServer } from 'httpxy'
 export interface Sibling { number: number, folder: string }
 
 /** How requests reach the engine of Socket.IO that knows their connection. */
-export type Doors = ReturnType<typeof doorsOf>
+export type EngineRouter = ReturnType<typeof routerOf>
 
 /** A server of one process has one engine. */
-export function doorsOf (engine: Engine) {
+export function routerOf (engine: Engine) {
   return {
     handleRequest: async (request: IncomingMessage, response: ServerResponse) => { engine.handleRequest(request as never, response) },
     handleUpgrade: async (request: IncomingMessage, socket: Duplex, head: Buffer) => { engine.handleUpgrade(request as never, socket, head) },
@@ -26,8 +26,8 @@ export function doorsOf (engine: Engine) {
  * another worker. So the id of a connection says which worker has it, and the others forward its requests there, to a Unix
  * socket. The sticky sessions of @socket.io/sticky would not do: they look at the first request of each TCP connection only.
  */
-export async function doorsAmong (engine: Engine, { number, folder }: Sibling): Promise<Doors> {
-  const own = doorsOf(engine)
+export async function routerAmong (engine: Engine, { number, folder }: Sibling): Promise<EngineRouter> {
+  const own = routerOf(engine)
   const socketOf = (worker: number) => path.join(folder, `${worker}.sock`)
   const makeId = engine.generateId.bind(engine)
   engine.generateId = async request => `${number}.${await makeId(request)}`

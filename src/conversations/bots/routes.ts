@@ -10,7 +10,7 @@ import type { BotStore } from './store.ts'
 import type { BotTitle, TitleOf } from './title.ts'
 import { AfterIdQuery, BotTitleSchema } from '../members/schema.ts'
 
-/** Which bots there are. The scope that registers it has authenticated `user`, and refuses guests. */
+/** Lists of bots. The scope that registers it has authenticated `user`, and refuses guests. */
 export const botRoutes: FastifyPluginAsyncTypebox<{ bots: BotStore, titleOf: TitleOf }> =
   async function botRoutes (app, { bots, titleOf }) {
     app.get('/', List, async (request, reply) => {
@@ -20,7 +20,7 @@ export const botRoutes: FastifyPluginAsyncTypebox<{ bots: BotStore, titleOf: Tit
       return page
     })
 
-    /** Bots that are not ready are for admins only. Reads on until the page is full, however many are left out. */
+    /** Bots that are not ready are for admins only. Reads on until the page is full, however many of them are skipped. */
     async function offered (isAdmin: boolean, { limit, after }: { limit: number, after?: number }) {
       const found: BotTitle[] = []
       for (let hasMore = true; hasMore && found.length <= limit;) {
@@ -33,7 +33,7 @@ export const botRoutes: FastifyPluginAsyncTypebox<{ bots: BotStore, titleOf: Tit
     }
   }
 
-/** The bots as an admin manages them. The scope that registers it is for admins only. */
+/** Management of bots. The scope that registers it is for admins only. */
 export const adminBotRoutes: FastifyPluginAsyncTypebox<{ bots: BotStore, engines: Engines }> =
   async function adminBotRoutes (app, { bots, engines }) {
     const NewBotSchema = newBotSchema(engines)

@@ -30,7 +30,7 @@ export function newBotSchema (engines: Engines) {
   })
 }
 
-/** The settings that are never shown again once set: those that the engine's schema marks as `writeOnly`. */
+/** The settings that the API never returns: those that the engine's schema marks as `writeOnly`. */
 export function secretsOf (engines: Engines, { engine, settings }: BotRow): BotRow['settings'] {
   const { properties } = engines[engine].settings as { properties: Record<string, { writeOnly?: boolean }> }
   return Object.fromEntries(Object.entries(settings).filter(([name]) => properties[name]?.writeOnly))

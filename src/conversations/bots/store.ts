@@ -14,14 +14,14 @@ export const botRow = { id: chatbots.id, name: chatbots.name, engine: chatbots.e
 /** The stored bots. */
 export function createBotStore (db: Db) {
   return {
-    /** A page of the bots, by id, cut by the size of their settings, each of which may be as long as a request's body. */
+    /** A page of the bots, by id. The page ends early if their settings are long: those of one bot may fill a request's body. */
     async list ({ limit, after = 0 }: { limit: number, after?: number }) {
       const { rows } = await db.$client.query<JsonRow>({ name: 'bots_page', text: PAGE, values: [after, limit + 1] })
       const { page, hasMore } = pageOf(rows)
       return { page: page.map(({ json }) => JSON.parse(json) as BotRow), hasMore }
     },
 
-    /** The bots of a conversation. Does not check who asks. */
+    /** The bots of a conversation. The caller has checked that the user may see them. */
     async of (conversation: number): Promise<BotRow[]> {
       return await db.select(botRow).from(conversationBots).innerJoin(chatbots, eq(chatbots.id, conversationBots.chatbotId))
         .where(eq(conversationBots.conversationId, conversation))
@@ -33,7 +33,7 @@ export function createBotStore (db: Db) {
       return row
     },
 
-    /** Those of the names that no bot has. */
+    /** Returns the names for which there is no bot. */
     async missing (names: string[]): Promise<string[]> {
       const found = await db.select({ name: chatbots.name }).from(chatbots).where(inArray(chatbots.name, names))
       return names.filter(name => !found.some(other => other.name === name))
@@ -45,7 +45,7 @@ export function createBotStore (db: Db) {
       return orNotFound(row)
     },
 
-    /** @throws BOT_NAME_TAKEN, whatever the case */
+    /** @throws BOT_NAME_TAKEN, also if only the case differs */
     async create (admin: Admin, { name, engine, settings }: Omit<BotRow, 'id'>) {
       return await unlessTaken(db.transaction(async tx => {
         const [row] = await tx.insert(chatbots).values({ name, engine, settings }).returning(botRow)
@@ -60,7 +60,7 @@ export function createBotStore (db: Db) {
       return await unlessTaken(db.transaction(async tx => {
         const [row] = await tx.update(chatbots).set({ name, settings, engine }).where(eq(chatbots.id, id)).returning(botRow)
         const changed = orNotFound(row)
-        // Settings may be secret: only their names are written down.
+        // Settings may be secret, so only their names are logged.
         await logAction(tx, admin, 'bot.change', { details: { bot: id, name: changed.name, settings: settings && Object.keys(settings).sort() } })
         return changed
       }), 'chatbots_name', BOT_NAME_TAKEN)

@@ -10,7 +10,7 @@ import { AfterIdQuery, BotNameSchema, BotParams, BotTitleSchema, MemberSchema, U
 import type { MemberStore } from './store.ts'
 import { ConversationParams } from '../schema.ts'
 
-/** Who is in a conversation. The scope that registers it has authenticated `user`, and refuses guests. */
+/** The members of a conversation. The scope that registers it has authenticated `user`, and refuses guests. */
 export const memberRoutes: FastifyPluginAsyncTypebox<{ members: MemberStore }> =
   async function memberRoutes (app, { members }) {
     app.get('/users', ListUsers, async (request, reply) => {

@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { Id, Nullable, PageQuery, Rev, Timestamp } from '../../http/schema.ts'
 
-/** Those who are in a conversation, users and bots, and how they are named when they are asked in. */
+/** The members of a conversation, users and bots, and the bodies that add them. */
 
 export const UserSchema = Type.Object({ id: Id, username: Type.String() }, { title: 'User' })
 export const UserNameSchema = Type.Object({ username: Type.String({ 'x-trimmed': true, maxLength: 64 }) }, { title: 'UserName' })

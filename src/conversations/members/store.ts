@@ -12,7 +12,7 @@ import { isMember } from '../../log/membership.ts'
 
 export type MemberStore = ReturnType<typeof createMemberStore>
 
-/** How many may be in one conversation, its owner included. */
+/** The most members of one conversation, including its owner. */
 export const MAX_USERS = 100
 export const MAX_BOTS = 8
 

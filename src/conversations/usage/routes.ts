@@ -5,7 +5,7 @@ import { cutPage, linkNext } from '../../http/paging.ts'
 import { answers, Id, isDay, LOGGED_IN, Nullable, PageQuery } from '../../http/schema.ts'
 import type { UsagePlace, UsageStore } from './store.ts'
 
-/** What one's questions to bots cost, in tokens. The scope that registers it has authenticated `user`. */
+/** The tokens that replies to the user cost. The scope that registers it has authenticated `user`. */
 export const usageRoutes: FastifyPluginAsyncTypebox<{ usage: UsageStore }> =
   async function usageRoutes (app, { usage }) {
     app.get('/usage', Usage, async (request, reply) => {
@@ -16,7 +16,7 @@ export const usageRoutes: FastifyPluginAsyncTypebox<{ usage: UsageStore }> =
     })
   }
 
-/** What everybody's questions cost. The scope that registers it is for admins only. */
+/** The tokens that replies to all users cost. The scope that registers it is for admins only. */
 export const adminUsageRoutes: FastifyPluginAsyncTypebox<{ usage: UsageStore }> =
   async function adminUsageRoutes (app, { usage }) {
     app.get('/usage', UsageOfAll, async (request, reply) => {

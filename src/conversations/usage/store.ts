@@ -28,7 +28,7 @@ export interface UsageFilter {
 /** What replies cost, as it was recorded when each attempt ended. */
 export function createUsageStore (db: Db) {
   return {
-    /** The newest days, in UTC, of those before one, with what each bot's replies to this user cost. */
+    /** The costs of replies to this user, by day (UTC) and bot: the newest days before a given one. */
     async byDay (userId: number, { limit, before = '9999-12-31' }: { limit: number, before: string | undefined }): Promise<{ page: DailyUsage[], hasMore: boolean }> {
       const { rows } = await db.$client.query<DailyUsage>(toQuery(usageByDay(userId, before, limit + 1)))
       const days = [...new Set(rows.map(({ day }) => day))].slice(0, limit)
@@ -36,7 +36,7 @@ export function createUsageStore (db: Db) {
       return { page, hasMore: page.length < rows.length }
     },
 
-    /** One entry more than the limit, where there are as many: of everybody, by day, user, bot and model, the newest day first. */
+    /** The costs of replies to all users, by day, user, bot and model, newest day first. Returns one entry more than the limit if there are more. */
     async ofAll (filter: UsageFilter): Promise<AdminUsage[]> {
       const { rows } = await db.$client.query<AdminUsage>(toQuery(usageOfAll(filter)))
       return rows

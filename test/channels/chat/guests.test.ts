@@ -88,7 +88,7 @@ t.test('errors have the legacy format, and create no guest', async t => {
       [{ token, content: 'x'.repeat(8001) }, 400, 'INVALID_REQUEST', '400 Bad Request: content may have at most 8,000 characters'],
       [{ token, content: 42 }, 400, 'INVALID_REQUEST', '400 Bad Request: content must be a string'],
       [{ token: 42, content: 'Hi' }, 400, 'INVALID_REQUEST', '400 Bad Request: token must be a string'],
-      [{ token, content: 'a\0b' }, 400, 'INVALID_TEXT', '400 Bad Request: Text must not hold a NUL character or half of a surrogate pair']
+      [{ token, content: 'a\0b' }, 400, 'INVALID_TEXT', '400 Bad Request: Text must not contain a NUL character or half of a surrogate pair']
     ]
     for (const [body, statusCode, code, error] of said) {
       const answer = await anyone.post(`${prefix}/chat`, body)

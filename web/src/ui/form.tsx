@@ -1,4 +1,5 @@
 import { createContext, use, useId, useRef, useState, type ComponentProps, type ReactNode } from 'react'
+import { flushSync } from 'react-dom'
 import { useMutation } from '@tanstack/react-query'
 import { ParleyError } from 'parley'
 import { inWords } from '../api/in-words.ts'
@@ -66,9 +67,11 @@ export function Form ({ action, checks = {}, submit, done, clears = [], isDanger
   }
 
   function show (found: Values) {
-    setProblems(found)
+    flushSync(() => setProblems(found)) // the problem must be there before we scroll to it
     const first = Array.from(form.current!.elements).find(element => (element as HTMLInputElement).name in found)
-    if (first instanceof HTMLElement) first.focus()
+    if (!(first instanceof HTMLElement)) return
+    first.focus()
+    intoView(first.closest('.field'))
   }
 
   function onSubmit (event: { preventDefault: () => void }) {
@@ -92,12 +95,17 @@ export function Form ({ action, checks = {}, submit, done, clears = [], isDanger
         onKeyDown={event => { if (event.key === 'Enter' && isComposing(event)) event.preventDefault() }}
       >
         {children}
-        {work.isError && Object.keys(problems).length === 0 && <p className='problem' role='alert'>{inWords(work.error)}</p>}
+        {work.isError && Object.keys(problems).length === 0 && <p className='problem' role='alert' ref={intoView}>{inWords(work.error)}</p>}
         {work.isSuccess && done !== undefined && <p className='done' role='status'>{done}</p>}
         <button className={isDanger ? 'button danger' : 'button primary'} aria-busy={work.isPending}>{submit}</button>
       </form>
     </FormContext>
   )
+}
+
+/** Scrolls as little as possible. Without this, on a small screen a problem may be out of sight, below the field or the button. */
+function intoView (element: Element | null) {
+  element?.scrollIntoView({ block: 'nearest' })
 }
 
 interface FieldProps extends ComponentProps<'input'> { name: string, label: string, hint?: string }
