@@ -69,21 +69,26 @@ export function createConversations (http: Http) {
     return { page: data.map(({ messages, ...conversation }) => ({ ...conversation, newest: messages.at(-1) })), next }
   }
 
-  /** Loads the list again, with as many pages as before. */
+  /** Loads the list again, with as many pages as before. The new list is shown when it is complete. */
   async function reload (signal: AbortSignal) {
-    const { length } = list
-    const { page, next } = await readPage({ limit: PAGE_SIZE, messages: 1 }, signal)
-    list = page
+    let { page: anew, next } = await readPage({ limit: PAGE_SIZE, messages: 1 }, signal)
+    while (next !== undefined && anew.length < list.length) {
+      const read = await readPage(Object.fromEntries(next), signal)
+      anew = joined(anew, read.page)
+      next = read.next
+    }
+    list = anew
     nextPage = next
     news = {}
-    while (nextPage !== undefined && list.length < length) await readMore(signal)
     isLoaded = true
   }
 
   async function readMore (signal: AbortSignal) {
-    const { page, next } = await readPage(Object.fromEntries(nextPage!), signal)
-    const known = new Set(list.map(({ id }) => id))
-    list = [...list, ...page.filter(({ id }) => !known.has(id))]
+    const asked = nextPage!
+    const { page, next } = await readPage(Object.fromEntries(asked), signal)
+    // The list was read anew meanwhile, and may end before this page begins.
+    if (nextPage !== asked) return
+    list = joined(list, page)
     nextPage = next
   }
 
@@ -121,4 +126,10 @@ export function createConversations (http: Http) {
     /** Closes the connection. */
     close: live.end
   }
+}
+
+/** Adds a page to a list. A conversation that was used meanwhile may be in both. */
+function joined (list: ListedConversation[], page: ListedConversation[]) {
+  const known = new Set(list.map(({ id }) => id))
+  return [...list, ...page.filter(({ id }) => !known.has(id))]
 }

@@ -132,12 +132,14 @@ export function jsonTime (column: string): string {
 const AWAY = /^(08|53|57P|57014)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOENT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/
 /** Conflicts with a concurrent transaction: a deadlock, or a foreign key whose row was just deleted. */
 const RACED = /^(40P01|23503)$/
+/** The query before it on this connection, which was to prepare the statement for both, failed. */
+const UNPREPARED = '26000'
 const TIMED_OUT = /timeout|terminated|not queryable/i
 
 /** Whether the database is unreachable or overloaded, or a concurrent transaction was in the way, so that trying again may help. */
 export function isUnavailable (error: unknown): boolean {
   const { code, message } = reasonOf(error)
-  return code === undefined ? TIMED_OUT.test(message) : AWAY.test(code) || RACED.test(code)
+  return code === undefined ? TIMED_OUT.test(message) : AWAY.test(code) || RACED.test(code) || code === UNPREPARED
 }
 
 /** Whether the database has answered with an error, so that the statement certainly had no effect. */

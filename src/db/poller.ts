@@ -6,14 +6,19 @@ import { AsyncResource } from 'node:async_hooks'
  */
 export function createPoller (intervalMs: number, look: () => Promise<boolean>) {
   let timer: NodeJS.Timeout | undefined
+  /** Whether `start` was called since `look` began: what it saw may be out of date when it resolves. */
+  let isWanted = false
   // Detached from the request that happens to start it, so that tracing does not attribute later queries to that request.
   const run = AsyncResource.bind(async () => {
-    timer = await look() ? begin() : undefined
+    isWanted = false
+    const goesOn = await look()
+    timer = goesOn || isWanted ? begin() : undefined
   })
   const begin = () => setTimeout(run, intervalMs).unref()
 
   return {
     start () {
+      isWanted = true
       timer ??= begin()
     }
   }

@@ -175,7 +175,8 @@ const SETTING = `
   LEFT JOIN messages first ON first.user_id = asked.author AND first.client_id = asked.client_id`
 
 /**
- * For contacts. The bot is that of their newest conversation, or the one that would begin it. When that conversation is
+ * For contacts. They have one unfinished conversation, or else the newest one counts. The unfinished one is not always the newest:
+ * a reply that ends late may make an earlier conversation unfinished again, and none can be begun then. When that conversation is
  * over, `begin_conversation` finishes it and begins another. A contact has no session that could end when the account is
  * locked, so the lock is checked here.
  */
@@ -185,9 +186,17 @@ const NEWEST_SETTING = `
     EXISTS (SELECT FROM users u WHERE u.id = asked.author AND u.locked_at IS NOT NULL) AS "isLocked"
   FROM unnest($1::bigint[], $2::text[], $3::origin[], $4::text[]) WITH ORDINALITY AS asked (author, client_id, origin, bot, nth)
   LEFT JOIN LATERAL (
-    SELECT * FROM conversations
-    WHERE owner_id = asked.author AND origin = asked.origin AND NOT is_conversation_over(origin, last_updated)
-    ORDER BY id DESC LIMIT 1
+    SELECT * FROM (
+      (SELECT * FROM conversations WHERE owner_id = asked.author AND is_contact_origin(origin) AND NOT is_finished)
+      UNION ALL
+      (
+        SELECT * FROM conversations
+        WHERE owner_id = asked.author AND origin = asked.origin AND NOT is_conversation_over(origin, last_updated)
+        ORDER BY id DESC LIMIT 1
+      )
+    ) present
+    WHERE origin = asked.origin AND NOT is_conversation_over(origin, last_updated)
+    ORDER BY is_finished, id DESC LIMIT 1
   ) c ON true
   LEFT JOIN messages first ON first.user_id = asked.author AND first.client_id = asked.client_id`
 

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Events } from '../log/followers.ts'
-import type { ReplyStore, Spent } from './store.ts'
+import type { MessageKey, ReplyStore, Spent } from './store.ts'
 
 const SWEEP_EVERY_MS = 2_000
 
@@ -22,16 +22,22 @@ export function createSweeper ({ store, events, log, spent, room, beginNext }: S
 
   async function sweep () {
     try {
-      for (const place of await store.lapsed()) {
-        const added = await store.interrupt(place)
-        if (added !== undefined) spent?.(added)
-        events.changed(place.conversation)
-      }
+      for (const place of await store.lapsed()) await interrupt(place).catch(warn)
       if (room() > 0) for (const conversation of await store.waiting(room())) await beginNext(conversation)
     } catch (err) {
-      log.warn({ err }, 'Abandoned replies cannot be looked for; trying again soon')
+      warn(err)
     }
     if (!isOver) timer = setTimeout(sweep, SWEEP_EVERY_MS).unref()
+  }
+
+  async function interrupt (place: MessageKey) {
+    const added = await store.interrupt(place)
+    if (added !== undefined) spent?.(added)
+    events.changed(place.conversation)
+  }
+
+  function warn (err: unknown) {
+    log.warn({ err }, 'Abandoned replies cannot be looked for; trying again soon')
   }
 
   return {

@@ -390,6 +390,52 @@ t.test('a list that cannot be continued is read anew, as far as it was loaded', 
   t.same([list.state.conversations.length, list.state.hasMore], [60, true])
 })
 
+for (const moment of ['while', 'after']) {
+  t.test(`a page that arrives ${moment} the list is read anew leaves no gap in it`, async t => {
+    const streams: AbortController[] = []
+    const late = Promise.withResolvers<void>()
+    const loaded = Promise.withResolvers<void>()
+    let pages = 0
+    const { parley, query } = await start(t, {
+      async fetch (input, init) {
+        if (String(input).includes('/api/conversations?')) {
+          const page = ++pages
+          const answer = await fetch(input, init)
+          if (page === 3) await late.promise
+          if (page === 5 && moment === 'while') {
+            late.resolve()
+            await loaded.promise
+          }
+          return answer
+        }
+        if (!String(input).includes('/api/events')) return await fetch(input, init)
+        const broken = new AbortController()
+        streams.push(broken)
+        return await fetch(String(input).replace(/after=.*/, 'after=unknown'), { ...init, signal: AbortSignal.any([init!.signal!, broken.signal]) })
+      }
+    })
+    const list = parley.conversations
+    await query("INSERT INTO conversations (name, owner_id, last_updated) SELECT 'Number ' || n, (SELECT id FROM users WHERE username = 'ann'), now() - make_interval(mins => n) FROM generate_series(1, 99) n")
+    await query('INSERT INTO conversation_users (conversation_id, user_id) SELECT id, owner_id FROM conversations ON CONFLICT DO NOTHING')
+    t.teardown(list.follow(() => {}))
+    await when(list, ({ isLoaded }) => isLoaded)
+    await list.more()
+    list.more().then(loaded.resolve, loaded.reject)
+    await until(() => pages === 3)
+    // 30 conversations are used, so that the first 60 are others than before.
+    await query("UPDATE conversations SET name = name || '!', last_updated = last_updated + make_interval(hours => CASE WHEN name ~ 'Number [67].' THEN 3 ELSE 0 END)")
+    const isAnew = ({ name }: { name: string }) => name.endsWith('!')
+    streams[0]!.abort()
+    await when(list, ({ conversations }) => conversations.every(isAnew))
+    late.resolve()
+    await loaded.promise
+    await list.more()
+    const expected = await query('SELECT id::int FROM conversations ORDER BY last_updated DESC, id DESC LIMIT $1', [list.state.conversations.length])
+    t.same(list.state.conversations.map(({ id }) => id), expected.map(({ id }) => id))
+    t.ok(list.state.conversations.length >= 90 && list.state.conversations.every(isAnew))
+  })
+}
+
 t.test('a reply of which a piece was lost is read again', async t => {
   let lost = 0
   const { chat, bots } = await start(t, {

@@ -1,13 +1,14 @@
 import t, { type Test } from 'tap'
+import type pg from 'pg'
 import { createDb, isUnavailable } from '../../src/db/client.ts'
 import { createPipeline } from '../../src/db/pipeline.ts'
-import { freshDatabase, run, silent } from '../support/helper.ts'
+import { freshDatabase, holdLock, run, silent } from '../support/helper.ts'
 
 // Reads that share connections.
 
-async function pipeline (t: Test) {
+async function pipeline (t: Test, options: pg.PoolConfig = {}) {
   const connection = await freshDatabase(t)
-  const { $client: pool } = createDb(connection, silent)
+  const { $client: pool } = createDb({ ...connection, ...options }, silent)
   t.teardown(() => pool.end())
   return { read: createPipeline(pool), pool, connection }
 }
@@ -48,4 +49,24 @@ t.test('a lost connection fails the queries that it carries, as unavailable, and
   t.match(await outcomes, [{ status: 'fulfilled' }, { status: 'rejected' }, { status: 'rejected' }])
   for (const outcome of await outcomes) if (outcome.status === 'rejected') t.ok(isUnavailable(outcome.reason), outcome.reason.message)
   t.match(await read(ask(4)), { rows: [{ n: 4 }] })
+})
+
+t.test('a prepared statement that a migration has broken fails once', async t => {
+  const { read, connection } = await pipeline(t)
+  await run(connection, 'CREATE TABLE things AS SELECT 1 AS id')
+  const things = { name: 'things', text: 'SELECT * FROM things', values: [] }
+  t.same((await read(things)).rows, [{ id: 1 }])
+  await run(connection, "ALTER TABLE things ADD note text DEFAULT 'new'")
+  await t.rejects(read(things), { message: 'cached plan must not change result type' })
+  t.same((await read(things)).rows, [{ id: 1, note: 'new' }])
+})
+
+t.test('a query whose statement could not be prepared by the one before it is refused as unavailable', async t => {
+  const { read, connection } = await pipeline(t, { statement_timeout: 100 })
+  await run(connection, 'CREATE TABLE things (id int)')
+  const { query } = await holdLock(t, connection, 0)
+  await query('LOCK TABLE things')
+  const things = { name: 'things', text: 'SELECT * FROM things', values: [] }
+  const outcomes = await Promise.allSettled([read(things), read(things)])
+  for (const outcome of outcomes) t.ok(outcome.status === 'rejected' && isUnavailable(outcome.reason), JSON.stringify(outcome))
 })

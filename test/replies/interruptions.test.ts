@@ -36,6 +36,24 @@ t.test('a reply whose lease expires is interrupted, keeps its text, and the next
   t.match(await query('SELECT lease_owner FROM messages WHERE lease_owner IS NOT NULL'), [])
 })
 
+t.test('a reply whose conversation stays locked does not keep the others from being interrupted', async t => {
+  const connection = await freshDatabase(t)
+  const one = await startApp(t, {}, undefined, { ...connection, statement_timeout: 300 })
+  one.bots.takeOver()
+  const ann = await one.as('ann')
+  const chats = [await one.slowChat(ann), await one.slowChat(ann)]
+  const asked = chats.map(id => ask(ann, `/api/conversations/${id}`, 'Hi'))
+  const calls = [await one.bots.call(1), await one.bots.call(2)]
+  const lock = await holdLock(t, connection, chats[0]!)
+  await one.query("UPDATE messages SET lease_owner = 'another', lease_until = now() - interval '1 second' WHERE id = 2")
+  const statuses = async () => (await one.query('SELECT status FROM messages WHERE id = 2 ORDER BY conversation_id')).map(({ status }) => status)
+  await until(async () => (await statuses())[1] === 'interrupted')
+  t.equal((await statuses())[0], 'streaming')
+  await lock.release()
+  for (const call of calls) await isAborted(call)
+  for (const answer of await Promise.all(asked)) t.match(answer.json()[1], { status: 'interrupted' })
+})
+
 t.test('an instance that has lost its lease writes nothing more, neither into this reply nor into the next one', async t => {
   const { bots, ann, url, query } = await oneInstance(t)
   const asked = ask(ann, url, 'Hi')

@@ -411,6 +411,7 @@ t.test('closing the server waits for replies, and cuts off those that take too l
   const { client, bots, app, query } = server
   bots.takeOver()
   const quick = await listen(client.chat.completions.create({ ...ASKED, stream: true }))
+  await bots.call() // requests on two connections may arrive in either order
   const slow = await listen(client.chat.completions.create({ ...ASKED, stream: true }))
   await bots.call(2)
   const whole = errorOf(client.chat.completions.create(ASKED))
