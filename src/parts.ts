@@ -73,7 +73,7 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
     createConnector: createFencedConnector,
     log: logger
   })
-  const keys = createKeyStore(db, sessions)
+  const keys = createKeyStore(db, sessions, listener)
   const accounts = createAccountStore(db, sessions)
   const passwords = createPasswords(config)
   const invitations = createInvitationStore(db)
