@@ -73,7 +73,7 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
     createConnector: createFencedConnector,
     log: logger
   })
-  const keys = createKeyStore(db, sessions)
+  const keys = createKeyStore(db, sessions, listener)
   const accounts = createAccountStore(db, sessions)
   const passwords = createPasswords(config)
   const invitations = createInvitationStore(db)
@@ -113,7 +113,7 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
   const log = createLog(db)
   const converse = createConverse(log, directory, events, generation, budgets)
   const sse = createSse(sessions)
-  const streams = createStreams(sse, events, feeds)
+  const streams = createStreams(sse, events, feeds, sessions)
   const newsStore = createNewsStore(db)
   const news = createNews(listener, events, newsStore, logger)
   const newsStreams = createNewsStreams(sse, news)

@@ -76,7 +76,7 @@ export async function registerRoutes (app: FastifyInstance, { config, db, secret
   }
   const profiles = createProfileStore(db, sessions)
   const metadataOf = async (userId: number) => (await profiles.get(userId)).metadata
-  await app.register(openAiRoutes, { prefix: '/v1', bots, directory, completions: createCompletions({ unstored, sessions }), metadataOf, handleErrors })
+  await app.register(openAiRoutes, { prefix: '/v1', bots, directory, completions: createCompletions({ unstored, sessions, keys }), metadataOf, handleErrors })
   await app.register(passcodeRoutes, { signIn, handleErrors })
   await app.register(accountRoutes, { prefix: '/api', config, signIn })
   await app.register(oidcRoutes, { prefix: '/api/oidc', config, secret, users: createIssuerStore(db), createConnector: createFencedConnector })

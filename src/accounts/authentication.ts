@@ -1,9 +1,10 @@
 import fp from 'fastify-plugin'
 import jwt from '@fastify/jwt'
 import '@fastify/cookie'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../config.ts'
 import { MISSING_SCOPE, NOT_AN_ADMIN, NOT_FOR_GUESTS, PASSWORDS_OFF, UNAUTHORIZED } from '../errors.ts'
+import { createAdmissions } from './admissions.ts'
 import type { sessionCookie } from './cookie.ts'
 import type { Issuers } from './issuers/issuers.ts'
 import { hashOf } from './keys/key.ts'
@@ -127,8 +128,21 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
     return await sessions.userOf(await keys.actFor(token, { ...use, externalId: use.headers['x-act-as'] }))
   })
 
-  app.decorate('identify', async ({ bearer, cookies, headers, ip, method, routeOptions }) =>
-    await app.callerOf(bearer ?? cookies[cookie.name], { headers, ip, method, route: routeOptions.url!, scope: routeOptions.config.scope }))
+  const admissions = createAdmissions()
+  app.addHook('preHandler', admissions.checkAgain)
+
+  app.decorate('identify', async request => {
+    const { bearer, cookies, headers, ip, method, routeOptions } = request
+    const user = await app.callerOf(bearer ?? cookies[cookie.name], { headers, ip, method, route: routeOptions.url!, scope: routeOptions.config.scope })
+    if (user !== undefined) admissions.note(request, readAgain)
+    return user
+  })
+
+  async function readAgain (request: FastifyRequest) {
+    const user = await sessions.userOf(request.user.sessionId)
+    if (user === undefined) throw new UNAUTHORIZED()
+    request.user = user
+  }
 
   app.decorate('authenticate', async request => {
     const user = await app.identify(request)
@@ -136,10 +150,10 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
     request.user = user
   })
 
-  app.decorate('needsKey', (...scopes) => async request => {
+  app.decorate('needsKey', (...scopes) => admissions.noted(async request => {
     if (!isServerKey(request.bearer)) throw new UNAUTHORIZED()
     request.serverKey = await keys.use(request.bearer, ...scopes)
-  })
+  }))
 
   app.decorate('authenticateOrNeedKey', (...scopes) => {
     const needKey = app.needsKey(...scopes)
@@ -154,9 +168,9 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
     if (user.kind === 'server_key' || user.kind === 'personal_key') throw new MISSING_SCOPE()
   })
 
-  app.decorate('refuseNonAdmins', async ({ user }) => {
+  app.decorate('refuseNonAdmins', admissions.noted(async ({ user }) => {
     if (user.role !== 'admin') throw new NOT_AN_ADMIN()
-  })
+  }))
 
   app.decorateReply('openSession', async function openSession (this: FastifyReply, userId: number, kind: SessionKind, options: SessionOptions = {}) {
     const { headers, ip } = this.request

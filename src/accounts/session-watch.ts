@@ -1,24 +1,23 @@
 import type { Listener } from '../db/listener.ts'
 import { createPoller } from '../db/poller.ts'
 
-const CHANNEL = 'sessions'
-
 /** How often open sockets and streams are checked, so that they close within a second even if a notification was lost. */
 const POLL_INTERVAL_MS = 500
 
 /**
- * Closes a session's sockets and streams when the session ends. This happens at once when the end is announced, and within
- * a second if the session has expired or the announcement was lost.
- * @param findAlive returns those of the given sessions that are still valid
+ * Closes the sockets and streams of a session, or of a server key, when it ends. This happens at once when the end is announced,
+ * and within a second if it has expired or the announcement was lost.
+ * @param channel on which instances announce ends to each other
+ * @param findAlive returns those of the given ids that are still valid
  */
-export function createWatch (listener: Pick<Listener, 'publish' | 'subscribe'>, findAlive: (ids: number[]) => Promise<number[]>) {
+export function createWatch (channel: 'sessions' | 'server_keys', listener: Pick<Listener, 'publish' | 'subscribe'>, findAlive: (ids: number[]) => Promise<number[]>) {
   const open = new Map<number, Set<() => void>>()
   const poller = createPoller(POLL_INTERVAL_MS, async () => {
     await look([...open.keys()])
     return open.size > 0
   })
 
-  listener.subscribe(CHANNEL, look)
+  listener.subscribe(channel, look)
 
   async function look (which: number[]) {
     const ids = which.filter(id => open.has(id))
@@ -29,21 +28,21 @@ export function createWatch (listener: Pick<Listener, 'publish' | 'subscribe'>, 
   }
 
   return {
-    /** Calls `end` when the session ends. Returns a function that stops watching. */
-    watch (sessionId: number, end: () => void) {
-      const ends = open.get(sessionId) ?? new Set()
-      open.set(sessionId, ends.add(end))
+    /** Calls `end` when the session, or the key, of this id ends. Returns a function that stops watching. */
+    watch (id: number, end: () => void) {
+      const ends = open.get(id) ?? new Set()
+      open.set(id, ends.add(end))
       poller.start()
       return function forget () {
         ends.delete(end)
-        if (ends.size === 0 && open.get(sessionId) === ends) open.delete(sessionId)
+        if (ends.size === 0 && open.get(id) === ends) open.delete(id)
       }
     },
 
-    /** Tells every instance that these sessions have ended. */
+    /** Tells every instance that these have ended. */
     async announce (ids: number[]) {
       look(ids)
-      await listener.publish(CHANNEL, ids).catch(() => { /* the other instances find out by polling */ })
+      await listener.publish(channel, ids).catch(() => { /* the other instances find out by polling */ })
     }
   }
 }

@@ -92,7 +92,7 @@ export function createSessions (db: Db, listener: Pick<Listener, 'publish' | 'su
     await db.update(sessions).set({ lastUsedAt: sql`now()` }).where(inArray(sessions.id, untouched))
   }
 
-  const watch = createWatch(listener, async ids => (await findAlive.execute({ ids })).map(({ id }) => id))
+  const watch = createWatch('sessions', listener, async ids => (await findAlive.execute({ ids })).map(({ id }) => id))
 
   return {
     ...watch,

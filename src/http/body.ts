@@ -4,6 +4,7 @@ import type { Static, TSchema } from 'typebox'
 import type { AnySchemaObject } from 'ajv'
 import { COMPRESSED_BODY, INVALID_JSON, INVALID_REQUEST, INVALID_TEXT, UNSUPPORTED_MEDIA_TYPE } from '../errors.ts'
 import { isStorable } from '../text/text.ts'
+import { isCrowded, MAX_CONTAINERS } from './crowded-json.ts'
 import { createValidation } from './validation.ts'
 
 declare module 'fastify' {
@@ -32,6 +33,7 @@ export function acceptBodies (app: FastifyInstance) {
 
   app.decorate('createJsonParser', (pick = body => body) => function parse (request, bytes, done) {
     if (bytes.length === 0) return done(null, undefined)
+    if (isCrowded(bytes)) return done(Object.assign(new INVALID_REQUEST(), { message: `The body may have at most ${MAX_CONTAINERS.toLocaleString('en-US')} objects and lists` }))
     let text: string
     try {
       text = utf8.decode(bytes)

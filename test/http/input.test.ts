@@ -222,6 +222,17 @@ async function sendRaw (port: number, request: string[], body = '') {
   return { status: Number(/^HTTP\/1.1 (\d+)/.exec(answer)![1]), answer }
 }
 
+t.test('a body of very many objects and lists is refused before it is parsed, and one of very long texts is not', async t => {
+  const { as } = await startApp(t)
+  const ann = await as('ann')
+  const chat = (id: string, extra: string) => `{"id":"${id}","messages":[{"role":"user","parts":[{"type":"text","text":"Hi"}]}],"extra":${extra}}`
+  const send = async (body: string) => await ann.post('/api/chat', body, { 'content-type': 'application/json' })
+  const refused = await send(chat('a', `[${'[],'.repeat(250_000)}[]]`))
+  t.match(refused.json(), { statusCode: 400, code: 'INVALID_REQUEST', error: 'The body may have at most 250,000 objects and lists' })
+  t.equal((await send(chat('b', `[${'[],'.repeat(100_000)}[]]`))).statusCode, 200)
+  t.equal((await send(chat('c', `"${'[{'.repeat(1_000_000)}"`))).statusCode, 200)
+})
+
 t.test('an empty body counts as no body, whatever its type', async t => {
   const server = await startApp(t)
   const { app } = server

@@ -37,6 +37,19 @@ t.test('stop, at any instance, keeps the text so far and aborts the request to t
   t.equal(two.bots.calls.length, 0)
 })
 
+t.test('a session that ends gets nothing of a reply that it waits for, and the reply goes on', async t => {
+  const { bots, ann, as, url } = await oneInstance(t)
+  const sent = ask(ann, url, 'Hi')
+  const call = await bots.call()
+  call.say('Secret')
+  const again = await as('ann')
+  t.equal((await ann.post('/api/logout')).statusCode, 200)
+  t.match((await sent).json(), { statusCode: 401, code: 'UNAUTHORIZED' })
+  call.end()
+  await until(async () => (await messagesOf(again, url)).at(-1).status === 'complete')
+  t.match(await messagesOf(again, url), [{ text: 'Hi' }, { text: 'Secret', status: 'complete' }])
+})
+
 t.test('a late stop notification does not stop a reply that began after the stop', async t => {
   const { bots, ann, id, url, query } = await oneInstance(t)
   const sent = ask(ann, url, 'Go on')

@@ -288,7 +288,7 @@ export async function keyWith (db: Server['db'], scopes: KeyScope[]): Promise<{ 
 
 async function makeServerKey (db: Server['db'], scopes: KeyScope[]) {
   const [anybody] = await db.select({ id: users.id, username: users.username }).from(users).limit(1)
-  return await createKeyStore(db, { announce: async () => {}, open: async () => 0 }).create(anybody!, { name: 'shop', scopes })
+  return await createKeyStore(db, { announce: async () => {}, open: async () => 0 }, { publish: async () => {}, subscribe () {} }).create(anybody!, { name: 'shop', scopes })
 }
 
 /** Sets Ann's email address (verified for a password reset), and puts the token of a mail to it into the example. */

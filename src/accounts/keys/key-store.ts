@@ -1,10 +1,12 @@
-import { and, desc, eq, isNull, lt, sql } from 'drizzle-orm'
+import { and, desc, eq, inArray, isNull, lt, sql } from 'drizzle-orm'
 import type { Db } from '../../db/client.ts'
+import type { Listener } from '../../db/listener.ts'
 import { externalUsers, serverKeys, sessions, users } from '../../db/tables.ts'
 import { ACCOUNT_LOCKED, KEY_NOT_FOUND, MISSING_SCOPE, UNAUTHORIZED, USER_NOT_FOUND } from '../../errors.ts'
 import { cutPage } from '../../http/paging.ts'
 import { logAction, type Admin, type AdminAction } from '../admin-log-store.ts'
 import { isAlive, isUsable, type Sessions } from '../sessions.ts'
+import { createWatch } from '../session-watch.ts'
 import { hashOf, makeKey } from './key.ts'
 import type { KeyScope } from '../../enums.ts'
 import type { NewKey } from './schema.ts'
@@ -25,7 +27,7 @@ export const isServerKey = (token: string | undefined): token is string => token
 export const asAdmin = ({ id, name }: Pick<ServerKey, 'id' | 'name'>): Admin => ({ id: 0, username: name, key: id })
 
 /** Keys of servers. */
-export function createKeyStore (db: Db, { announce, open }: Pick<Sessions, 'announce' | 'open'>) {
+export function createKeyStore (db: Db, { announce, open }: Pick<Sessions, 'announce' | 'open'>, listener: Pick<Listener, 'publish' | 'subscribe'>) {
   const shown = {
     id: serverKeys.id,
     name: serverKeys.name,
@@ -44,6 +46,7 @@ export function createKeyStore (db: Db, { announce, open }: Pick<Sessions, 'anno
     expiresAt: serverKeys.expiresAt,
     wasQuiet: sql<boolean>`${serverKeys.lastUsedAt} IS NULL OR ${serverKeys.lastUsedAt} < now() - interval '1 minute'`
   }).from(serverKeys).where(and(eq(serverKeys.keyHash, sql.placeholder('hash')), isUsable)).prepare('server_key')
+  const ends = createWatch('server_keys', listener, async ids => (await db.select({ id: serverKeys.id }).from(serverKeys).where(and(inArray(serverKeys.id, ids), isUsable))).map(({ id }) => id))
   /** Lookups of sessions in progress. Requests that arrive meanwhile wait for the same lookup, so that many first requests open only one session. */
   const lookups = new Map<string, ReturnType<typeof lookUp>>()
 
@@ -66,6 +69,9 @@ export function createKeyStore (db: Db, { announce, open }: Pick<Sessions, 'anno
   }
 
   return {
+    /** Calls `end` when a key was revoked or has expired. Returns a function that stops watching. */
+    watch: ends.watch,
+
     /** Creates a key. The returned key is stored nowhere. */
     async create (admin: Admin, { name, scopes, expiresAt }: Pick<NewKey, 'name' | 'scopes'> & { expiresAt?: Date | undefined }) {
       const { key, hash: keyHash } = makeKey('pk_')
@@ -91,6 +97,7 @@ export function createKeyStore (db: Db, { announce, open }: Pick<Sessions, 'anno
         await logAction(tx, admin, 'key.revoke', { details: { key: id } })
         return begun.map(({ id }) => id)
       }))
+      await ends.announce([id])
     },
 
     /** The key; undefined if it is unknown, revoked or expired. Its use is noted, at most once a minute. */

@@ -92,7 +92,7 @@ export function createUiChats ({ exchanges, messages, store, generation, streams
       const underWay = await store.underWay(conversation)
       if (underWay.length > 0) {
         await generation.stop(user.id, conversation)
-        await streams.ended(user.id, conversation, underWay)
+        await streams.ended(user, conversation, underWay)
       }
       const cutAndEdit = (tx: Transaction) => store.cutAfter(tx, user.id, { conversation, id: question.id, upTo: lastRev, ...text !== undefined && { text } })
       if (!canAsk) {

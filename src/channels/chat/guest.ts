@@ -74,7 +74,7 @@ export function createGuestChat ({ config, accounts, serverKeys, conversations, 
       const conversation = await conversations.newestOfGuest(guest.id)
       const { messages } = await converse({ author: guest, to: { conversation }, text, field: 'content', clientId })
       reply.leaveSlot()
-      const [, answer] = await streams.ended(guest.id, conversation, messages)
+      const [, answer] = await streams.ended(guest, conversation, messages)
       if (answer === undefined) throw new BOT_NOT_FOUND()
       if (answer.text === '') throw new BOT_FAILED()
       return { text: answer.text }

@@ -53,7 +53,7 @@ export function createPhoneChat ({ config, identities, converse, streams }: Phon
     const { conversation, messages } = await converse({
       author: { id, username: null }, to: { newestOf: 'phone', bot: config.PHONE_BOT }, text, clientId: question.client_id
     })
-    const [, answer] = await streams.ended(id, conversation, messages)
+    const [, answer] = await streams.ended({ id }, conversation, messages)
     if (answer!.text === '') throw new BOT_FAILED()
     return { user_phone: phone, bot_message: answer!.text }
   }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import type { FastifyReply } from 'fastify'
+import type { KeyStore, ServerKey } from '../../accounts/keys/key-store.ts'
 import type { SessionUser, Sessions } from '../../accounts/sessions.ts'
 import { INVALID_REQUEST, UNAUTHORIZED, UNAVAILABLE } from '../../errors.ts'
 import { whenOver } from '../../http/when-over.ts'
@@ -21,7 +22,11 @@ const CLOSE_TIMEOUT_MS = 200
 export interface CompletionOptions {
   unstored: UnstoredReplies
   sessions: Pick<Sessions, 'watch'>
+  keys: Pick<KeyStore, 'watch'>
 }
+
+/** Who asks: a user, or a server in its own name. */
+export type Asker = { user: SessionUser } | { serverKey: ServerKey }
 
 export type Completions = ReturnType<typeof createCompletions>
 
@@ -29,27 +34,27 @@ type Usage = CompletionAnswer['usage']
 type OurError = Error & { code: string, statusCode: number }
 
 /** Answers in the format of OpenAI's chat completions, version 1. */
-export function createCompletions ({ unstored, sessions }: CompletionOptions) {
-  /** Asks the bot until the client disconnects, its session ends or the server closes. */
-  async function write (question: Question, user: SessionUser | null, reply: FastifyReply, hear: (text: string, replaces: boolean, signal: AbortSignal) => void | Promise<void>) {
+export function createCompletions ({ unstored, sessions, keys }: CompletionOptions) {
+  /** Asks the bot until the client disconnects, its session or key ends, or the server closes. */
+  async function write (question: Question, asker: Asker, reply: FastifyReply, hear: (text: string, replaces: boolean, signal: AbortSignal) => void | Promise<void>) {
     const abort = new AbortController()
     const stop = () => abort.abort('stopped')
     whenOver(reply, stop)
-    const forget = user && sessions.watch(user.sessionId, stop)
+    const forget = 'user' in asker ? sessions.watch(asker.user.sessionId, stop) : keys.watch(asker.serverKey.id, stop)
     try {
       const used = await unstored.write(question, abort, (text, replaces) => hear(text, replaces, abort.signal))
       if (!abort.signal.aborted) return usageOf(used)
     } finally {
-      forget?.()
+      forget()
     }
     if (abort.signal.reason === 'interrupted') throw new UNAVAILABLE()
     throw reply.raw.destroyed ? new INVALID_REQUEST() : new UNAUTHORIZED() // nobody sees the first one
   }
 
   return {
-    async whole (question: Question, user: SessionUser | null, reply: FastifyReply): Promise<CompletionAnswer> {
+    async whole (question: Question, asker: Asker, reply: FastifyReply): Promise<CompletionAnswer> {
       let content = ''
-      const usage = await write(question, user, reply, (text, replaces) => { content = replaces ? text : content + text })
+      const usage = await write(question, asker, reply, (text, replaces) => { content = replaces ? text : content + text })
       return {
         ...headOf(question, 'chat.completion'),
         choices: [{ index: 0, message: { role: 'assistant', content, refusal: null }, logprobs: null, finish_reason: 'stop' }],
@@ -58,7 +63,7 @@ export function createCompletions ({ unstored, sessions }: CompletionOptions) {
     },
 
     /** Sends the reply as it grows. An error before the first piece is answered as usual; a later one ends the stream. */
-    async streamed (question: Question, user: SessionUser | null, reply: FastifyReply, includesUsage: boolean) {
+    async streamed (question: Question, asker: Asker, reply: FastifyReply, includesUsage: boolean) {
       const head = headOf(question, 'chat.completion.chunk')
       const out = new PassThrough()
       let isBegun = false
@@ -81,7 +86,7 @@ export function createCompletions ({ unstored, sessions }: CompletionOptions) {
       const heartbeat = setInterval(() => say(':\n\n'), HEARTBEAT_INTERVAL_MS).unref()
       let isFirst = true
       try {
-        const usage = await write(question, user, reply, async (text, _replaces, signal) => {
+        const usage = await write(question, asker, reply, async (text, _replaces, signal) => {
           if (isFirst) say(chunk({ role: 'assistant', content: '' }))
           isFirst = false
           if (text !== '') say(chunk({ content: text }))

@@ -67,8 +67,9 @@ export const openAiRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> =
       const asker = user && { id: user.id, name, metadata: await metadataOf(user.id) }
       reply.leaveSlot()
       const question = { bot, turns, instructions, user: asker, apiKeyHash: serverKey?.hash ?? null }
-      if (!body.stream) return await completions.whole(question, user, reply)
-      return await completions.streamed(question, user, reply, body.stream_options?.include_usage === true)
+      const watched = user === null ? { serverKey: serverKey! } : { user }
+      if (!body.stream) return await completions.whole(question, watched, reply)
+      return await completions.streamed(question, watched, reply, body.stream_options?.include_usage === true)
     })
 
     /** A server without `X-Act-As` asks for itself. Everybody else is a user. */

@@ -28,7 +28,7 @@ export const streamRoutes: FastifyPluginAsyncTypebox<StreamRoutesOptions> =
       const begun = await messages.get(user.id, conversation, id)
       if (wantsStream(headers)) return await streams.send(reply, { user, conversation, after: begun.rev - 1, until: [begun] }, log)
       reply.leaveSlot()
-      const [ended] = await streams.ended(user.id, conversation, [begun])
+      const [ended] = await streams.ended(user, conversation, [begun])
       return ended!
     })
   }

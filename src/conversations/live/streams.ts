@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyReply } from 'fastify'
-import type { SessionUser } from '../../accounts/sessions.ts'
+import type { SessionUser, Sessions } from '../../accounts/sessions.ts'
 import type { Delta, Events, Follower } from '../../log/followers.ts'
 import { createEndings, isUnderWay } from './endings.ts'
 import { heardIn, type Change, type FeedStore, type News } from '../../log/feed-store.ts'
@@ -36,8 +36,8 @@ export interface Wire {
  * `delta`, a piece of a growing reply. Every block has data.
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
-export function createStreams (sse: Sse, events: Events, feeds: FeedStore) {
-  const endings = createEndings(events)
+export function createStreams (sse: Sse, events: Events, feeds: FeedStore, sessions: Pick<Sessions, 'watch'>) {
+  const endings = createEndings(events, sessions)
 
   return {
     /** @throws CONVERSATION_NOT_FOUND, before anything is sent */

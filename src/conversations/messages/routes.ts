@@ -73,7 +73,7 @@ export const sendRoute: FastifyPluginAsyncTypebox<{ converse: Converse, streams:
       const { conversation, messages: said } = await converse({ author: user, to: { conversation: params.id }, ...saidIn(body), metadata, clientId })
       if (wantsStream(headers)) return await streams.send(reply, { user, conversation, after: Math.min(...said.map(({ rev }) => rev)) - 1, until: said }, log)
       reply.leaveSlot()
-      return reply.code(201).send(await streams.ended(user.id, conversation, said))
+      return reply.code(201).send(await streams.ended(user, conversation, said))
     })
   }
 

@@ -406,6 +406,31 @@ t.test('a reply ends with the session of its user, and its costs are stored even
   t.match(await uncounted, { choices: [{ message: { content: 'Hi' } }] })
 })
 
+t.test('a reply to a server in its own name ends when its key is revoked, and when it expires', async t => {
+  const server = await begin(t)
+  const { bots, as, query, db } = server
+  const ada = await as('ada')
+  await query("UPDATE users SET role = 'admin' WHERE username = 'ada'")
+  bots.takeOver()
+  const ask = async (nth: number) => {
+    const key = (await keyWith(db, ['v1'])).authorization.replace('Bearer ', '')
+    const { heard, over } = await listen(clientOf(server, key).chat.completions.create({ ...ASKED, stream: true }))
+    const call = await bots.call(nth)
+    call.say('As I')
+    await until(() => heard.text === 'As I')
+    return { heard, over }
+  }
+  const one = await ask(1)
+  t.equal((await ada.delete('/api/admin/keys/1')).statusCode, 204)
+  await one.over
+  t.match(one.heard.error, { code: 'invalid_api_key' })
+
+  const two = await ask(2)
+  await query('UPDATE server_keys SET expires_at = now() WHERE id = 2')
+  await two.over
+  t.match(two.heard.error, { code: 'invalid_api_key' })
+})
+
 t.test('closing the server waits for replies, and cuts off those that take too long', async t => {
   const server = await begin(t)
   const { client, bots, app, query } = server

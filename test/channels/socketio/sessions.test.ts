@@ -243,7 +243,7 @@ t.test('a WebSocket upgrade on another path is answered and closed, for every cl
 
 t.test('a socket that disconnects while its session is checked is not closed again', async t => {
   let hear = (_ids: number[]) => {}
-  const { watch } = createWatch({ publish: async () => {}, subscribe (_channel, listener) { hear = listener } }, async () => [])
+  const { watch } = createWatch('sessions', { publish: async () => {}, subscribe (_channel, listener) { hear = listener } }, async () => [])
   const ended: string[] = []
   const forget = watch(1, () => ended.push('left'))
   watch(2, () => ended.push('stays'))
