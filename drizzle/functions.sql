@@ -34,7 +34,7 @@
 -- Returns: true or false; null for null.
 -- Raises: nothing.
 -- Called by: append_message, append_messages, finish_reply, restart_reply, the index conversations_one_unfinished,
--- `createTidyStore` and `forgetInConversations`.
+-- `createLog`, `createTidyStore` and `forgetInConversations`.
 CREATE OR REPLACE FUNCTION is_contact_origin (in_origin origin) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT in_origin IN ('phone', 'whatsapp')
