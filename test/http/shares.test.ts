@@ -481,7 +481,7 @@ class BareWebSocket {
     })
     const [, socket] = await once(request, 'upgrade') as [http.IncomingMessage, TcpSocket]
     socket.on('error', () => { /* cut */ })
-    const closed = once(socket, 'close')
+    const closed = new Promise(resolve => { socket.once('close', resolve) }) // `once` of node:events would reject after a reset
     const frame = Buffer.concat([Buffer.from([0x81, 0x82, 0, 0, 0, 0]), Buffer.from('4x')])
     const timer = setInterval(() => { socket.write(Buffer.concat(Array(500).fill(frame))) }, 20)
     socket.resume()

@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 
 /** Sends text on a separate connection, and returns everything that is received until it is closed. `then` may send more. */
@@ -10,6 +9,6 @@ export async function exchange (port: number, sent: string, then?: (socket: Sock
   socket.on('error', () => { /* a reset, which may follow the answer */ })
   let answer = ''
   socket.setEncoding('utf8').on('data', text => { answer += text })
-  await once(socket, 'close')
+  await new Promise(resolve => { socket.once('close', resolve) }) // `once` of node:events would reject after a reset
   return answer
 }
