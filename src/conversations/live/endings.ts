@@ -11,7 +11,7 @@ export const isUnderWay = ({ status }: Pick<Message, 'status'>) => status === 's
 export type Waiting = Pick<SessionUser, 'id'> & Partial<Pick<SessionUser, 'sessionId'>>
 
 /** Waits for replies to end, for clients that want whole answers. */
-export function createEndings (events: Pick<Events, 'follow'>, sessions: Pick<Sessions, 'watch'>) {
+export function createEndings (events: Pick<Events, 'changed' | 'follow' | 'settle'>, sessions: Pick<Sessions, 'watch'>) {
   const waiting = new Set<() => void>()
   let isClosing = false
 
@@ -29,7 +29,7 @@ export function createEndings (events: Pick<Events, 'follow'>, sessions: Pick<Se
       const { promise, resolve, reject } = Promise.withResolvers<void>()
       const follower = { user, after, hear, leave: () => reject(new CONVERSATION_NOT_FOUND()) }
       const unfollow = events.follow(conversation, follower)
-      const forget = sessionId === undefined ? undefined : sessions.watch(sessionId, () => reject(new UNAUTHORIZED()))
+      const forget = sessionId === undefined ? undefined : sessions.watch(sessionId, logOut)
       waiting.add(giveUp)
       /* c8 ignore next -- takes a message that is answered in the moment in which the server closes */
       if (isClosing) giveUp()
@@ -43,6 +43,13 @@ export function createEndings (events: Pick<Events, 'follow'>, sessions: Pick<Se
       function hear ({ author, clientId, ...message }: Change) {
         if (known.has(message.id)) known.set(message.id, message)
         if (haveEnded()) resolve()
+      }
+
+      /** A session also ends because its account was deleted. Then the user is no longer a member, which one more read finds out. */
+      async function logOut () {
+        events.changed(conversation)
+        await events.settle()
+        reject(new UNAUTHORIZED())
       }
 
       function giveUp () {
