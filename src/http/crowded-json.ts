@@ -20,11 +20,13 @@ export function isCrowded (json: Buffer): boolean {
 
 /** Where a text that begins at this quote ends: the index of its second quote, or the end of the JSON. */
 function endOfText (json: Buffer, begin: number) {
-  for (let at = begin; ;) {
-    at = json.indexOf(QUOTE!, at + 1)
-    if (at === -1) return json.length
-    let backslashes = 0
-    while (json[at - 1 - backslashes] === BACKSLASH) backslashes++
-    if (backslashes % 2 === 0) return at
-  }
+  let at = json.indexOf(QUOTE!, begin + 1)
+  while (at !== -1 && isEscaped(json, at)) at = json.indexOf(QUOTE!, at + 1)
+  return at === -1 ? json.length : at
+}
+
+function isEscaped (json: Buffer, at: number) {
+  let backslashes = 0
+  while (json[at - 1 - backslashes] === BACKSLASH) backslashes++
+  return backslashes % 2 === 1
 }
