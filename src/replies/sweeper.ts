@@ -22,22 +22,23 @@ export function createSweeper ({ store, events, log, spent, room, beginNext }: S
 
   async function sweep () {
     try {
-      for (const place of await store.lapsed()) await interrupt(place).catch(warn)
+      for (const place of await store.lapsed()) await interrupt(place)
       if (room() > 0) for (const conversation of await store.waiting(room())) await beginNext(conversation)
     } catch (err) {
-      warn(err)
+      log.warn({ err }, 'Abandoned replies cannot be looked for; trying again soon')
     }
     if (!isOver) timer = setTimeout(sweep, SWEEP_EVERY_MS).unref()
   }
 
-  async function interrupt (place: MessageKey) {
-    const added = await store.interrupt(place)
-    if (added !== undefined) spent?.(added)
-    events.changed(place.conversation)
-  }
-
-  function warn (err: unknown) {
-    log.warn({ err }, 'Abandoned replies cannot be looked for; trying again soon')
+  /** Does not throw: a reply that cannot be ended, because its conversation stays locked, must not keep the others waiting. */
+  async function interrupt ({ conversation, id }: MessageKey) {
+    try {
+      const added = await store.interrupt({ conversation, id })
+      if (added !== undefined) spent?.(added)
+      events.changed(conversation)
+    } catch (err) {
+      log.warn({ err, conversation, id }, 'An abandoned reply cannot be ended; trying again soon')
+    }
   }
 
   return {

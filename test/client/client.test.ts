@@ -365,17 +365,21 @@ t.test('the list of conversations is live, with unread messages, and comes in pa
   t.same([names().length, list.state.hasMore], [70, false])
 })
 
-t.test('a list that cannot be continued is read anew, as far as it was loaded', async t => {
+/** A `fetch` whose streams of news cannot be continued, as if the cursor were of another database. Aborting a controller in `streams` breaks a stream. */
+function forgetfulFetch () {
   const streams: AbortController[] = []
-  const { parley, query } = await start(t, {
-    async fetch (input, init) {
-      if (!String(input).includes('/api/events')) return await fetch(input, init)
-      const broken = new AbortController()
-      streams.push(broken)
-      // A cursor of another database.
-      return await fetch(String(input).replace(/after=.*/, 'after=unknown'), { ...init, signal: AbortSignal.any([init!.signal!, broken.signal]) })
-    }
-  })
+  const forgetful: typeof fetch = async (input, init) => {
+    if (!String(input).includes('/api/events')) return await fetch(input, init)
+    const broken = new AbortController()
+    streams.push(broken)
+    return await fetch(String(input).replace(/after=.*/, 'after=unknown'), { ...init, signal: AbortSignal.any([init!.signal!, broken.signal]) })
+  }
+  return { streams, fetch: forgetful }
+}
+
+t.test('a list that cannot be continued is read anew, as far as it was loaded', async t => {
+  const { streams, fetch } = forgetfulFetch()
+  const { parley, query } = await start(t, { fetch })
   const list = parley.conversations
   // The list shows news of conversations that were used as recently as those that it has loaded: these were all used at different times.
   await query("INSERT INTO conversations (name, owner_id, last_updated) SELECT 'Number ' || n, (SELECT id FROM users WHERE username = 'ann'), now() - make_interval(mins => n) FROM generate_series(1, 69) n")
@@ -392,26 +396,20 @@ t.test('a list that cannot be continued is read anew, as far as it was loaded', 
 
 for (const moment of ['while', 'after']) {
   t.test(`a page that arrives ${moment} the list is read anew leaves no gap in it`, async t => {
-    const streams: AbortController[] = []
+    const { streams, fetch } = forgetfulFetch()
     const late = Promise.withResolvers<void>()
     const loaded = Promise.withResolvers<void>()
     let pages = 0
     const { parley, query } = await start(t, {
       async fetch (input, init) {
-        if (String(input).includes('/api/conversations?')) {
-          const page = ++pages
-          const answer = await fetch(input, init)
-          if (page === 3) await late.promise
-          if (page === 5 && moment === 'while') {
-            late.resolve()
-            await loaded.promise
-          }
-          return answer
+        const page = String(input).includes('/api/conversations?') ? ++pages : undefined
+        const answer = await fetch(input, init)
+        if (page === 3) await late.promise
+        if (page === 5 && moment === 'while') {
+          late.resolve()
+          await loaded.promise
         }
-        if (!String(input).includes('/api/events')) return await fetch(input, init)
-        const broken = new AbortController()
-        streams.push(broken)
-        return await fetch(String(input).replace(/after=.*/, 'after=unknown'), { ...init, signal: AbortSignal.any([init!.signal!, broken.signal]) })
+        return answer
       }
     })
     const list = parley.conversations
