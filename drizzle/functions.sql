@@ -59,7 +59,11 @@ $$;
 
 -- next_rev: takes the next rev of a conversation.
 --
--- Locks: no further row. The caller must have locked the conversation.
+-- An UPDATE that has to wait for a row computes its new values once more when the wait is over, and would take two revs. So a
+-- caller also locks the messages that it is going to change, in a statement of its own. The instance that writes a reply changes
+-- its row without the lock of the conversation, and so does the deletion of a bot or of a user.
+--
+-- Locks: no further row. The caller must have locked the conversation and the messages that get the revs.
 -- Returns: the rev; null when there is no such conversation.
 -- Raises: nothing.
 -- Called by: stop_replies, stop_replies_to, begin_reply, finish_reply, interrupt_reply, restart_reply,
@@ -72,13 +76,14 @@ $$;
 -- stop_replies: stops all replies in a conversation. A reply that is streaming is marked, and the server instance that
 -- writes it stops when it next stores something. A reply that is queued becomes stopped at once and takes a rev.
 --
--- Locks: no further row. The caller must have locked the conversation.
+-- Locks: the replies. The caller must have locked the conversation.
 -- Returns: nothing.
 -- Raises: nothing.
 -- Called by: append_message and stop_conversation.
 CREATE OR REPLACE FUNCTION stop_replies (in_conversation bigint) RETURNS void
 LANGUAGE sql AS $$
   UPDATE messages SET stop_requested = true WHERE conversation_id = in_conversation AND status = 'streaming';
+  SELECT FROM messages WHERE conversation_id = in_conversation AND status = 'queued' FOR NO KEY UPDATE;
   UPDATE messages m SET status = 'stopped', rev = next_rev(in_conversation)
   WHERE m.conversation_id = in_conversation AND m.status = 'queued'
 $$;
@@ -150,8 +155,8 @@ CREATE OR REPLACE TRIGGER forget_bots AFTER DELETE ON chatbots REFERENCING OLD T
 -- append_messages repeats these rules, because a shared function would make this one take 1.5 times as long. Change both:
 -- test/db/functions.test.ts gives both the same generated cases and compares what they store.
 --
--- Locks: the conversation; then the bots, against deletion; then, when one of the replies is null, the author's user row;
--- then the author's row of conversation_users.
+-- Locks: the conversation; then the bots, against deletion; then, when one of the replies is null, the author's user row, and
+-- the replies that are stopped; then the author's row of conversation_users.
 -- Returns: one row with the message's id, its time, and the statuses of the message and of the replies; no row when
 -- nothing was stored.
 -- Raises: PB001 when the conversation rejects messages while a reply is under way; PB002 when three replies to the author's
@@ -358,7 +363,7 @@ END $$;
 -- begin_reply: begins the oldest queued reply of a conversation, unless another one is streaming there.
 -- The reply becomes streaming, with the next rev and a lease of 8 seconds for in_owner.
 --
--- Locks: the conversation.
+-- Locks: the conversation; then the reply.
 -- Returns: one row with the reply's id and its bot; no row when there is nothing to begin.
 -- Raises: nothing.
 -- Called by: `createReplyStore`.
@@ -373,6 +378,7 @@ BEGIN
   IF place IS NULL THEN
     RETURN;
   END IF;
+  PERFORM FROM messages m WHERE m.conversation_id = in_conversation AND m.id = place FOR NO KEY UPDATE;
   RETURN QUERY
   UPDATE messages m SET status = 'streaming', rev = next_rev(in_conversation), stop_requested = false,
     lease_owner = in_owner, lease_until = clock_timestamp() + interval '8 seconds'
@@ -429,7 +435,7 @@ END $$;
 -- If the lease is lost or the message is gone, the conversation does not change. The cost (see record_cost) is recorded
 -- in any case. A second call with the same arguments, after a lost connection, changes nothing.
 --
--- Locks: the conversation; then, for the cost, the user who asked (FOR KEY SHARE).
+-- Locks: the conversation; then the message; then, for the cost, the user who asked (FOR KEY SHARE).
 -- Returns: one row: whether the reply was ended, and the tokens that were added to the costs, 0 where there were none.
 -- Raises: nothing.
 -- Called by: `createReplyStore`, by the server instance that writes the reply.
@@ -445,11 +451,15 @@ DECLARE
   cost record;
 BEGIN
   PERFORM FROM conversations c WHERE c.id = in_conversation FOR NO KEY UPDATE;
-  UPDATE messages m SET status = in_status, rev = next_rev(in_conversation), text = left(m.text, in_at) || in_piece, parts = in_parts,
-    error = in_error, cost_so_far = NULL, lease_owner = NULL, lease_until = NULL
+  SELECT m.chatbot_id INTO bot FROM messages m
   WHERE m.conversation_id = in_conversation AND m.id = in_id AND m.status = 'streaming' AND m.lease_owner = in_owner
-  RETURNING m.chatbot_id INTO bot;
+  FOR NO KEY UPDATE;
   is_ours := FOUND;
+  IF is_ours THEN
+    UPDATE messages m SET status = in_status, rev = next_rev(in_conversation), text = left(m.text, in_at) || in_piece, parts = in_parts,
+      error = in_error, cost_so_far = NULL, lease_owner = NULL, lease_until = NULL
+    WHERE m.conversation_id = in_conversation AND m.id = in_id;
+  END IF;
   IF bot IS NOT NULL AND (in_state IS NOT NULL OR in_finished IS NOT NULL) THEN
     UPDATE conversations c
     SET state = CASE WHEN in_state IS NULL THEN c.state WHEN in_state = 'null' THEN c.state - bot::text
@@ -470,7 +480,7 @@ END $$;
 -- far, that is recorded. The tokens of the text are estimated, at four characters to a token, where nothing better was
 -- stored. Nothing happens when the lease has been renewed meanwhile or another server instance came first.
 --
--- Locks: the conversation; then, for the cost, the user who asked (FOR KEY SHARE).
+-- Locks: the conversation; then the message; then, for the cost, the user who asked (FOR KEY SHARE).
 -- Returns: the bot's name and the tokens that were added to the costs; no row where there were none.
 -- Raises: nothing.
 -- Called by: `createReplyStore`, by any server instance, for every expired lease that it finds.
@@ -484,7 +494,8 @@ DECLARE
 BEGIN
   PERFORM FROM conversations c WHERE c.id = in_conversation FOR NO KEY UPDATE;
   SELECT * INTO lapsed FROM messages m
-  WHERE m.conversation_id = in_conversation AND m.id = in_id AND m.status = 'streaming' AND m.lease_until < clock_timestamp();
+  WHERE m.conversation_id = in_conversation AND m.id = in_id AND m.status = 'streaming' AND m.lease_until < clock_timestamp()
+  FOR NO KEY UPDATE;
   IF NOT FOUND THEN
     RETURN;
   END IF;
@@ -501,8 +512,8 @@ END $$;
 -- its parts and its error, takes the next rev and becomes streaming, with a lease of 8 seconds for in_owner, or queued when in_owner
 -- is null.
 --
--- Locks: the conversation; then the user who wrote the message that the reply answers, so that replies begun elsewhere at
--- the same moment are counted.
+-- Locks: the conversation; then the reply; then the user who wrote the message that the reply answers, so that replies begun
+-- elsewhere at the same moment are counted.
 -- Returns: 'streaming' or 'queued', or why nothing happened: null when in_user is not in the conversation or there is no
 -- such reply; 'busy' while a reply is under way there; 'not last' when other messages follow, it answers no message, or
 -- in_bot is not its bot or has been taken out of the conversation (see is_contact_origin); 'too many' when three replies
@@ -518,7 +529,8 @@ DECLARE
 BEGIN
   PERFORM FROM conversations c WHERE c.id = in_conversation FOR NO KEY UPDATE;
   SELECT m.reply_to INTO question FROM messages m JOIN conversation_users u ON u.conversation_id = m.conversation_id
-  WHERE m.conversation_id = in_conversation AND m.id = in_id AND u.user_id = in_user AND m.sender = 'bot' AND m.status <> 'deleted';
+  WHERE m.conversation_id = in_conversation AND m.id = in_id AND u.user_id = in_user AND m.sender = 'bot' AND m.status <> 'deleted'
+  FOR NO KEY UPDATE OF m;
   IF NOT FOUND THEN
     RETURN NULL;
   END IF;
@@ -550,7 +562,7 @@ END $$;
 
 -- stop_conversation: stops all replies in a conversation, on behalf of a member. See stop_replies.
 --
--- Locks: the conversation.
+-- Locks: the conversation; then the replies.
 -- Returns: whether in_user is in the conversation. If not, nothing happens.
 -- Raises: nothing.
 -- Called by: `createReplyStore`.
@@ -568,7 +580,7 @@ END $$;
 -- stop_replies_to: stops the replies to a user's messages, in all conversations, as stop_replies does. Replies to others
 -- in the same conversations go on.
 --
--- Locks: the conversations, in the order of their ids.
+-- Locks: the conversations, in the order of their ids, each with the replies in it.
 -- Returns: the ids of the conversations.
 -- Raises: nothing.
 -- Called by: `createReplyStore`.
@@ -584,6 +596,9 @@ BEGIN
     PERFORM FROM conversations c WHERE c.id = place FOR NO KEY UPDATE;
     UPDATE messages r SET stop_requested = true FROM messages q
     WHERE r.conversation_id = place AND r.status = 'streaming' AND q.conversation_id = place AND q.id = r.reply_to AND q.user_id = in_author;
+    PERFORM FROM messages r, messages q
+    WHERE r.conversation_id = place AND r.status = 'queued' AND q.conversation_id = place AND q.id = r.reply_to AND q.user_id = in_author
+    FOR NO KEY UPDATE OF r;
     UPDATE messages r SET status = 'stopped', rev = next_rev(place) FROM messages q
     WHERE r.conversation_id = place AND r.status = 'queued' AND q.conversation_id = place AND q.id = r.reply_to AND q.user_id = in_author;
     RETURN NEXT place;

@@ -79,11 +79,10 @@ export function createReplyStore (db: Db) {
     async leaveOut ({ conversation, id }: MessageKey, turns: Turn[]) {
       await db.transaction(async tx => {
         await tx.select({ id: conversations.id }).from(conversations).where(eq(conversations.id, conversation)).for('no key update')
-        await tx.execute(sql`
-          UPDATE messages m SET error = ${LEFT_OUT}, rev = next_rev(${conversation})
-          FROM (SELECT DISTINCT * FROM unnest(${sql.param(turns.map(({ sender }) => sender))}::sender[], ${sql.param(turns.map(({ text }) => text))}::text[])) AS said (sender, text)
-          WHERE m.conversation_id = ${conversation} AND m.id < ${id} AND m.sender = said.sender AND m.text = said.text
-            AND m.status NOT IN ('streaming', 'queued') AND m.error IS DISTINCT FROM ${LEFT_OUT}`)
+        const refused = sql`m.conversation_id = ${conversation} AND m.id < ${id} AND m.status NOT IN ('streaming', 'queued') AND m.error IS DISTINCT FROM ${LEFT_OUT}
+          AND (m.sender, m.text) IN (SELECT * FROM unnest(${sql.param(turns.map(({ sender }) => sender))}::sender[], ${sql.param(turns.map(({ text }) => text))}::text[]))`
+        await tx.execute(sql`SELECT FROM messages m WHERE ${refused} FOR NO KEY UPDATE`)
+        await tx.execute(sql`UPDATE messages m SET error = ${LEFT_OUT}, rev = next_rev(${conversation}) WHERE ${refused}`)
       })
     },
 

@@ -49,6 +49,7 @@ export function createExchangeStore (db: Db, changed: (conversation: number) => 
       const rev = sql`next_rev(${conversation})`
       const after = sql`${messages.conversationId} = ${conversation} AND ${messages.id} > ${id} AND ${messages.id} <= ${upTo}
         AND ${messages.replyTo} IS DISTINCT FROM ${id} AND ${messages.status} <> 'deleted'`
+      await tx.execute(sql`SELECT FROM ${messages} WHERE (${after}) OR ${messages.conversationId} = ${conversation} AND ${messages.id} = ${id} FOR NO KEY UPDATE`)
       const [foreign] = isOwner ? [] : await tx.select({ id: messages.id }).from(messages).where(and(after, sql`${messages.userId} IS DISTINCT FROM ${user}`)).limit(1)
       if (foreign !== undefined) throw new NOT_THE_OWNER()
       await tx.update(messages).set({ text: '', parts: null, metadata: null, status: 'deleted', rev }).where(after)
