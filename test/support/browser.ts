@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Test } from 'tap'
+import root, { type Test } from 'tap'
 import axe from 'axe-core'
-import { chromium, type BrowserContextOptions, type Locator, type Page } from 'playwright-core'
+import { chromium, type Browser, type BrowserContextOptions, type Locator, type Page } from 'playwright-core'
 import type { Config } from '../../src/config.ts'
 import { createServer, type InlineConfig } from 'vite'
 import { startApp } from './helper.ts'
@@ -23,13 +23,22 @@ export const noBrowser = CHROMIUM === undefined || !existsSync('dist/web/index.h
 /** How long tests wait for a state of the page, in milliseconds. It is long because the machine may be busy. */
 const PATIENCE = 60_000
 
-/** Starts a browser for a test. Each person has a separate browser context, with cookies of their own. */
+let launched: Promise<Browser> | undefined
+
+/** Starts the browser, which all tests of a file share. */
+function launch () {
+  const launching = chromium.launch({ executablePath: CHROMIUM!, args: FLAGS })
+  root.teardown(async () => { await (await launching).close() })
+  return launching
+}
+
+/** A browser for a test. Each person has a separate browser context, with cookies of their own, until the test ends. */
 export async function openBrowser (t: Test) {
-  const browser = await chromium.launch({ executablePath: CHROMIUM!, args: FLAGS })
-  t.teardown(() => browser.close())
+  const browser = await (launched ??= launch())
 
   async function newContext (options: BrowserContextOptions = {}) {
     const context = await browser.newContext({ viewport: { width: 1100, height: 800 }, locale: 'en-GB', ...options })
+    t.teardown(() => context.close())
     context.setDefaultTimeout(PATIENCE)
     return context
   }
@@ -39,7 +48,6 @@ export async function openBrowser (t: Test) {
     /** Opens the page of a person without cookies or stored data. Errors of the page and of its Content Security Policy fail the test. */
     async person (options: BrowserContextOptions = {}) {
       const context = await newContext(options)
-      await context.addInitScript({ content: axe.source })
       const page = await context.newPage()
       page.on('pageerror', error => { t.fail(error.message) })
       page.on('console', message => { if (/Content Security Policy|Trusted ?Type|React error/.test(message.text())) t.fail(message.text()) })
@@ -50,6 +58,7 @@ export async function openBrowser (t: Test) {
 
 /** The accessibility violations that axe finds, of any severity. */
 export async function barriers (page: Page) {
+  await page.evaluate(`globalThis.axe === undefined && (() => { ${axe.source} })()`)
   const { violations } = await page.evaluate(() => (globalThis as unknown as { axe: typeof axe }).axe.run())
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`)
 }
