@@ -8,7 +8,7 @@ import { fetchEventSource } from '@microsoft/fetch-event-source'
 import { Agent, EventSource } from 'undici'
 import { isLoopbackHost } from '../../src/http/host.ts'
 import { whenOver } from '../../src/http/when-over.ts'
-import { API_KEY, SECRET, startApp } from '../support/helper.ts'
+import { API_KEY, run, SECRET, startApp } from '../support/helper.ts'
 import { from, signed, VERIFY_TOKEN } from '../support/meta.ts'
 import { until } from '../support/process.ts'
 import { exchange } from '../support/raw-http.ts'
@@ -275,7 +275,7 @@ t.test('the settings of the database change neither what is read nor what is wri
   const changed = async (what: string) => { for (const each of settings) await query(`ALTER ${what} SET ${each}`) }
   await changed(`DATABASE ${name}`)
   await changed(`ROLE "${role}" IN DATABASE ${name}`)
-  t.same(await query('SHOW DateStyle'), [{ DateStyle: 'German, DMY' }], 'other connections have these settings')
+  t.same(await run(connection, 'SHOW DateStyle'), [{ DateStyle: 'German, DMY' }], 'other connections have these settings')
 
   const server = await startApp(t, {}, undefined, connection)
   await server.work()

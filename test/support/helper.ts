@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 import pg from 'pg'
@@ -12,6 +11,7 @@ import { createTasks } from '../../src/jobs/tasks.ts'
 import { startWorker, type Worker } from '../../src/jobs/worker.ts'
 import { API_KEY, SECRET, silent, TEST_FOLDER } from './constants.ts'
 import { APP_SECRET, VERIFY_TOKEN } from './meta.ts'
+import { isWaiting } from './process.ts'
 import { createSlowBots } from './slow-bot.ts'
 
 export { API_KEY, SECRET, silent }
@@ -24,13 +24,23 @@ export function settings (changes: Partial<Config> = {}): Config {
   return { ...Value.Create(ConfigSchema), BCRYPT_COST: 4, RATE_LIMITS: 'off', MAX_EVENT_LOOP_DELAY: 0, API_KEYS: `another-key-for-tests, ${API_KEY}`, META_APP_SECRET: APP_SECRET, META_VERIFY_TOKEN: VERIFY_TOKEN, ...changes }
 }
 
+let databases: pg.Pool | undefined
+
 /** Creates a database for the test, with all migrations. */
 export async function freshDatabase (t: Test, template = TEMPLATE): Promise<pg.PoolConfig> {
-  const admin = JSON.parse(readFileSync(connectionFile, 'utf8')) as pg.PoolConfig
+  const connection = JSON.parse(readFileSync(connectionFile, 'utf8')) as pg.PoolConfig
+  databases ??= openPool(connection)
   const database = `parley_test_${randomBytes(6).toString('hex')}`
-  await run(admin, `CREATE DATABASE ${database} TEMPLATE ${template}`)
-  t.teardown(() => run(admin, `DROP DATABASE ${database} WITH (FORCE)`))
-  return { ...admin, database }
+  await databases.query(`CREATE DATABASE ${database} TEMPLATE ${template}`)
+  t.teardown(() => databases!.query(`DROP DATABASE ${database} WITH (FORCE)`))
+  return { ...connection, database }
+}
+
+/** Connections that stay open between queries: to open one takes Postgres longer than most queries of tests. They do not keep the process running. */
+function openPool (connection: pg.PoolConfig) {
+  const pool = new pg.Pool({ ...connection, max: 4, allowExitOnIdle: true })
+  pool.on('error', () => { /* a test has stopped this Postgres, or cut its connections */ })
+  return pool
 }
 
 export async function run (connection: pg.ClientConfig, sql: string, values: unknown[] = []) {
@@ -51,10 +61,8 @@ export async function holdLock (t: Test, connection: pg.ClientConfig, conversati
   await client.query('BEGIN')
   await client.query('SELECT FROM conversations WHERE id = $1 FOR UPDATE', [conversation])
   return {
-    async until (waiting: number) {
-      const asked = 'SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = \'Lock\''
-      while ((await run(connection, asked)).length !== waiting) await sleep(10)
-    },
+    /** Waits until this number of other connections wait for a lock. */
+    until: (waiting: number) => isWaiting(client, waiting),
     query: (sql: string) => client.query(sql),
     release: () => client.query('COMMIT')
   }
@@ -69,6 +77,8 @@ export async function startApp (t: Test, changes: Partial<Config> = {}, logger?:
   const config = settings(changes)
   const secret = config.JWT_SECRET ?? SECRET
   const db = createDb(connection, silent)
+  const pool = openPool(connection)
+  t.teardown(() => pool.end())
   let worker: Worker | undefined
   const bots = createSlowBots()
   const app = await buildApp({ config, db, secret, isWorking: () => worker?.isWorking() ?? true, changeBots: bots.change, logger })
@@ -90,7 +100,7 @@ export async function startApp (t: Test, changes: Partial<Config> = {}, logger?:
     },
     /** Creates a conversation of a user with a streaming bot. */
     async slowChat (client: Client): Promise<number> {
-      await run(connection, "INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook') ON CONFLICT DO NOTHING")
+      await pool.query("INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook') ON CONFLICT DO NOTHING")
       return (await client.post('/api/conversations', { name: 'Slow', bots: ['slow'] })).json().id
     },
     /** Runs the jobs until the test ends. */
@@ -102,7 +112,7 @@ export async function startApp (t: Test, changes: Partial<Config> = {}, logger?:
     },
     /** A user of another instance on the same database, logged in by this one's cookie. */
     clientOf: (headers: Headers) => clientOf(inject, headers),
-    query: (sql: string, values?: unknown[]) => run(connection, sql, values)
+    query: async (sql: string, values: unknown[] = []) => (await pool.query(sql, values)).rows
   }
 }
 
