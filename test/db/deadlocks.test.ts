@@ -1,0 +1,50 @@
+import t, { type Test } from 'tap'
+import { createDb } from '../../src/db/client.ts'
+import { createReplyStore, type Growth } from '../../src/replies/store.ts'
+import { freshDatabase, silent } from '../support/helper.ts'
+import { connect, isWaiting } from '../support/process.ts'
+
+// Transactions that need the same rows wait for each other only in one direction.
+
+/** Opens a fresh database with a store's connections and two others: one that holds a lock, and one that watches who waits. */
+async function open (t: Test) {
+  const connection = await freshDatabase(t)
+  const [watcher, holder] = [await connect(t, connection), await connect(t, connection)]
+  const db = createDb(connection, silent)
+  t.teardown(() => db.$client.end())
+  return { db, watcher, holder }
+}
+
+const GROWING = `
+  INSERT INTO users (username, username_key) VALUES ('ann', 'ann');
+  INSERT INTO conversations (owner_id, name, last_rev) VALUES (1, 'One', 2), (1, 'Two', 2);
+  INSERT INTO conversation_users (conversation_id, user_id) VALUES (1, 1), (2, 1);
+  INSERT INTO conversation_bots (conversation_id, chatbot_id) SELECT c.id, min(b.id) FROM conversations c, chatbots b GROUP BY c.id;
+  INSERT INTO messages (conversation_id, id, rev, sender, user_id, text) SELECT id, 1, 1, 'user', 1, 'Hi' FROM conversations;
+  INSERT INTO messages (conversation_id, id, rev, sender, chatbot_id, reply_to, text, status, lease_owner, lease_until)
+  SELECT conversation_id, 2, 2, 'bot', chatbot_id, 1, '', 'streaming', 'writer ' || conversation_id, now() + interval '8 seconds' FROM conversation_bots`
+
+const growthIn = (conversation: number): Growth & { cost: null } =>
+  ({ conversation, id: 2, owner: `writer ${conversation}`, at: 0, piece: 'Hello', parts: null, cost: null })
+
+for (const order of [[1, 2], [2, 1]]) {
+  t.test(`growing replies are stored while replies are stopped, conversation ${order[0]} first`, async t => {
+    const { db, watcher, holder } = await open(t)
+    await watcher.query(GROWING)
+    const store = createReplyStore(db)
+
+    t.comment('Both are stopped: the first one is, and the second conversation is locked')
+    await holder.query('BEGIN; SELECT FROM conversations WHERE id = 2 FOR NO KEY UPDATE')
+    const stopped = store.stopFor(1)
+    await isWaiting(watcher)
+    const flushed = store.flush(order.map(growthIn))
+    await isWaiting(watcher, 2)
+    await holder.query('COMMIT')
+
+    t.same(await stopped, [1, 2])
+    const owners = (await flushed).map(({ owner }) => owner)
+    t.same(owners.toSorted(), ['writer 1', 'writer 2'], 'no lease is taken for lost')
+    const { rows } = await watcher.query('SELECT text, stop_requested FROM messages WHERE id = 2')
+    t.same(rows, [1, 2].map(() => ({ text: 'Hello', stop_requested: true })))
+  })
+}
