@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { createBotStore } from '../../src/conversations/bots/store.ts'
 import { createDb } from '../../src/db/client.ts'
 import { createReplyStore, type Growth } from '../../src/replies/store.ts'
 import { freshDatabase, silent } from '../support/helper.ts'
@@ -48,3 +49,23 @@ for (const order of [[1, 2], [2, 1]]) {
     t.same(rows, [1, 2].map(() => ({ text: 'Hello', stop_requested: true })))
   })
 }
+
+t.test('a bot is deleted while replies are stopped, one of them in a conversation that it was taken out of', async t => {
+  const { db, watcher, holder } = await open(t)
+  await watcher.query(GROWING)
+  const { rows: [{ bot }] } = await watcher.query('DELETE FROM conversation_bots WHERE conversation_id = 1 RETURNING chatbot_id::int AS bot')
+
+  await holder.query('BEGIN')
+  await holder.query('SELECT keep_bots(ARRAY[$1::bigint])', [bot])
+  const removed = createBotStore(db).remove({ id: 1, username: 'ann' }, bot)
+  await isWaiting(watcher)
+  t.comment('The deletion has the locks of its conversations, and waits to change the messages')
+  const stopped = createReplyStore(db).stopFor(1)
+  await isWaiting(watcher, 2)
+  await holder.query('COMMIT')
+
+  await removed
+  t.same(await stopped, [1, 2])
+  const { rows } = await watcher.query('SELECT chatbot_id, stop_requested FROM messages WHERE id = 2')
+  t.same(rows, [1, 2].map(() => ({ chatbot_id: null, stop_requested: true })))
+})
