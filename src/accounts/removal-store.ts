@@ -1,6 +1,6 @@
 import { and, eq, inArray, isNull, ne, sql } from 'drizzle-orm'
 import type { Transaction } from '../db/client.ts'
-import { conversations, conversationUsers, identities, messages, oneTimeTokens, turns, users, whatsappContacts, whatsappInbox } from '../db/tables.ts'
+import { conversations, conversationUsers, identities, messages, oneTimeTokens, turns, users, whatsappContacts, whatsappDeliveries, whatsappInbox } from '../db/tables.ts'
 import { LAST_ADMIN } from '../errors.ts'
 import { forgotKey, hashedAddress } from './recovery-store.ts'
 import { endSessionsOf } from './sessions.ts'
@@ -72,6 +72,8 @@ async function forgetWhatsApp (tx: Transaction, ids: number[]) {
   const contacts = rows.map(({ contact }) => contact)
   if (contacts.length === 0) return
   const keys = contacts.flatMap(contact => [`whatsapp-inbox ${contact}`, `whatsapp-send ${contact}`])
+  // First what was sent, which would be deleted with the messages: a status locks its delivery, and then jobs and its row in the inbox.
+  await tx.delete(whatsappDeliveries).where(inArray(whatsappDeliveries.conversationId, tx.select({ id: conversations.id }).from(conversations).where(inArray(conversations.ownerId, ids))))
   await tx.delete(whatsappInbox).where(inArray(whatsappInbox.contact, contacts))
   await tx.delete(whatsappContacts).where(inArray(whatsappContacts.contact, contacts))
   await tx.delete(turns).where(inArray(turns.key, keys))

@@ -1,4 +1,6 @@
 import t, { type Test } from 'tap'
+import { createAdminUserStore } from '../../src/accounts/admin-user-store.ts'
+import { createDeliveryStore } from '../../src/channels/whatsapp/deliveries-store.ts'
 import { createBotStore } from '../../src/conversations/bots/store.ts'
 import { createDb } from '../../src/db/client.ts'
 import { createReplyStore, type Growth } from '../../src/replies/store.ts'
@@ -68,4 +70,33 @@ t.test('a bot is deleted while replies are stopped, one of them in a conversatio
   t.same(await stopped, [1, 2])
   const { rows } = await watcher.query('SELECT chatbot_id, stop_requested FROM messages WHERE id = 2')
   t.same(rows, [1, 2].map(() => ({ chatbot_id: null, stop_requested: true })))
+})
+
+const CONTACT = `
+  INSERT INTO users (origin) VALUES ('whatsapp');
+  INSERT INTO identities (channel, address, user_id) VALUES ('whatsapp', 'DE.1', 1);
+  INSERT INTO whatsapp_contacts (contact, user_id) VALUES ('DE.1', 'DE.1');
+  INSERT INTO conversations (owner_id, name, origin, last_rev) VALUES (1, 'Chat', 'whatsapp', 2);
+  INSERT INTO conversation_users (conversation_id, user_id) VALUES (1, 1);
+  INSERT INTO messages (conversation_id, id, rev, sender, text) VALUES (1, 1, 1, 'bot', 'Hello');
+  INSERT INTO whatsapp_deliveries (conversation_id, message_id, contact, whatsapp_id, state) VALUES (1, 1, 'DE.1', 'wamid.1', 'sent');
+  INSERT INTO whatsapp_inbox (whatsapp_id, kind, contact, body, sent_at) VALUES ('wamid.1 delivered', 'status', 'DE.1', '', now())`
+
+const admin = { id: 2, username: 'root' }
+const noSessions = { announce: async () => {} }
+
+t.test('a WhatsApp contact is deleted while a status of a message to them is processed', async t => {
+  const { db, watcher, holder } = await open(t)
+  await watcher.query(CONTACT)
+  await holder.query('BEGIN; SELECT FROM whatsapp_contacts FOR UPDATE')
+  const removed = createAdminUserStore(db, noSessions).remove(admin, 1)
+  await isWaiting(watcher)
+  t.comment('The deletion has deleted the status, and waits for the contact')
+  const heard = createDeliveryStore(db, () => {}).hear(1, { whatsappId: 'wamid.1', state: 'delivered', problem: { errorCode: null, error: null }, report: { code: null } })
+  await isWaiting(watcher, 2)
+  await holder.query('COMMIT')
+
+  await removed
+  await heard
+  for (const table of ['users', 'whatsapp_deliveries', 'whatsapp_inbox']) t.same((await watcher.query(`SELECT FROM ${table}`)).rows, [], table)
 })
