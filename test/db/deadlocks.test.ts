@@ -1,8 +1,9 @@
 import t, { type Test } from 'tap'
 import { createAdminUserStore } from '../../src/accounts/admin-user-store.ts'
 import { createDeliveryStore } from '../../src/channels/whatsapp/deliveries-store.ts'
+import { createTemplateStore } from '../../src/channels/whatsapp/template-store.ts'
 import { createBotStore } from '../../src/conversations/bots/store.ts'
-import { createDb } from '../../src/db/client.ts'
+import { createDb, reasonOf } from '../../src/db/client.ts'
 import { createReplyStore, type Growth } from '../../src/replies/store.ts'
 import { freshDatabase, silent } from '../support/helper.ts'
 import { connect, isWaiting } from '../support/process.ts'
@@ -99,4 +100,23 @@ t.test('a WhatsApp contact is deleted while a status of a message to them is pro
   await removed
   await heard
   for (const table of ['users', 'whatsapp_deliveries', 'whatsapp_inbox']) t.same((await watcher.query(`SELECT FROM ${table}`)).rows, [], table)
+})
+
+t.test('a WhatsApp contact is deleted while a template is sent to them', async t => {
+  const { db, watcher, holder } = await open(t)
+  await watcher.query(CONTACT)
+  await holder.query('BEGIN; SELECT FROM users FOR KEY SHARE')
+  const removed = createAdminUserStore(db, noSessions).remove(admin, 1)
+  await isWaiting(watcher)
+  t.comment('The deletion has the locks of the conversations, and waits for the user')
+  const { rows: [{ bot }] } = await watcher.query('SELECT min(name) AS bot FROM chatbots')
+  const sent = createTemplateStore(db, bot, () => {}).send({
+    admin, clientId: undefined, to: { userId: 'DE.1', phone: '4915100000001' }, template: { name: 'reminder', language: 'en', variables: [] }, text: undefined
+  }).catch(reasonOf)
+  await isWaiting(watcher, 2)
+  await holder.query('COMMIT')
+
+  await removed
+  t.match(await sent, { code: '23503' }, 'the contact is gone: the request can be tried again')
+  for (const table of ['users', 'whatsapp_contacts']) t.same((await watcher.query(`SELECT FROM ${table}`)).rows, [], table)
 })
