@@ -72,7 +72,10 @@ export function createTidyStore (db: Db) {
   }
 }
 
-/** Whether a user without an account has not been active since: no login, no session, no conversation and no WhatsApp message. */
+/**
+ * Whether a user without an account has not been active since: no login, no session, no conversation and no WhatsApp message. One that
+ * waits in the inbox counts, too: `last_message_at` is set only when it is answered.
+ */
 const isUnused = (since: SQL) => sql<boolean>`(
   users.username IS NULL AND users.password_hash IS NULL AND (users.is_guest OR is_contact_origin(users.origin))
   AND greatest(users.created_at, users.last_login_at) < ${since}
@@ -81,4 +84,7 @@ const isUnused = (since: SQL) => sql<boolean>`(
   AND NOT EXISTS (
     SELECT FROM identities i JOIN whatsapp_contacts w ON w.contact = i.address
     WHERE i.user_id = users.id AND i.channel = 'whatsapp' AND w.last_message_at >= ${since})
+  AND NOT EXISTS (
+    SELECT FROM identities i JOIN whatsapp_inbox w ON w.contact = i.address
+    WHERE i.user_id = users.id AND i.channel = 'whatsapp' AND w.kind = 'message' AND w.handled_at IS NULL AND w.received_at >= ${since})
 )`
