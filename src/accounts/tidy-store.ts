@@ -2,7 +2,7 @@ import { and, asc, gt, inArray, sql, type SQL } from 'drizzle-orm'
 import type { Db } from '../db/client.ts'
 import { addJob } from '../db/jobs.ts'
 import { externalSessions, goneConversations, invitations, oneTimeTokens, sessions, users, whatsappDeliveries, whatsappInbox } from '../db/tables.ts'
-import { lockConversationsOf, removeLocked } from './removal-store.ts'
+import { lockForRemoval, removeLocked } from './removal-store.ts'
 import type { Sessions } from './sessions.ts'
 
 const DAY_SECONDS = 24 * 60 * 60
@@ -52,8 +52,7 @@ export function createTidyStore (db: Db) {
       for (let first = 0; first < unused.length; first += USER_BATCH_SIZE) {
         await announce(await db.transaction(async tx => {
           const some = unused.slice(first, first + USER_BATCH_SIZE)
-          await lockConversationsOf(tx, some)
-          await tx.select({ id: users.id }).from(users).where(inArray(users.id, some)).orderBy(asc(users.id)).for('update')
+          await lockForRemoval(tx, some, async part => await part.select({ id: users.id }).from(users).where(inArray(users.id, some)).orderBy(asc(users.id)).for('update'))
           const still = await tx.select({ id: users.id }).from(users).where(and(inArray(users.id, some), isUnused(since)))
           return await removeLocked(tx, still.map(({ id }) => id))
         }))

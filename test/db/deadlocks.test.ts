@@ -120,3 +120,31 @@ t.test('a WhatsApp contact is deleted while a template is sent to them', async t
   t.match(await sent, { code: '23503' }, 'the contact is gone: the request can be tried again')
   for (const table of ['users', 'whatsapp_contacts']) t.same((await watcher.query(`SELECT FROM ${table}`)).rows, [], table)
 })
+
+t.test('an account is deleted while its user begins another conversation and writes in it', async t => {
+  const { db, watcher, holder } = await open(t)
+  const begin = `
+    WITH created AS (INSERT INTO conversations (owner_id, name) VALUES (1, 'Chat') RETURNING id)
+    INSERT INTO conversation_users (conversation_id, user_id) SELECT id, 1 FROM created`
+  await watcher.query(`
+    INSERT INTO users (username, username_key) VALUES ('ann', 'ann');
+    INSERT INTO sessions (user_id, kind, expires_at) VALUES (1, 'cookie', now() + interval '1 hour');
+    ${begin}`)
+
+  await holder.query('BEGIN; SELECT FROM conversations FOR NO KEY UPDATE')
+  const removed = createAdminUserStore(db, noSessions).remove(admin, 1)
+  await isWaiting(watcher)
+  t.comment('The deletion waits for the first conversation, and does not know the second one')
+  await watcher.query(begin)
+  await watcher.query('BEGIN; SELECT FROM sessions FOR UPDATE')
+  await holder.query('COMMIT')
+  await isWaiting(watcher)
+  t.comment('It has locked the user, and waits for the session')
+  const stored = holder.query("SELECT id FROM append_message(2, 1, 'Hello', NULL, NULL, '{}', '{}', '{}', '{}', false, NULL)").then(({ rowCount }) => rowCount, error => error.code)
+  await isWaiting(watcher, 2)
+  await watcher.query('COMMIT')
+
+  await removed
+  t.match(await stored, /^(0|23503)$/, 'the user is gone')
+  for (const table of ['users', 'conversations', 'messages']) t.same((await watcher.query(`SELECT FROM ${table}`)).rows, [], table)
+})
