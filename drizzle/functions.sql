@@ -141,8 +141,9 @@ CREATE OR REPLACE TRIGGER forget_bots AFTER DELETE ON chatbots REFERENCING OLD T
 -- in_bots and in_replies are parallel. A reply that is null is not known yet. The first such reply is stored as streaming,
 -- with a lease of 8 seconds for in_owner. The others are stored as queued, and so is the first one when another reply is
 -- under way in the conversation or in_owner is null. The message takes the next rev of the conversation as its id and its
--- rev; the replies take those after it, in their order. in_new_state and in_finished become the conversation's. The author
--- has then read everything up to the message.
+-- rev; the replies take those after it, in their order. in_new_state and in_finished become the conversation's. When in_finished
+-- is null, is_finished stays as it is, even if a reply has changed it since the caller read the conversation. The author has then
+-- read everything up to the message.
 -- in_metadata and in_parts belong to the user's message.
 -- If a reply is under way and one of the new replies is null, the conversation's when_busy decides: the new reply waits
 -- (queue), the other one is stopped (interrupt), or the message is refused (reject).
@@ -204,7 +205,7 @@ BEGIN
     END IF;
   END IF;
   UPDATE conversations c
-  SET last_rev = c.last_rev + 1 + cardinality(in_bots), state = in_new_state, is_finished = in_finished,
+  SET last_rev = c.last_rev + 1 + cardinality(in_bots), state = in_new_state, is_finished = coalesce(in_finished, c.is_finished),
       last_updated = clock_timestamp()
   WHERE c.id = in_conversation AND c.state = in_old_state
     AND EXISTS (SELECT FROM conversation_users u WHERE u.conversation_id = c.id AND u.user_id = in_author)
@@ -275,7 +276,7 @@ BEGIN
     SELECT a.*, coalesce(k.answers, 0) AS answers, k.bots FROM asked a LEFT JOIN counted k ON k.nth = a.nth
   ), taken AS (
     UPDATE conversations c
-    SET last_rev = c.last_rev + 1 + w.answers, state = w.new_state, is_finished = w.finished, last_updated = moment
+    SET last_rev = c.last_rev + 1 + w.answers, state = w.new_state, is_finished = coalesce(w.finished, c.is_finished), last_updated = moment
     FROM whole w
     WHERE c.id = w.conversation AND c.id = ANY (locked) AND c.state = w.old_state
       AND EXISTS (SELECT FROM conversation_users u WHERE u.conversation_id = c.id AND u.user_id = w.author)

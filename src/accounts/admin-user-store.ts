@@ -4,7 +4,7 @@ import { users } from '../db/tables.ts'
 import { USER_NOT_FOUND } from '../errors.ts'
 import { keyOf } from '../text/username.ts'
 import { logAction, type Admin } from './admin-log-store.ts'
-import { lockConversationsOf, mustNotBeLastAdmin, removeLocked } from './removal-store.ts'
+import { lockForRemoval, mustNotBeLastAdmin, removeLocked } from './removal-store.ts'
 import type { UserChanges } from './admin-schema.ts'
 import { endSessionsOf, type Sessions } from './sessions.ts'
 
@@ -102,8 +102,7 @@ export function createAdminUserStore (db: Db, sessions: Pick<Sessions, 'announce
     async remove (admin: Admin, id: number) {
       await sessions.announce(await db.transaction(async tx => {
         await mustNotBeLastAdmin(tx, id)
-        await lockConversationsOf(tx, [id])
-        await lock(tx, id)
+        await lockForRemoval(tx, [id], async part => await lock(part, id))
         await logAction(tx, admin, 'user.delete', { userId: id })
         return await removeLocked(tx, [id])
       }))

@@ -5,7 +5,7 @@ import { UNAUTHORIZED, WRONG_PASSWORD, USERNAME_TAKEN } from '../errors.ts'
 import { keyOf } from '../text/username.ts'
 import { mailboxOf } from './address.ts'
 import { askToVerify, endLinksToOtherAddresses } from './recovery-store.ts'
-import { lockConversationsOf, mustNotBeLastAdmin, removeLocked } from './removal-store.ts'
+import { lockForRemoval, mustNotBeLastAdmin, removeLocked } from './removal-store.ts'
 import type { Profile, ProfileChanges } from './schema.ts'
 import { endSessionsOf, type Sessions } from './sessions.ts'
 import { mustBeFree } from './username-store.ts'
@@ -92,8 +92,7 @@ export function createProfileStore (db: Db, sessions: Pick<Sessions, 'announce'>
     async remove (userId: number, provedHash?: string) {
       const ended = await db.transaction(async tx => {
         await mustNotBeLastAdmin(tx, userId)
-        await lockConversationsOf(tx, [userId])
-        const [proved] = await tx.select({ id: users.id }).from(users).where(isProved(userId, provedHash)).for('update')
+        const [proved] = await lockForRemoval(tx, [userId], async part => await part.select({ id: users.id }).from(users).where(isProved(userId, provedHash)).for('update'))
         if (proved === undefined) return undefined
         return await removeLocked(tx, [userId])
       })

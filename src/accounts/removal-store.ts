@@ -1,6 +1,6 @@
-import { and, eq, inArray, isNull, ne, sql } from 'drizzle-orm'
+import { and, eq, inArray, isNull, ne, sql, TransactionRollbackError } from 'drizzle-orm'
 import type { Transaction } from '../db/client.ts'
-import { conversations, conversationUsers, identities, messages, oneTimeTokens, turns, users, whatsappContacts, whatsappInbox } from '../db/tables.ts'
+import { conversations, conversationUsers, identities, messages, oneTimeTokens, turns, users, whatsappContacts, whatsappDeliveries, whatsappInbox } from '../db/tables.ts'
 import { LAST_ADMIN } from '../errors.ts'
 import { forgotKey, hashedAddress } from './recovery-store.ts'
 import { endSessionsOf } from './sessions.ts'
@@ -8,14 +8,29 @@ import { endSessionsOf } from './sessions.ts'
 // Deletes users: at their own request, by an admin, or in the daily clean-up.
 
 /**
- * Locks all conversations that these users are in or have written in. Without the locks, somebody could join a conversation
- * that is about to be deleted, or hand one over to a user who is about to be deleted. Call it before you lock the users'
- * rows: storing a message takes the locks in this order, and the other order could deadlock.
+ * Locks all conversations that these users are in or have written in, and then, by `lockUsers`, the users' rows FOR UPDATE. Without
+ * the locks, somebody could join a conversation that is about to be deleted, or hand one over to a user who is about to be deleted.
+ * Storing a message takes the locks in this order, and the other order could deadlock. So it begins again if the users have come into
+ * another conversation before their rows were locked. Returns what `lockUsers` returns.
  */
-export async function lockConversationsOf (tx: Transaction, ids: number[]): Promise<void> {
-  const isIn = inArray(conversations.id, tx.select({ id: conversationUsers.conversationId }).from(conversationUsers).where(inArray(conversationUsers.userId, ids))
+export async function lockForRemoval<Locked> (tx: Transaction, ids: number[], lockUsers: (tx: Transaction) => Promise<Locked>): Promise<Locked> {
+  const isIn = () => inArray(conversations.id, tx.select({ id: conversationUsers.conversationId }).from(conversationUsers).where(inArray(conversationUsers.userId, ids))
     .union(tx.select({ id: messages.conversationId }).from(messages).where(inArray(messages.userId, ids))))
-  await tx.select({ id: conversations.id }).from(conversations).where(isIn).orderBy(conversations.id).for('update')
+  for (;;) {
+    // In a savepoint, because rolling back to it gives up the locks.
+    const done = await tx.transaction(async part => {
+      const locked = await part.select({ id: conversations.id }).from(conversations).where(isIn()).orderBy(conversations.id).for('update')
+      const result = await lockUsers(part)
+      const known = new Set(locked.map(({ id }) => id))
+      const all = await part.select({ id: conversations.id }).from(conversations).where(isIn())
+      return all.every(({ id }) => known.has(id)) ? { result } : part.rollback()
+    }).catch(unlessRolledBack)
+    if (done !== undefined) return done.result
+  }
+}
+
+function unlessRolledBack (error: unknown): undefined {
+  if (!(error instanceof TransactionRollbackError)) throw error
 }
 
 /**
@@ -72,6 +87,8 @@ async function forgetWhatsApp (tx: Transaction, ids: number[]) {
   const contacts = rows.map(({ contact }) => contact)
   if (contacts.length === 0) return
   const keys = contacts.flatMap(contact => [`whatsapp-inbox ${contact}`, `whatsapp-send ${contact}`])
+  // First what was sent, which would be deleted with the messages: a status locks its delivery, and then jobs and its row in the inbox.
+  await tx.delete(whatsappDeliveries).where(inArray(whatsappDeliveries.conversationId, tx.select({ id: conversations.id }).from(conversations).where(inArray(conversations.ownerId, ids))))
   await tx.delete(whatsappInbox).where(inArray(whatsappInbox.contact, contacts))
   await tx.delete(whatsappContacts).where(inArray(whatsappContacts.contact, contacts))
   await tx.delete(turns).where(inArray(turns.key, keys))

@@ -2,7 +2,7 @@ import { and, asc, gt, inArray, sql, type SQL } from 'drizzle-orm'
 import type { Db } from '../db/client.ts'
 import { addJob } from '../db/jobs.ts'
 import { externalSessions, goneConversations, invitations, oneTimeTokens, sessions, users, whatsappDeliveries, whatsappInbox } from '../db/tables.ts'
-import { lockConversationsOf, removeLocked } from './removal-store.ts'
+import { lockForRemoval, removeLocked } from './removal-store.ts'
 import type { Sessions } from './sessions.ts'
 
 const DAY_SECONDS = 24 * 60 * 60
@@ -52,8 +52,7 @@ export function createTidyStore (db: Db) {
       for (let first = 0; first < unused.length; first += USER_BATCH_SIZE) {
         await announce(await db.transaction(async tx => {
           const some = unused.slice(first, first + USER_BATCH_SIZE)
-          await lockConversationsOf(tx, some)
-          await tx.select({ id: users.id }).from(users).where(inArray(users.id, some)).orderBy(asc(users.id)).for('update')
+          await lockForRemoval(tx, some, async part => await part.select({ id: users.id }).from(users).where(inArray(users.id, some)).orderBy(asc(users.id)).for('update'))
           const still = await tx.select({ id: users.id }).from(users).where(and(inArray(users.id, some), isUnused(since)))
           return await removeLocked(tx, still.map(({ id }) => id))
         }))
@@ -72,7 +71,10 @@ export function createTidyStore (db: Db) {
   }
 }
 
-/** Whether a user without an account has not been active since: no login, no session, no conversation and no WhatsApp message. */
+/**
+ * Whether a user without an account has not been active since: no login, no session, no conversation and no WhatsApp message. One that
+ * waits in the inbox counts, too: `last_message_at` is set only when it is answered.
+ */
 const isUnused = (since: SQL) => sql<boolean>`(
   users.username IS NULL AND users.password_hash IS NULL AND (users.is_guest OR is_contact_origin(users.origin))
   AND greatest(users.created_at, users.last_login_at) < ${since}
@@ -81,4 +83,7 @@ const isUnused = (since: SQL) => sql<boolean>`(
   AND NOT EXISTS (
     SELECT FROM identities i JOIN whatsapp_contacts w ON w.contact = i.address
     WHERE i.user_id = users.id AND i.channel = 'whatsapp' AND w.last_message_at >= ${since})
+  AND NOT EXISTS (
+    SELECT FROM identities i JOIN whatsapp_inbox w ON w.contact = i.address
+    WHERE i.user_id = users.id AND i.channel = 'whatsapp' AND w.kind = 'message' AND w.handled_at IS NULL AND w.received_at >= ${since})
 )`

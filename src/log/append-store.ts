@@ -18,7 +18,8 @@ export interface Addition {
   replies: Array<{ bot: number, text: string | null }>
   oldState: string
   newState: string
-  isFinished: boolean
+  /** Null leaves it unchanged. */
+  isFinished: boolean | null
   /** Owner of the lease on the streamed replies. */
   owner: string | null
 }

@@ -100,7 +100,7 @@ export function createLog (db: Db) {
       const state = { ...setting.state }
       for (const { bot, answer } of replies) if (answer?.state !== undefined) state[bot.id] = answer.state
       const scripts = replies.flatMap(({ answer }) => answer?.isFinished ?? [])
-      const isFinished = scripts.length === 0 ? setting.isFinished : scripts.includes(true)
+      const isFinished = scripts.length === 0 ? null : scripts.includes(true)
       const addition: Addition = {
         author: author.id,
         text,

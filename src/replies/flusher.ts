@@ -22,7 +22,7 @@ export interface FlusherOptions {
   log: Pick<FastifyBaseLogger, 'warn'>
 }
 
-/** Stores the drafts of this instance as they grow, all in one statement, and aborts those that were asked to stop. */
+/** Stores the drafts of this instance as they grow, together, and aborts those that were asked to stop. */
 export function createFlusher ({ store, events, log }: FlusherOptions) {
   /** The drafts by the owner of their lease. */
   const drafts = new Map<string, Draft>()

@@ -1,4 +1,4 @@
-import { and, desc, eq, gt, lte, ne, sql, type Placeholder } from 'drizzle-orm'
+import { and, desc, eq, gt, lte, ne, sql, type Placeholder, type SQL } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/pg-core'
 import type { BotRow, BotMemory, Turn } from '../bots/bot.ts'
 import type { Db, Transaction } from '../db/client.ts'
@@ -21,6 +21,11 @@ export interface MessageKey { conversation: number, id: number }
  * lease. `parts` are all of them if the reply is more than a text and they have changed, else null.
  */
 export interface Growth extends MessageKey { owner: string, at: number, piece: string, parts: Part[] | null }
+
+type GrowthAndCost = Growth & { cost: Cost | null }
+
+/** A reply whose lease holds. */
+interface Flushed { owner: string, isToStop: boolean }
 
 /** How a reply ended, its cost, and the bot's state after it. */
 export interface Ending extends Growth {
@@ -49,19 +54,31 @@ const isUnderWay = sql`${messages.status} IN ('streaming', 'queued')`
  * has expired, another instance may have ended the reply, so nothing more can be stored.
  */
 export function createReplyStore (db: Db) {
+  async function flushTogether (query: typeof FLUSH, growing: GrowthAndCost[]) {
+    const { rows } = await db.$client.query<Flushed>(query({
+      owner: growing.map(({ owner }) => owner),
+      conversation: growing.map(({ conversation }) => conversation),
+      id: growing.map(({ id }) => id),
+      at: growing.map(({ at }) => at),
+      piece: growing.map(({ piece }) => piece),
+      parts: growing.map(({ parts }) => parts && JSON.stringify(parts)),
+      cost: growing.map(({ cost }) => cost && JSON.stringify(cost))
+    }))
+    return rows
+  }
+
   return {
-    /** Stores new text and renews the leases, in one statement. Returns the replies whose lease still holds, and which of them to stop. */
-    async flush (growing: Array<Growth & { cost: Cost | null }>): Promise<Array<{ owner: string, isToStop: boolean }>> {
-      const { rows } = await db.$client.query<{ owner: string, isToStop: boolean }>(FLUSH({
-        owner: growing.map(({ owner }) => owner),
-        conversation: growing.map(({ conversation }) => conversation),
-        id: growing.map(({ id }) => id),
-        at: growing.map(({ at }) => at),
-        piece: growing.map(({ piece }) => piece),
-        parts: growing.map(({ parts }) => parts && JSON.stringify(parts)),
-        cost: growing.map(({ cost }) => cost && JSON.stringify(cost))
-      }))
-      return rows
+    /**
+     * Stores new text and renews the leases. Returns the replies whose lease still holds, and which of them to stop. One statement
+     * stores all replies whose rows are free. Each of the others is stored on its own, because a statement that waits for a row holds
+     * those that it has locked already, without the locks of their conversations. It could deadlock with whoever changes the same rows
+     * in another order, such as `stopFor`.
+     */
+    async flush (growing: GrowthAndCost[]): Promise<Flushed[]> {
+      const stored = growing.length > 1 ? await flushTogether(FLUSH_FREE, growing) : []
+      const owners = new Set(stored.map(({ owner }) => owner))
+      for (const one of growing) if (!owners.has(one.owner)) stored.push(...await flushTogether(FLUSH, [one]))
+      return stored
     },
 
     /** Ends a reply, unless its lease was lost, and records its cost in any case. Returns the tokens that were added to the costs. */
@@ -186,13 +203,24 @@ function refuseUnless (became: Restarted['became']) {
   if (became === 'too many') throw new TOO_MANY_REPLIES()
 }
 
-const FLUSH = prepareQuery('flush', sql`
+const GROWN = rowsFrom('grown', { owner: 'text', conversation: 'bigint', id: 'bigint', at: 'integer', piece: 'text', parts: 'json', cost: 'jsonb' })
+const IS_GROWN = sql`m.conversation_id = grown.conversation AND m.id = grown.id AND m.status = 'streaming' AND m.lease_owner = grown.owner`
+
+const flushFrom = (grown: SQL) => sql`
   UPDATE messages m
   SET text = left(m.text, grown.at) || grown.piece, lease_until = clock_timestamp() + interval '8 seconds',
     parts = coalesce(grown.parts, m.parts), cost_so_far = coalesce(grown.cost, m.cost_so_far)
-  FROM ${rowsFrom('grown', { owner: 'text', conversation: 'bigint', id: 'bigint', at: 'integer', piece: 'text', parts: 'json', cost: 'jsonb' })}
-  WHERE m.conversation_id = grown.conversation AND m.id = grown.id AND m.status = 'streaming' AND m.lease_owner = grown.owner
-  RETURNING grown.owner, m.stop_requested AS "isToStop"`)
+  FROM ${grown}
+  WHERE ${IS_GROWN}
+  RETURNING grown.owner, m.stop_requested AS "isToStop"`
+
+const FLUSH = prepareQuery('flush', flushFrom(GROWN))
+
+/** The same for those rows that nobody else has locked. */
+const FLUSH_FREE = prepareQuery('flush_free', flushFrom(sql`(
+    SELECT grown.* FROM ${GROWN} JOIN messages m ON ${IS_GROWN}
+    FOR NO KEY UPDATE OF m SKIP LOCKED
+  ) grown`))
 
 const SPENT = sql`prompt_tokens AS "promptTokens", completion_tokens AS "completionTokens"`
 

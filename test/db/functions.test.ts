@@ -108,7 +108,7 @@ const CASE = fc.record({
   isStateOld: fc.constantFrom(true, true, true, false),
   clientId: fc.constantFrom(null, 'new', 'used'),
   wasFinished: fc.boolean(),
-  isFinished: fc.boolean(),
+  isFinished: fc.constantFrom(true, false, null),
   text: fc.string({ unit: 'grapheme' }),
   metadata: fc.option(fc.dictionary(fc.string({ unit: 'grapheme' }), fc.integer())).map(asJson),
   parts: fc.option(fc.array(fc.record({ type: fc.constant('text'), text: fc.string({ unit: 'grapheme' }) }))).map(asJson)

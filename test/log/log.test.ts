@@ -1,5 +1,8 @@
 import t from 'tap'
-import { holdLock, startApp, type Client } from '../support/helper.ts'
+import { createDb } from '../../src/db/client.ts'
+import { createLog } from '../../src/log/log.ts'
+import { createReplyStore } from '../../src/replies/store.ts'
+import { freshDatabase, holdLock, run, silent, startApp, type Client } from '../support/helper.ts'
 
 type Sent = Array<{ id: number, rev: number, text: string }>
 
@@ -115,3 +118,28 @@ t.test('edits, deletions and new messages at once: every rev once, none left out
   t.same(revs, Array.from({ length: 40 }, (_, n) => n + 21))
   t.match(await query('SELECT last_rev::int FROM conversations'), [{ last_rev: 60 }])
 })
+
+for (const [replies, text] of [['known', 'Yes'], ['streamed', null]] as const) {
+  t.test(`a reply that finishes the conversation ends while the next message, whose reply is ${replies}, is stored`, async t => {
+    const connection = await freshDatabase(t)
+    const db = createDb(connection, silent)
+    t.teardown(() => db.$client.end())
+    await run(connection, `
+      INSERT INTO users (username, username_key) VALUES ('ann', 'ann');
+      INSERT INTO conversations (owner_id, name, last_rev) VALUES (1, 'Plans', 2);
+      INSERT INTO conversation_users (conversation_id, user_id) VALUES (1, 1);
+      INSERT INTO conversation_bots (conversation_id, chatbot_id) SELECT 1, min(id) FROM chatbots;
+      INSERT INTO messages (conversation_id, id, rev, sender, user_id, text) VALUES (1, 1, 1, 'user', 1, 'Hi');
+      INSERT INTO messages (conversation_id, id, rev, sender, chatbot_id, reply_to, text, status, lease_owner, lease_until)
+      SELECT 1, 2, 2, 'bot', min(id), 1, '', 'streaming', 'writer', now() + interval '8 seconds' FROM chatbots`)
+    const log = createLog(db)
+    const message = { author: { id: 1, username: 'ann' }, to: { conversation: 1 }, text: 'Next' }
+    const read = await log.read(message)
+    if (!('setting' in read)) return t.fail('the message is new')
+
+    await createReplyStore(db).finish({ conversation: 1, id: 2, owner: 'writer', status: 'complete', at: 0, piece: 'Bye', parts: null, error: null, memory: { isFinished: true }, cost: null })
+    const stored = await log.append(message, read.setting, [{ bot: read.setting.bots[0]!, answer: text === null ? null : { text } }], 'writer')
+    t.equal(stored?.messages.length, 2)
+    t.same(await run(connection, 'SELECT is_finished FROM conversations'), [{ is_finished: true }])
+  })
+}

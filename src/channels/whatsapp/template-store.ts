@@ -52,11 +52,12 @@ async function sendTemplate (tx: Transaction, bot: string, { admin, clientId, to
     if (known.requestHash !== requestHash) throw new IDEMPOTENCY_MISMATCH()
     return await read(tx, known.id)
   }
+  const owner = await createIdentityStore(tx, 'whatsapp').identify(addressesOf(to), { phone: to.phone })
+  const { conversation: conversationId, message: messageId } = await announce(tx, { owner, origin: 'whatsapp', bot, text: text ?? describeTemplate(template) })
+  // After the lock of the conversation, as in the deletion of a contact.
   const { rows: [noted] } = await tx.execute<{ contact: string }>(sql`
     SELECT note_whatsapp_contact(in_user_id => ${to.userId ?? null}, in_phone => ${to.phone ?? null}) AS contact`)
   const contact = noted!.contact
-  const owner = await createIdentityStore(tx, 'whatsapp').identify(addressesOf(to), { phone: to.phone })
-  const { conversation: conversationId, message: messageId } = await announce(tx, { owner, origin: 'whatsapp', bot, text: text ?? describeTemplate(template) })
   const [row] = await tx.insert(whatsappDeliveries).values({ conversationId, messageId, contact, template, adminId, clientId, requestHash })
     .returning({ id: whatsappDeliveries.id })
   await logAction(tx, admin, 'template.send', { userId: owner, details: { delivery: row!.id, template: template.name } })

@@ -2,7 +2,7 @@ import { eq, inArray, sql } from 'drizzle-orm'
 import { logAction, type Admin } from '../../accounts/admin-log-store.ts'
 import type { BotRow } from '../../bots/bot.ts'
 import { unlessTaken, type Db } from '../../db/client.ts'
-import { chatbots, conversationBots, conversations } from '../../db/tables.ts'
+import { chatbots, conversationBots, conversations, messages } from '../../db/tables.ts'
 import { BOT_NAME_TAKEN, BOT_NOT_FOUND } from '../../errors.ts'
 import { cutUnread, cutWritten, pageOf, type JsonRow } from '../../http/paging.ts'
 
@@ -69,9 +69,11 @@ export function createBotStore (db: Db) {
     /** Deletes a bot and its state in all conversations. Its messages stay, without a name. @throws BOT_NOT_FOUND */
     async remove (admin: Admin, id: number) {
       await db.transaction(async tx => {
-        const isIn = inArray(conversations.id, tx.select({ id: conversationBots.conversationId }).from(conversationBots).where(eq(conversationBots.chatbotId, id)))
-        await tx.select({ id: conversations.id }).from(conversations).where(isIn).orderBy(conversations.id).for('no key update')
-        await tx.update(conversations).set({ state: without(id) }).where(isIn)
+        const isIn = tx.select({ id: conversationBots.conversationId }).from(conversationBots).where(eq(conversationBots.chatbotId, id))
+        // Also those that it was taken out of, because its messages there change, too.
+        const hasWritten = tx.select({ id: messages.conversationId }).from(messages).where(eq(messages.chatbotId, id))
+        await tx.select({ id: conversations.id }).from(conversations).where(inArray(conversations.id, hasWritten.union(isIn))).orderBy(conversations.id).for('no key update')
+        await tx.update(conversations).set({ state: without(id) }).where(inArray(conversations.id, isIn))
         const [row] = await tx.delete(chatbots).where(eq(chatbots.id, id)).returning({ name: chatbots.name })
         await logAction(tx, admin, 'bot.delete', { details: { bot: id, name: orNotFound(row).name } })
       })
