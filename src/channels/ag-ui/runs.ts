@@ -8,7 +8,7 @@ import type { Message } from '../../log/message.ts'
 import type { Replies } from '../../replies/replies.ts'
 import type { MessageKey } from '../../replies/store.ts'
 import type { Exchanges } from '../exchanges/exchanges.ts'
-import { clientIdOf } from '../exchanges/ids.ts'
+import { clientIdOf, frontEndId, prefixOf } from '../exchanges/ids.ts'
 import type { ExchangeStore, KnownExchange } from '../exchanges/store.ts'
 import { askedIn, thoughtsOf, toAgUiMessages, type AgUiMessage, type RunInput } from './schema.ts'
 import { createAgUiWire } from './wire.ts'
@@ -74,7 +74,7 @@ export function createRuns ({ exchanges, store, messages, generation, streams }:
   async function again (user: SessionUser, conversation: number | undefined, run: string, asked: { id: string, text: string }): Promise<Shown | undefined> {
     if (conversation === undefined) return undefined
     const exchange = await exchanges.exchangeOf(user, conversation, [asked.id])
-    if (exchange === undefined) return undefined
+    if (exchange === undefined || !isCalled(exchange, user, conversation, asked.id)) return undefined
     if (exchange.question.text !== asked.text) throw new IDEMPOTENCY_MISMATCH()
     const last = exchange.replies.at(-1)
     if (last === undefined || isFollowed(exchange, run) || !await exchanges.canAskAgain(last)) return { conversation, replies: exchange.replies }
@@ -102,6 +102,15 @@ export function createRuns ({ exchanges, store, messages, generation, streams }:
     const now = await messages.get(user.id, reply.conversation, reply.id)
     if (busy !== undefined && !isRepeated && !isUnderWay(now)) throw busy
     return now
+  }
+
+  /**
+   * Whether the question of an exchange has this id in the client's list: the client's own id if it gave one, or else `frontEndId`.
+   * Otherwise it is a new message, to which the client has given an id that looks like ours.
+   */
+  function isCalled ({ question: { id, author, clientId } }: KnownExchange, user: SessionUser, conversation: number, called: string) {
+    if (author === user.id && clientId?.startsWith(prefixOf(conversation))) return clientId === clientIdOf(conversation, called)
+    return frontEndId(id) === called
   }
 
   /** Whether a run follows the replies as they are: they are under way, or the same run has asked for them. */
