@@ -10,7 +10,7 @@ import type { MessageKey } from '../../replies/store.ts'
 import type { Exchanges } from '../exchanges/exchanges.ts'
 import { clientIdOf, frontEndId, prefixOf } from '../exchanges/ids.ts'
 import type { ExchangeStore, KnownExchange } from '../exchanges/store.ts'
-import { askedIn, thoughtsOf, toAgUiMessages, type AgUiMessage, type RunInput } from './schema.ts'
+import { askedIn, toAgUiMessages, type AgUiMessage, type RunInput } from './schema.ts'
 import { createAgUiWire } from './wire.ts'
 
 export interface RunsOptions {
@@ -58,10 +58,13 @@ export function createRuns ({ exchanges, store, messages, generation, streams }:
     const replies = all.filter(isUnderWay)
     // Clients keep messages whose ids they know in their place, and add all others behind them.
     const ownIds = await store.ownIds(user.id, { conversation, id: all[0]?.id ?? 0 })
-    const past = all.filter(message => !isUnderWay(message)).flatMap(message => toAgUiMessages(message, ownIds.get(message.id)))
-    // If the history has no reasoning, clients keep theirs, and would append the reasoning that they get again.
-    const emptied = replies.flatMap(thoughtsOf).map(thought => ({ ...thought, content: '' }))
-    return { conversation, replies, history: [...past, ...emptied] }
+    // What is under way has its place, too, but no content, because the run sends all of it. Clients would keep reasoning that is
+    // not in the history, and append the same again.
+    const history = all.flatMap(message => {
+      const shown = toAgUiMessages(message, ownIds.get(message.id))
+      return isUnderWay(message) ? shown.map(one => ({ ...one, content: '' })) : shown
+    })
+    return { conversation, replies, history }
   }
 
   async function say (user: SessionUser, known: number | undefined, { threadId, runId }: RunInput, asked: { id: string, text: string }, bot: string | undefined): Promise<Shown> {
