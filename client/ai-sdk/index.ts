@@ -42,7 +42,8 @@ export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: Parle
       const message = await conversation.send({ text, metadata: metadata as Record<string, unknown> | undefined, clientId: clientIdOf(id!) })
       sentHere.set(clientIdOf(id!), message.id)
       if (isRegenerate && message.id <= newest) return await change(message.id)
-      const reply = (await changesAfter(message.rev - 1)).filter(({ id, sender }) => sender === 'bot' && id > message.id).sort((a, b) => a.id - b.id)[0]
+      // A message and its replies are stored together and in this order, so the first reply has the next id.
+      const reply = (await changesAfter(message.rev - 1)).find(({ id, sender }) => sender === 'bot' && id === message.id + 1)
       return streamOf(conversation, reply, abortSignal)
 
       /** Edits or regenerates a message in its place. Deletes the messages after it, as the AI SDK has done in its own list. */
@@ -65,7 +66,7 @@ export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: Parle
         return streamOf(conversation, reply && { id: reply.id, rev: isAskedAgain ? rev + 1 : 0 }, abortSignal)
       }
 
-      /** Reads what was stored after a rev. A message and its empty replies are stored together, so this includes the replies. */
+      /** Reads what was stored after a rev. */
       async function changesAfter (after: number) {
         return await parley.request('get', '/api/conversations/{id}/messages', { path: { id: conversation.id }, query: { after } })
       }

@@ -240,6 +240,29 @@ t.test('the reply that a tab shows is asked for again, although another tab has 
   t.same(shownIn({ messages: await history(parley) } as never as UiChat), all)
 })
 
+t.test('a message that nobody answers does not get the answer to another message that came right after it', async t => {
+  const { parley, ann, as, bots, query } = await start(t)
+  const bob = await as('bob')
+  await query("INSERT INTO chatbots (name, engine) VALUES ('calm', 'webhook')")
+  await ann.post('/api/conversations/1/bots', { name: 'calm' })
+  await ann.post('/api/conversations/1/users', { username: 'bob' })
+  let asked: Promise<unknown> | undefined
+  const request = (async (...call: Parameters<ParleyClient['request']>) => {
+    if (call[1] === '/api/conversations/{id}/messages') {
+      asked ??= bob.post('/api/conversations/1/messages', { text: '@slow Hi' })
+      const { say, end } = await bots.call(1)
+      say('Hi, Bob')
+      end()
+      await asked
+    }
+    return await parley.request(...call)
+  }) as ParleyClient['request']
+  const chat = chatOf({ ...parley, request })
+  await chat.sendMessage({ text: 'Hello, Bob' })
+  t.ok(asked)
+  t.same([chat.status, ...shownIn(chat)], ['ready', 'user: Hello, Bob'])
+})
+
 t.test('messages of two chats may have the same ids', async t => {
   const { parley, ann, bots, query, slowChat } = await start(t)
   const other = await slowChat(ann)
