@@ -14,7 +14,7 @@ const MAX_NAME_LENGTH = 60
  * The id of a chat is the `client_id` of a conversation, which its first message creates, or the number of a conversation.
  */
 export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: ParleyClient): ChatTransport<UI_MESSAGE> {
-  /** The ids of messages that were sent here, by the ids that the AI SDK gave them. */
+  /** The ids of messages that were sent here, by their client ids. */
   const sentHere = new Map<string, number>()
 
   async function open (chatId: string, text = ''): Promise<LiveConversation> {
@@ -32,15 +32,22 @@ export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: Parle
       if (parts.some(({ type }) => type === 'file')) throw new Error('Files cannot be sent yet')
       const text = parts.flatMap(part => part.type === 'text' ? [part.text] : []).join('\n').trim()
       const conversation = await open(chatId, text)
-      const named = messageId === undefined ? undefined : sentHere.get(messageId) ?? numberIn(messageId)
-      if (trigger === 'regenerate-message' || named !== undefined) return await change()
-      const message = await conversation.send({ text, metadata: metadata as Record<string, unknown> | undefined, clientId: `ui:${conversation.id}:${id}` })
-      sentHere.set(id!, message.id)
-      const reply = (await changesAfter(message.rev - 1)).filter(({ id, sender }) => sender === 'bot' && id > message.id).sort((a, b) => a.id - b.id)[0]
+      const clientIdOf = (id: string) => `ui:${conversation.id}:${id}`
+      const numberOf = (id: string | undefined) => id === undefined ? undefined : sentHere.get(clientIdOf(id)) ?? numberIn(id)
+      const isRegenerate = trigger === 'regenerate-message'
+      const named = numberOf(messageId) ?? (isRegenerate ? numberOf(id) : undefined)
+      if (named !== undefined || (isRegenerate && id === undefined)) return await change(named)
+      // The reply to be regenerated may be that to a message which could not be sent. Then the message is sent now.
+      const newest = isRegenerate ? (await readFrom(conversation)).at(-1)?.id ?? 0 : 0
+      const message = await conversation.send({ text, metadata: metadata as Record<string, unknown> | undefined, clientId: clientIdOf(id!) })
+      sentHere.set(clientIdOf(id!), message.id)
+      if (isRegenerate && message.id <= newest) return await change(message.id)
+      // A message and its replies are stored together and in this order, so the first reply has the next id.
+      const reply = (await changesAfter(message.rev - 1)).find(({ id, sender }) => sender === 'bot' && id === message.id + 1)
       return streamOf(conversation, reply, abortSignal)
 
       /** Edits or regenerates a message in its place. Deletes the messages after it, as the AI SDK has done in its own list. */
-      async function change () {
+      async function change (named: number | undefined) {
         const all = await readFrom(conversation, named)
         const target = named === undefined ? all.findLast(({ sender }) => sender === 'bot') : all.find(({ id }) => id === named)
         if (target === undefined) throw new Error('There is no such message')
@@ -49,16 +56,17 @@ export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: Parle
         const next = after.findIndex(({ sender }) => sender === 'user')
         const [reply] = next === -1 ? after : after.slice(0, next)
         if (next !== -1) for (const { id } of after.slice(next)) await conversation.remove(id)
-        if (target.sender === 'bot') {
-          await conversation.regenerate(target.id)
-          return streamOf(conversation, target, abortSignal)
+        const again = target.sender === 'bot' ? target : isRegenerate ? reply : undefined
+        if (again !== undefined) {
+          await conversation.regenerate(again.id)
+          return streamOf(conversation, again, abortSignal)
         }
         const { rev } = await conversation.edit(target.id, text)
         const isAskedAgain = (await changesAfter(rev)).some(({ id }) => id === reply?.id)
         return streamOf(conversation, reply && { id: reply.id, rev: isAskedAgain ? rev + 1 : 0 }, abortSignal)
       }
 
-      /** Reads what was stored after a rev. A message and its empty replies are stored together, so this includes the replies. */
+      /** Reads what was stored after a rev. */
       async function changesAfter (after: number) {
         return await parley.request('get', '/api/conversations/{id}/messages', { path: { id: conversation.id }, query: { after } })
       }

@@ -191,6 +191,96 @@ t.test('an older message is edited, and one that is unknown is sent', async t =>
   t.same(shownIn(unknown), ['user: Hello', 'assistant: Hi'])
 })
 
+t.test('a message that could not be sent is sent when its reply is asked for again', async t => {
+  const { parley, chat, bots, url } = await start(t)
+  async function answer (times: number, promise: Promise<void>, text: string) {
+    const { say, end } = await bots.call(times)
+    say(text)
+    end()
+    await promise
+  }
+  await answer(1, chat.sendMessage({ text: 'One?' }), 'One')
+  await chat.sendMessage({ text: '?'.repeat(8001) })
+  t.equal(chat.error?.message, 'text may have at most 8,000 characters')
+  await chat.regenerate()
+  t.equal(chat.error?.message, 'text may have at most 8,000 characters', 'it is refused again, and no other reply is asked for')
+  t.equal(bots.calls.length, 1)
+  chat.messages[2]!.parts[0]!.text = 'Two?'
+  await answer(2, chat.regenerate(), 'Two')
+  const all = ['user: One?', 'assistant: One', 'user: Two?', 'assistant: Two']
+  t.same([chat.status, ...shownIn(chat)], ['ready', ...all])
+  t.same(shownIn({ messages: await history(parley) } as never as UiChat), all)
+
+  // A page that keeps the messages itself, loaded again.
+  const late = chatOf(await signedIn(t, url), { messages: chat.messages as UIMessage[] })
+  await answer(3, late.regenerate({ messageId: chat.messages[2]!.id }), 'Two again')
+  t.same(shownIn(late), [...all.slice(0, 3), 'assistant: Two again'])
+  t.equal((await history(parley)).length, 4)
+  const older = chatOf(await signedIn(t, url), { messages: chat.messages as UIMessage[] })
+  await answer(4, older.regenerate({ messageId: chat.messages[0]!.id }), 'One again')
+  t.same([older.status, ...shownIn(older)], ['ready', 'user: One?', 'assistant: One again'])
+})
+
+t.test('the reply that a tab shows is asked for again, although another tab has sent more', async t => {
+  const { chat, bots, url } = await start(t)
+  async function answer (times: number, promise: Promise<void>, text: string) {
+    const { say, end } = await bots.call(times)
+    say(text)
+    end()
+    await promise
+  }
+  await answer(1, chat.sendMessage({ text: 'One?' }), 'One')
+  const parley = await signedIn(t, url)
+  await answer(2, chatOf(parley).sendMessage({ text: 'Two?' }), 'Two')
+  const again = chat.regenerate()
+  t.equal((await bots.call(3)).turns.at(-1)!.text, 'One?')
+  await answer(3, again, 'One again')
+  const all = ['user: One?', 'assistant: One again']
+  t.same([chat.status, ...shownIn(chat)], ['ready', ...all])
+  t.same(shownIn({ messages: await history(parley) } as never as UiChat), all)
+})
+
+t.test('a message that nobody answers does not get the answer to another message that came right after it', async t => {
+  const { parley, ann, as, bots, query } = await start(t)
+  const bob = await as('bob')
+  await query("INSERT INTO chatbots (name, engine) VALUES ('calm', 'webhook')")
+  await ann.post('/api/conversations/1/bots', { name: 'calm' })
+  await ann.post('/api/conversations/1/users', { username: 'bob' })
+  let asked: Promise<unknown> | undefined
+  const request = (async (...call: Parameters<ParleyClient['request']>) => {
+    if (call[1] === '/api/conversations/{id}/messages') {
+      asked ??= bob.post('/api/conversations/1/messages', { text: '@slow Hi' })
+      const { say, end } = await bots.call(1)
+      say('Hi, Bob')
+      end()
+      await asked
+    }
+    return await parley.request(...call)
+  }) as ParleyClient['request']
+  const chat = chatOf({ ...parley, request })
+  await chat.sendMessage({ text: 'Hello, Bob' })
+  t.ok(asked)
+  t.same([chat.status, ...shownIn(chat)], ['ready', 'user: Hello, Bob'])
+})
+
+t.test('messages of two chats may have the same ids', async t => {
+  const { parley, ann, bots, query, slowChat } = await start(t)
+  const other = await slowChat(ann)
+  await query(`UPDATE conversations SET client_id = 'other' WHERE id = ${other}`)
+  const transport = createChatTransport(parley)
+  let times = 0
+  async function say (chatId: string, id: string, text: string, messageId?: string) {
+    const stream = await transport.sendMessages({ trigger: 'submit-message', chatId, messageId, messages: [{ id, role: 'user', parts: [{ type: 'text', text }] }], abortSignal: undefined })
+    const call = await bots.call(++times)
+    call.end()
+    await stream.pipeTo(new WritableStream())
+  }
+  for (const [chat, id] of [['other', 'zero'], ['chat', 'one'], ['other', 'one']] as const) await say(chat, id, 'Hello')
+  await say('chat', 'one', 'Changed', 'one')
+  t.match(await history(parley), [{ id: 'm1', parts: [{ text: 'Changed' }] }, { id: 'm2' }])
+  t.equal((await history(parley)).length, 2)
+})
+
 t.test('a stream that nobody reads any more stops nothing, and a message that is stopped at once has no reply', async t => {
   const { parley, bots } = await start(t)
   const transport = createChatTransport(parley)

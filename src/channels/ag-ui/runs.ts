@@ -8,9 +8,9 @@ import type { Message } from '../../log/message.ts'
 import type { Replies } from '../../replies/replies.ts'
 import type { MessageKey } from '../../replies/store.ts'
 import type { Exchanges } from '../exchanges/exchanges.ts'
-import { clientIdOf } from '../exchanges/ids.ts'
+import { clientIdOf, frontEndId, prefixOf } from '../exchanges/ids.ts'
 import type { ExchangeStore, KnownExchange } from '../exchanges/store.ts'
-import { askedIn, thoughtsOf, toAgUiMessages, type AgUiMessage, type RunInput } from './schema.ts'
+import { askedIn, toAgUiMessages, type AgUiMessage, type RunInput } from './schema.ts'
 import { createAgUiWire } from './wire.ts'
 
 export interface RunsOptions {
@@ -58,10 +58,13 @@ export function createRuns ({ exchanges, store, messages, generation, streams }:
     const replies = all.filter(isUnderWay)
     // Clients keep messages whose ids they know in their place, and add all others behind them.
     const ownIds = await store.ownIds(user.id, { conversation, id: all[0]?.id ?? 0 })
-    const past = all.filter(message => !isUnderWay(message)).flatMap(message => toAgUiMessages(message, ownIds.get(message.id)))
-    // If the history has no reasoning, clients keep theirs, and would append the reasoning that they get again.
-    const emptied = replies.flatMap(thoughtsOf).map(thought => ({ ...thought, content: '' }))
-    return { conversation, replies, history: [...past, ...emptied] }
+    // What is under way has its place, too, but no content, because the run sends all of it. Clients would keep reasoning that is
+    // not in the history, and append the same again.
+    const history = all.flatMap(message => {
+      const shown = toAgUiMessages(message, ownIds.get(message.id))
+      return isUnderWay(message) ? shown.map(one => ({ ...one, content: '' })) : shown
+    })
+    return { conversation, replies, history }
   }
 
   async function say (user: SessionUser, known: number | undefined, { threadId, runId }: RunInput, asked: { id: string, text: string }, bot: string | undefined): Promise<Shown> {
@@ -74,7 +77,7 @@ export function createRuns ({ exchanges, store, messages, generation, streams }:
   async function again (user: SessionUser, conversation: number | undefined, run: string, asked: { id: string, text: string }): Promise<Shown | undefined> {
     if (conversation === undefined) return undefined
     const exchange = await exchanges.exchangeOf(user, conversation, [asked.id])
-    if (exchange === undefined) return undefined
+    if (exchange === undefined || !isCalled(exchange, user, conversation, asked.id)) return undefined
     if (exchange.question.text !== asked.text) throw new IDEMPOTENCY_MISMATCH()
     const last = exchange.replies.at(-1)
     if (last === undefined || isFollowed(exchange, run) || !await exchanges.canAskAgain(last)) return { conversation, replies: exchange.replies }
@@ -102,6 +105,15 @@ export function createRuns ({ exchanges, store, messages, generation, streams }:
     const now = await messages.get(user.id, reply.conversation, reply.id)
     if (busy !== undefined && !isRepeated && !isUnderWay(now)) throw busy
     return now
+  }
+
+  /**
+   * Whether the question of an exchange has this id in the client's list: the client's own id if it gave one, or else `frontEndId`.
+   * Otherwise it is a new message, to which the client has given an id that looks like ours.
+   */
+  function isCalled ({ question: { id, author, clientId } }: KnownExchange, user: SessionUser, conversation: number, called: string) {
+    if (author === user.id && clientId?.startsWith(prefixOf(conversation))) return clientId === clientIdOf(conversation, called)
+    return frontEndId(id) === called
   }
 
   /** Whether a run follows the replies as they are: they are under way, or the same run has asked for them. */

@@ -30,5 +30,5 @@ export function clientIdOf (conversation: number, id: string) {
 export const prefixOf = (conversation: number) => `ui:${conversation}:`
 
 export function nameFrom (text: string) {
-  return trimmed(cut(text.slice(0, 4 * MAX_NAME_LENGTH).replace(/\s+/g, ' '), MAX_NAME_LENGTH)) || 'Chat'
+  return trimmed(cut(cut(text, 4 * MAX_NAME_LENGTH).replace(/\s+/g, ' '), MAX_NAME_LENGTH)) || 'Chat'
 }

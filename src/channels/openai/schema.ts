@@ -104,8 +104,10 @@ function textIn (content: unknown, path: string): string {
   if (typeof content === 'string') return content
   if (!Array.isArray(content)) throw refusal(path, 'must be a string or a list of parts')
   const texts = content.map((part: unknown) => {
-    const { type, text } = (part ?? {}) as { type?: unknown, text?: unknown }
-    if (type !== 'text' || typeof text !== 'string') throw refusal(path, 'has a part that is not text, and only text can be sent yet')
+    const { type, ...said } = (part ?? {}) as { type?: unknown, text?: unknown, refusal?: unknown }
+    // A model's refusal is what it said.
+    const text = type === 'text' ? said.text : type === 'refusal' ? said.refusal : undefined
+    if (typeof text !== 'string') throw refusal(path, 'has a part that is not text, and only text can be sent yet')
     return text
   })
   return texts.join('\n')

@@ -228,6 +228,32 @@ t.test('a client that aborts stops nothing, and the same run follows the reply t
   t.equal((await ann.get('/api/chat/thread')).json().length, 2)
 })
 
+t.test('a thread that is loaded shows a reply that is under way in its place', async t => {
+  const server = await start(t)
+  const { front: place, bots, ann, number } = server
+  const front = createFront(place)
+  const sent = front.send('First')
+  const one = await bots.call(1)
+  one.think('Hm')
+  one.say('One')
+  await says(front, 'slow: One')
+  await isStored(server, 2, 'One')
+  const second = ann.post(`/api/conversations/${number}/messages`, { text: 'Second' })
+  await until(async () => (await ann.get('/api/chat/thread')).json().length === 4)
+  const loaded = createFront(place)
+  const known = createFront({ ...place, messages: structuredClone(front.agent.messages) })
+  const loading = [loaded, known].map(each => each.run())
+  for (const each of [loaded, known]) await until(() => saidIn(each).includes('slow: One') && saidIn(each).includes('ann: Second'))
+  one.say(' more')
+  one.end()
+  const two = await bots.call(2)
+  two.say('Two')
+  two.end()
+  await Promise.all([sent, second, ...loading])
+  const all = ['ann: First', 'reasoning: Hm', 'slow: One more', 'ann: Second', 'slow: Two']
+  for (const each of [loaded, known]) t.same(saidIn(each), all)
+})
+
 t.test('reasoning is shown apart from the text: in a run, when it is resumed, and when the thread is loaded', async t => {
   const server = await start(t)
   const { front: place, bots, ann } = server

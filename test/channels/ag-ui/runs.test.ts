@@ -122,6 +122,15 @@ t.test('the messages of other doors have replies, which a run on them asks for a
   t.equal(textIn((await second).body), 'Anew')
 })
 
+t.test('a client that numbers its own messages, in the way in which the server names replies', async t => {
+  const { as } = await startApp(t)
+  const ann = await as('ann')
+  for (const [runId, id] of [['one', 'm1'], ['two', 'm2'], ['three', 'm3'], ['three', 'm3']] as const) {
+    t.equal(textIn((await ann.post('/api/ag-ui', run([said('Yes', id)], { threadId: 'new', runId }))).body), 'You said: Yes')
+  }
+  t.equal((await ann.get('/api/chat/new')).json().length, 6, 'each of the three messages is stored once, with its reply')
+})
+
 t.test('what a user’s message may be', async t => {
   const { as } = await startApp(t)
   const ann = await as('ann')

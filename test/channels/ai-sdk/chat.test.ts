@@ -199,6 +199,6 @@ t.test('a message that is sent while a reply is asked for again is not deleted',
 t.test('a chat has a name that can be seen', async t => {
   const { as, query } = await startApp(t)
   const ann = await as('ann')
-  for (const [id, text] of [['dots', `${'\u200b'.repeat(300)}Hello`], ['lines', 'One\n\n two'], ['long', '\u{1f600}'.repeat(100)]] as const) await ann.post('/api/chat', { id, message: said(text) })
-  t.same(await query('SELECT name FROM conversations ORDER BY id'), [{ name: 'Chat' }, { name: 'One two' }, { name: '\u{1f600}'.repeat(60) }])
+  for (const [id, text] of [['dots', `${'\u200b'.repeat(300)}Hello`], ['lines', 'One\n\n two'], ['long', '\u{1f600}'.repeat(100)], ['half', `One${' '.repeat(236)}\u{1f600}`]] as const) await ann.post('/api/chat', { id, message: said(text) })
+  t.same(await query('SELECT name FROM conversations ORDER BY id'), [{ name: 'Chat' }, { name: 'One two' }, { name: '\u{1f600}'.repeat(60) }, { name: 'One \u{1f600}' }])
 })

@@ -127,6 +127,7 @@ t.test('the client’s history is what the bot gets', async t => {
       { role: 'assistant', content: 'Hello' },
       { role: 'user', content: [{ type: 'text', text: 'One' }, { type: 'text', text: 'Two' }] },
       { role: 'assistant', content: null },
+      { role: 'assistant', content: [{ type: 'refusal', refusal: 'No.' }] },
       { role: 'developer', content: [{ type: 'text', text: 'Be brief.' }] },
       { role: 'user', content: ' ' },
       { role: 'user', content: 'Three', name: 'bob' }
@@ -134,7 +135,7 @@ t.test('the client’s history is what the bot gets', async t => {
   } as OpenAI.ChatCompletionCreateParamsNonStreaming)
   const call = await bots.call()
   t.same(call.turns, [
-    { sender: 'bot', name: 'slow', text: 'Hello' }, { sender: 'user', name: 'ann', text: 'One\nTwo' }, { sender: 'user', name: 'bob', text: 'Three' }
+    { sender: 'bot', name: 'slow', text: 'Hello' }, { sender: 'user', name: 'ann', text: 'One\nTwo' }, { sender: 'bot', name: 'slow', text: 'No.' }, { sender: 'user', name: 'bob', text: 'Three' }
   ])
   t.match(call.context, { conversation: null, message: null, state: null, channel: 'v1', user: { name: 'ann', metadata: {} }, instructions: 'Be kind.\n\nBe brief.', providerUser: String })
   call.end()
@@ -225,6 +226,7 @@ t.test('errors are those of OpenAI', async t => {
     [[{ role: 'tool', content: 'x' }], 'messages.0.role', /must be one of system, developer, user, assistant/],
     [[{ role: 'user' }], 'messages.0.content', /must be a string or a list of parts/],
     [[{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'data:,x' } }] }], 'messages.0.content', /only text can be sent yet/],
+    [[{ role: 'user', content: [{ type: 'refusal', text: 'x' }] }], 'messages.0.content', /only text can be sent yet/],
     [[{ role: 'user', content: [null] }], 'messages.0.content', /only text can be sent yet/],
     [[{ role: 'system', content: 'Be kind.' }], 'messages', /needs a message of a user/],
     [[{ role: 'user', content: 'x'.repeat(8_001) }], 'messages', /at most 8,000 characters in the last message/],
