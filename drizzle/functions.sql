@@ -438,7 +438,8 @@ END $$;
 --
 -- Locks: the conversation; then the message; then, for the cost, the user who asked (FOR KEY SHARE).
 -- Returns: one row: whether the reply was ended, and the tokens that were added to the costs, 0 where there were none.
--- Raises: nothing.
+-- Raises: 23505 on conversations_one_unfinished when another transaction begins a conversation of the owner at this moment. Nothing
+-- is stored then. A second call sees that conversation.
 -- Called by: `createReplyStore`, by the server instance that writes the reply.
 CREATE OR REPLACE FUNCTION finish_reply (
   in_conversation bigint, in_id bigint, in_owner text, in_status message_status, in_at integer, in_piece text, in_error text,
