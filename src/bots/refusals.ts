@@ -121,17 +121,22 @@ const ROLE = /system[ _]?(role|prompt|message|instruction)|roles?\W{1,3}(of )?\W
 const ALLOWED = /\b(allowed|supported|valid|known|permitted|accepted|expected|available)\W+(\w+\W+){0,2}?(are|include)\b.*|\bexpected (one|any) of\b.*|\b(allowed|supported|valid|known|permitted|accepted|available)( \w+){0,2}:.*/gi
 /** Matches a text that begins with the name of the limit on the answer's length. */
 const LIMIT = /^[^\w\n\r\u2028\u2029]*(invalid )?\W?max_?(completion_?)?tokens\b/im
+/** Match errors that say how large the context window is, and how many tokens of it the prompt takes. */
+const WINDOW = /context[ _-]?(?:length|window|size|limit)\D{0,20}(\d+)/i
+const PROMPT_TOKENS = /\d (input|prompt) tokens|tokens (in|of|from) (the |your )?(input|prompt|messages)/i
 const UNNAMED = /(unknown|unrecogni[sz]ed|unexpected|unsupported|extra|additional)\W+(\w+\W+){0,2}?(param|field|argument|input|propert|option)/i
 
-/** Classifies the refusal of a request that was sent with these options. */
-export function meaningOf ({ status, text, names }: ProviderRefusal, sent: ReadonlySet<Option>): Meaning {
+/** Classifies the refusal of a request that was sent with these options; `maxTokens` is its limit on the answer's length. */
+export function meaningOf ({ status, text, names }: ProviderRefusal, sent: ReadonlySet<Option>, maxTokens = Infinity): Meaning {
   if ([401, 402, 407].includes(status)) return { kind: 'other' }
   const isBusy = status === 429 || status === 503 || status === 529
   if (isBusy) return { kind: TOO_LARGE_AT_ALL.test(text) ? 'context' : 'other' }
   const named = [...new Set(names.flatMap(optionIn))].filter(option => sent.has(option))
   const isOutOfRange = RANGE.test(text)
-  // An answer limit that is too high is often reported in terms of the context window. A shorter history would not help then.
-  const isLimit = sent.has('max_tokens') && !text.includes('context_length_exceeded') && (named.includes('max_tokens') || LIMIT.test(text))
+  // An answer limit that is too high is often reported in terms of the context window. A shorter history helps only if the limit
+  // is below the window, so that it is the prompt that leaves too little room for the answer.
+  const isCrowded = Number(WINDOW.exec(text)?.[1]) > maxTokens && PROMPT_TOKENS.test(text)
+  const isLimit = sent.has('max_tokens') && !isCrowded && !text.includes('context_length_exceeded') && (named.includes('max_tokens') || LIMIT.test(text))
   if (isLimit && isOutOfRange) return { kind: 'value', options: ['max_tokens'] }
   if (status === 413 || status === 414 || (CONTEXT.test(text) && !isLimit)) return { kind: 'context' }
   if (named.length === 0 && status < 500 && CONTENT.test(text)) return { kind: 'content' }

@@ -151,6 +151,8 @@ t.test('when the context window is full, a shorter history is sent, and its leng
     [400, { error: { message: 'invalid params, context window exceeds limit' } }],
     [400, { error: { message: 'Prompt token count of 70000 exceeds the limit of 64000.' } }],
     [500, { error: { message: 'the request exceeds the available context size. try increasing the context size or enable context shift' } }],
+    [400, { object: 'error', message: '\'max_tokens\' or \'max_completion_tokens\' is too large: 50. This model\'s maximum context length is 250 tokens and your request has 230 input tokens (50 > 250 - 230).', type: 'BadRequestError', param: null, code: 400 }],
+    [400, { error: { message: 'max_tokens (50) does not fit: there are 230 tokens in the prompt, and the context window is 250.', param: 'max_tokens' } }],
     [413, '<html>too large</html>'],
     [200, { error: { code: 400, message: 'context_length_exceeded' } }]
   ] as const) {
