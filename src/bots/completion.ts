@@ -41,7 +41,7 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
   function read (event: unknown, name?: string): ReadPieces {
     if (Array.isArray(event) && event.length > 0 && errorIn(event, name) === undefined) {
       const all = event.map(each => read(each, name))
-      return { pieces: all.flatMap(({ pieces }) => pieces), isLast: all.some(({ isLast }) => isLast) }
+      return { pieces: all.flatMap(({ pieces }) => pieces), hasWords: all.some(({ hasWords }) => hasWords), isLast: all.some(({ isLast }) => isLast) }
     }
     const error = errorIn(event, name)
     if (error !== undefined) throw reported({ body: error, isLate: hasText || thoughts.holdsText() })
@@ -68,7 +68,7 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
     const cost = [about['usage'], choice['usage'], fieldsOf(about['x_groq'])['usage']].map(costIn).find(each => each !== undefined)
     if (cost !== undefined) pieces.push(cost)
     if (isLast && !hasText && FILTERED.test(finish)) throw filtered(hasThought)
-    return { pieces, isLast: isLast || name === 'done' }
+    return { pieces, hasWords: text + reasoning !== '', isLast: isLast || name === 'done' }
   }
 
   /** The web pages that a choice cites, each once. */
