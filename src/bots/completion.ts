@@ -96,6 +96,8 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
 }
 
 const CUT = /length|max_?(output_?)?tokens/i
+/** How providers say that they could not finish the answer. @see https://api-docs.deepseek.com/api/create-chat-completion */
+const BROKEN = /^(error|abort(ed)?|cancell?ed|insufficient_system_resource|[a-z]+_error)$/i
 const FILTERED = /content_?filter|safety|blocklist|prohibited|recitation|sensitive|guardrail|violation|toxic|spii|refus|moderat/i
 
 type Fields = Record<string, unknown>
@@ -168,7 +170,8 @@ function errorIn (event: unknown, name = ''): unknown {
   if (!isEmpty(blockReason)) return { code: 'content_filter', message: blockReason }
   if (!isEmpty(status)) return event
   const choice = fieldsOf(Array.isArray(choices) ? choices[0] : undefined)
-  if (!isEmpty(choice['error']) || choice['finish_reason'] === 'error') return isEmpty(choice['error']) ? event : choice
+  if (!isEmpty(choice['error'])) return choice
+  if (BROKEN.test(String(choice['finish_reason'] ?? choice['finishReason'] ?? ''))) return { ...event, code: 502 }
   if (Array.isArray(choices) || typeof done === 'boolean') return undefined
   const isError = object === 'error' || type === 'error' || (name === 'error' && !isEmpty(event)) || !isEmpty(errors) || !isEmpty(detail) || Object.entries(event).some(([field, value]) => ERROR_FIELD.test(field) && !isEmpty(value)) || (!isEmpty(message) && !isEmpty(code))
   return isError ? event : undefined

@@ -81,6 +81,10 @@ const SHAPES: Record<string, [Answer, object]> = {
   'usage as text': [r => stream(r, well, event({ choices: [], usage: { prompt_tokens: '3', completion_tokens: '1' } }), END).end(), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
   ...Object.fromEntries([{ prompt_tokens: -3, completion_tokens: 1 }, { prompt_tokens: 0, completion_tokens: 0 }, { prompt_tokens: 1.5, completion_tokens: 1 }, { prompt_tokens: 'many', completion_tokens: 1 }, { prompt_tokens: true, completion_tokens: 1 }, { prompt_tokens: null }, []].map((usage, n) => [`what it cost is none ${n}`, [r => stream(r, event({ ...chunk({ content: 'well' }), usage: { prompt_tokens: 3, completion_tokens: 1 } }), event({ ...chunk({}, 'stop'), usage })).end(), { text: 'well', pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }]])),
   ...Object.fromEntries(['violation', 'SPII', 'ERROR_TOXIC', 'refusal', 'moderation', 'IMAGE_SAFETY'].map(reason => [`filtered: ${reason}`, [r => json(r, 200, { choices: [{ finish_reason: reason, message: { content: '' } }] }), { text: '', failure: 'MESSAGE_REFUSED' }]])),
+  ...Object.fromEntries(['insufficient_system_resource', 'network_error', 'abort', 'cancelled', 'ERROR', 'error'].flatMap((reason): Array<[string, [Answer, object]]> => [
+    [`cut off: ${reason}`, [r => stream(r, well, event(chunk({}, reason)), event('[DONE]')).end(), { text: 'well', failure: 'BOT_BROKE_OFF', asked: 1, log: new RegExp(reason) }]],
+    [`not even begun: ${reason}`, [r => stream(r, event(chunk({}, reason)), event('[DONE]')).end(), { text: '', failure: 'BOT_UNREACHABLE', asked: 3, log: new RegExp(reason) }]]
+  ])),
   'a long tag that is only closed': [r => stream(r, event(chunk({ content: 'hm' })), event(chunk({ content: '</long' })), event(chunk({ content: '_thought>well' })), END).end(), { text: /well/ }]
 }
 
