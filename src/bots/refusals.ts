@@ -83,6 +83,12 @@ const CONTENT = new RegExp([
   '(invalid|unsupported|corrupt(ed)?)[ _](image|file|document|pdf|attachment|audio|video)', 'image_parse', '(image|file|document|pdf|attachment|audio|video).{0,30}(could not|couldn.t|cannot|can.t) be (read|processed|parsed|decoded|downloaded|opened|loaded)'
 ].join('|'), 'i')
 
+/** Statuses that are never about what a message says: there is no such model or address, or the request came at a bad time. */
+const NOT_CONTENT = [404, 405, 408, 409, 410, 415]
+
+/** Phrases for a sanction against the customer: every message would be refused. */
+const ACCOUNT = /\b(account|access|organi[sz]ation|api[ _-]?key|team|project|subscription|resource|deployment)( \S+)?( is| was| has been)( \w+)? (blocked|flagged|terminated|suspended|deactivated|disabled|restricted|banned)\b|access_terminated|account_deactivated|user_blocked/i
+
 /** Phrases for something that is unknown or not supported. */
 const UNSUPPORTED = new RegExp([
   '(not|n.t|cannot|never|no longer)\\s+(yet |be |been |both |currently |a |an |is |to ){0,2}(support|allow|permit|recogni[sz]|accept|implement|enabl|avail|known|expect|valid|defined|set|used|specified|provided|combined|exist)',
@@ -139,7 +145,7 @@ export function meaningOf ({ status, text, names }: ProviderRefusal, sent: Reado
   const isLimit = sent.has('max_tokens') && !isCrowded && !text.includes('context_length_exceeded') && (named.includes('max_tokens') || LIMIT.test(text))
   if (isLimit && isOutOfRange) return { kind: 'value', options: ['max_tokens'] }
   if (status === 413 || status === 414 || (CONTEXT.test(text) && !isLimit)) return { kind: 'context' }
-  if (named.length === 0 && status < 500 && CONTENT.test(text)) return { kind: 'content' }
+  if (named.length === 0 && status < 500 && !NOT_CONTENT.includes(status) && !ACCOUNT.test(text) && CONTENT.test(text)) return { kind: 'content' }
   if (status === 403) return { kind: 'other' }
   if (sent.has('system') && ROLE.test(text)) return { kind: 'options', options: ['system'] }
   const options = named.length > 0 ? named : mentioned(text, sent)

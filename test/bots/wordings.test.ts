@@ -329,6 +329,23 @@ t.test('these error messages mean that a message was refused', async t => {
   }
 })
 
+/** Error messages that sound like those of a content filter, but are not about any message. */
+const NOT_FILTERED: Array<[number, unknown]> = [
+  [404, { error: { message: 'No endpoints available matching your guardrail restrictions and data policy. Configure: https://openrouter.ai/settings/privacy', code: 404 } }],
+  [403, { error: { code: 'Forbidden', message: 'Your resource has been temporarily blocked because we detected behavior that may violate our content policy.' } }],
+  [403, { error: { message: 'Your access was terminated due to violation of our policies, please check your email for more information.', type: 'access_terminated', param: null, code: 'access_terminated' } }],
+  [400, { error: { message: 'Your access was terminated due to violation of our policies, please check your email for more information.' } }],
+  [403, { error: { message: '[user_blocked] Your access has been restricted due to repeated policy violations.' } }],
+  [403, { error: { message: 'The account acme has been suspended for violating our usage policies.' } }]
+]
+
+t.test('these error messages do not mean that a message was refused', async t => {
+  for (const [status, words] of NOT_FILTERED) {
+    const { ask } = await serve(t, response => json(response, status, words))
+    t.match(await ask({}, [user('one'), bot('two'), user('three')]), { text: '', failure: 'BOT_REFUSED' }, JSON.stringify(words))
+  }
+})
+
 t.test('an unknown error does not make a conversation unusable', async t => {
   const turns = Array.from({ length: 41 }, (_, n) => n % 2 === 0 ? user(`question ${n} ${'word '.repeat(20)}`) : bot(`answer ${n} ${'word '.repeat(20)}`))
   const WORDS: Array<[number, unknown]> = [
