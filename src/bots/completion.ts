@@ -147,13 +147,19 @@ function textIn (value: unknown): string {
   return typeof inner === 'string' ? inner : ''
 }
 
-/** The reported usage, under any of the names that servers use. A usage of 0 tokens counts as none, because the prompt had some. */
+/**
+ * The reported usage, under any of the names that servers use. A usage of 0 tokens counts as none, because the prompt had some.
+ * Some leave the reasoning out of the tokens of the answer, but not out of the total. @see https://docs.x.ai/docs/guides/reasoning
+ */
 function costIn (usage: unknown): ReplyPiece | undefined {
   const fields = fieldsOf(usage)
-  const tokens = (...names: string[]) => names.map(name => fields[name]).find(value => value !== undefined && value !== null)
-  const [promptTokens, completionTokens] = [
-    tokens('prompt_tokens', 'input_tokens'), tokens('completion_tokens', 'output_tokens')
-  ].map(value => typeof value === 'string' ? Number(value) : value) as [number, number]
+  const tokens = (...names: string[]) => {
+    const value = names.map(name => fields[name]).find(value => value !== undefined && value !== null)
+    return Number(typeof value === 'string' || typeof value === 'number' ? value : NaN)
+  }
+  const promptTokens = tokens('prompt_tokens', 'input_tokens')
+  const [said, rest] = [tokens('completion_tokens', 'output_tokens'), tokens('total_tokens') - promptTokens]
+  const completionTokens = rest > said || Number.isNaN(said) ? rest : said
   const isSaid = [promptTokens, completionTokens].every(number => Number.isInteger(number) && number >= 0) && promptTokens + completionTokens > 0
   return isSaid ? { usage: { promptTokens, completionTokens } } : undefined
 }
