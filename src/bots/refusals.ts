@@ -93,11 +93,11 @@ const ACCOUNT = /\b(account|access|organi[sz]ation|api[ _-]?key|team|project|sub
 const UNSUPPORTED = new RegExp([
   '(not|n.t|cannot|never|no longer)\\s+(yet |be |been |both |currently |a |an |is |to ){0,2}(support|allow|permit|recogni[sz]|accept|implement|enabl|avail|known|expect|valid|defined|set|used|specified|provided|combined|exist)',
   'un(support|known|recogni[sz]|expect|permitted)', '(extra|additional)[ _](input|field|propert|param|arg|forbidden|key)', 'extra_forbidden', 'invalid[ _](param|argument|field|name|role)',
-  'forbidden', 'disabled', '(to|must) be absent', 'only allowed', 'no such', 'deprecated', 'verified', '(must|should|has to|needs to) be (false|removed|omitted|unset|null)', '\\b(remove|omit|unset)\\b', 'only (the )?(default|support|non)', 'only .{0,20}false', 'non-stream', 'no(t a)? (valid|parameter|field)', '不支持', '未知'
+  'forbidden', 'disabled', '(to|must) be absent', 'only allowed', 'only [\\d.]+ (is|are) (allowed|supported|accepted|valid)', 'no such', 'deprecated', 'verified', '(must|should|has to|needs to) be (false|removed|omitted|unset|null)', '\\b(remove|omit|unset)\\b', 'only (the )?(default|support|non)', 'only .{0,20}false', 'non-stream', 'no(t a)? (valid|parameter|field)', '不支持', '未知'
 ].join('|'), 'i')
 
 /** Phrases for a value that is out of range. */
-const RANGE = /too (large|big|high|great|small|low|many)|(less|greater|larger|smaller|more|fewer|lower|higher) than|at (most|least)|maximum|minimum|exceed|range|between|[<>≤≥]=? ?\d|_(above|below)_|limit (of|is)/i
+const RANGE = /(must|should|has to|can only) be (set to |equal to |exactly |one of )?\W?\d|too (large|big|high|great|small|low|many)|(less|greater|larger|smaller|more|fewer|lower|higher) than|at (most|least)|maximum|minimum|exceed|range|between|[<>≤≥]=? ?\d|_(above|below)_|limit (of|is)/i
 
 /** How a text names an option. Lists of allowed values are removed before (see `ALLOWED`). */
 const MENTIONS: Array<[Option, RegExp]> = [

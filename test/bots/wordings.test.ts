@@ -192,6 +192,8 @@ const REFUSALS: Array<[string, number, unknown, string]> = [
   ['stream_options', 400, { error: { message: 'unsupported_parameter', param: 'stream_options.include_usage' } }, 'more 51'],
   ['stream_options', 200, { error: { message: 'stream_options not supported', code: 400 } }, 'more 52'],
   ['temperature', 200, { type: 'error', error: { type: 'invalid_request_error', message: 'temperature is not supported with this model' } }, 'more 53'],
+  ['temperature', 400, { error: { message: 'invalid temperature: only 1 is allowed for this model', type: 'invalid_request_error' } }, 'Moonshot'],
+  ['temperature', 400, { error: { message: 'litellm.BadRequestError: MoonshotException - invalid temperature: only 0.6 is allowed for this model' } }, 'Moonshot, behind a gateway'],
   ['user', 400, { __type: 'ValidationException', message: '1 validation error detected: Value at \'user\' failed to satisfy constraint: unknown' }, 'more 54']
 ]
 
