@@ -112,7 +112,9 @@ t.test('the base URL may be that of Azure, Ollama or any API that is compatible 
     ['/v1', '/v1/chat/completions'],
     ['/v1/', '/v1/chat/completions'],
     ['/openai/v1/', '/openai/v1/chat/completions'],
-    ['/openai/deployments/mine?api-version=2024-10-21', '/openai/deployments/mine/chat/completions?api-version=2024-10-21']
+    ['/openai/deployments/mine?api-version=2024-10-21', '/openai/deployments/mine/chat/completions?api-version=2024-10-21'],
+    ['/openai/deployments/mine/chat/completions?api-version=2024-10-21', '/openai/deployments/mine/chat/completions?api-version=2024-10-21'],
+    ['/v1/chat/completions/', '/v1/chat/completions']
   ] as const) {
     const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url + path })
     t.match(await ask(), { text: 'here', failure: undefined })
