@@ -1,5 +1,5 @@
 import { optionsIn, WAYS, type RequestDraft, type Option, type Ways } from './options.ts'
-import { meaningOf, type ProviderRefusal } from './refusals.ts'
+import { meaningOf, type Meaning, type ProviderRefusal } from './refusals.ts'
 
 // Not every provider supports every option of OpenAI's API. When one refuses an option, we send it in another way or leave
 // it out. Only what then worked is remembered for the model: an error alone may have another cause.
@@ -40,11 +40,11 @@ export function createKnowledge () {
       return {
         get ways (): Ways { return ways },
 
-        options: () => optionsIn(draft, ways),
+        meaningOf: classify,
 
         /** Chooses another way to send what was refused. False when there is none. */
         change (refusal: ProviderRefusal): boolean {
-          const meaning = meaningOf(refusal, optionsIn(draft, ways))
+          const meaning = classify(refusal)
           if (meaning.kind === 'options' && meaning.options.length > 0) return tryNext(meaning.options, refusal)
           if (meaning.kind !== 'value') return isAboutRequest(refusal) && forget()
           // If the limit on the answer's length is too high, the settings are wrong. Do not drop it: an answer without a
@@ -60,6 +60,10 @@ export function createKnowledge () {
           const unusual = new Map([...ways].filter(([, way]) => way > 0))
           if (unusual.size > 0 || known.size > 0) learnt.set(model, { ...learnt.get(model), ways: unusual })
         }
+      }
+
+      function classify (refusal: ProviderRefusal): Meaning {
+        return meaningOf(refusal, optionsIn(draft, ways), draft.maxTokens)
       }
 
       /** There always is a next way: a refused option was sent, so its last way, which leaves it out, has not been tried. */

@@ -41,7 +41,7 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
   function read (event: unknown, name?: string): ReadPieces {
     if (Array.isArray(event) && event.length > 0 && errorIn(event, name) === undefined) {
       const all = event.map(each => read(each, name))
-      return { pieces: all.flatMap(({ pieces }) => pieces), isLast: all.some(({ isLast }) => isLast) }
+      return { pieces: all.flatMap(({ pieces }) => pieces), hasWords: all.some(({ hasWords }) => hasWords), isLast: all.some(({ isLast }) => isLast) }
     }
     const error = errorIn(event, name)
     if (error !== undefined) throw reported({ body: error, isLate: hasText || thoughts.holdsText() })
@@ -68,7 +68,7 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
     const cost = [about['usage'], choice['usage'], fieldsOf(about['x_groq'])['usage']].map(costIn).find(each => each !== undefined)
     if (cost !== undefined) pieces.push(cost)
     if (isLast && !hasText && FILTERED.test(finish)) throw filtered(hasThought)
-    return { pieces, isLast: isLast || name === 'done' }
+    return { pieces, hasWords: text + reasoning !== '', isLast: isLast || name === 'done' }
   }
 
   /** The web pages that a choice cites, each once. */
@@ -96,6 +96,8 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
 }
 
 const CUT = /length|max_?(output_?)?tokens/i
+/** How providers say that they could not finish the answer. @see https://api-docs.deepseek.com/api/create-chat-completion */
+const BROKEN = /^(error|abort(ed)?|cancell?ed|insufficient_system_resource|[a-z]+_error)$/i
 const FILTERED = /content_?filter|safety|blocklist|prohibited|recitation|sensitive|guardrail|violation|toxic|spii|refus|moderat/i
 
 type Fields = Record<string, unknown>
@@ -145,13 +147,19 @@ function textIn (value: unknown): string {
   return typeof inner === 'string' ? inner : ''
 }
 
-/** The reported usage, under any of the names that servers use. A usage of 0 tokens counts as none, because the prompt had some. */
+/**
+ * The reported usage, under any of the names that servers use. A usage of 0 tokens counts as none, because the prompt had some.
+ * Some leave the reasoning out of the tokens of the answer, but not out of the total. @see https://docs.x.ai/docs/guides/reasoning
+ */
 function costIn (usage: unknown): ReplyPiece | undefined {
   const fields = fieldsOf(usage)
-  const tokens = (...names: string[]) => names.map(name => fields[name]).find(value => value !== undefined && value !== null)
-  const [promptTokens, completionTokens] = [
-    tokens('prompt_tokens', 'input_tokens'), tokens('completion_tokens', 'output_tokens')
-  ].map(value => typeof value === 'string' ? Number(value) : value) as [number, number]
+  const tokens = (...names: string[]) => {
+    const value = names.map(name => fields[name]).find(value => value !== undefined && value !== null)
+    return Number(typeof value === 'string' || typeof value === 'number' ? value : NaN)
+  }
+  const promptTokens = tokens('prompt_tokens', 'input_tokens')
+  const [said, rest] = [tokens('completion_tokens', 'output_tokens'), tokens('total_tokens') - promptTokens]
+  const completionTokens = rest > said || Number.isNaN(said) ? rest : said
   const isSaid = [promptTokens, completionTokens].every(number => Number.isInteger(number) && number >= 0) && promptTokens + completionTokens > 0
   return isSaid ? { usage: { promptTokens, completionTokens } } : undefined
 }
@@ -168,7 +176,8 @@ function errorIn (event: unknown, name = ''): unknown {
   if (!isEmpty(blockReason)) return { code: 'content_filter', message: blockReason }
   if (!isEmpty(status)) return event
   const choice = fieldsOf(Array.isArray(choices) ? choices[0] : undefined)
-  if (!isEmpty(choice['error']) || choice['finish_reason'] === 'error') return isEmpty(choice['error']) ? event : choice
+  if (!isEmpty(choice['error'])) return choice
+  if (BROKEN.test(String(choice['finish_reason'] ?? choice['finishReason'] ?? ''))) return { ...event, code: 502 }
   if (Array.isArray(choices) || typeof done === 'boolean') return undefined
   const isError = object === 'error' || type === 'error' || (name === 'error' && !isEmpty(event)) || !isEmpty(errors) || !isEmpty(detail) || Object.entries(event).some(([field, value]) => ERROR_FIELD.test(field) && !isEmpty(value)) || (!isEmpty(message) && !isEmpty(code))
   return isError ? event : undefined

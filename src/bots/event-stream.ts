@@ -5,8 +5,8 @@ import { isFailure } from './refusal.ts'
 
 type Bytes = AsyncIterable<Uint8Array>
 
-/** The content of one event. `isLast`: no event after it can contain text. */
-export interface ReadPieces<P = ReplyPiece> { pieces: P[], isLast?: boolean }
+/** The content of one event. `hasWords`: it has text or reasoning. `isLast`: the provider says that no event after it has any. */
+export interface ReadPieces<P = ReplyPiece> { pieces: P[], hasWords?: boolean, isLast?: boolean }
 
 /** Turns a provider's events into pieces of a reply. An error that it throws ends the reply. */
 export interface Reader<P = ReplyPiece> {
@@ -20,6 +20,9 @@ export interface Reader<P = ReplyPiece> {
 
 /** How long we wait after the last piece of text, in milliseconds: the provider may still send the token usage. */
 const USAGE_WAIT_MS = 2000
+
+/** The same if text arrived after a piece that was marked as the last one: longer than most pauses between two pieces. */
+const DOUBTFUL_WAIT_MS = 20_000
 
 /** How long we wait after `[DONE]` for the response to end, in milliseconds. If it does, the connection can be reused. */
 const CLOSE_WAIT_MS = 100
@@ -66,7 +69,8 @@ export async function * readPieces<P> (body: Bytes, { read, end, rest }: Reader<
       const said = read(event, name)
       const isLast = isWhole || said.isLast === true
       yield * said.pieces
-      if (isLast && !isOver) closeIn(isWhole ? CLOSE_WAIT_MS : USAGE_WAIT_MS)
+      if (isOver && said.hasWords === true) closeIn(DOUBTFUL_WAIT_MS)
+      else if (isLast && !isOver) closeIn(isWhole ? CLOSE_WAIT_MS : USAGE_WAIT_MS)
       isOver ||= isLast
       isDone ||= isWhole
     }

@@ -5,7 +5,6 @@ import type { Call } from './provider-call.ts'
 import { fit, linesOf, type History, type Line } from './history.ts'
 import { bodyOf, type RequestDraft } from './options.ts'
 import { createProvider, isRequestRefused, type RequestRefused } from './provider.ts'
-import { meaningOf } from './refusals.ts'
 import { createRefusedTurns } from './refused-turns.ts'
 import type { OpenAiSettings } from './settings.ts'
 import { createTokenCounter, roughTokensIn } from './token-counter.ts'
@@ -109,7 +108,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
 
       /** Changes the request after a refusal. False when there is nothing left to change. @throws MESSAGE_REFUSED, BOT_CONTEXT_FULL when even the last message alone is refused */
       async change (error: RequestRefused): Promise<boolean> {
-        const { kind } = meaningOf(error.refusal, adaptation.options())
+        const { kind } = adaptation.meaningOf(error.refusal)
         if (kind === 'content') {
           if (!refusedTurns.refuse(history)) throw failure('MESSAGE_REFUSED', error.cause)
           await choose()

@@ -83,15 +83,21 @@ const CONTENT = new RegExp([
   '(invalid|unsupported|corrupt(ed)?)[ _](image|file|document|pdf|attachment|audio|video)', 'image_parse', '(image|file|document|pdf|attachment|audio|video).{0,30}(could not|couldn.t|cannot|can.t) be (read|processed|parsed|decoded|downloaded|opened|loaded)'
 ].join('|'), 'i')
 
+/** Statuses that are never about what a message says: there is no such model or address, or the request came at a bad time. */
+const NOT_CONTENT = [404, 405, 408, 409, 410, 415]
+
+/** Phrases for a sanction against the customer: every message would be refused. */
+const ACCOUNT = /\b(account|access|organi[sz]ation|api[ _-]?key|team|project|subscription|resource|deployment)( \S+)?( is| was| has been)( \w+)? (blocked|flagged|terminated|suspended|deactivated|disabled|restricted|banned)\b|access_terminated|account_deactivated|user_blocked/i
+
 /** Phrases for something that is unknown or not supported. */
 const UNSUPPORTED = new RegExp([
   '(not|n.t|cannot|never|no longer)\\s+(yet |be |been |both |currently |a |an |is |to ){0,2}(support|allow|permit|recogni[sz]|accept|implement|enabl|avail|known|expect|valid|defined|set|used|specified|provided|combined|exist)',
   'un(support|known|recogni[sz]|expect|permitted)', '(extra|additional)[ _](input|field|propert|param|arg|forbidden|key)', 'extra_forbidden', 'invalid[ _](param|argument|field|name|role)',
-  'forbidden', 'disabled', '(to|must) be absent', 'only allowed', 'no such', 'deprecated', 'verified', '(must|should|has to|needs to) be (false|removed|omitted|unset|null)', '\\b(remove|omit|unset)\\b', 'only (the )?(default|support|non)', 'only .{0,20}false', 'non-stream', 'no(t a)? (valid|parameter|field)', '不支持', '未知'
+  'forbidden', 'disabled', '(to|must) be absent', 'only allowed', 'only [\\d.]+ (is|are) (allowed|supported|accepted|valid)', 'no such', 'deprecated', 'verified', '(must|should|has to|needs to) be (false|removed|omitted|unset|null)', '\\b(remove|omit|unset)\\b', 'only (the )?(default|support|non)', 'only .{0,20}false', 'non-stream', 'no(t a)? (valid|parameter|field)', '不支持', '未知'
 ].join('|'), 'i')
 
 /** Phrases for a value that is out of range. */
-const RANGE = /too (large|big|high|great|small|low|many)|(less|greater|larger|smaller|more|fewer|lower|higher) than|at (most|least)|maximum|minimum|exceed|range|between|[<>≤≥]=? ?\d|_(above|below)_|limit (of|is)/i
+const RANGE = /(must|should|has to|can only) be (set to |equal to |exactly |one of )?\W?\d|too (large|big|high|great|small|low|many)|(less|greater|larger|smaller|more|fewer|lower|higher) than|at (most|least)|maximum|minimum|exceed|range|between|[<>≤≥]=? ?\d|_(above|below)_|limit (of|is)/i
 
 /** How a text names an option. Lists of allowed values are removed before (see `ALLOWED`). */
 const MENTIONS: Array<[Option, RegExp]> = [
@@ -121,20 +127,25 @@ const ROLE = /system[ _]?(role|prompt|message|instruction)|roles?\W{1,3}(of )?\W
 const ALLOWED = /\b(allowed|supported|valid|known|permitted|accepted|expected|available)\W+(\w+\W+){0,2}?(are|include)\b.*|\bexpected (one|any) of\b.*|\b(allowed|supported|valid|known|permitted|accepted|available)( \w+){0,2}:.*/gi
 /** Matches a text that begins with the name of the limit on the answer's length. */
 const LIMIT = /^[^\w\n\r\u2028\u2029]*(invalid )?\W?max_?(completion_?)?tokens\b/im
+/** Match errors that say how large the context window is, and how many tokens of it the prompt takes. */
+const WINDOW = /context[ _-]?(?:length|window|size|limit)\D{0,20}(\d+)/i
+const PROMPT_TOKENS = /\d (input|prompt) tokens|tokens (in|of|from) (the |your )?(input|prompt|messages)/i
 const UNNAMED = /(unknown|unrecogni[sz]ed|unexpected|unsupported|extra|additional)\W+(\w+\W+){0,2}?(param|field|argument|input|propert|option)/i
 
-/** Classifies the refusal of a request that was sent with these options. */
-export function meaningOf ({ status, text, names }: ProviderRefusal, sent: ReadonlySet<Option>): Meaning {
+/** Classifies the refusal of a request that was sent with these options; `maxTokens` is its limit on the answer's length. */
+export function meaningOf ({ status, text, names }: ProviderRefusal, sent: ReadonlySet<Option>, maxTokens = Infinity): Meaning {
   if ([401, 402, 407].includes(status)) return { kind: 'other' }
   const isBusy = status === 429 || status === 503 || status === 529
   if (isBusy) return { kind: TOO_LARGE_AT_ALL.test(text) ? 'context' : 'other' }
   const named = [...new Set(names.flatMap(optionIn))].filter(option => sent.has(option))
   const isOutOfRange = RANGE.test(text)
-  // An answer limit that is too high is often reported in terms of the context window. A shorter history would not help then.
-  const isLimit = sent.has('max_tokens') && !text.includes('context_length_exceeded') && (named.includes('max_tokens') || LIMIT.test(text))
+  // An answer limit that is too high is often reported in terms of the context window. A shorter history helps only if the limit
+  // is below the window, so that it is the prompt that leaves too little room for the answer.
+  const isCrowded = Number(WINDOW.exec(text)?.[1]) > maxTokens && PROMPT_TOKENS.test(text)
+  const isLimit = sent.has('max_tokens') && !isCrowded && !text.includes('context_length_exceeded') && (named.includes('max_tokens') || LIMIT.test(text))
   if (isLimit && isOutOfRange) return { kind: 'value', options: ['max_tokens'] }
   if (status === 413 || status === 414 || (CONTEXT.test(text) && !isLimit)) return { kind: 'context' }
-  if (named.length === 0 && status < 500 && CONTENT.test(text)) return { kind: 'content' }
+  if (named.length === 0 && status < 500 && !NOT_CONTENT.includes(status) && !ACCOUNT.test(text) && CONTENT.test(text)) return { kind: 'content' }
   if (status === 403) return { kind: 'other' }
   if (sent.has('system') && ROLE.test(text)) return { kind: 'options', options: ['system'] }
   const options = named.length > 0 ? named : mentioned(text, sent)

@@ -29,6 +29,7 @@ export function createMeter ({ user, apiKeyHash, bot }: Charged) {
   let usage: TokenUsage | undefined
   let estimate: Estimate | undefined
   let unstored: Cost | null = null
+  let thoughts = ''
 
   const model = () => namedModel(usage?.model ?? estimate?.model)
   const cost = (tokens: Pick<Cost, 'prompt_tokens' | 'completion_tokens' | 'is_estimate'>): Cost =>
@@ -50,6 +51,11 @@ export function createMeter ({ user, apiKeyHash, bot }: Charged) {
       unstored = known()
     },
 
+    /** Takes a piece of reasoning, which costs as much as text. `replaces`: what came before it was text after all. */
+    thinks (reasoning: string, replaces = false) {
+      thoughts = (replaces ? '' : thoughts) + reasoning
+    },
+
     /** Costs that are known but not stored yet; null for none. They are stored with the draft, in case the process dies. */
     news: () => unstored,
 
@@ -61,7 +67,7 @@ export function createMeter ({ user, apiKeyHash, bot }: Charged) {
     /** The cost of the attempt, which has ended with this text; null for none. Counts tokens only where it must estimate. */
     async total (text: string): Promise<Cost | null> {
       if (usage !== undefined || estimate === undefined) return known()
-      const { promptTokens, completionTokens } = await estimate.count(text)
+      const { promptTokens, completionTokens } = await estimate.count(thoughts + text)
       return cost({ prompt_tokens: promptTokens, completion_tokens: completionTokens, is_estimate: true })
     }
   }

@@ -120,6 +120,7 @@ export function createUnstoredReplies ({ generation, store, budgets, log, spent,
           if (!('text' in piece)) {
             if ('part' in piece && !piece.isSaid) unsaid.push(piece.part)
             if ('usage' in piece && piece.usage !== undefined) meter.heard(piece.usage)
+            if ('reasoning' in piece) meter.thinks(piece.reasoning, piece.replaces)
             continue
           }
           if (piece.replaces === true) Object.assign(intake, { points: 0, half: '' })

@@ -61,6 +61,7 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
         if ('memory' in piece) Object.assign(outcome.memory, piece.memory)
         if ('part' in piece) takePart(draft, piece.part, piece.isSaid)
         else if ('reasoning' in piece) {
+          meter.thinks(piece.reasoning, piece.replaces)
           if (piece.replaces === true) takeBackThoughts(draft)
           const grown = think(draft, piece.reasoning)
           if (grown !== undefined) events.grew(draft, grown)
@@ -86,9 +87,9 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
    * lease is lost, the reply has been ended already, and only its cost is stored.
    */
   async function end (draft: Draft, { error, memory }: Outcome, reason: Reason | undefined) {
-    const { conversation, id, text, meter } = draft
+    const { conversation, id, text, from, meter } = draft
     const status = reason === 'lost' ? 'interrupted' : reason ?? (error === null ? 'complete' : 'failed')
-    const cost = await meter?.total(text).catch(err => {
+    const cost = await meter?.total(text.slice(from)).catch(err => {
       log.warn({ err, conversation, id }, 'The tokens of a reply cannot be counted')
     }) ?? null
     if (reason === 'lost' && cost === null) return

@@ -112,7 +112,9 @@ t.test('the base URL may be that of Azure, Ollama or any API that is compatible 
     ['/v1', '/v1/chat/completions'],
     ['/v1/', '/v1/chat/completions'],
     ['/openai/v1/', '/openai/v1/chat/completions'],
-    ['/openai/deployments/mine?api-version=2024-10-21', '/openai/deployments/mine/chat/completions?api-version=2024-10-21']
+    ['/openai/deployments/mine?api-version=2024-10-21', '/openai/deployments/mine/chat/completions?api-version=2024-10-21'],
+    ['/openai/deployments/mine/chat/completions?api-version=2024-10-21', '/openai/deployments/mine/chat/completions?api-version=2024-10-21'],
+    ['/v1/chat/completions/', '/v1/chat/completions']
   ] as const) {
     const ask = asking(t, 'openai', { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url + path })
     t.match(await ask(), { text: 'here', failure: undefined })
@@ -265,6 +267,13 @@ t.test('a request is retried when the provider is busy or unreachable, and not w
   const patient = await asks(after(status(429, { 'retry-after': '1' })))
   t.match(patient, { text: 'now', failure: undefined, asked: 2 })
   t.ok(patient.took >= 1000, 'the retry waits as long as Retry-After says')
+  for (const headers of [{ 'retry-after': '1.5' }, { 'retry-after': '1.5s' }, { 'retry-after-ms': '1500', 'retry-after': '2' }, { 'x-ms-retry-after-ms': '1500' }]) {
+    const { took, ...exact } = await asks(after(status(429, headers)))
+    t.match(exact, { text: 'now', asked: 2 })
+    t.ok(took >= 1500, `${JSON.stringify(headers)}: the retry came after ${took} ms`)
+  }
+  t.match(await asks(after(status(429, { 'retry-after-ms': 'soon', 'retry-after': '0' }))), { text: 'now', asked: 2 })
+  t.match(await asks(after(status(408))), { text: 'now', asked: 2 }, 'a request that took too long for a gateway')
   t.match(await asks(after(status(503, { 'retry-after': new Date().toUTCString() }))), { text: 'now', asked: 2 })
   t.match(await asks(after(status(500, { 'retry-after': 'soon' }))), { text: 'now', asked: 2 })
   t.match(await asks(after(response => response.destroy())), { text: 'now', asked: 2 })

@@ -98,10 +98,12 @@ t.test('an error that merely mentions an option changes nothing', async t => {
     t.match(await ask({ max_tokens: 50 }), { text: 'well', asked: 1 })
     t.match(bodies.at(-1), { max_tokens: 50, stream_options: {} })
   }
-  const { ask, bodies } = await serve(t, (response, body) => (body.temperature ?? 0) > 1 ? json(response, 400, { error: { message: 'temperature: range 0..1' } }) : say(response, 'well'))
-  t.match(await ask({ temperature: 2 }), { text: 'well', asked: 2 }, 'a temperature that is out of range is left out')
-  await ask({ temperature: 0.5 })
-  t.match(bodies.at(-1), { temperature: 0.5 }, 'a temperature in the range is still sent')
+  for (const message of ['temperature: range 0..1', 'temperature must be 0.5 for this model', 'Invalid value for temperature: must be one of [0.5, 1]']) {
+    const { ask, bodies } = await serve(t, (response, body) => (body.temperature ?? 0) > 1 ? json(response, 400, { error: { message } }) : say(response, 'well'))
+    t.match(await ask({ temperature: 2 }), { text: 'well', asked: 2 }, 'a temperature that is out of range is left out')
+    await ask({ temperature: 0.5 })
+    t.match(bodies.at(-1), { temperature: 0.5 }, 'a temperature in the range is still sent')
+  }
   const echo = await serve(t, response => json(response, 422, { detail: [{ loc: ['body', 'model'], msg: 'no such model', input: { messages: [{ role: 'user', content: 'temperature is not supported' }] } }], messages: [{ role: 'user', content: 'content_filter' }] }))
   t.match(await echo.ask({ temperature: 1 }), { failure: 'BOT_REFUSED', asked: 1 }, 'an error that echoes the request does not count as naming an option')
 })
@@ -151,6 +153,8 @@ t.test('when the context window is full, a shorter history is sent, and its leng
     [400, { error: { message: 'invalid params, context window exceeds limit' } }],
     [400, { error: { message: 'Prompt token count of 70000 exceeds the limit of 64000.' } }],
     [500, { error: { message: 'the request exceeds the available context size. try increasing the context size or enable context shift' } }],
+    [400, { object: 'error', message: '\'max_tokens\' or \'max_completion_tokens\' is too large: 50. This model\'s maximum context length is 250 tokens and your request has 230 input tokens (50 > 250 - 230).', type: 'BadRequestError', param: null, code: 400 }],
+    [400, { error: { message: 'max_tokens (50) does not fit: there are 230 tokens in the prompt, and the context window is 250.', param: 'max_tokens' } }],
     [413, '<html>too large</html>'],
     [200, { error: { code: 400, message: 'context_length_exceeded' } }]
   ] as const) {

@@ -78,9 +78,14 @@ const SHAPES: Record<string, [Answer, object]> = {
   'usage with other names': [r => json(r, 200, { choices: [{ message: { content: 'well' }, finish_reason: 'stop' }], usage: { input_tokens: 3, output_tokens: 1 } }), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
   'usage in a choice': [r => stream(r, well, event({ choices: [{ delta: {}, finish_reason: 'stop', usage: { prompt_tokens: 3, completion_tokens: 1 } }] })).end(), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
   'usage of Groq': [r => stream(r, well, event({ ...chunk({}, 'stop'), x_groq: { usage: { prompt_tokens: 3, completion_tokens: 1 } } })).end(), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
+  ...Object.fromEntries([{ prompt_tokens: 32, completion_tokens: 9, total_tokens: 135, completion_tokens_details: { reasoning_tokens: 94 } }, { prompt_tokens: 32, completion_tokens: 0, total_tokens: 135 }, { prompt_tokens: 32, total_tokens: 135 }, { prompt_tokens: 32, completion_tokens: 103, total_tokens: 0 }, { prompt_tokens: 32, completion_tokens: 103, total_tokens: null }].map((usage, n) => [`usage with reasoning in the total alone ${n}`, [r => stream(r, well, event({ ...chunk({}, 'stop'), usage })).end(), { pieces: [{ text: 'well' }, { usage: { promptTokens: 32, completionTokens: 103 } }] }]])),
   'usage as text': [r => stream(r, well, event({ choices: [], usage: { prompt_tokens: '3', completion_tokens: '1' } }), END).end(), { pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }],
   ...Object.fromEntries([{ prompt_tokens: -3, completion_tokens: 1 }, { prompt_tokens: 0, completion_tokens: 0 }, { prompt_tokens: 1.5, completion_tokens: 1 }, { prompt_tokens: 'many', completion_tokens: 1 }, { prompt_tokens: true, completion_tokens: 1 }, { prompt_tokens: null }, []].map((usage, n) => [`what it cost is none ${n}`, [r => stream(r, event({ ...chunk({ content: 'well' }), usage: { prompt_tokens: 3, completion_tokens: 1 } }), event({ ...chunk({}, 'stop'), usage })).end(), { text: 'well', pieces: [{ text: 'well' }, { usage: { promptTokens: 3, completionTokens: 1 } }] }]])),
   ...Object.fromEntries(['violation', 'SPII', 'ERROR_TOXIC', 'refusal', 'moderation', 'IMAGE_SAFETY'].map(reason => [`filtered: ${reason}`, [r => json(r, 200, { choices: [{ finish_reason: reason, message: { content: '' } }] }), { text: '', failure: 'MESSAGE_REFUSED' }]])),
+  ...Object.fromEntries(['insufficient_system_resource', 'network_error', 'abort', 'cancelled', 'ERROR', 'error'].flatMap((reason): Array<[string, [Answer, object]]> => [
+    [`cut off: ${reason}`, [r => stream(r, well, event(chunk({}, reason)), event('[DONE]')).end(), { text: 'well', failure: 'BOT_BROKE_OFF', asked: 1, log: new RegExp(reason) }]],
+    [`not even begun: ${reason}`, [r => stream(r, event(chunk({}, reason)), event('[DONE]')).end(), { text: '', failure: 'BOT_UNREACHABLE', asked: 3, log: new RegExp(reason) }]]
+  ])),
   'a long tag that is only closed': [r => stream(r, event(chunk({ content: 'hm' })), event(chunk({ content: '</long' })), event(chunk({ content: '_thought>well' })), END).end(), { text: /well/ }]
 }
 
@@ -187,6 +192,8 @@ const REFUSALS: Array<[string, number, unknown, string]> = [
   ['stream_options', 400, { error: { message: 'unsupported_parameter', param: 'stream_options.include_usage' } }, 'more 51'],
   ['stream_options', 200, { error: { message: 'stream_options not supported', code: 400 } }, 'more 52'],
   ['temperature', 200, { type: 'error', error: { type: 'invalid_request_error', message: 'temperature is not supported with this model' } }, 'more 53'],
+  ['temperature', 400, { error: { message: 'invalid temperature: only 1 is allowed for this model', type: 'invalid_request_error' } }, 'Moonshot'],
+  ['temperature', 400, { error: { message: 'litellm.BadRequestError: MoonshotException - invalid temperature: only 0.6 is allowed for this model' } }, 'Moonshot, behind a gateway'],
   ['user', 400, { __type: 'ValidationException', message: '1 validation error detected: Value at \'user\' failed to satisfy constraint: unknown' }, 'more 54']
 ]
 
@@ -322,6 +329,23 @@ t.test('these error messages mean that a message was refused', async t => {
     const { ask } = await serve(t, (response, body) => JSON.stringify(body).includes('bad') ? json(response, status, words) : say(response, 'well'))
     const heard = await ask({}, [user('bad')])
     t.match(heard, { text: '', failure: 'MESSAGE_REFUSED' }, `${JSON.stringify(words)} ${heard.failure} ${heard.asked}`)
+  }
+})
+
+/** Error messages that sound like those of a content filter, but are not about any message. */
+const NOT_FILTERED: Array<[number, unknown]> = [
+  [404, { error: { message: 'No endpoints available matching your guardrail restrictions and data policy. Configure: https://openrouter.ai/settings/privacy', code: 404 } }],
+  [403, { error: { code: 'Forbidden', message: 'Your resource has been temporarily blocked because we detected behavior that may violate our content policy.' } }],
+  [403, { error: { message: 'Your access was terminated due to violation of our policies, please check your email for more information.', type: 'access_terminated', param: null, code: 'access_terminated' } }],
+  [400, { error: { message: 'Your access was terminated due to violation of our policies, please check your email for more information.' } }],
+  [403, { error: { message: '[user_blocked] Your access has been restricted due to repeated policy violations.' } }],
+  [403, { error: { message: 'The account acme has been suspended for violating our usage policies.' } }]
+]
+
+t.test('these error messages do not mean that a message was refused', async t => {
+  for (const [status, words] of NOT_FILTERED) {
+    const { ask } = await serve(t, response => json(response, status, words))
+    t.match(await ask({}, [user('one'), bot('two'), user('three')]), { text: '', failure: 'BOT_REFUSED' }, JSON.stringify(words))
   }
 })
 

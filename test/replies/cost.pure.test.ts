@@ -24,3 +24,13 @@ t.test('a meter counts tokens only when necessary', async t => {
   meter.heard({ ...usage, model: 'exact' })
   t.match(await meter.total(''), { model: 'exact' })
 })
+
+t.test('an estimate counts the reasoning, unless it was text after all', async t => {
+  const meter = createMeter({ user: 1, apiKeyHash: null, bot: 'slow' })
+  meter.begins({ model: 'small', roughPromptTokens: 7, count: async text => ({ promptTokens: 8, completionTokens: text.length }) })
+  meter.thinks('They ')
+  meter.thinks('greet')
+  t.match(await meter.total('Hi'), { completion_tokens: 12, is_estimate: true })
+  meter.thinks('', true)
+  t.match(await meter.total('They greet'), { completion_tokens: 10 })
+})

@@ -82,6 +82,16 @@ t.test('the cost of every attempt is recorded, with any outcome, and is the same
   await stopped.ended
   await done('stopped: an estimate', 'stopped', 30, 6, true)
 
+  const thinking = await ask(app, ann, url)
+  thinking.call.begin({ ...estimated(35, 0), count: async text => ({ promptTokens: 35, completionTokens: text.length }) })
+  thinking.call.say('They')
+  thinking.call.give({ text: '', replaces: true })
+  thinking.call.think('They greet')
+  await until(async () => (await query("SELECT FROM messages WHERE parts::text LIKE '%They greet%'")).length === 1)
+  await ann.post(`${url}/stop`)
+  await thinking.ended
+  await done('stopped while it thinks: the reasoning counts, once', 'stopped', 35, 10, true)
+
   const silent = await ask(app, ann, url)
   silent.call.cost(40, 0)
   silent.call.fail(Object.assign(new Error('no text'), { failure: 'BOT_NONSENSE' }))
@@ -150,7 +160,7 @@ t.test('the cost of every attempt is recorded, with any outcome, and is the same
   t.match((await costsIn(app)).filter(({ prompt }) => prompt === 7), [{ user: null, bot: 'slow' }], 'the account is deleted while the reply is written')
 
   const mine = tokensOf((await ann.get('/api/me/usage')).json())
-  t.same(mine, { prompt: 450, completion: 82, replies: 9 })
+  t.same(mine, { prompt: 485, completion: 92, replies: 10 })
   const all = (await ann.get('/api/admin/usage')).json()
   t.same(tokensOf(all.filter(({ user_id: user }: { user_id: number | null }) => user === me)), mine)
   t.match(all.filter(({ user_id: user }: { user_id: number | null }) => user === null), [{ username: null, prompt_tokens: 7 }])

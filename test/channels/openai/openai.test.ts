@@ -180,6 +180,7 @@ t.test('a language model gets the bot’s prompt, the instructions and the histo
   t.match((await costsIn(server)).at(-1), { completion: 1, estimate: true })
 
   t.equal((await ask([{ role: 'user', content: 'Think' }])).choices[0]!.message.content, 'Yes', 'without what turned out to be a thought')
+  t.ok((await costsIn(server)).at(-1)!.completion > 5, 'the thought is part of the cost')
 })
 
 t.test('a client that disconnects ends the reply, also if it is not streamed', async t => {
