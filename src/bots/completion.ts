@@ -96,7 +96,7 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
 }
 
 const CUT = /length|max_?(output_?)?tokens/i
-/** How providers say that they could not finish the answer. @see https://api-docs.deepseek.com/api/create-chat-completion */
+/** How providers say that they could not finish the answer; DeepSeek with `insufficient_system_resource`. */
 const BROKEN = /^(error|abort(ed)?|cancell?ed|insufficient_system_resource|[a-z]+_error)$/i
 const FILTERED = /content_?filter|safety|blocklist|prohibited|recitation|sensitive|guardrail|violation|toxic|spii|refus|moderat/i
 
@@ -149,7 +149,7 @@ function textIn (value: unknown): string {
 
 /**
  * The reported usage, under any of the names that servers use. A usage of 0 tokens counts as none, because the prompt had some.
- * Some leave the reasoning out of the tokens of the answer, but not out of the total. @see https://docs.x.ai/docs/guides/reasoning
+ * Some leave the reasoning out of the tokens of the answer, but not out of the total. @see https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/grok/capabilities/reasoning
  */
 function costIn (usage: unknown): ReplyPiece | undefined {
   const fields = fieldsOf(usage)
