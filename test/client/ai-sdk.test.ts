@@ -27,6 +27,14 @@ const chatOf = (parley: ParleyClient, init: { id?: string, messages?: UIMessage[
 
 const history = async (parley: ParleyClient) => await parley.request('get', '/api/chat/{id}', { path: { id: 'chat' } }) as UIMessage[]
 
+/** Lets a bot answer its call of this number, and waits until the page has the answer. */
+async function answer (bots: Awaited<ReturnType<typeof start>>['bots'], times: number, shown: Promise<void>, text: string) {
+  const { say, end } = await bots.call(times)
+  say(text)
+  end()
+  await shown
+}
+
 t.test('the first message creates the chat, and the reply streams with its reasoning and sources', async t => {
   const { parley, query, bots } = await start(t)
   await query("UPDATE conversations SET client_id = 'other'")
@@ -81,21 +89,18 @@ t.test('another tab resumes a reply in the middle; stopped, it is stopped for bo
 t.test('regenerated and edited: what follows is deleted', async t => {
   const { parley, chat, bots, query } = await start(t)
   let times = 0
-  async function answer (promise: Promise<void>, text: string) {
-    const { say, end } = await bots.call(++times)
-    say(text)
-    end()
-    await promise
+  async function next (promise: Promise<void>, text: string) {
+    await answer(bots, ++times, promise, text)
     t.equal(chat.status, 'ready')
   }
-  await answer(chat.sendMessage({ text: 'One?' }), 'One')
-  await answer(chat.sendMessage({ text: 'Two?' }), 'Two')
-  await answer(chat.regenerate(), 'Two again')
+  await next(chat.sendMessage({ text: 'One?' }), 'One')
+  await next(chat.sendMessage({ text: 'Two?' }), 'Two')
+  await next(chat.regenerate(), 'Two again')
   t.same(shownIn(chat), ['user: One?', 'assistant: One', 'user: Two?', 'assistant: Two again'])
-  await answer(chat.regenerate({ messageId: chat.messages[1]!.id }), 'One again')
+  await next(chat.regenerate({ messageId: chat.messages[1]!.id }), 'One again')
   t.same(shownIn(chat), ['user: One?', 'assistant: One again'])
-  await answer(chat.sendMessage({ text: 'Two!' }), 'Yes')
-  await answer(chat.sendMessage({ text: 'One!', messageId: chat.messages[0]!.id }), 'Ok')
+  await next(chat.sendMessage({ text: 'Two!' }), 'Yes')
+  await next(chat.sendMessage({ text: 'One!', messageId: chat.messages[0]!.id }), 'Ok')
   t.same(shownIn(chat), ['user: One!', 'assistant: Ok'])
   t.same(shownIn({ messages: await history(parley) } as never as UiChat), shownIn(chat))
 
@@ -193,48 +198,49 @@ t.test('an older message is edited, and one that is unknown is sent', async t =>
 
 t.test('a message that could not be sent is sent when its reply is asked for again', async t => {
   const { parley, chat, bots, url } = await start(t)
-  async function answer (times: number, promise: Promise<void>, text: string) {
-    const { say, end } = await bots.call(times)
-    say(text)
-    end()
-    await promise
-  }
-  await answer(1, chat.sendMessage({ text: 'One?' }), 'One')
+  await answer(bots, 1, chat.sendMessage({ text: 'One?' }), 'One')
   await chat.sendMessage({ text: '?'.repeat(8001) })
   t.equal(chat.error?.message, 'text may have at most 8,000 characters')
   await chat.regenerate()
   t.equal(chat.error?.message, 'text may have at most 8,000 characters', 'it is refused again, and no other reply is asked for')
   t.equal(bots.calls.length, 1)
   chat.messages[2]!.parts[0]!.text = 'Two?'
-  await answer(2, chat.regenerate(), 'Two')
+  await answer(bots, 2, chat.regenerate(), 'Two')
   const all = ['user: One?', 'assistant: One', 'user: Two?', 'assistant: Two']
   t.same([chat.status, ...shownIn(chat)], ['ready', ...all])
   t.same(shownIn({ messages: await history(parley) } as never as UiChat), all)
 
   // A page that keeps the messages itself, loaded again.
   const late = chatOf(await signedIn(t, url), { messages: chat.messages as UIMessage[] })
-  await answer(3, late.regenerate({ messageId: chat.messages[2]!.id }), 'Two again')
+  await answer(bots, 3, late.regenerate({ messageId: chat.messages[2]!.id }), 'Two again')
   t.same(shownIn(late), [...all.slice(0, 3), 'assistant: Two again'])
   t.equal((await history(parley)).length, 4)
   const older = chatOf(await signedIn(t, url), { messages: chat.messages as UIMessage[] })
-  await answer(4, older.regenerate({ messageId: chat.messages[0]!.id }), 'One again')
+  await answer(bots, 4, older.regenerate({ messageId: chat.messages[0]!.id }), 'One again')
   t.same([older.status, ...shownIn(older)], ['ready', 'user: One?', 'assistant: One again'])
+})
+
+t.test('so is the first message of a chat; in a list without messages of the user, the last reply is asked for again', async t => {
+  const { parley, chat, bots, url } = await start(t)
+  await chat.sendMessage({ text: '?'.repeat(8001) })
+  chat.messages[0]!.parts[0]!.text = 'One?'
+  await answer(bots, 1, chat.regenerate(), 'One')
+  t.same(shownIn(chat), ['user: One?', 'assistant: One'])
+
+  const late = chatOf(await signedIn(t, url), { messages: chat.messages.slice(1) as UIMessage[] })
+  await answer(bots, 2, late.regenerate(), 'One again')
+  t.same(shownIn(late), ['assistant: One again'])
+  t.same(shownIn({ messages: await history(parley) } as never as UiChat), ['user: One?', 'assistant: One again'])
 })
 
 t.test('the reply that a tab shows is asked for again, although another tab has sent more', async t => {
   const { chat, bots, url } = await start(t)
-  async function answer (times: number, promise: Promise<void>, text: string) {
-    const { say, end } = await bots.call(times)
-    say(text)
-    end()
-    await promise
-  }
-  await answer(1, chat.sendMessage({ text: 'One?' }), 'One')
+  await answer(bots, 1, chat.sendMessage({ text: 'One?' }), 'One')
   const parley = await signedIn(t, url)
-  await answer(2, chatOf(parley).sendMessage({ text: 'Two?' }), 'Two')
+  await answer(bots, 2, chatOf(parley).sendMessage({ text: 'Two?' }), 'Two')
   const again = chat.regenerate()
   t.equal((await bots.call(3)).turns.at(-1)!.text, 'One?')
-  await answer(3, again, 'One again')
+  await answer(bots, 3, again, 'One again')
   const all = ['user: One?', 'assistant: One again']
   t.same([chat.status, ...shownIn(chat)], ['ready', ...all])
   t.same(shownIn({ messages: await history(parley) } as never as UiChat), all)
