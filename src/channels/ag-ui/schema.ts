@@ -62,7 +62,7 @@ export function toAgUiMessages (message: Message, ownId = frontEndId(message.id)
 export interface AgUiMessage { id: string, role: string, content: string, name?: string }
 
 /** The reasoning of a reply, as messages of their own. */
-export function thoughtsOf (message: Message): AgUiMessage[] {
+function thoughtsOf (message: Message): AgUiMessage[] {
   return growingPartsOf(message).filter(({ type }) => type === 'reasoning').map(({ text }, index) => ({ id: thoughtId(message.id, index + 1), role: 'reasoning', content: text }))
 }
 
