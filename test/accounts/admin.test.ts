@@ -158,7 +158,8 @@ t.test('locking a user ends all sessions, sockets, streams and replies at once, 
   t.equal((await bob.get('/api/me')).statusCode, 401)
   await Promise.all([closed, stream.ended])
   await until(() => call.signal.aborted)
-  await Promise.all(answers)
+  await Promise.all(answers) // end with the session, perhaps before the end of the replies is stored
+  await until(async () => (await query("SELECT FROM messages WHERE status = 'streaming'")).length === 0)
   t.same((await query("SELECT status FROM messages WHERE sender = 'bot' AND conversation_id = $1 ORDER BY id", [conversation])).map(({ status }) => status), ['stopped', 'stopped'], 'the replies were stopped')
   t.equal(bots.calls.length, 1)
 

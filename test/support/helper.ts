@@ -24,23 +24,17 @@ export function settings (changes: Partial<Config> = {}): Config {
   return { ...Value.Create(ConfigSchema), BCRYPT_COST: 4, RATE_LIMITS: 'off', MAX_EVENT_LOOP_DELAY: 0, API_KEYS: `another-key-for-tests, ${API_KEY}`, META_APP_SECRET: APP_SECRET, META_VERIFY_TOKEN: VERIFY_TOKEN, ...changes }
 }
 
+/** Connections for creating and deleting databases. They stay open, since opening one takes longer, and do not keep the process running. */
 let databases: pg.Pool | undefined
 
 /** Creates a database for the test, with all migrations. */
 export async function freshDatabase (t: Test, template = TEMPLATE): Promise<pg.PoolConfig> {
   const connection = JSON.parse(readFileSync(connectionFile, 'utf8')) as pg.PoolConfig
-  databases ??= openPool(connection)
+  databases ??= new pg.Pool({ ...connection, max: 4, allowExitOnIdle: true })
   const database = `parley_test_${randomBytes(6).toString('hex')}`
   await databases.query(`CREATE DATABASE ${database} TEMPLATE ${template}`)
   t.teardown(() => databases!.query(`DROP DATABASE ${database} WITH (FORCE)`))
   return { ...connection, database }
-}
-
-/** Connections that stay open between queries: to open one takes Postgres longer than most queries of tests. They do not keep the process running. */
-function openPool (connection: pg.PoolConfig) {
-  const pool = new pg.Pool({ ...connection, max: 4, allowExitOnIdle: true })
-  pool.on('error', () => { /* a test has stopped this Postgres, or cut its connections */ })
-  return pool
 }
 
 export async function run (connection: pg.ClientConfig, sql: string, values: unknown[] = []) {
@@ -77,8 +71,6 @@ export async function startApp (t: Test, changes: Partial<Config> = {}, logger?:
   const config = settings(changes)
   const secret = config.JWT_SECRET ?? SECRET
   const db = createDb(connection, silent)
-  const pool = openPool(connection)
-  t.teardown(() => pool.end())
   let worker: Worker | undefined
   const bots = createSlowBots()
   const app = await buildApp({ config, db, secret, isWorking: () => worker?.isWorking() ?? true, changeBots: bots.change, logger })
@@ -100,7 +92,7 @@ export async function startApp (t: Test, changes: Partial<Config> = {}, logger?:
     },
     /** Creates a conversation of a user with a streaming bot. */
     async slowChat (client: Client): Promise<number> {
-      await pool.query("INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook') ON CONFLICT DO NOTHING")
+      await run(connection, "INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook') ON CONFLICT DO NOTHING")
       return (await client.post('/api/conversations', { name: 'Slow', bots: ['slow'] })).json().id
     },
     /** Runs the jobs until the test ends. */
@@ -112,7 +104,7 @@ export async function startApp (t: Test, changes: Partial<Config> = {}, logger?:
     },
     /** A user of another instance on the same database, logged in by this one's cookie. */
     clientOf: (headers: Headers) => clientOf(inject, headers),
-    query: async (sql: string, values: unknown[] = []) => (await pool.query(sql, values)).rows
+    query: (sql: string, values?: unknown[]) => run(connection, sql, values)
   }
 }
 
