@@ -30,7 +30,7 @@ function passing (code: FailureCode, cause: unknown, retryAfter?: number): Passi
  * @see RFC 9110, section 10.2.3
  */
 function retryAfter (headers: Pick<Headers, 'get'>) {
-  const exact = Number(headers.get('retry-after-ms') ?? headers.get('x-ms-retry-after-ms') ?? NaN)
+  const exact = Number.parseFloat(headers.get('retry-after-ms') ?? headers.get('x-ms-retry-after-ms') ?? '')
   if (exact >= 0) return exact
   const value = headers.get('retry-after')
   if (value === null) return undefined

@@ -51,7 +51,10 @@ export function createMeter ({ user, apiKeyHash, bot }: Charged) {
       unstored = known()
     },
 
-    /** Takes a piece of reasoning, which costs as much as text. `replaces`: what came before it was text after all. */
+    /**
+     * Adds a piece of reasoning to what an estimate counts, because providers charge it like text. With `replaces`, the reasoning
+     * before it is not counted: it turned out to be part of the text, which `total` gets.
+     */
     thinks (reasoning: string, replaces = false) {
       thoughts = (replaces ? '' : thoughts) + reasoning
     },

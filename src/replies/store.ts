@@ -69,10 +69,11 @@ export function createReplyStore (db: Db) {
 
   return {
     /**
-     * Stores new text and renews the leases. Returns the replies whose lease still holds, and which of them to stop. One statement
-     * stores all replies whose rows are free. Each of the others is stored on its own, because a statement that waits for a row holds
-     * those that it has locked already, without the locks of their conversations. It could deadlock with whoever changes the same rows
-     * in another order, such as `stopFor`.
+     * Stores new text and renews the leases. Returns the replies whose lease still holds, and which of them to stop.
+     *
+     * One statement stores all replies whose rows nobody else has locked. Each of the others is stored by a statement of its own. A
+     * single statement for all could deadlock: while it waits for one row, it keeps the rows that it has changed already locked, and
+     * another transaction, such as that of `stopFor`, may lock the same rows in another order.
      */
     async flush (growing: GrowthAndCost[]): Promise<Flushed[]> {
       const stored = growing.length > 1 ? await flushTogether(FLUSH_FREE, growing) : []
