@@ -2,6 +2,7 @@ import { createConversation, type LiveConversation } from './conversation.ts'
 import { createConversations } from './conversations.ts'
 import { isSignedOut, ParleyError } from './errors.ts'
 import { createHttp, type HttpOptions } from './http.ts'
+import { createKeptMessages, type MessageStorage } from './kept-messages.ts'
 import type { Input, MethodOf, Output } from './routes.ts'
 import type { NewConversation, Profile } from './shapes.ts'
 import type { paths } from './types.ts'
@@ -12,24 +13,29 @@ export interface ClientOptions extends HttpOptions {
    * elsewhere, because `fetch` stores no cookies there.
    */
   session?: 'cookie' | 'token' | undefined
+  /**
+   * Where unsent messages are kept, for example `sessionStorage`. After a reload of the page, they are sent when their
+   * conversation is followed or used. Left out: in memory.
+   */
+  storage?: MessageStorage | undefined
 }
 
 export type ParleyClient = ReturnType<typeof createClient>
 
 /** Creates a client for one user. It sends no request yet. */
-export function createClient ({ session = 'document' in globalThis ? 'cookie' : 'token', ...options }: ClientOptions = {}) {
+export function createClient ({ session = 'document' in globalThis ? 'cookie' : 'token', storage, ...options }: ClientOptions = {}) {
   const http = createHttp(options)
   const open = new Map<number, LiveConversation>()
   const conversations = createConversations(http)
-  let userId: number | undefined
+  const kept = createKeptMessages(storage)
 
   /** Returns the signed-in user's profile; null if nobody is signed in, or a guest. Discards data of another user. @throws ParleyError */
   async function me (): Promise<Profile | null> {
     try {
       const { data } = await http.call<Profile>('GET', '/api/me')
-      const before = userId
-      userId = data.id
-      if (before !== undefined && before !== userId) reset()
+      const before = kept.user
+      if (before !== undefined && before !== data.id) reset()
+      kept.user = data.id
       return data
     } catch (error) {
       if (error instanceof ParleyError && (isSignedOut(error) || error.code === 'NOT_FOR_GUESTS')) return null
@@ -40,6 +46,7 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
   /** Discards all loaded data and unsent messages. */
   function reset () {
     conversations.reset()
+    kept.clear()
     for (const conversation of open.values()) conversation.reset()
   }
 
@@ -55,7 +62,7 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
         const { data } = await http.call<{ access_token: string }>('POST', '/login', { body: { id: username, passcode: password } })
         http.setToken(data.access_token)
       }
-      const before = userId
+      const before = kept.user
       const profile = await me()
       if (profile === null) throw new ParleyError({ code: 'COOKIE_DROPPED', error: 'The browser has dropped the session cookie: it may be blocked for this site' })
       if (before === undefined) reset()
@@ -67,7 +74,7 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
     async signOut () {
       await http.call('POST', '/api/logout')
       if (session === 'token') http.setToken(undefined)
-      userId = undefined
+      kept.user = undefined
       reset()
     },
 
@@ -81,7 +88,7 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
 
     /** Returns a conversation by its id. The same id gives the same object, so that all parts of a program share one connection. */
     conversation (id: number): LiveConversation {
-      const conversation = open.get(id) ?? createConversation(http, id)
+      const conversation = open.get(id) ?? createConversation(http, id, kept)
       open.set(id, conversation)
       return conversation
     },

@@ -1,6 +1,7 @@
 import { unreachable } from './errors.ts'
 import type { ServerEvent } from './events.ts'
 import type { Http } from './http.ts'
+import type { KeptMessages } from './kept-messages.ts'
 import { createLive, type LiveState } from './live.ts'
 import { EMPTY, withChanges, withDelta, withOlder, type Log } from './log.ts'
 import { createOutbox, type Unsent } from './outbox.ts'
@@ -28,20 +29,22 @@ export type LiveConversation = ReturnType<typeof createConversation>
  * A conversation: its newest messages, kept current while it has followers, and the calls that change it. It sends no request
  * before it is followed or used.
  */
-export function createConversation (http: Http, id: number) {
+export function createConversation (http: Http, id: number, keptMessages: KeptMessages) {
   const path = `/api/conversations/${id}`
   let closing = new AbortController()
   let log = EMPTY
   let older: Promise<void> | undefined
   let readRev = 0
+  const kept = keptMessages.read(id)
   /** The message that is being sent, and the newest id before it. It may arrive as an event before the response that says that it is stored. */
-  let sending: { clientId: string, after: number } | undefined
+  let { sending } = kept
 
   const live = createLive<ConversationState>({
     http,
     initial: { id, messages: [], unsent: [], isLoaded: false, hasOlder: false, isReplying: false, connection: 'closed', error: undefined },
     async begin (signal) {
       if (!live.state.isLoaded) await readNewest(signal)
+      outbox.resume()
       return { conversation: id, after: log.rev }
     },
     hear (events) {
@@ -55,8 +58,13 @@ export function createConversation (http: Http, id: number) {
   const outbox = createOutbox({
     waker: http.waker,
     post: (message, signal) => post(message, signal),
-    changed: unsent => show(log, { unsent })
+    kept: kept.unsent,
+    changed (unsent) {
+      keptMessages.write(id, { unsent, sending })
+      show(log, { unsent })
+    }
   })
+  if (kept.unsent.length > 0) show(log, { unsent: kept.unsent })
 
   function show (next: Log, changes: Partial<ConversationState> = {}) {
     log = next
@@ -114,7 +122,10 @@ export function createConversation (http: Http, id: number) {
   }
 
   async function post ({ clientId, text, parts, metadata }: Unsent, signal: AbortSignal) {
-    if (sending?.clientId !== clientId) sending = { clientId, after: log.messages.at(-1)?.id ?? 0 }
+    if (sending?.clientId !== clientId) {
+      sending = { clientId, after: log.messages.at(-1)?.id ?? 0 }
+      keptMessages.write(id, { unsent: live.state.unsent, sending })
+    }
     return await ask(`${path}/messages`, { text, parts, metadata }, { 'idempotency-key': clientId }, ({ sender }) => sender === 'user', signal)
   }
 

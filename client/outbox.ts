@@ -20,6 +20,8 @@ interface OutboxOptions {
   waker: Waker
   /** Sends a message, and resolves when it is stored. @throws ParleyError */
   post: (message: Unsent, signal: AbortSignal) => Promise<Message>
+  /** Messages that an earlier page left unsent. They are sent after `resume`. */
+  kept: Unsent[]
   changed: (unsent: Unsent[]) => void
 }
 
@@ -27,8 +29,9 @@ interface OutboxOptions {
  * Sends messages one after the other, so that they arrive in the order in which they were written. Each is kept and retried until
  * it is stored, refused or discarded.
  */
-export function createOutbox ({ waker, post, changed }: OutboxOptions) {
-  let unsent: Unsent[] = []
+export function createOutbox ({ waker, post, kept, changed }: OutboxOptions) {
+  let unsent = kept
+  let hasResumed = false
   const discards = new Map<string, AbortController>()
   let sending: Promise<unknown> = Promise.resolve()
 
@@ -79,9 +82,19 @@ export function createOutbox ({ waker, post, changed }: OutboxOptions) {
     throw discarded()
   }
 
+  /** Begins to send what an earlier page left, unless it was refused there. */
+  function resume () {
+    if (hasResumed) return
+    hasResumed = true
+    for (const message of unsent) if (message.status !== 'refused') enqueue(message)
+  }
+
   return {
+    resume,
+
     /** Resolves when the message is stored. Until then it is among the unsent ones. @throws ParleyError when it is refused */
     send (message: NewMessage & { clientId?: string | undefined }): Promise<Message> {
+      resume()
       const { error } = unsent.find(({ status }) => status === 'waiting') ?? {}
       const status = error === undefined ? 'sending' : 'waiting'
       const kept: Unsent = { ...message, clientId: message.clientId ?? newClientId(), createdAt: new Date().toISOString(), status, error }

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
 import { createClient, ParleyError, type Message } from '../../client/index.ts'
-import { startLive } from '../support/live.ts'
+import { startLive, tokenOf } from '../support/live.ts'
 import { clientAt, PASSWORD, said, signedIn, waiting, watch, when } from '../support/parley-client.ts'
 import { layCable, until } from '../support/process.ts'
 
@@ -253,6 +253,91 @@ t.test('a message whose answer was lost is sent again, and stored and answered o
   await when(chat, state => said(state).join() === 'Hello!,Hi')
   t.same(await stored({ ...server, chat }), ['Hello!'])
   t.equal(bots.calls.length, 1)
+})
+
+/** A storage as a browser tab has it. */
+function createStorage () {
+  const values = new Map<string, string>()
+  return {
+    values,
+    getItem: (name: string) => values.get(name) ?? null,
+    setItem: (name: string, value: string) => { values.set(name, value) },
+    removeItem: (name: string) => { values.delete(name) }
+  }
+}
+
+t.test('what was unsent when the page was closed is sent by the next one, in its order, once', async t => {
+  const storage = createStorage()
+  const arrived = Promise.withResolvers<void>()
+  // The first page hears nothing from the server after a message has arrived there.
+  const { url, ann, chat, bots, ...server } = await start(t, {
+    storage,
+    async fetch (input, init) {
+      if (!String(input).endsWith('/messages') || init!.method !== 'POST') return await fetch(input, init)
+      const { body } = await fetch(input, init)
+      await body!.cancel()
+      arrived.resolve()
+      return await new Promise<Response>(() => {})
+    }
+  })
+  watch(t, chat)
+  await when(chat, ({ isLoaded }) => isLoaded)
+  chat.send('Again')
+  chat.send({ text: 'Again', metadata: { nth: 2 } })
+  const discarded = chat.send('Discarded')
+  chat.discard(chat.state.unsent[2]!)
+  await t.rejects(discarded, { code: 'DISCARDED' })
+  await arrived.promise
+  const { say, end } = await bots.call()
+  say('Hi')
+  end()
+  await when(chat, state => said(state).join() === 'Hi')
+
+  const next = clientAt(t, url, { storage, token: tokenOf(ann) })
+  t.same(await stored({ ...server, chat }), ['Again'])
+  const reopened = next.conversation(chat.id)
+  t.same(waiting(reopened.state), ['Again (sending)', 'Again (sending)'])
+  const seen: number[] = []
+  t.teardown(reopened.follow(({ isLoaded, messages, unsent }) => { if (isLoaded) seen.push(messages.filter(({ sender }) => sender === 'user').length + unsent.length) }))
+  const third = reopened.send('Third')
+  for (const nth of [2, 3]) (await bots.call(nth)).end()
+  t.match(await third, { text: 'Third' })
+  await when(reopened, ({ isReplying, unsent }) => !isReplying && unsent.length === 0)
+  t.same(await stored({ ...server, chat }), ['Again', 'Again', 'Third'])
+  t.match(reopened.state.messages.filter(({ sender }) => sender === 'user'), [{ text: 'Again' }, { text: 'Again', metadata: { nth: 2 } }, { text: 'Third' }])
+  t.notOk(seen.some(count => count > 3), 'none is shown twice')
+  t.equal(bots.calls.length, 3)
+  t.equal(storage.values.size, 0)
+})
+
+t.test('what was refused stays so on the next page, and belongs to its user', async t => {
+  const storage = createStorage()
+  const { url, chat, as } = await start(t, { storage })
+  await as('bob')
+  const refused = await chat.send(' ').catch(error => error)
+  t.equal(refused.code, 'INVALID_REQUEST')
+  const next = clientAt(t, url, { storage })
+  const reopened = next.conversation(chat.id)
+  t.match(reopened.state.unsent, [{ text: ' ', status: 'refused', error: new ParleyError({ code: 'INVALID_REQUEST', error: refused.message, details: refused.details }, { status: 400 }) }])
+  await next.signIn({ username: 'ann', password: PASSWORD })
+  t.equal(reopened.state.unsent.length, 1, 'the same user has signed in')
+  await t.rejects(reopened.resend(reopened.state.unsent[0]!), { code: 'INVALID_REQUEST' })
+
+  const another = await signedIn(t, url, 'bob', { storage })
+  t.equal(storage.values.size, 0)
+  t.same(another.conversation(chat.id).state.unsent, [])
+})
+
+t.test('a storage that is full, blocked or broken does no harm', async t => {
+  const broken = createStorage()
+  broken.setItem('parley unsent', '{')
+  const throwing = () => { throw new DOMException('The quota has been exceeded', 'QuotaExceededError') }
+  const { url, chat, bots } = await start(t, { storage: { getItem: throwing, setItem: throwing, removeItem: throwing } })
+  t.match(await chat.send('Hello!'), { text: 'Hello!' })
+  ;(await bots.call()).end()
+  const other = (await signedIn(t, url, 'ann', { storage: broken })).conversation(chat.id)
+  t.match(await other.send('Hello again!'), { text: 'Hello again!' })
+  ;(await bots.call(2)).end()
 })
 
 t.test('a session that ends in the middle: streams and messages wait for the next sign-in', async t => {

@@ -164,6 +164,76 @@ t.test('each conversation keeps its draft after a reload, and no other user sees
   t.equal(await page.evaluate('JSON.stringify(sessionStorage)'), '{}', 'signing out deletes the drafts')
 })
 
+t.test('a message that was not stored when the page was reloaded is sent, once', { skip: noBrowser }, async t => {
+  const { page, ann, id, url, query } = await enter(t, 'First')
+  const path = '**/api/conversations/*/messages'
+  const texts = () => query("SELECT text FROM messages WHERE sender = 'user' ORDER BY id")
+
+  // The request has not reached the server.
+  const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
+  await page.route(path, async route => {
+    if (route.request().method() === 'POST') begin()
+    else await route.fallback()
+  })
+  await composerOf(page).fill('One\nand more')
+  await page.keyboard.press('Enter')
+  await begun
+  await composerOf(page).fill('Two')
+  await page.keyboard.press('Enter')
+  await page.locator('.mine').getByText('Two').waitFor()
+  t.same(await texts(), [])
+  await page.unroute(path)
+  await page.reload()
+  await page.locator('.bot').getByText('Slowly: Two').waitFor()
+  t.same(await page.locator('.mine .plain').allTextContents(), ['One\nand more', 'Two'])
+  t.same(await texts(), [{ text: 'One\nand more' }, { text: 'Two' }])
+  t.equal(await composerOf(page).inputValue(), '')
+
+  // The server has stored it, and the answer has not reached the page.
+  await page.route(path, async route => {
+    const request = route.request()
+    if (request.method() === 'POST') await ann.post(`/api/conversations/${id}/messages`, request.postDataJSON(), { 'idempotency-key': request.headers()['idempotency-key']! })
+    else await route.fallback()
+  })
+  await composerOf(page).fill('Three')
+  await page.keyboard.press('Enter')
+  await page.locator('.bot').getByText('Slowly: Three').waitFor()
+  await page.unroute(path)
+  await page.reload()
+  await page.locator('.mine .quiet').waitFor({ state: 'detached' })
+  await page.locator('.bot').getByText('Slowly: Three').waitFor()
+  t.same(await page.locator('.mine .plain').allTextContents(), ['One\nand more', 'Two', 'Three'])
+  t.same(await texts(), [{ text: 'One\nand more' }, { text: 'Two' }, { text: 'Three' }])
+
+  // The server has refused it.
+  await page.route(path, async route => {
+    if (route.request().method() === 'POST') await route.fulfill({ status: 429, json: { code: 'BUDGET_SPENT', error: 'Nothing is left' } })
+    else await route.fallback()
+  })
+  await composerOf(page).fill('Four')
+  await page.keyboard.press('Enter')
+  await page.locator('.mine').getByRole('button', { name: 'Try again' }).waitFor()
+  await page.unroute(path)
+  await page.reload()
+  await page.locator('.mine').getByText('today’s limit').waitFor()
+  t.equal((await texts()).length, 3, 'it is not sent by itself')
+  await page.locator('.mine').getByRole('button', { name: 'Try again' }).click()
+  await page.locator('.bot').getByText('Slowly: Four').waitFor()
+
+  // Another user does not send it.
+  await page.route(path, async route => { if (route.request().method() !== 'POST') await route.fallback() })
+  await composerOf(page).fill('A secret')
+  await page.keyboard.press('Enter')
+  await page.locator('.mine').getByText('A secret').waitFor()
+  t.match(await page.evaluate('JSON.stringify(sessionStorage)'), /A secret/)
+  await query('UPDATE sessions SET revoked_at = now()')
+  await page.context().clearCookies()
+  await page.unroute(path)
+  await signUp(page, `${url}/?again#/c/${id}`, 'bob')
+  t.equal(await page.evaluate('JSON.stringify(sessionStorage)'), '{}')
+  t.equal((await texts()).length, 4)
+})
+
 t.test('a phone chat accepts a pasted number, says what is wrong with it, and keeps the draft', { skip: noBrowser }, async t => {
   const { url, query } = await serveToBrowsers(t)
   const { person } = await openBrowser(t)

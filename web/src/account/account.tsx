@@ -171,6 +171,7 @@ function DeleteButton () {
 
 async function remove (options: { body?: { password: string } }) {
   await parley.request('delete', '/api/me', options as { body: { password: string } }) // a user without a password sends no body
+  await parley.signOut()
   forgetUser({ isWanted: true })
   forgetDrafts()
 }

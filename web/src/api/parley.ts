@@ -1,4 +1,5 @@
 import { createClient } from 'parley'
+import { attempt } from '../ui/drafts.ts'
 import { forgetUser, queries } from './cache.ts'
 
 /** The address of the API: empty, which means the page's own origin, unless the page was built for another one. */
@@ -7,6 +8,7 @@ export const API_URL: string = import.meta.env['VITE_API_URL'] ?? ''
 /** The client of the server. */
 export const parley = createClient({
   url: API_URL,
+  storage: attempt(() => window.sessionStorage),
   // Loaded when a user is signed in, to keep the first screen small.
   listen: async listening => await (await import('./socket.ts')).listen(listening),
   onSignOut: noticeSignOut

@@ -28,7 +28,7 @@ export function forgetDrafts (except?: number) {
 }
 
 /** Storage may be disabled or full. Drafts are then lost on a reload, but the page goes on working. */
-function attempt<T> (work: () => T): T | undefined {
+export function attempt<T> (work: () => T): T | undefined {
   try {
     return work()
   } catch {
