@@ -6,7 +6,7 @@ import { exportSPKI, generateKeyPair, importJWK, SignJWT, type CryptoKey, type J
 import { startApp } from '../../support/helper.ts'
 import { connect, listen, next, refused, startLive, type Refusal } from '../../support/live.ts'
 import { bearer, startIssuer, trusting } from '../../support/issuer.ts'
-import { until } from '../../support/process.ts'
+import { connect as connectTo, isWaiting, until } from '../../support/process.ts'
 import { isPrompt } from '../../support/prompt.ts'
 
 // Users who come with tokens of other issuers, over HTTP, sockets and streams.
@@ -25,6 +25,22 @@ t.test('the first request creates the user, even if many arrive at once', async 
   t.same(await one.query('SELECT count(*)::int FROM users'), [{ count: 1 }])
   t.match(answers[0]!.json(), { username: 'Ann', name: 'Ann A.', issuer: issuer.issuer, external_id: 'user_1', is_guest: false, role: 'user', email: null, picture: null })
   t.same(issuer.asked.sort(), ['/.well-known/openid-configuration', '/.well-known/openid-configuration', '/jwks', '/jwks'], 'each instance fetched the keys once')
+})
+
+t.test('tokens of one user that wait for one another leave connections for other users', async t => {
+  const issuer = await startIssuer(t)
+  const { anyone, as, connection } = await startApp(t, trusting(issuer.setting))
+  const ann = await as('ann')
+  await anyone.get('/api/me', bearer(await issuer.sign({ jti: 'first' })))
+  const tokens = await Promise.all(Array.from({ length: 30 }, (_, n) => issuer.sign({ jti: `token ${n}` })))
+  const other = await connectTo(t, connection)
+  await other.query('BEGIN')
+  await other.query('SELECT FROM users WHERE id = (SELECT user_id FROM external_users) FOR UPDATE')
+  const answers = Promise.all(tokens.map(token => anyone.get('/api/me', bearer(token))))
+  await isWaiting(other, 1) // one only
+  t.equal((await ann.post('/api/conversations', { bots: [] })).statusCode, 201)
+  await other.query('COMMIT')
+  t.ok((await answers).every(({ statusCode }) => statusCode === 200))
 })
 
 t.test('tokens like those of Clerk, Auth0, Supabase and Keycloak, and tokens of your own app, are accepted', async t => {
