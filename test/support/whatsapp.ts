@@ -20,6 +20,12 @@ export async function start (t: Test, { onSent, bot = 'favorite-song', changes =
   const app = await startApp(t, { ...meta.settings, WHATSAPP_BOT: bot, ...changes }, logger, database)
   if (works) await app.work()
   const { anyone, query } = app
+
+  /** Waits until no job with such a key is running. The next attempt of a job that is running is scheduled when it ends. */
+  async function noneRuns (keys: string) {
+    await until(async () => (await query('SELECT FROM graphile_worker.jobs WHERE key LIKE $1 AND locked_at IS NOT NULL', [keys])).length === 0)
+  }
+
   return {
     ...app,
     meta,
@@ -44,6 +50,7 @@ export async function start (t: Test, { onSent, bot = 'favorite-song', changes =
     },
     /** Lets the minute pass after which the probe sends one message while all others are held. */
     async tryAgain () {
+      await noneRuns('whatsapp-probe')
       await query("UPDATE graphile_worker._private_jobs SET run_at = now() WHERE locked_at IS NULL AND key = 'whatsapp-probe'; SELECT pg_notify('jobs:insert', '{\"r\":\"0\",\"count\":4}')")
     },
     /** Waits until only the job of the probe is left. */
@@ -61,6 +68,7 @@ export async function start (t: Test, { onSent, bot = 'favorite-song', changes =
     },
     /** Makes all waiting deliveries and jobs due now. */
     async hurry () {
+      await noneRuns('whatsapp-send%')
       await query(`UPDATE whatsapp_deliveries SET try_at = now(); UPDATE graphile_worker._private_jobs SET run_at = now() WHERE locked_at IS NULL;
         SELECT pg_notify('jobs:insert', '{"r":"0","count":4}')`)
     },
