@@ -212,8 +212,9 @@ t.test('a client that disconnects frees its slots, also those of pipelined reque
   raw.destroy()
   await once(raw, 'close')
   release()
-  const all = await Promise.all(Array.from({ length: 18 }, () => ann.get('/api/me')))
-  t.ok(all.every(({ statusCode }) => statusCode === 200))
+  // All slots and all places in the queue are needed. A request of the lost connection may still be checking its session.
+  const fits = async () => (await Promise.all(Array.from({ length: 18 }, () => ann.get('/api/me')))).every(({ statusCode }) => statusCode === 200)
+  t.ok(await until(fits))
   const streams = [await listenTo(t, server, `/api/conversations/${id}/events`, ann.headers), await listenTo(t, server, `/api/conversations/${id}/events`, ann.headers)]
   t.same(streams.map(({ status }) => status), [200, 200], 'the slots of its streams are free too')
 })
