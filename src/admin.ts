@@ -15,7 +15,7 @@ import { CANNOT_START } from './errors.ts'
 // server where nobody can sign up, this creates the first account.
 
 const say = (sentence: string) => { process.stdout.write(`${sentence}\n`) }
-const log = { info: String, warn: (sentence: unknown) => say(String(sentence)), error: String }
+const log = { info: String, warn: (...[details, sentence = details]: unknown[]) => say(String(sentence)), error: String }
 
 try {
   const [flag, ...rest] = process.argv.slice(2)

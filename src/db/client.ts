@@ -65,7 +65,10 @@ export function createDb (connection: pg.PoolConfig, log: Log): Db {
   })
   // The pool handles errors of idle connections only. An 'error' event of another one without a listener would end the process.
   pool.on('connect', client => timeQueries(client, pool))
-  pool.on('connect', client => client.on('error', error => log.warn({ err: error }, 'A database connection was lost')))
+  pool.on('connect', client => client.on('error', error => {
+    // A database that is stopped right after `end` may be faster than the end of a connection.
+    if (!pool.ending) log.warn({ err: error }, 'A database connection was lost')
+  }))
   pool.on('error', () => { /* logged by the connection itself */ })
   return drizzle({ client: pool, casing: 'snake_case' })
 }
