@@ -6,7 +6,7 @@ import { createBotStore } from '../../src/conversations/bots/store.ts'
 import { createDb, reasonOf } from '../../src/db/client.ts'
 import { createReplyStore, type Growth } from '../../src/replies/store.ts'
 import { freshDatabase, silent } from '../support/helper.ts'
-import { connect, isWaiting } from '../support/process.ts'
+import { connect, isWaiting, until } from '../support/process.ts'
 
 // Transactions that need the same rows wait for each other only in one direction.
 
@@ -138,7 +138,7 @@ t.test('an account is deleted while its user begins another conversation and wri
   await watcher.query(begin)
   await watcher.query('BEGIN; SELECT FROM sessions FOR UPDATE')
   await holder.query('COMMIT')
-  await isWaiting(watcher)
+  await until(async () => (await watcher.query('SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))')).rowCount)
   t.comment('It has locked the user, and waits for the session')
   const stored = holder.query("SELECT id FROM append_message(2, 1, 'Hello', NULL, NULL, '{}', '{}', '{}', '{}', false, NULL)").then(({ rowCount }) => rowCount, error => error.code)
   await isWaiting(watcher, 2)
