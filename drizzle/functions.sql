@@ -151,17 +151,19 @@ CREATE OR REPLACE TRIGGER forget_bots AFTER DELETE ON chatbots REFERENCING OLD T
 -- Nothing is stored, and no rev is taken, when in_author is not in the conversation, when one of the bots has been deleted
 -- or taken out of it (see is_contact_origin), or when its state is not in_old_state any more, to which the bots replied. The caller
 -- then reads the conversation and asks the bots again. The same holds when one of the replies is null and the author has
--- used in_client_id before.
+-- used in_client_id before. An author who was locked while this waited for the conversation or for the author's row is refused, so
+-- that no reply begins after stop_replies_to has stopped those under way.
 --
--- append_messages repeats these rules, because a shared function would make this one take 1.5 times as long. Change both:
--- test/db/functions.test.ts gives both the same generated cases and compares what they store.
+-- append_messages repeats these rules, except for the locked author, because it waits for neither. A shared function would make this
+-- one take 1.5 times as long. Change both: test/db/functions.test.ts gives both the same generated cases and compares what they store.
 --
 -- Locks: the conversation; then the bots, against deletion; then, when one of the replies is null, the author's user row, and
 -- the replies that are stopped; then the author's row of conversation_users.
 -- Returns: one row with the message's id, its time, and the statuses of the message and of the replies; no row when
 -- nothing was stored.
 -- Raises: PB001 when the conversation rejects messages while a reply is under way; PB002 when three replies to the author's
--- messages are under way already; 23505 on messages_client_id when the author has used in_client_id before.
+-- messages are under way already; PB003 when the author is locked; 23505 on messages_client_id when the author has used in_client_id
+-- before.
 -- Called by: `createAppendStore`, for a message with a reply that is null, for one that could not be stored together with
 -- others, and for a first message on its own.
 CREATE OR REPLACE FUNCTION append_message (
@@ -203,6 +205,9 @@ BEGIN
     IF is_busy OR in_owner IS NULL THEN
       first_slow := 0;
     END IF;
+  END IF;
+  IF EXISTS (SELECT FROM users u WHERE u.id = in_author AND u.locked_at IS NOT NULL) THEN
+    RAISE EXCEPTION 'the author is locked' USING ERRCODE = 'PB003';
   END IF;
   UPDATE conversations c
   SET last_rev = c.last_rev + 1 + cardinality(in_bots), state = in_new_state, is_finished = coalesce(in_finished, c.is_finished),
@@ -518,8 +523,8 @@ END $$;
 -- elsewhere at the same moment are counted.
 -- Returns: 'streaming' or 'queued', or why nothing happened: null when in_user is not in the conversation or there is no
 -- such reply; 'busy' while a reply is under way there; 'not last' when other messages follow, it answers no message, or
--- in_bot is not its bot or has been taken out of the conversation (see is_contact_origin); 'too many' when three replies
--- to the author of the message are under way.
+-- in_bot is not its bot or has been taken out of the conversation (see is_contact_origin); 'locked' when in_user is locked; 'too
+-- many' when three replies to the author of the message are under way.
 -- Raises: nothing.
 -- Called by: `createReplyStore`.
 CREATE OR REPLACE FUNCTION restart_reply (in_conversation bigint, in_user bigint, in_id bigint, in_owner text, in_bot bigint) RETURNS text
@@ -551,6 +556,9 @@ BEGIN
   END IF;
   SELECT m.user_id INTO author FROM messages m WHERE m.conversation_id = in_conversation AND m.id = question;
   PERFORM FROM users u WHERE u.id = author FOR NO KEY UPDATE;
+  IF EXISTS (SELECT FROM users u WHERE u.id = in_user AND u.locked_at IS NOT NULL) THEN
+    RETURN 'locked';
+  END IF;
   IF replies_under_way(author) >= 3 THEN
     RETURN 'too many';
   END IF;

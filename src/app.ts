@@ -3,7 +3,7 @@ import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { authentication } from './accounts/authentication.ts'
 import type { Sessions } from './accounts/sessions.ts'
-import { defaultBot } from './bots/directory.ts'
+import { defaultBot, guestBot } from './bots/directory.ts'
 import { socketio } from './channels/socketio/plugin.ts'
 import type { Config } from './config.ts'
 import { createAmend, type Amend } from './conversations/messages/amend.ts'
@@ -128,7 +128,7 @@ function decorate (app: FastifyInstance, config: Config, { sessions, messages, b
   app.decorate('recall', log.recall)
   app.decorate('sessions', sessions)
   app.decorate('defaultBot', defaultBot(config))
-  app.decorate('whatsappBot', config.WHATSAPP_BOT ?? config.GUEST_BOT ?? defaultBot(config))
+  app.decorate('whatsappBot', config.WHATSAPP_BOT ?? guestBot(config))
   app.decorate('isStreaming', async name => {
     const row = await bots.named(name)
     return row !== undefined && directory(row).kind === 'streaming'

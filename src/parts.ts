@@ -12,7 +12,7 @@ import { createRecoveryStore } from './accounts/recovery-store.ts'
 import { createSessions } from './accounts/sessions.ts'
 import { createSignIn } from './accounts/sign-in.ts'
 import { createAccountStore } from './accounts/store.ts'
-import { createDirectory, createEngines, defaultBot } from './bots/directory.ts'
+import { createDirectory, createEngines, defaultBot, guestBot } from './bots/directory.ts'
 import { createFencedConnector } from './bots/ssrf-guard.ts'
 import { createBotStore } from './conversations/bots/store.ts'
 import { createTitles } from './conversations/bots/title.ts'
@@ -94,7 +94,7 @@ export function createParts ({ config, db, secret, changeBots = directory => dir
   })
   const directory = watchReplies(changeBots(createDirectory(engines)), metrics)
   const titleOf = createTitles(directory, defaultBot(config))
-  const conversations = createConversationStore(db, defaultBot(config), titleOf, events.changed)
+  const conversations = createConversationStore(db, { ofUsers: defaultBot(config), ofGuests: guestBot(config) }, titleOf, events.changed)
   const replyStore = createReplyStore(db)
   const providerUser = createProviderUser(secret)
   const generation = createReplies({

@@ -65,7 +65,7 @@ export async function registerRoutes (app: FastifyInstance, { config, db, secret
   await app.register(healthRoutes, { isWorking, isReady: () => db.execute(sql`SELECT 1`), details: async () => describeHold(await createHoldStore(db).current()) })
   await app.register(metricsRoutes, { config, metrics })
   const identities = createIdentityStore(db, 'phone')
-  const mustFitBots = async (id: number, text: string) => mustFit(directory, await bots.of(id), text)
+  const mustFitBots = async (user: number, id: number, text: string) => mustFit(directory, await bots.of(user, id), text)
   const exchangeStore = createExchangeStore(db, events.changed)
   const exchanges = createExchanges({ conversations, exchanges: exchangeStore, converse, isStreaming: app.isStreaming })
   const chats = createUiChats({ exchanges, messages, store: exchangeStore, generation, streams, mustFitBots })

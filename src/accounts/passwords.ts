@@ -19,7 +19,6 @@ const MAX_WAITING = 32
  */
 export function createPasswords ({ BCRYPT_COST: cost, PASSWORDS }: Pick<Config, 'BCRYPT_COST' | 'PASSWORDS'>, atOnce = 2) {
   const queue = pLimit(atOnce)
-  const nobodys = `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
 
   return {
     areOn: PASSWORDS === 'on',
@@ -39,8 +38,14 @@ export function createPasswords ({ BCRYPT_COST: cost, PASSWORDS }: Pick<Config, 
      */
     async verify (password: string, hash: string | null | undefined): Promise<boolean> {
       mustBeOn()
-      const matches = await inTurn(() => bcrypt.compare(digest(password), hash ?? nobodys))
-      return matches && typeof hash === 'string'
+      const given = hash ?? nobodys(cost)
+      return await inTurn(async () => {
+        const matches = await bcrypt.compare(digest(password), given)
+        // A hash from before BCRYPT_COST was raised takes less work than that of an unknown user. Since each step doubles the work,
+        // one more comparison at each cost below the present one adds up to the same.
+        for (let rest = costOf(given); rest < cost; rest++) await bcrypt.compare(digest(password), nobodys(rest))
+        return matches && typeof hash === 'string'
+      })
     }
   }
 
@@ -54,6 +59,12 @@ export function createPasswords ({ BCRYPT_COST: cost, PASSWORDS }: Pick<Config, 
     return queue(work)
   }
 }
+
+/** A hash of this cost that no password matches. */
+const nobodys = (cost: number) => `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
+
+/** The cost of a hash such as $2b$12$…, not a number for anything else. */
+const costOf = (hash: string) => Number(hash.slice(4, 6))
 
 let common: Promise<Set<string>> | undefined
 

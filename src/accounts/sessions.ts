@@ -1,4 +1,4 @@
-import { and, desc, eq, inArray, isNull, lt, sql, type SQL } from 'drizzle-orm'
+import { and, desc, eq, inArray, isNull, lt, or, sql, type SQL } from 'drizzle-orm'
 import type { Db, Transaction } from '../db/client.ts'
 import { createCoalescer } from '../db/batch.ts'
 import type { Listener } from '../db/listener.ts'
@@ -46,8 +46,14 @@ export const isAlive = and(
   sql`(${sessions.serverKeyId} IS NULL OR EXISTS (SELECT FROM ${serverKeys} WHERE ${serverKeys.id} = ${sessions.serverKeyId} AND ${isUsable}))`
 )
 
+/**
+ * Whether a session can be ended. One of an issuer whose newest token has expired can: otherwise the next token, which the issuer may
+ * give to the same browser a moment later, would extend it.
+ */
+const canEnd = or(isAlive, and(eq(sessions.kind, 'issuer'), isNull(sessions.revokedAt)))
+
 async function endWhere (which: SQL | undefined, db: Db | Transaction): Promise<number[]> {
-  const ended = await db.update(sessions).set({ revokedAt: sql`now()` }).where(and(which, isAlive)).returning({ id: sessions.id })
+  const ended = await db.update(sessions).set({ revokedAt: sql`now()` }).where(and(which, canEnd)).returning({ id: sessions.id })
   return ended.map(({ id }) => id)
 }
 

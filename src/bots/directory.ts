@@ -107,3 +107,8 @@ export function createDirectory (engines: Engines): Directory {
 export function defaultBot ({ OPENAI_API_KEY: key }: Pick<Config, 'OPENAI_API_KEY'>) {
   return key === undefined ? 'simulated' : 'assistant'
 }
+
+/** The name of the bot that answers guests. */
+export function guestBot (config: Pick<Config, 'GUEST_BOT' | 'OPENAI_API_KEY'>) {
+  return config.GUEST_BOT ?? defaultBot(config)
+}

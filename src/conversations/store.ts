@@ -17,11 +17,14 @@ const UNNAMED = 'New conversation'
 
 export type ConversationStore = ReturnType<typeof createConversationStore>
 
+/** The bot of conversations that are created without bots, and the only bot that guests may talk to. */
+export interface UsualBots { ofUsers: string, ofGuests: string }
+
 /**
- * Conversations and their members. `defaultBot` takes part in conversations that are created without bots. For a user who is not
- * a member, a conversation does not exist. `changed` is called after each commit.
+ * Conversations and their members. For a user who is not a member, a conversation does not exist. `changed` is called after each
+ * commit.
  */
-export function createConversationStore (db: Db, defaultBot: string, titleOf: TitleOf, changed: (conversation: number) => void) {
+export function createConversationStore (db: Db, { ofUsers, ofGuests }: UsualBots, titleOf: TitleOf, changed: (conversation: number) => void) {
   const titleFor = (userId: number) => ({
     id: conversations.id,
     name: conversations.name,
@@ -44,11 +47,13 @@ export function createConversationStore (db: Db, defaultBot: string, titleOf: Ti
 
     /**
      * Creates a conversation. If the user has created one with this `client_id` before, that one is returned unchanged, and `isNew`
-     * is false. Guests cannot add members.
+     * is false. Guests cannot add members, and no bots but their own: the operator chooses what visitors of a site may use.
      * @throws NOT_FOR_GUESTS, BOT_NOT_FOUND, BOT_NOT_READY, USER_NOT_FOUND, CONVERSATION_FULL
      */
-    async create ({ id: userId, isGuest }: Pick<SessionUser, 'id' | 'isGuest'>, { name = UNNAMED, bots = [defaultBot], users: usernames = [], client_id: clientId, metadata }: NewConversation) {
+    async create ({ id: userId, isGuest }: Pick<SessionUser, 'id' | 'isGuest'>, conversation: NewConversation) {
+      const { name = UNNAMED, bots = [isGuest ? ofGuests : ofUsers], users: usernames = [], client_id: clientId, metadata } = conversation
       if (isGuest && usernames.length > 0) throw new NOT_FOR_GUESTS()
+      if (isGuest && bots.some(bot => bot !== ofGuests)) throw new BOT_NOT_FOUND()
       if (usernames.length >= MAX_USERS || bots.length > MAX_BOTS) throw new CONVERSATION_FULL()
       const created = await db.transaction(async tx => {
         // Insert before anything else: this waits for a concurrent request that creates the same conversation.
@@ -72,8 +77,8 @@ export function createConversationStore (db: Db, defaultBot: string, titleOf: Ti
     },
 
     /** Creates a guest's conversation that begins with the bot's greeting, which is returned. @throws BOT_NOT_FOUND */
-    async createGreeted (userId: number, botName = defaultBot, tx: Transaction): Promise<string> {
-      const [bot] = await tx.select({ id: chatbots.id, settings: chatbots.settings }).from(chatbots).where(eq(chatbots.name, botName))
+    async createGreeted (userId: number, tx: Transaction): Promise<string> {
+      const [bot] = await tx.select({ id: chatbots.id, settings: chatbots.settings }).from(chatbots).where(eq(chatbots.name, ofGuests))
       if (bot === undefined) throw new BOT_NOT_FOUND()
       const greeting = String(bot.settings['greeting'] ?? 'Hello!')
       const [row] = await tx.insert(conversations).values({ name: 'Chat', ownerId: userId, origin: 'api', lastRev: 1 }).returning({ id: conversations.id })

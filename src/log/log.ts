@@ -3,7 +3,7 @@ import type { Answer, BotRow } from '../bots/bot.ts'
 import { createCoalescer } from '../db/batch.ts'
 import { reasonOf, violates, type Db } from '../db/client.ts'
 import type { ContactOrigin } from '../enums.ts'
-import { ACCOUNT_LOCKED, BOT_BUSY, BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, IDEMPOTENCY_MISMATCH, TOO_MANY_REPLIES } from '../errors.ts'
+import { ACCOUNT_LOCKED, BOT_BUSY, BOT_NOT_FOUND, CONVERSATION_NOT_FOUND, IDEMPOTENCY_MISMATCH, TOO_MANY_REPLIES, UNAUTHORIZED } from '../errors.ts'
 import type { Part } from '../text/message-parts.ts'
 import { createAppendStore, type Addition } from './append-store.ts'
 import { FROM_MESSAGES, MESSAGE, shown, type Message, type MessageRow } from './message.ts'
@@ -94,7 +94,7 @@ export function createLog (db: Db) {
      * Stores a message, its instant replies and the bots' new state in one statement, or nothing at all. A streamed reply
      * is begun with a lease of `owner`, or queued. Gives undefined when another message came first, so that the bots must
      * be asked again, or when the author may no longer write.
-     * @throws BOT_BUSY, TOO_MANY_REPLIES
+     * @throws BOT_BUSY, TOO_MANY_REPLIES; UNAUTHORIZED when the author was locked meanwhile, ACCOUNT_LOCKED for a phone or contact
      */
     async append ({ author, to, text, clientId, parts, metadata }: Incoming, setting: Setting, replies: Reply[], owner: string | null): Promise<Exchange | undefined> {
       const state = { ...setting.state }
@@ -116,7 +116,7 @@ export function createLog (db: Db) {
       }
       const stored = await (setting.id === null && 'newestOf' in to
         ? store.begin({ newestOf: to.newestOf, bot: setting.bots[0]! }, addition)
-        : store.append(setting.id!, addition)).catch(undefinedIfRaced)
+        : store.append(setting.id!, addition)).catch(error => undefinedIfRaced(error, to))
       if (stored === undefined) return undefined
       const { conversation, id, created_at, statuses } = stored
       const question: Message = { id, rev: id, sender: 'user', username: author.username ?? author.name ?? null, text, status: 'complete', created_at, ...parts && { parts }, ...metadata && { metadata } }
@@ -144,11 +144,12 @@ export function createLog (db: Db) {
 interface First { firstConversation: number | null, firstMessage: number | null, firstHash: string | null }
 
 /** A request with the same client id was first. Nothing was stored, and the next read finds what the other one stored. */
-function undefinedIfRaced (error: unknown): undefined {
+function undefinedIfRaced (error: unknown, to: Destination): undefined {
   if (violates(error, 'messages_client_id')) return undefined
   const { code } = reasonOf(error)
   if (code === 'PB001') throw new BOT_BUSY()
   if (code === 'PB002') throw new TOO_MANY_REPLIES()
+  if (code === 'PB003') throw 'newestOf' in to ? new ACCOUNT_LOCKED() : new UNAUTHORIZED() // the sessions of a user have ended
   throw error
 }
 

@@ -4,7 +4,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Budgets } from '../accounts/token-budget-store.ts'
 import type { Transaction } from '../db/client.ts'
 import type { Listener } from '../db/listener.ts'
-import { BOT_BUSY, BUDGET_SPENT, CONVERSATION_NOT_FOUND, NOT_THE_LAST_REPLY, SERVER_BUSY, TOO_MANY_REPLIES } from '../errors.ts'
+import { BOT_BUSY, BUDGET_SPENT, CONVERSATION_NOT_FOUND, NOT_THE_LAST_REPLY, SERVER_BUSY, TOO_MANY_REPLIES, UNAUTHORIZED } from '../errors.ts'
 import { createDraft } from './draft.ts'
 import { breakOff, createFlusher } from './flusher.ts'
 import type { MessageKey } from './store.ts'
@@ -148,7 +148,8 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
      * Generates the last reply again, in the same row. It is charged to the author of the message, as the first attempt was. The
      * user who asks for it must have budget left, too. `first` makes changes before that in the same transaction: if the reply is
      * refused, nothing is changed.
-     * @throws MESSAGE_NOT_FOUND, BOT_BUSY, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES, BUDGET_SPENT, and what `first` throws
+     * @throws MESSAGE_NOT_FOUND, BOT_BUSY, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES, BUDGET_SPENT, UNAUTHORIZED when the user was locked
+     * meanwhile, and what `first` throws
      */
     async regenerate (user: number, place: MessageKey, first?: (tx: Transaction) => Promise<void>) {
       await budgets.mustHaveLeft(user)
@@ -199,5 +200,5 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
 }
 
 function unlessImpossible (error: unknown) {
-  if (!(error instanceof BOT_BUSY || error instanceof NOT_THE_LAST_REPLY || error instanceof TOO_MANY_REPLIES || error instanceof BUDGET_SPENT)) throw error
+  if (!(error instanceof UNAUTHORIZED || error instanceof BOT_BUSY || error instanceof NOT_THE_LAST_REPLY || error instanceof TOO_MANY_REPLIES || error instanceof BUDGET_SPENT)) throw error
 }

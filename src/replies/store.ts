@@ -4,7 +4,7 @@ import type { BotRow, BotMemory, Turn } from '../bots/bot.ts'
 import type { Db, Transaction } from '../db/client.ts'
 import { prepareQuery, rowsFrom, value } from '../db/prepared.ts'
 import { chatbots, conversations, messages } from '../db/tables.ts'
-import { BOT_BUSY, MESSAGE_NOT_FOUND, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES } from '../errors.ts'
+import { BOT_BUSY, MESSAGE_NOT_FOUND, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES, UNAUTHORIZED } from '../errors.ts'
 import { LEFT_OUT, type FailureCode } from '../failures.ts'
 import type { Part } from '../text/message-parts.ts'
 import type { Cost } from './cost.ts'
@@ -179,7 +179,8 @@ export function createReplyStore (db: Db) {
     /**
      * Generates a reply again, in the same row. `bot` is the reply's bot if it streams its replies, else null. `first` is
      * what to change before that in the same transaction: if the reply is refused, nothing is changed.
-     * @throws MESSAGE_NOT_FOUND when this user has no such reply, BOT_BUSY, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES, and what `first` throws
+     * @throws MESSAGE_NOT_FOUND when this user has no such reply, BOT_BUSY, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES, UNAUTHORIZED when
+     * the user was locked meanwhile, and what `first` throws
      */
     async restart (user: number, { conversation, id }: MessageKey, owner: string | null, bot: number | null, first?: (tx: Transaction) => Promise<void>) {
       if (first === undefined) {
@@ -195,12 +196,13 @@ export function createReplyStore (db: Db) {
   }
 }
 
-type Restarted = { became: 'streaming' | 'queued' | 'busy' | 'not last' | 'too many' | null }
+type Restarted = { became: 'streaming' | 'queued' | 'busy' | 'not last' | 'locked' | 'too many' | null }
 
 function refuseUnless (became: Restarted['became']) {
   if (became === null) throw new MESSAGE_NOT_FOUND()
   if (became === 'busy') throw new BOT_BUSY()
   if (became === 'not last') throw new NOT_THE_LAST_REPLY()
+  if (became === 'locked') throw new UNAUTHORIZED()
   if (became === 'too many') throw new TOO_MANY_REPLIES()
 }
 

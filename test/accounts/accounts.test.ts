@@ -133,7 +133,7 @@ t.test('an unexpected error of the database is a 500 without details', async t =
 })
 
 t.test('a login of an unknown user gets the same response, and costs as much, as one with a wrong password', async t => {
-  const { anyone, query } = await startApp(t)
+  const { anyone, query, connection } = await startApp(t)
   await anyone.post('/api/signup', { username: 'known', password: 'correct horse' })
   await query("INSERT INTO users (username, username_key) VALUES ('no password', 'no password')")
   const compared = t.capture(bcrypt, 'compare', bcrypt.compare)
@@ -145,6 +145,17 @@ t.test('a login of an unknown user gets the same response, and costs as much, as
     t.match(answer.json(), { statusCode: 401, code: 'INVALID_CREDENTIALS', error: 'Invalid username or password' })
   }
   t.equal(new Set(said).size, 1)
+
+  t.comment('BCRYPT_COST was raised after the account was created')
+  const { anyone: later } = await startApp(t, { BCRYPT_COST: 7 }, undefined, connection)
+  for (const username of ['known', 'unknown', 'no password']) {
+    compared()
+    t.equal((await later.post('/api/login', { username, password: 'wrong horse' })).statusCode, 401)
+    t.equal(compared().map(({ args }) => 2 ** bcrypt.getRounds(args[1])).reduce((sum, work) => sum + work), 2 ** 7, username)
+  }
+  t.equal((await later.post('/api/login', { username: 'known', password: 'correct horse' })).statusCode, 200)
+  await query("UPDATE users SET password_hash = 'no hash' WHERE username = 'known'")
+  t.equal((await later.post('/api/login', { username: 'known', password: 'correct horse' })).statusCode, 401)
 })
 
 t.test('hashing leaves the event loop free, and few hashes run at once', async t => {

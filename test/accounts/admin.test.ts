@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import bcrypt from 'bcrypt'
 import type { Config } from '../../src/config.ts'
 import { ADMIN_ACTIONS } from '../../src/accounts/admin-log-store.ts'
-import { API_KEY, freshDatabase, run, startApp, type Client } from '../support/helper.ts'
+import { API_KEY, freshDatabase, holdLock, run, startApp, type Client } from '../support/helper.ts'
 import { connect, listen, startLive, tokenOf } from '../support/live.ts'
 import { openPlace, until, urlOf } from '../support/process.ts'
 import { begin, documentedRoutes, rightRequest, send } from '../support/routes.ts'
@@ -205,6 +205,47 @@ t.test('locking a user ends all sessions, sockets, streams and replies at once, 
   t.match(await say(), { statusCode: 403, code: 'ACCOUNT_LOCKED', user_phone: '123456', bot_message: /locked/ })
   await ada.patch(`/api/admin/users/${phone}`, { is_locked: false })
   t.match(await say(), { bot_message: /^Hello hello/ })
+})
+
+t.test('a message that waits for its conversation when its author is locked is not stored, and nothing is generated again', async t => {
+  const { anyone, as, ada, bots, query, slowChat, connection } = await startWithAdmin(t)
+  const bob = await as('bob')
+  const id = await idOf(bob)
+  const [slow, instant] = [await slowChat(bob), (await bob.post('/api/conversations', { name: 'Plans', bots: ['simulated'] })).json().id]
+  const [, reply] = (await bob.post(`/api/conversations/${slow}/messages`, { text: 'Before' })).json()
+  const said = async () => await query('SELECT conversation_id, id, text, status FROM messages ORDER BY conversation_id, id')
+  const sayByPhone = () => anyone.post('/chat', { user_phone: '123456', user_message: 'hello' })
+  await sayByPhone()
+  const [phone] = await query("SELECT id::int, owner_id::int FROM conversations WHERE origin = 'phone'")
+  const before = await said()
+  bots.takeOver()
+
+  async function lockMeanwhile (user: number, conversation: number, ask: () => ReturnType<Client['post']>) {
+    const lock = await holdLock(t, connection, conversation)
+    const asked = ask()
+    await lock.until(1)
+    t.equal((await ada.patch(`/api/admin/users/${user}`, { is_locked: true })).statusCode, 200)
+    await lock.release()
+    const answer = (await asked).json()
+    await ada.patch(`/api/admin/users/${user}`, { is_locked: false })
+    return answer
+  }
+
+  for (const [name, conversation, ask] of [
+    ['a bot that takes its time', slow, client => client.post(`/api/conversations/${slow}/messages`, { text: 'Hi' })],
+    ['an instant bot', instant, client => client.post(`/api/conversations/${instant}/messages`, { text: 'Hi' })],
+    ['asking again', slow, client => client.post(`/api/conversations/${slow}/messages/${reply.id}/regenerate`)]
+  ] as Array<[string, number, (client: Client) => ReturnType<Client['post']>]>) {
+    const client = await as('bob')
+    t.match(await lockMeanwhile(id, conversation, () => ask(client)), { statusCode: 401, code: 'UNAUTHORIZED' }, name)
+    t.same(await said(), before, name)
+  }
+  t.match(await lockMeanwhile(phone.owner_id, phone.id, sayByPhone), { statusCode: 403, code: 'ACCOUNT_LOCKED' }, 'a phone')
+  t.same(await said(), before, 'a phone')
+  const client = await as('bob')
+  t.match(await lockMeanwhile(id, slow, () => client.put(`/api/conversations/${slow}/messages/1`, { text: 'Edited' })), { text: 'Edited' })
+  t.match((await said())[1], { text: 'Slowly: Before', status: 'complete' }, 'an edit is kept, and not answered again')
+  t.equal(bots.calls.length, 0)
 })
 
 t.test('an admin ends all sessions of a user, and deletes a user as the user would do it', async t => {

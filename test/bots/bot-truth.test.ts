@@ -339,7 +339,7 @@ t.test('the state of a removed bot is not stored, and a phone has one unfinished
 })
 
 t.test('the maximum length of a message is the lowest limit of the bots that get it', async t => {
-  const { hook, ann, url, query, anyone } = await withWebhook(t, { OPENAI_API_KEY: 'sk-a-key', OPENAI_BASE_URL: 'http://127.0.0.1:9', GUEST_BOT: 'hook' })
+  const { hook, ann, as, url, query, anyone } = await withWebhook(t, { OPENAI_API_KEY: 'sk-a-key', OPENAI_BASE_URL: 'http://127.0.0.1:9', GUEST_BOT: 'hook' })
   const send = async (url: string, length: number, before = '') => (await ann.post(`${url}/messages`, { text: before + 'x'.repeat(length - before.length) })).json()
   const tooLong = (limit: number) => ({ statusCode: 400, code: 'INVALID_REQUEST', error: `text may have at most ${limit.toLocaleString('en-US')} characters`, details: [{ path: 'text' }] })
   const limitsOf = async (url: string, limit: number, before = '') => {
@@ -354,6 +354,11 @@ t.test('the maximum length of a message is the lowest limit of the bots that get
   t.match((await ann.put(`${url}/messages/${question.id}`, { text: 'y'.repeat(20_000) })).json().text.length, 20_000)
   await until(async () => (await query("SELECT FROM messages WHERE status IN ('streaming', 'queued')")).length === 0)
   t.ok(JSON.stringify(hook.asked.at(-1)!.body).length > 20_000)
+  const stranger = await as('stranger')
+  for (const length of [10, 8001, 20_001]) {
+    const [anns, nobodys] = await Promise.all([url, '/api/conversations/999'].map(async where => (await stranger.put(`${where}/messages/${question.id}`, { text: 'y'.repeat(length) })).json()))
+    t.same(anns, nobodys, 'a stranger does not learn whether a conversation exists, nor what its bots accept')
+  }
 
   await ann.post(`${url}/bots`, { name: 'assistant' })
   await limitsOf(url, 20_000, '@hook ')

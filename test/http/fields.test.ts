@@ -131,7 +131,7 @@ t.test('the stores themselves refuse guests’ invitations and full conversation
   await query("INSERT INTO chatbots (name, engine) SELECT 'bot' || n, 'simulated' FROM generate_series(1, 9) n")
   const [{ id }] = await query("SELECT id::int FROM users WHERE username = 'ann'") as [{ id: number }]
   const titleOf = ({ id, name }: BotRow) => ({ id, name, description: null, streaming: false, is_default: false, is_ready: true })
-  const conversations = createConversationStore(db, 'simulated', titleOf, () => {})
+  const conversations = createConversationStore(db, { ofUsers: 'simulated', ofGuests: 'simulated' }, titleOf, () => {})
   const members = createMemberStore(db, { mustBeMember: async () => { throw new Error('this must not be called') } }, () => {}, titleOf)
   const ann = { id, isGuest: false }
   const guest = { id, isGuest: true }

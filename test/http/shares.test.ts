@@ -404,8 +404,14 @@ t.test('the number of handshakes a minute is limited by address', async t => {
   t.match([refusal.status, await refusal.json()], [429, { code: 'TOO_MANY_REQUESTS' }])
   t.ok(refusal.headers.has('retry-after'))
   t.equal((await poll('2001:db8::9', '&sid=unknown')).status, 400, 'other requests are not counted')
-  const error = await refused(t, server.url, { transports: ['websocket'], extraHeaders: { 'x-forwarded-for': '2001:db8::9' } })
-  t.match(error.message, /websocket error/)
+  for (const query of ['&sid=', '&sid=unknown&sid=']) t.equal((await poll('2001:db8::9', query)).status, 429, `one with ${query} begins a connection, too`)
+  const [withFragment] = await once(http.get(`${server.url}/socket.io/`, { path: '/socket.io/?EIO=4&transport=polling#&sid=unknown', headers: { 'x-forwarded-for': '2001:db8::9' } }), 'response')
+  t.equal(withFragment.statusCode, 429, 'and one with a sid behind a #')
+  withFragment.destroy()
+  for (const query of [{}, { sid: '' }]) {
+    const error = await refused(t, server.url, { transports: ['websocket'], query, extraHeaders: { 'x-forwarded-for': '2001:db8::9' } })
+    t.match(error.message, /websocket error/)
+  }
   t.equal((await poll('2001:db8:0:1::1')).status, 200)
 })
 

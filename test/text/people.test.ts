@@ -120,9 +120,9 @@ t.test('accounts from before the current rule for usernames can log in, and nobo
   t.match((await ann.post(`/api/conversations/${id}/users`, { username: 'straße' })).json(), { id: withSz })
   t.match((await ann.post(`/api/conversations/${id}/users`, { username: 'STRASSE' })).json(), { id: withSs })
   const owner = (await ann.get('/api/me')).json().id
-  const { id: both } = await createConversationStore(db, app.defaultBot, createTitles(createDirectory(createEngines(settings())), app.defaultBot), () => {}).create({ id: owner, isGuest: false }, { name: 'Both', users: ['Straße', 'straẞe'] })
+  const { id: both } = await createConversationStore(db, { ofUsers: app.defaultBot, ofGuests: app.defaultBot }, createTitles(createDirectory(createEngines(settings())), app.defaultBot), () => {}).create({ id: owner, isGuest: false }, { name: 'Both', users: ['Straße', 'straẞe'] })
   t.same((await query('SELECT user_id FROM conversation_users WHERE conversation_id = $1 ORDER BY user_id', [both])).map(({ user_id: user }) => Number(user)), [owner, withSz])
-  await t.rejects(createConversationStore(db, app.defaultBot, createTitles(createDirectory(createEngines(settings())), app.defaultBot), () => {}).create({ id: owner, isGuest: false }, { name: 'Alone', users: ['nobody'] }), { code: 'USER_NOT_FOUND' })
+  await t.rejects(createConversationStore(db, { ofUsers: app.defaultBot, ofGuests: app.defaultBot }, createTitles(createDirectory(createEngines(settings())), app.defaultBot), () => {}).create({ id: owner, isGuest: false }, { name: 'Alone', users: ['nobody'] }), { code: 'USER_NOT_FOUND' })
   t.ok(await makeAdmin(db, 'straße'))
   t.same((await query("SELECT id FROM users WHERE role = 'admin'")).map(({ id }) => Number(id)), [withSz])
 

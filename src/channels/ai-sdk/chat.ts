@@ -19,7 +19,7 @@ export interface UiChatOptions {
   generation: Replies
   streams: Streams
   /** Refuses a text that is too long for the bots of a conversation. @throws INVALID_REQUEST */
-  mustFitBots: (conversation: number, text: string) => Promise<void>
+  mustFitBots: (user: number, conversation: number, text: string) => Promise<void>
 }
 
 export type UiChats = ReturnType<typeof createUiChats>
@@ -76,7 +76,7 @@ export function createUiChats ({ exchanges, messages, store, generation, streams
     async function edit () {
       if (question.author !== user.id) throw new NOT_THE_AUTHOR()
       const text = textOf(message)
-      await mustFitBots(conversation, text)
+      await mustFitBots(user.id, conversation, text)
       return await goOnFrom({ text, canAsk }).catch(async error => {
         // The bot has left the conversation, or somebody has sent a message meanwhile. The reply stays, as when a message is edited elsewhere.
         if (error instanceof NOT_THE_LAST_REPLY) return await goOnFrom({ text, canAsk: false })

@@ -30,7 +30,7 @@ export type GuestAnswer = Static<typeof GuestAnswerSchema>
 const MAX_KEY_LENGTH = 4096
 
 export interface GuestChatOptions {
-  config: Pick<Config, 'API_KEYS' | 'GUEST_BOT'>
+  config: Pick<Config, 'API_KEYS'>
   accounts: AccountStore
   /** The server keys. One with the scope `guests` lets guests in as a key of the settings does. */
   serverKeys: KeyStore
@@ -63,7 +63,7 @@ export function createGuestChat ({ config, accounts, serverKeys, conversations, 
     async begin ({ hash, serverKey }: GuestKey): Promise<{ guestId: number, text: string }> {
       return await accounts.createGuest(hash, async (guestId, tx) => {
         if (serverKey !== undefined) await logAction(tx, asAdmin(serverKey), 'user.create', { userId: guestId })
-        return { guestId, text: await conversations.createGreeted(guestId, config.GUEST_BOT, tx) }
+        return { guestId, text: await conversations.createGreeted(guestId, tx) }
       })
     },
 

@@ -42,8 +42,11 @@ const MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
 /** How long a client may take for the closing handshake. */
 const CLOSE_TIMEOUT_MS = 200
 
-/** Whether a request begins a connection. Later ones carry its `sid`. */
-const isHandshake = (url: string) => !/[?&]sid=/.test(url)
+/**
+ * Whether a request begins a connection. Later ones carry its `sid`. The URL is read as the engine reads it, for which an empty `sid` is
+ * none, the last of several counts, and what follows a # does not: otherwise such handshakes would not be counted.
+ */
+const isHandshake = (url: string) => !new URL(url, 'http://localhost').searchParams.getAll('sid').at(-1)
 
 /**
  * Closes a WebSocket whose client does not answer the closing handshake. By default `ws` waits 30 s for that, in which a

@@ -1,10 +1,11 @@
-import { eq, inArray, sql } from 'drizzle-orm'
+import { and, eq, inArray, sql } from 'drizzle-orm'
 import { logAction, type Admin } from '../../accounts/admin-log-store.ts'
 import type { BotRow } from '../../bots/bot.ts'
 import { unlessTaken, type Db } from '../../db/client.ts'
 import { chatbots, conversationBots, conversations, messages } from '../../db/tables.ts'
 import { BOT_NAME_TAKEN, BOT_NOT_FOUND } from '../../errors.ts'
 import { cutUnread, cutWritten, pageOf, type JsonRow } from '../../http/paging.ts'
+import { isMember } from '../../log/membership.ts'
 
 export type BotStore = ReturnType<typeof createBotStore>
 
@@ -21,10 +22,10 @@ export function createBotStore (db: Db) {
       return { page: page.map(({ json }) => JSON.parse(json) as BotRow), hasMore }
     },
 
-    /** The bots of a conversation. The caller has checked that the user may see them. */
-    async of (conversation: number): Promise<BotRow[]> {
+    /** The bots of a conversation that the user is in; none of any other. */
+    async of (user: number, conversation: number): Promise<BotRow[]> {
       return await db.select(botRow).from(conversationBots).innerJoin(chatbots, eq(chatbots.id, conversationBots.chatbotId))
-        .where(eq(conversationBots.conversationId, conversation))
+        .where(and(eq(conversationBots.conversationId, conversation), isMember(conversationBots.conversationId, user)))
     },
 
     /** The bot of this name, if there is one. */

@@ -23,7 +23,7 @@ export interface MessageRoutesOptions {
   feeds: FeedStore
   generation: Replies
   /** Refuses a text that is too long for the bots of a conversation. @throws INVALID_REQUEST */
-  mustFitBots: (conversation: number, text: string) => Promise<void>
+  mustFitBots: (user: number, conversation: number, text: string) => Promise<void>
 }
 
 /** The messages of a conversation. The scope that registers it has authenticated `user`. */
@@ -45,7 +45,7 @@ export const messageRoutes: FastifyPluginAsyncTypebox<MessageRoutesOptions> =
       messages.get(user.id, params.id, params.message))
 
     app.put('/:message', Edit, async ({ user, params, body }) => {
-      await mustFitBots(params.id, body.text)
+      await mustFitBots(user.id, params.id, body.text)
       const edited = await messages.edit(user.id, params.id, params.message, body.text)
       await generation.askAgain(user.id, { conversation: params.id, id: params.message })
       return edited

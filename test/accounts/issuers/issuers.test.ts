@@ -268,6 +268,37 @@ t.test('sessions of an issuer are listed, extended by newer tokens, and ended fo
   t.match((await admin.get('/api/admin/log')).json(), [{ action: 'user.lock' }])
 })
 
+t.test('a session of an issuer whose newest token has just expired can be ended, too, so that the next token does not extend it', async t => {
+  const issuer = await startIssuer(t)
+  const { query, as, clientOf } = await startApp(t, trusting(issuer.setting))
+  const signed = async (claims: JWTPayload) => clientOf(bearer(await issuer.sign(claims)))
+  const me = async (claims: JWTPayload) => await (await signed(claims)).get('/api/me')
+  const { id } = (await me({ sid: 'laptop' })).json()
+  const expire = async (nth: 'min' | 'max') => { await query(`UPDATE sessions SET expires_at = now() - interval '1 second' WHERE id = (SELECT ${nth}(id) FROM sessions)`) }
+  await expire('min') // the tokens of some issuers are valid for a minute
+  t.equal((await me({ sid: 'laptop', iat: 1 })).statusCode, 200, 'the next token extends the session')
+  await me({ sid: 'phone' })
+  const admin = await as('boss')
+  await query("UPDATE users SET role = 'admin' WHERE username = 'boss'")
+
+  await expire('min')
+  t.equal((await admin.delete(`/api/admin/users/${id}/sessions`)).statusCode, 204)
+  t.match((await admin.get('/api/admin/log?limit=1')).json(), [{ action: 'user.end_sessions', details: { sessions: 2 } }])
+  for (const sid of ['laptop', 'phone']) t.equal((await me({ sid, iat: 2 })).statusCode, 401, sid)
+
+  t.equal((await me({ sid: 'tablet' })).statusCode, 200, 'the user signs in again')
+  await expire('max')
+  for (const is_locked of [true, false]) await admin.patch(`/api/admin/users/${id}`, { is_locked })
+  t.equal((await me({ sid: 'tablet', iat: 1 })).statusCode, 401, 'what was begun before the lock stays ended after it')
+
+  await me({ sid: 'desk' })
+  const kitchen = await signed({ sid: 'kitchen' })
+  const [, desk] = (await kitchen.get('/api/me/sessions')).json()
+  await query("UPDATE sessions SET expires_at = now() - interval '1 second' WHERE id = $1", [desk.id])
+  t.equal((await kitchen.delete(`/api/me/sessions/${desk.id}`)).statusCode, 204, 'it expires while its user looks at the list')
+  t.equal((await me({ sid: 'desk', iat: 1 })).statusCode, 401)
+})
+
 t.test('sockets and streams accept the tokens, auth_refresh renews them, and they close when the session ends', async t => {
   const issuer = await startIssuer(t)
   const server = await startLive(t, trusting(issuer.setting))

@@ -173,6 +173,23 @@ t.test('GUEST_BOT sets the bot that answers guests', async t => {
     t.equal((await conversationsOf(one)).length, 1)
   })
 
+  await t.test('a guest cannot choose another bot, nor learn whether it exists', async t => {
+    const { as, enter, query } = await startForGuests(t, { GUEST_BOT: 'favorite-song' })
+    await query("INSERT INTO chatbots (name, engine) VALUES ('salaries', 'simulated')")
+    const [ann, guest] = [await as('ann'), await enter()]
+    const botsOf = async (id: number) => (await query('SELECT name FROM conversation_bots JOIN chatbots ON id = chatbot_id WHERE conversation_id = $1', [id])).map(({ name }) => name)
+    for (const bots of [undefined, ['favorite-song']]) {
+      t.same(await botsOf((await guest.post('/api/conversations', { bots })).json().id), ['favorite-song'], 'the bot of guests is also the one of conversations that a guest begins')
+    }
+    t.same(await botsOf((await guest.post('/api/conversations', { bots: [] })).json().id), [])
+    for (const bots of [['salaries'], ['favorite-song', 'salaries'], ['simulated'], ['nobody']]) {
+      t.match((await guest.post('/api/conversations', { bots })).json(), { statusCode: 404, code: 'BOT_NOT_FOUND' }, bots.join(' and '))
+    }
+    t.match((await guest.post('/api/ag-ui/salaries', { threadId: 'a', runId: 'b', messages: [{ id: 'c', role: 'user', content: 'Hi' }], state: {}, tools: [], context: [], forwardedProps: {} })).json(),
+      { statusCode: 404, code: 'BOT_NOT_FOUND' })
+    t.same(await botsOf((await ann.post('/api/conversations', { bots: ['salaries'] })).json().id), ['salaries'], 'an account can')
+  })
+
   await t.test('GUEST_BOT with an unknown name', async t => {
     const { anyone, query } = await startForGuests(t, { GUEST_BOT: 'nobody' })
     t.same((await anyone.get('/chat/initial', KEY)).json(), { statusCode: 404, code: 'BOT_NOT_FOUND', error: '404 Not Found: Bot not found' })
