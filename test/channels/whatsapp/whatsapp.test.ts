@@ -105,6 +105,15 @@ t.test('the same webhook 20 times at once, its messages in every order: one repl
   t.match(meta.read[0], { messaging_product: 'whatsapp', status: 'read', message_id: /^wamid\.in/, typing_indicator: { type: 'text' } })
 })
 
+t.test('messages of the same second are answered in the order in which the webhook lists them, whatever their ids', { buffered: true }, async t => {
+  const { deliver, meta, allDone } = await start(t)
+  const inOneSecond = (...said: Array<[id: string, body: string]>) => said.map(([id, body]) => text(ANN, body, { id, timestamp: secondsAgo(5) }))
+  const sentBefore = text(ANN, 'hello', { id: 'wamid.y', timestamp: secondsAgo(9) })
+  await deliver(webhook({ contacts: [contact(ANN)], messages: [...inOneSecond(['wamid.z', 'John'], ['wamid.b', 'Yesterday'], ['wamid.a', 'And now?']), sentBefore] }))
+  await allDone()
+  t.same(meta.sent.map(({ text }) => text), ['What is your name?', 'Hello John, what is your favorite song?', 'Playing Yesterday', 'Hello John! Your favorite song is Yesterday'])
+})
+
 t.test('messages without text, and unknown types', { buffered: true }, async t => {
   const { deliver, meta, query, allDone, said } = await start(t, { bot: 'simulated' })
   const media = { mime_type: 'image/jpeg', sha256: 'SfInY0gGKTsJlUWbwxC1k+FAD0FZHvzwfpvO0zX0GUI=', id: '1003383421387256' }
