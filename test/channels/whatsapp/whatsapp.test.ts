@@ -384,6 +384,29 @@ t.test('when Meta’s response is lost, statuses show whether the message was se
   t.equal(meta.sent.filter(({ text }) => text === 'You said: three').length, 3, 'without a status it is sent again: a duplicate is better than a lost message')
 })
 
+t.test('a late status of an older message does not show that a message without a response was sent', { buffered: true }, async t => {
+  const { deliver, meta, ledgerIs, hurry, allDone, query } = await start(t, { bot: 'simulated' })
+  const tell = (id: string, is: string, timestamp = secondsAgo()) => deliver(webhook({ contacts: [contact(ANN)], statuses: [status(id, ANN, is, { timestamp })] }))
+  await tell('wamid.another-program', 'sent', secondsAgo(3600))
+  meta.plan({ cut: 'after' })
+  await deliver(from(ANN, 'one'))
+  await ledgerIs([{ state: 'queued', attempts: 1 }])
+  await hurry()
+  await ledgerIs([{ state: 'sent', attempts: 2, whatsapp_id: 'wamid.0002=' }])
+  await tell('wamid.0001=', 'delivered', secondsAgo(1800)) // of the attempt without a response, after it was sent again
+
+  meta.plan({ cut: 'before' })
+  await deliver(from(ANN, 'two'))
+  await ledgerIs([{}, { state: 'queued', attempts: 1 }])
+  await tell('wamid.another-program', 'read')
+  await tell('wamid.0001=', 'read')
+  await until(async () => (await query("SELECT FROM whatsapp_inbox WHERE kind = 'status' AND handled_at IS NULL")).length === 0)
+  await hurry()
+  await allDone()
+  t.same(meta.sent.map(({ text }) => text), ['You said: one', 'You said: one', 'You said: two'], 'the message that Meta did not get is sent again')
+  await ledgerIs([{ state: 'sent' }, { state: 'sent', attempts: 2, whatsapp_id: 'wamid.0003=' }])
+})
+
 t.test('statuses move a reply forward only, in any order of arrival', { buffered: true }, async t => {
   const { deliver, ledgerIs, allDone, query } = await start(t, {
     bot: 'simulated',
