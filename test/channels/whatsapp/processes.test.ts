@@ -49,6 +49,32 @@ t.test('Postgres is stopped for ten seconds during 500 webhooks, which Meta send
   t.match(await server.ended, { code: 0 }, 'the server still shuts down normally')
 })
 
+t.test('a reply whose response arrives while the server is paused is not sent again; one without a response is in doubt', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const database = await freshDatabase(t)
+  const meta = await startMeta(t, () => { server.kill('SIGSTOP') })
+  const server = await place.serve({ ...meta.settings, DATABASE_URL: urlOf(database), WHATSAPP_BOT: 'simulated' })
+  const say = async (body: string) => {
+    const raw = JSON.stringify(from('491701', body))
+    t.equal((await fetch(`${server.url}/chat/whatsapp`, { method: 'POST', body: raw, headers: signed(raw) })).status, 200)
+  }
+  const outcome = async (id: number) => await until(async () =>
+    (await run(database, `SELECT state, attempts, error FROM whatsapp_deliveries WHERE id = ${id} AND (state = 'sent' OR error IS NOT NULL)`))[0])
+
+  await say('one')
+  await meta.has(1)
+  await sleep(11_000) // longer than a server waits for a response
+  server.kill('SIGCONT')
+  t.same(await outcome(1), { state: 'sent', attempts: 1, error: null })
+
+  meta.plan({ hold: new Promise(() => { /* Meta never answers */ }) })
+  await say('two')
+  t.same(await outcome(2), { state: 'queued', attempts: 1, error: 'The operation was aborted due to timeout' })
+  t.equal(meta.asked, 2)
+  server.kill('SIGTERM')
+  t.match(await server.ended, { code: 0 })
+})
+
 t.test('at the start, a server warns about missing settings of WhatsApp', { buffered: true }, async t => {
   const place = await openPlace(t)
   const database = await freshDatabase(t)
