@@ -100,11 +100,14 @@ export function createDeliveryStore (db: Db, onHold: (problem: Problem) => void)
 
     /**
      * Call it before a request goes out. If the process dies before the response is recorded, `attemptedAt` shows that the
-     * message may have arrived.
+     * message may have arrived. Returns false when this attempt is not ours: this process was paused after `next`, and another
+     * one has taken over its job and begun an attempt since. Then nothing may be sent.
      */
-    async begin (id: number) {
-      await db.update(whatsappDeliveries)
-        .set({ attempts: sql`${whatsappDeliveries.attempts} + 1`, attemptedAt: sql`coalesce(${attemptedAt}, now())`, doubtedAt: null, updatedAt: sql`now()` }).where(isOne(id))
+    async begin ({ id, attempts }: { id: number, attempts: number }): Promise<boolean> {
+      const { rowCount } = await db.update(whatsappDeliveries)
+        .set({ attempts: attempts + 1, attemptedAt: sql`coalesce(${attemptedAt}, now())`, doubtedAt: null, updatedAt: sql`now()` })
+        .where(and(isOne(id), eq(state, 'queued'), eq(whatsappDeliveries.attempts, attempts)))
+      return rowCount === 1
     },
 
     /** Call it when a request got no response. For `seconds`, a status webhook may still show that the message arrived. */

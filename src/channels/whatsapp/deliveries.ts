@@ -39,9 +39,9 @@ export function createSender ({ deliveries, locks, client, log }: SenderOptions)
       if (hold.isOverdue && probe === undefined) await deliveries.probeNow()
       return false
     }
+    if (!await deliveries.begin(delivery)) return true
     if (probe !== undefined) probe.isSpent = true
 
-    await deliveries.begin(id)
     const outcome = await client.send(addressOf(delivery), content)
     if (outcome.is !== 'sent' && outcome.is !== 'held') log.warn({ delivery: id, outcome }, 'A WhatsApp message was not sent')
     switch (outcome.is) {
