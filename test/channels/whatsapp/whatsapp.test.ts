@@ -2,7 +2,7 @@ import t from 'tap'
 import { addJob } from '../../../src/db/jobs.ts'
 import { startApp, type Headers } from '../../support/helper.ts'
 import { contact, from, secondsAgo, signed, status, text, VERIFY_TOKEN, webhook } from '../../support/meta.ts'
-import { freePort, until } from '../../support/process.ts'
+import { connect, freePort, isWaiting, until } from '../../support/process.ts'
 import { readDescription } from '../../support/routes.ts'
 import { ANN, BOB, start, USER_ID } from '../../support/whatsapp.ts'
 
@@ -256,6 +256,29 @@ t.test('how a contact is identified', { buffered: true }, async t => {
     { name: 'Ann', origin: 'whatsapp', phone_number: null }, { name: 'Ann B.', origin: 'whatsapp', phone_number: ANN }
   ])
   t.match((await anyone.post('/chat', { user_phone: ANN, user_message: 'Eve' })).json(), { bot_message: 'Hello Eve, what is your favorite song?' })
+})
+
+t.test('a contact who writes while their user is being deleted is a new user, and is answered', { buffered: true }, async t => {
+  const { deliver, meta, query, allDone, admin, connection, said } = await start(t, { bot: 'simulated' })
+  const root = await admin()
+  for (const [contact, message] of [[ANN, { from: ANN }], [USER_ID, { from: undefined, from_user_id: USER_ID }]] as const) {
+    await deliver(webhook({ messages: [text(ANN, 'one', message)] }))
+    await allDone()
+    const [{ id }] = await query("SELECT user_id::int AS id FROM identities WHERE channel = 'whatsapp'") as unknown as [{ id: number }]
+    const two = text(ANN, 'two', message)
+    const other = await connect(t, connection)
+    // The webhook has found the contact, and waits until the other transaction ends, which stores the same message.
+    await other.query("BEGIN; INSERT INTO whatsapp_inbox (whatsapp_id, kind, body, sent_at) VALUES ('" + two.id + "', 'unknown', '', now())")
+    const delivered = deliver(webhook({ messages: [two] }))
+    await isWaiting(other)
+    t.equal((await root.delete(`/api/admin/users/${id}`)).statusCode, 204)
+    await other.query('ROLLBACK')
+    t.equal(await delivered, 200)
+    await allDone()
+    t.match(meta.sent.at(-1), { text: 'You said: two', body: contact === ANN ? { to: ANN } : { recipient: USER_ID } })
+    t.same(await said(contact), ['user: two', 'bot: You said: two'])
+    await query("DELETE FROM users WHERE origin = 'whatsapp'; DELETE FROM whatsapp_contacts")
+  }
 })
 
 t.test('after 12 hours without messages, a message starts a new conversation', { buffered: true }, async t => {
