@@ -11,7 +11,7 @@ export type IdentityStore = ReturnType<typeof createIdentityStore>
 export interface Person { phone: string | undefined, name?: string | undefined }
 
 /** The users of a channel without accounts, which knows people only by their addresses. */
-export function createIdentityStore (db: Pick<Db, 'select' | 'update' | 'insert' | 'transaction'>, channel: ContactOrigin) {
+export function createIdentityStore (db: Pick<Db, 'select' | 'update' | 'insert' | 'delete' | 'transaction'>, channel: ContactOrigin) {
   const select = db.select({ address: identities.address, userId: identities.userId }).from(identities)
     .where(and(eq(identities.channel, channel), sql`${identities.address} = ANY(${sql.placeholder('addresses')})`))
     .prepare(`${channel}_identities`)
@@ -73,10 +73,17 @@ export function createIdentityStore (db: Pick<Db, 'select' | 'update' | 'insert'
       return id
     },
 
-    /** Adds an address to the user of the first of these addresses that is known. One that belongs to another user is not taken from them. */
-    async move (from: string[], to: string): Promise<void> {
+    /**
+     * Adds an address to the user of the first of these addresses that is known. One that belongs to another user is not taken from
+     * them. If the user has it now, `left` is not theirs any more, because it may be given to somebody else.
+     */
+    async move (from: string[], to: string, left: string | undefined): Promise<void> {
       const userId = await find(from)
-      if (userId !== undefined) await db.insert(identities).values({ channel, address: to, userId }).onConflictDoNothing()
+      if (userId === undefined) return
+      await db.insert(identities).values({ channel, address: to, userId }).onConflictDoNothing()
+      if (left !== undefined && await find([to]) === userId) {
+        await db.delete(identities).where(and(eq(identities.channel, channel), eq(identities.address, left), eq(identities.userId, userId)))
+      }
     }
   }
 }

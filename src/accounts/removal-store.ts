@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNull, ne, sql, TransactionRollbackError } from 'drizzle-orm'
+import { and, eq, inArray, isNull, ne, sql, TransactionRollbackError, type SQL } from 'drizzle-orm'
 import type { Transaction } from '../db/client.ts'
 import { conversations, conversationUsers, identities, messages, oneTimeTokens, turns, users, whatsappContacts, whatsappDeliveries, whatsappInbox } from '../db/tables.ts'
 import { LAST_ADMIN } from '../errors.ts'
@@ -29,7 +29,8 @@ export async function lockForRemoval<Locked> (tx: Transaction, ids: number[], lo
   }
 }
 
-function unlessRolledBack (error: unknown): undefined {
+/** Returns undefined after a rollback that we wanted. */
+export function unlessRolledBack (error: unknown): undefined {
   if (!(error instanceof TransactionRollbackError)) throw error
 }
 
@@ -37,13 +38,16 @@ function unlessRolledBack (error: unknown): undefined {
  * Deletes users with all their data. The caller must have locked their rows and conversations. A conversation with others
  * is handed over to the member who joined first; the deleted users' messages in it stay, without an author. Returns the
  * sessions that ended, which the caller announces after the commit.
+ *
+ * WhatsApp's messages are stored without these locks. If one that was received at `keptSince` or later waits for its answer, the
+ * transaction is rolled back with a TransactionRollbackError.
  */
-export async function removeLocked (tx: Transaction, ids: number[]): Promise<number[]> {
+export async function removeLocked (tx: Transaction, ids: number[], keptSince: SQL = sql`'infinity'::timestamptz`): Promise<number[]> {
   const ended = await endSessionsOf(ids, tx)
   await tx.execute(sql`SELECT hand_over(in_owner => id) FROM unnest(${sql.param(ids)}::bigint[]) AS id`)
   await forgetInConversations(tx, ids)
   await forgetMails(tx, ids)
-  await forgetWhatsApp(tx, ids)
+  await forgetWhatsApp(tx, ids, keptSince)
   await tx.delete(users).where(inArray(users.id, ids))
   return ended
 }
@@ -70,7 +74,7 @@ async function forgetMails (tx: Transaction, ids: number[]) {
 }
 
 /** Deletes the WhatsApp data of all addresses of these users. A number that belongs to another user by now is left out. */
-async function forgetWhatsApp (tx: Transaction, ids: number[]) {
+async function forgetWhatsApp (tx: Transaction, ids: number[], keptSince: SQL) {
   const { rows } = await tx.execute<{ contact: string }>(sql`
     WITH known AS (
       SELECT ${identities.address} FROM ${identities} WHERE ${identities.channel} = 'whatsapp' AND ${identities.userId} = ANY(${sql.param(ids)})
@@ -89,7 +93,9 @@ async function forgetWhatsApp (tx: Transaction, ids: number[]) {
   const keys = contacts.flatMap(contact => [`whatsapp-inbox ${contact}`, `whatsapp-send ${contact}`])
   // First what was sent, which would be deleted with the messages: a status locks its delivery, and then jobs and its row in the inbox.
   await tx.delete(whatsappDeliveries).where(inArray(whatsappDeliveries.conversationId, tx.select({ id: conversations.id }).from(conversations).where(inArray(conversations.ownerId, ids))))
-  await tx.delete(whatsappInbox).where(inArray(whatsappInbox.contact, contacts))
+  const forgotten = await tx.delete(whatsappInbox).where(inArray(whatsappInbox.contact, contacts))
+    .returning({ isKept: sql<boolean>`${whatsappInbox.kind} = 'message' AND ${whatsappInbox.handledAt} IS NULL AND ${whatsappInbox.receivedAt} >= ${keptSince}` })
+  if (forgotten.some(({ isKept }) => isKept)) tx.rollback()
   await tx.delete(whatsappContacts).where(inArray(whatsappContacts.contact, contacts))
   await tx.delete(turns).where(inArray(turns.key, keys))
   for (const key of keys) await tx.execute(sql`SELECT FROM graphile_worker.remove_job(${key})`)

@@ -2,7 +2,7 @@ import { and, asc, gt, inArray, sql, type SQL } from 'drizzle-orm'
 import type { Db } from '../db/client.ts'
 import { addJob } from '../db/jobs.ts'
 import { externalSessions, goneConversations, invitations, oneTimeTokens, sessions, users, whatsappDeliveries, whatsappInbox } from '../db/tables.ts'
-import { lockForRemoval, removeLocked } from './removal-store.ts'
+import { lockForRemoval, removeLocked, unlessRolledBack } from './removal-store.ts'
 import type { Sessions } from './sessions.ts'
 
 const DAY_SECONDS = 24 * 60 * 60
@@ -43,19 +43,21 @@ export function createTidyStore (db: Db) {
   /**
    * Deletes guests, phones and WhatsApp contacts that have not been active since. The table is searched in windows, because
    * a statement may take 10 s at most. The condition is checked again under the locks, so that users who have come back in
-   * the meantime stay.
+   * the meantime stay. A WhatsApp message may still arrive after that, since it takes none of the locks. Then the whole batch
+   * stays until the next day.
    */
   async function forgetUnused (since: SQL, announce: Sessions['announce']) {
     for (let last: number | undefined = 0; last !== undefined;) {
       const window = await db.select({ id: users.id, isUnused: isUnused(since) }).from(users).where(gt(users.id, last)).orderBy(asc(users.id)).limit(BATCH_SIZE)
       const unused = window.filter(({ isUnused }) => isUnused).map(({ id }) => id)
       for (let first = 0; first < unused.length; first += USER_BATCH_SIZE) {
-        await announce(await db.transaction(async tx => {
-          const some = unused.slice(first, first + USER_BATCH_SIZE)
+        const some = unused.slice(first, first + USER_BATCH_SIZE)
+        const ended = await db.transaction(async tx => {
           await lockForRemoval(tx, some, async part => await part.select({ id: users.id }).from(users).where(inArray(users.id, some)).orderBy(asc(users.id)).for('update'))
           const still = await tx.select({ id: users.id }).from(users).where(and(inArray(users.id, some), isUnused(since)))
-          return await removeLocked(tx, still.map(({ id }) => id))
-        }))
+          return await removeLocked(tx, still.map(({ id }) => id), since)
+        }).catch(unlessRolledBack)
+        await announce(ended ?? [])
       }
       last = window[BATCH_SIZE - 1]?.id
     }

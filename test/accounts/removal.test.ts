@@ -3,7 +3,7 @@ import { addJob } from '../../src/db/jobs.ts'
 import { API_KEY, startApp, type Client } from '../support/helper.ts'
 import { connect, startLive } from '../support/live.ts'
 import { from, signed, startMeta } from '../support/meta.ts'
-import { until } from '../support/process.ts'
+import { connect as open, isWaiting, until } from '../support/process.ts'
 
 // What remains in the database after users were deleted: by themselves, by an admin, or by the daily clean-up.
 
@@ -274,6 +274,24 @@ t.test('inactive guests, phone numbers and WhatsApp contacts are deleted with th
   t.same(await kinds(), ['ann', 'api'], 'accounts are kept')
   for (const table of ['conversations', 'messages', 'identities', 'whatsapp_contacts', 'whatsapp_inbox', 'whatsapp_deliveries']) t.same(await query(`SELECT FROM ${table}`), [], table)
   t.match((await anyone.post('/chat', { user_phone: '123456', user_message: 'hello' })).json(), { bot_message: 'What is your name?' }, 'the phone number starts a new conversation')
+})
+
+t.test('a WhatsApp contact who writes while the clean-up deletes them is kept, and answered', async t => {
+  const { tidy, kinds, query, anyone, connection } = await startLongAgo(t, 90)
+  const other = await open(t, connection)
+  // The clean-up has checked that the contact is inactive, and waits until the other transaction ends.
+  await other.query('BEGIN; SELECT FROM whatsapp_deliveries FOR UPDATE')
+  const tidied = tidy()
+  await isWaiting(other)
+  const body = JSON.stringify(from('16505551234', 'I am back'))
+  t.equal((await anyone.post('/chat/whatsapp', body, signed(body))).statusCode, 200)
+  await other.query('ROLLBACK')
+  await tidied
+  t.same(await kinds(), EVERYBODY)
+  t.same(await query("SELECT count(*)::int AS messages FROM whatsapp_inbox WHERE kind = 'message'"), [{ messages: 2 }])
+  await until(async () => (await query("SELECT FROM whatsapp_deliveries WHERE state = 'sent'")).length === 2)
+  await tidy()
+  t.same(await kinds(), ['ann', 'whatsapp', 'api'], 'the next run deletes the others')
 })
 
 t.test('inactive users are deleted in batches, and one who becomes active meanwhile is kept', async t => {

@@ -29,6 +29,9 @@ export type Content =
 /** In milliseconds. A request times out before a server that shuts down stops waiting for its jobs. */
 const SEND_TIMEOUT_MS = 10_000
 
+/** In milliseconds: a timer that fires this much later shows that the process was paused. Reading what has arrived takes less. */
+const LATE_MS = 1_000
+
 /** In seconds: the longest pause that we accept from `Retry-After`. Older messages are not sent any more. */
 const MAX_RETRY_AFTER_SECONDS = 24 * 60 * 60
 
@@ -42,14 +45,19 @@ export function createWhatsAppClient ({ META_API_URL, META_PHONE_NUMBER_ID, META
   const url = `${META_API_URL.replace(/\/$/, '')}/${META_PHONE_NUMBER_ID}/messages`
 
   async function post (message: object) {
-    const answer = await fetch(url, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${META_ACCESS_TOKEN}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ messaging_product: 'whatsapp', ...message }),
-      signal: AbortSignal.timeout(SEND_TIMEOUT_MS)
-    })
-    const said = await answer.text()
-    return { status: answer.status, retryAfter: Math.min(Number(answer.headers.get('retry-after')) || 0, MAX_RETRY_AFTER_SECONDS), body: parse(said) }
+    const timeout = startTimeout()
+    try {
+      const answer = await fetch(url, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${META_ACCESS_TOKEN}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ messaging_product: 'whatsapp', ...message }),
+        signal: timeout.signal
+      })
+      const said = await answer.text()
+      return { status: answer.status, retryAfter: Math.min(Number(answer.headers.get('retry-after')) || 0, MAX_RETRY_AFTER_SECONDS), body: parse(said) }
+    } finally {
+      timeout.clear()
+    }
   }
 
   return {
@@ -74,6 +82,25 @@ export function createWhatsAppClient ({ META_API_URL, META_PHONE_NUMBER_ID, META
         .catch(error => log.debug({ err: error }, 'A WhatsApp message could not be marked as read'))
     }
   }
+}
+
+/**
+ * Aborts a request after `SEND_TIMEOUT_MS`. When the process was paused, as when its machine was suspended, timers fire before what
+ * has arrived meanwhile is read. A message whose response is here already would count as unanswered and be sent again. So a timer
+ * that fires late begins once more.
+ */
+function startTimeout () {
+  const over = new AbortController()
+  let timer: NodeJS.Timeout
+  const wait = (milliseconds: number) => {
+    const due = performance.now() + milliseconds
+    timer = setTimeout(() => {
+      if (performance.now() > due + LATE_MS) wait(LATE_MS)
+      else over.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError'))
+    }, milliseconds).unref()
+  }
+  wait(SEND_TIMEOUT_MS)
+  return { signal: over.signal, clear: () => { clearTimeout(timer) } }
 }
 
 function outcomeOf ({ status, retryAfter, body }: { status: number, retryAfter: number, body: unknown }): SendOutcome {

@@ -100,11 +100,14 @@ export function createDeliveryStore (db: Db, onHold: (problem: Problem) => void)
 
     /**
      * Call it before a request goes out. If the process dies before the response is recorded, `attemptedAt` shows that the
-     * message may have arrived.
+     * message may have arrived. Returns false when this attempt is not ours: this process was paused after `next`, and another
+     * one has taken over its job and begun an attempt since. Then nothing may be sent.
      */
-    async begin (id: number) {
-      await db.update(whatsappDeliveries)
-        .set({ attempts: sql`${whatsappDeliveries.attempts} + 1`, attemptedAt: sql`coalesce(${attemptedAt}, now())`, doubtedAt: null, updatedAt: sql`now()` }).where(isOne(id))
+    async begin ({ id, attempts }: { id: number, attempts: number }): Promise<boolean> {
+      const { rowCount } = await db.update(whatsappDeliveries)
+        .set({ attempts: attempts + 1, attemptedAt: sql`coalesce(${attemptedAt}, now())`, doubtedAt: null, updatedAt: sql`now()` })
+        .where(and(isOne(id), eq(state, 'queued'), eq(whatsappDeliveries.attempts, attempts)))
+      return rowCount === 1
     },
 
     /** Call it when a request got no response. For `seconds`, a status webhook may still show that the message arrived. */
@@ -115,20 +118,25 @@ export function createDeliveryStore (db: Db, onHold: (problem: Problem) => void)
 
     /**
      * Finds out whether an attempt without a response has arrived, and gives WhatsApp's id of the message. It is a message to
-     * this contact that has statuses in the inbox but is not in the ledger: only one message to a contact is sent at a time,
-     * so it must be this one. Allows for clocks that differ by some seconds.
+     * this contact that has statuses in the inbox, none of them older than the attempt, but is not in the ledger: only one
+     * message to a contact is sent at a time, so it must be this one. An older message that another program sent, or that we
+     * sent twice, may be read at this moment. Allows for clocks that differ by some seconds.
      */
     async witness (id: number): Promise<string | undefined> {
       const known = alias(whatsappDeliveries, 'known')
+      const older = alias(whatsappInbox, 'older')
       const named = sql`split_part(${whatsappInbox.whatsappId}, ' ', 1)`
+      const attempt = sql`${whatsappDeliveries.attemptedAt} - interval '5 seconds'`
       const { rows: [found] } = await db.execute<{ whatsapp_id: string }>(sql`
         SELECT ${named} AS whatsapp_id
         FROM ${whatsappDeliveries}
         LEFT JOIN ${whatsappContacts} ON ${whatsappContacts.contact} = ${whatsappDeliveries.contact}
         JOIN ${whatsappInbox} ON ${whatsappInbox.kind} = 'status'
           AND ${whatsappInbox.contact} IN (${whatsappDeliveries.contact}, ${whatsappContacts.phone}, ${whatsappContacts.userId})
-          AND ${whatsappInbox.sentAt} >= ${whatsappDeliveries.attemptedAt} - interval '5 seconds'
+          AND ${whatsappInbox.sentAt} >= ${attempt}
         WHERE ${whatsappDeliveries.id} = ${id} AND NOT EXISTS (SELECT FROM ${whatsappDeliveries} ${known} WHERE ${known.whatsappId} = ${named})
+          AND NOT EXISTS (SELECT FROM ${whatsappInbox} ${older}
+            WHERE ${older.whatsappId} = ANY(SELECT ${named} || ' ' || status FROM unnest(${sql.param(STATUSES)}::text[]) status) AND ${older.sentAt} < ${attempt})
         ORDER BY ${whatsappInbox.sentAt}, ${whatsappInbox.id} LIMIT 1`)
       return found?.whatsapp_id
     },

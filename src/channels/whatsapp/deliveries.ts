@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { JobLocks } from '../../db/job-lock.ts'
-import type { Content, WhatsAppClient } from './client.ts'
+import type { Content, Recipient, WhatsAppClient } from './client.ts'
 import { pauseAfter, type DeliveryStore, type NextDelivery } from './deliveries-store.ts'
 import { partsOf } from './parts.ts'
 import type { Probe } from './probe.ts'
@@ -39,10 +39,10 @@ export function createSender ({ deliveries, locks, client, log }: SenderOptions)
       if (hold.isOverdue && probe === undefined) await deliveries.probeNow()
       return false
     }
+    if (!await deliveries.begin(delivery)) return true
     if (probe !== undefined) probe.isSpent = true
 
-    await deliveries.begin(id)
-    const outcome = await client.send(addressOf(delivery), content)
+    const outcome = await client.send(addressOf(contact, delivery), content)
     if (outcome.is !== 'sent' && outcome.is !== 'held') log.warn({ delivery: id, outcome }, 'A WhatsApp message was not sent')
     switch (outcome.is) {
       case 'sent':
@@ -93,9 +93,10 @@ function contentFor (delivery: NextDelivery): Content | undefined {
 }
 
 /**
- * Gives the contact's phone number if it is known, as Meta prefers, else the user id, which has a field of its own. Every
- * contact has at least one of them.
+ * Gives the contact's phone number if it is known, as Meta prefers, else the user id, which has a field of its own. Neither is known
+ * of a contact who wrote while their user was being deleted, and the contact's row with it. Its key is the first address it had.
  */
-function addressOf ({ phone, userId }: NextDelivery) {
-  return phone === null ? { recipient: userId! } : { to: phone }
+function addressOf (contact: string, { phone, userId }: NextDelivery): Recipient {
+  const number = phone ?? (userId === null && /^\d+$/.test(contact) ? contact : null)
+  return number === null ? { recipient: userId ?? contact } : { to: number }
 }

@@ -46,8 +46,9 @@ export function createInboxStore (db: Db) {
   return {
     /**
      * Stores a webhook's pieces and adds a job for each contact that has a new one. One statement does it, so that either
-     * everything is stored or nothing. Rows are inserted in the order of their ids: when two webhooks deliver the same
-     * pieces at once, one waits for the other, and the two cannot deadlock.
+     * everything is stored or nothing. Rows are inserted in the order of WhatsApp's ids: when two webhooks deliver the same
+     * pieces at once, one waits for the other, and the two cannot deadlock. The rows' own ids have the order of the webhook,
+     * which decides between messages of the same second.
      */
     async keep (pieces: WebhookItem[]): Promise<void> {
       await db.$client.query(KEEP({
@@ -156,7 +157,7 @@ const PIECES = rowsFrom('piece', {
  */
 const KEEP = prepareQuery('keep_in_inbox', sql`
   WITH piece AS MATERIALIZED (
-    SELECT sorted.*, CASE
+    SELECT sorted.*, nextval('whatsapp_inbox_id_seq') AS inbox_id, CASE
       WHEN moves THEN move_whatsapp_contact(in_user_id => user_id, in_phone => phone, in_new_user_id => new_user_id, in_new_phone => new_phone)
       WHEN kind = 'message' THEN note_whatsapp_contact(in_user_id => user_id, in_phone => phone)
       WHEN kind = 'status' THEN coalesce((find_whatsapp_contact(in_user_id => user_id, in_phone => phone)).contact, user_id, phone)
@@ -167,8 +168,9 @@ const KEEP = prepareQuery('keep_in_inbox', sql`
       ORDER BY sent_at, place
     ) sorted
   ), kept AS (
-    INSERT INTO whatsapp_inbox (whatsapp_id, kind, contact, about, body, problem, sent_at, handled_at)
-    SELECT id, kind, contact, about, body, problem, sent_at, CASE WHEN contact IS NULL THEN now() END
+    INSERT INTO whatsapp_inbox (id, whatsapp_id, kind, contact, about, body, problem, sent_at, handled_at)
+    OVERRIDING SYSTEM VALUE
+    SELECT inbox_id, id, kind, contact, about, body, problem, sent_at, CASE WHEN contact IS NULL THEN now() END
     FROM piece
     ORDER BY id, place
     ON CONFLICT DO NOTHING

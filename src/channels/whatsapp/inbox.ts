@@ -50,7 +50,8 @@ export function createInbox ({ inbox, deliveries, identities, locks, log, isStre
 
   async function move (contact: ContactMessage, { userId, phone }: Contact) {
     const address = userId ?? phone
-    if (address !== undefined) await identities.move(addressesOf(contact), address)
+    const hasLeftNumber = phone !== undefined && contact.phone !== phone
+    if (address !== undefined) await identities.move(addressesOf(contact), address, hasLeftNumber ? contact.phone : undefined)
   }
 
   /**

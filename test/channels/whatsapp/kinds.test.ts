@@ -272,6 +272,29 @@ t.test('after a number was given to another person, it no longer leads to its fo
   t.same(await query('SELECT contact, phone FROM whatsapp_contacts ORDER BY contact'), [{ contact: 'US.1', phone: null }, { contact: 'US.2', phone: ANN }])
 })
 
+t.test('after WhatsApp has announced a new number, a new owner of the old one is another user', { buffered: true }, async t => {
+  const { deliver, meta, allDone, query } = await start(t)
+  const say = async (from: string, body: string) => {
+    await deliver(webhook({ messages: [text(from, body)] }))
+    await allDone()
+    return `${meta.sent.at(-1)!.to} ${meta.sent.at(-1)!.text}`
+  }
+  const changed = async (from: string, to: string) => {
+    await deliver(webhook({ messages: [text(from, '', { type: 'system', text: undefined, system: { type: 'user_changed_number', wa_id: to } })] }))
+    await allDone()
+  }
+  for (const body of ['hello', 'Ann', 'Yesterday']) await say(ANN, body)
+  await changed(ANN, ANN)
+  await changed(ANN, BOB)
+  t.equal(await say(BOB, 'And now?'), `${BOB} Hello Ann! Your favorite song is Yesterday`)
+  t.equal(await say(ANN, 'And now?'), `${ANN} Invalid initial input, please say hello.`, 'she has another conversation, and does not learn the name')
+  t.equal(await say(BOB, 'And now?'), `${BOB} Hello Ann! Your favorite song is Yesterday`)
+
+  await changed(ANN, BOB) // which belongs to the first user
+  t.equal(await say(ANN, 'hello'), `${ANN} What is your name?`)
+  t.equal((await query('SELECT FROM users')).length, 2)
+})
+
 t.test('forms, orders and unknown types are shown by their type in the log, and are answered', { buffered: true }, async t => {
   const { deliver, meta, allDone, said, query } = await start(t, { bot: 'simulated' })
   const say = (type: unknown, content: object = {}) => text(ANN, '', { type, text: undefined, [String(type)]: content })

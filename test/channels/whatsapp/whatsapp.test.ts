@@ -2,7 +2,7 @@ import t from 'tap'
 import { addJob } from '../../../src/db/jobs.ts'
 import { startApp, type Headers } from '../../support/helper.ts'
 import { contact, from, secondsAgo, signed, status, text, VERIFY_TOKEN, webhook } from '../../support/meta.ts'
-import { freePort, until } from '../../support/process.ts'
+import { connect, freePort, isWaiting, until } from '../../support/process.ts'
 import { readDescription } from '../../support/routes.ts'
 import { ANN, BOB, start, USER_ID } from '../../support/whatsapp.ts'
 
@@ -103,6 +103,15 @@ t.test('the same webhook 20 times at once, its messages in every order: one repl
   await until(() => meta.read.length >= 18) // nothing waits for these requests
   t.equal(meta.read.length, 18)
   t.match(meta.read[0], { messaging_product: 'whatsapp', status: 'read', message_id: /^wamid\.in/, typing_indicator: { type: 'text' } })
+})
+
+t.test('messages of the same second are answered in the order in which the webhook lists them, whatever their ids', { buffered: true }, async t => {
+  const { deliver, meta, allDone } = await start(t)
+  const inOneSecond = (...said: Array<[id: string, body: string]>) => said.map(([id, body]) => text(ANN, body, { id, timestamp: secondsAgo(5) }))
+  const sentBefore = text(ANN, 'hello', { id: 'wamid.y', timestamp: secondsAgo(9) })
+  await deliver(webhook({ contacts: [contact(ANN)], messages: [...inOneSecond(['wamid.z', 'John'], ['wamid.b', 'Yesterday'], ['wamid.a', 'And now?']), sentBefore] }))
+  await allDone()
+  t.same(meta.sent.map(({ text }) => text), ['What is your name?', 'Hello John, what is your favorite song?', 'Playing Yesterday', 'Hello John! Your favorite song is Yesterday'])
 })
 
 t.test('messages without text, and unknown types', { buffered: true }, async t => {
@@ -249,6 +258,29 @@ t.test('how a contact is identified', { buffered: true }, async t => {
   t.match((await anyone.post('/chat', { user_phone: ANN, user_message: 'Eve' })).json(), { bot_message: 'Hello Eve, what is your favorite song?' })
 })
 
+t.test('a contact who writes while their user is being deleted is a new user, and is answered', { buffered: true }, async t => {
+  const { deliver, meta, query, allDone, admin, connection, said } = await start(t, { bot: 'simulated' })
+  const root = await admin()
+  for (const [contact, message] of [[ANN, { from: ANN }], [USER_ID, { from: undefined, from_user_id: USER_ID }]] as const) {
+    await deliver(webhook({ messages: [text(ANN, 'one', message)] }))
+    await allDone()
+    const [{ id }] = await query("SELECT user_id::int AS id FROM identities WHERE channel = 'whatsapp'") as unknown as [{ id: number }]
+    const two = text(ANN, 'two', message)
+    const other = await connect(t, connection)
+    // The webhook has found the contact, and waits until the other transaction ends, which stores the same message.
+    await other.query("BEGIN; INSERT INTO whatsapp_inbox (whatsapp_id, kind, body, sent_at) VALUES ('" + two.id + "', 'unknown', '', now())")
+    const delivered = deliver(webhook({ messages: [two] }))
+    await isWaiting(other)
+    t.equal((await root.delete(`/api/admin/users/${id}`)).statusCode, 204)
+    await other.query('ROLLBACK')
+    t.equal(await delivered, 200)
+    await allDone()
+    t.match(meta.sent.at(-1), { text: 'You said: two', body: contact === ANN ? { to: ANN } : { recipient: USER_ID } })
+    t.same(await said(contact), ['user: two', 'bot: You said: two'])
+    await query("DELETE FROM users WHERE origin = 'whatsapp'; DELETE FROM whatsapp_contacts")
+  }
+})
+
 t.test('after 12 hours without messages, a message starts a new conversation', { buffered: true }, async t => {
   const { deliver, meta, query, allDone } = await start(t)
   const say = async (body: string) => {
@@ -373,6 +405,29 @@ t.test('when Meta’s response is lost, statuses show whether the message was se
   await ledgerIs([{}, {}, { state: 'sent', attempts: 3, whatsapp_id: 'wamid.0006=' }])
   await allDone()
   t.equal(meta.sent.filter(({ text }) => text === 'You said: three').length, 3, 'without a status it is sent again: a duplicate is better than a lost message')
+})
+
+t.test('a late status of an older message does not show that a message without a response was sent', { buffered: true }, async t => {
+  const { deliver, meta, ledgerIs, hurry, allDone, query } = await start(t, { bot: 'simulated' })
+  const tell = (id: string, is: string, timestamp = secondsAgo()) => deliver(webhook({ contacts: [contact(ANN)], statuses: [status(id, ANN, is, { timestamp })] }))
+  await tell('wamid.another-program', 'sent', secondsAgo(3600))
+  meta.plan({ cut: 'after' })
+  await deliver(from(ANN, 'one'))
+  await ledgerIs([{ state: 'queued', attempts: 1 }])
+  await hurry()
+  await ledgerIs([{ state: 'sent', attempts: 2, whatsapp_id: 'wamid.0002=' }])
+  await tell('wamid.0001=', 'delivered', secondsAgo(1800)) // of the attempt without a response, after it was sent again
+
+  meta.plan({ cut: 'before' })
+  await deliver(from(ANN, 'two'))
+  await ledgerIs([{}, { state: 'queued', attempts: 1 }])
+  await tell('wamid.another-program', 'read')
+  await tell('wamid.0001=', 'read')
+  await until(async () => (await query("SELECT FROM whatsapp_inbox WHERE kind = 'status' AND handled_at IS NULL")).length === 0)
+  await hurry()
+  await allDone()
+  t.same(meta.sent.map(({ text }) => text), ['You said: one', 'You said: one', 'You said: two'], 'the message that Meta did not get is sent again')
+  await ledgerIs([{ state: 'sent' }, { state: 'sent', attempts: 2, whatsapp_id: 'wamid.0003=' }])
 })
 
 t.test('statuses move a reply forward only, in any order of arrival', { buffered: true }, async t => {
