@@ -142,10 +142,22 @@ t.test('a database of DATABASE_URL, as a plain copy', { buffered: true }, async 
     t.same(await everything(database), before)
     const said = await run(database, SAID)
     const server = await place.serve(settings)
-    t.match(await command('restore', file, '--force'), { code: 1, stderr: 'Parley is running on this database: please stop it first (make stop).\n' })
+    const refused = { code: 1, stderr: 'Parley is running on this database: please stop it first (make stop).\n' }
+    t.match(await command('restore', file, '--force'), refused)
     server.kill('SIGTERM')
     await server.ended
     t.same(await run(database, SAID), said)
+
+    const slow = place.run('db/command.ts', ['restore', file], settings)
+    await slow.hasSaid(/Type yes: $/)
+    const started = await place.serve(settings)
+    await started.post('/chat', { user_phone: '2222222222', user_message: 'hello' })
+    const stored = await run(database, SAID)
+    slow.tell('yes\n')
+    t.match(await slow.ended, refused, 'a server that was started while the question waited')
+    t.same(await run(database, SAID), stored, 'what was sent to it is kept')
+    started.kill('SIGTERM')
+    await started.ended
   })
 
   await t.test('a damaged file changes nothing', async t => {

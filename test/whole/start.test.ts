@@ -161,6 +161,15 @@ t.test('the commands migrate, rollback and clean', { buffered: true }, async t =
     t.match(await clean.ended, { code: 0, stdout: /^This deletes everything in database .*Type yes: .*Nothing was deleted\.\n$/s })
   }
   t.ok(await tables() > 5)
+  const slow = command('clean')
+  await slow.hasSaid(/Type yes: $/)
+  const started = await place.serve(settings)
+  slow.tell('yes\n')
+  t.match(await slow.ended, { code: 1, stderr: 'Parley is running on this database: please stop it first (make stop).\n' }, 'a server that was started while the question waited')
+  t.match(await started.get('/health/ready'), { status: 200 })
+  t.ok(await tables() > 5)
+  started.kill('SIGTERM')
+  await started.ended
   const clean = command('clean')
   clean.tell('Yes\n')
   t.match(await clean.ended, { code: 0, stdout: /Deleted\. The next start, or make init_db, creates the tables again\.\n$/ })
