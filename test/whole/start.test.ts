@@ -46,6 +46,8 @@ t.test('invalid settings are listed, one on each line', { buffered: true }, asyn
 
   await writeFile(path.join(place.folder, '.env'), 'DATABASE_URL=\nLOG_LEVEL=loud\nPORT=abc\n')
   await refuses(t, place, { PORT: '' }, /PORT is "abc".*\n {2}LOG_LEVEL is "loud"; it may be trace/, 'settings that are unset or empty in the environment come from .env')
+  await writeFile(path.join(place.folder, '.env'), '\uFEFFSIGNUP=nobody\r\n')
+  await refuses(t, place, {}, /SIGNUP is "nobody"/, 'a file with a byte order mark, as editors on Windows write it')
 })
 
 t.test('a port in use, an address of another machine, a file in place of a folder', { buffered: true }, async t => {
