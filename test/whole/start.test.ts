@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import net from 'node:net'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -62,6 +62,21 @@ t.test('a port in use, an address of another machine, a file in place of a folde
   await refuses(t, place, { DATABASE_URL, HOST: '192.0.2.1' }, /^Cannot listen on 192\.0\.2\.1, port 0: .*Please check HOST and PORT\.$/)
   await writeFile(path.join(place.folder, 'file'), '')
   await refuses(t, place, { DATABASE_URL, DATA_DIR: path.join(place.folder, 'file') }, /^Cannot keep a secret in .*\. Please choose another DATA_DIR, or set JWT_SECRET\.$/)
+})
+
+t.test('a generated secret that is damaged', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const settings = { DATABASE_URL: urlOf(await freshDatabase(t)) }
+  const file = path.join(place.dataDir, 'jwt-secret')
+  await mkdir(place.dataDir)
+  for (const content of ['', 'cut']) {
+    await writeFile(file, content)
+    await refuses(t, place, settings, new RegExp(`^${file} is damaged: it needs at least 32 characters\\. Please replace it by your copy\\. .*remove it: .*everybody has to log in again\\.$`))
+    t.equal(await readFile(file, 'utf8'), content, 'nothing is made in its place, since there may be a copy')
+  }
+  await rm(file)
+  await place.serve(settings)
+  t.ok((await readFile(file, 'utf8')).length >= 32)
 })
 
 t.test('a database that refuses the connection', { buffered: true }, async t => {
