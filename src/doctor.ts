@@ -174,8 +174,9 @@ async function isOurs (host: string, port: number) {
 }
 
 /**
- * Asks the model as a bot does, so that it finds what a bot would: with the options that the provider accepts, and for as long
- * as a bot waits. A model on this machine may be loaded only now. Two words cost next to nothing.
+ * Asks the model for one token, which costs next to nothing, and otherwise as a bot does: with the options that the provider
+ * accepts, and for as long as a bot waits, because a model on this machine may be loaded only now. A model that needs more tokens, for
+ * example to think first, is asked without that limit.
  */
 async function model (config: Config) {
   const { OPENAI_API_KEY: key, OPENAI_BASE_URL, OPENAI_MODEL, BOT_TIMEOUT_FIRST } = config
@@ -183,12 +184,21 @@ async function model (config: Config) {
   const { host } = new URL(OPENAI_BASE_URL)
   const models = createOpenAi(config, async function * once (_address, ask, signal) { yield * tidy(await ask(signal)) })
   const { signal, over } = within(BOT_TIMEOUT_FIRST)
-  const line = await firstWords(models.createBot({}, 'doctor')([{ sender: 'user', name: null, text: 'Say hi.' }], signal)).then(
-    words => right(`Language model: ${OPENAI_MODEL} at ${host} was asked to say hi and answered: ${words.replace(/\s+/g, ' ')}`),
+  const answer = (settings: { max_tokens?: number }) => firstWords(models.createBot(settings, 'doctor')([{ sender: 'user', name: null, text: 'Say hi.' }], signal))
+  const line = await answer({ max_tokens: 1 }).catch(async error => {
+    if (!mayNeedMore(error)) throw error
+    return await answer({})
+  }).then(
+    words => right(`Language model: ${OPENAI_MODEL} at ${host} was asked for one token and answered: ${words.replace(/\s+/g, ' ')}`),
     error => wrong(describeRefusal(error, host, OPENAI_MODEL)))
   over()
   await models.close()
   return [line]
+}
+
+/** Whether the limit of one token may be the reason why there is no answer. */
+function mayNeedMore (error: unknown) {
+  return isRequestRefused(error) ? [400, 422].includes(error.refusal.status) : isFailure(error) && error.failure === 'BOT_NONSENSE'
 }
 
 /** The beginning of an answer. Ends the answer there, because a model may go on for long. */

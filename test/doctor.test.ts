@@ -158,8 +158,8 @@ t.test('a provider that refuses the key, or is not there', { buffered: true }, a
   const place = await openPlace(t)
   const asked: string[] = []
   const port = await portOf(t, http.createServer(async (request, response) => {
-    const { model } = JSON.parse((await request.toArray()).join(''))
-    asked.push(`${request.url} ${model}`)
+    const { model, max_tokens: most } = JSON.parse((await request.toArray()).join(''))
+    asked.push(`${request.url} ${model} ${most}`)
     const key = request.headers.authorization ?? request.headers['api-key']
     if (!String(key).endsWith('right')) response.writeHead(401).end('{}')
     else if (model === 'unknown') response.writeHead(404).end('{"error": "no such model"}')
@@ -171,10 +171,10 @@ t.test('a provider that refuses the key, or is not there', { buffered: true }, a
   const named = (OPENAI_MODEL: string) => ({ ...settings('right', '/v1'), OPENAI_MODEL })
   const well = await examine(place, settings('right', '/v1'))
   t.match(well, WELL)
-  t.match(well.stdout, new RegExp(`^✓ Language model: gpt-4.1-mini at 127.0.0.1:${port} was asked to say hi and answered: Hi, "Ann" How are you\\?$`, 'm'))
+  t.match(well.stdout, new RegExp(`^✓ Language model: gpt-4.1-mini at 127.0.0.1:${port} was asked for one token and answered: Hi, "Ann" How are you\\?$`, 'm'))
   t.match(await examine(place, settings('right', '/openai/?api-version=2024-10-21')), WELL)
   t.match((await examine(place, named('talkative'))).stdout, /answered: Hi, "Ann" How are you\?!{78}$/m, 'a long answer is cut')
-  t.same(asked, ['/v1/chat/completions gpt-4.1-mini', '/openai/chat/completions?api-version=2024-10-21 gpt-4.1-mini', '/v1/chat/completions talkative'])
+  t.same(asked, ['/v1/chat/completions gpt-4.1-mini 1', '/openai/chat/completions?api-version=2024-10-21 gpt-4.1-mini 1', '/v1/chat/completions talkative 1'])
   await finds(t, place, named('unknown'), /^The language model unknown at .* answered with status 404: .*no such model.*Please check OPENAI_MODEL and OPENAI_BASE_URL\.$/)
   await finds(t, place, named('web-page'), /^The language model web-page at .* did not answer as a model does: .*Welcome.*Please check OPENAI_MODEL and OPENAI_BASE_URL\.$/)
   await finds(t, place, named('silent'), /^The language model silent at .* did not answer as a model does: .*Please check OPENAI_MODEL and OPENAI_BASE_URL\.$/)
