@@ -247,7 +247,8 @@ function variables (environment: NodeJS.ProcessEnv) {
 }
 
 function readFile (): NodeJS.Dict<string> {
-  return existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {}
+  // Some editors write a byte order mark, which would become a part of the first name.
+  return existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8').replace(/^\uFEFF/, '')) : {}
 }
 
 function withoutEmpty (variables: NodeJS.Dict<string>) {

@@ -7,7 +7,11 @@ import { cookieWarnings } from './accounts/cookie.ts'
 import { reachMailServer } from './accounts/mail.ts'
 import { createOpenIdProvider } from './accounts/oidc/provider.ts'
 import { originOf } from './accounts/recovery.ts'
-import { providerRequest } from './bots/provider-address.ts'
+import type { StreamingBot } from './bots/bot.ts'
+import { createOpenAi } from './bots/openai.ts'
+import { tidy } from './bots/pieces.ts'
+import { isRequestRefused } from './bots/provider.ts'
+import { isFailure } from './bots/refusal.ts'
 import { createFencedConnector } from './bots/ssrf-guard.ts'
 import { DEFAULT_ORIGINS, examineConfig, missingForWhatsApp, signInWarnings, type Config } from './config.ts'
 import { reachDatabase, reasonOf } from './db/client.ts'
@@ -20,6 +24,9 @@ type Check = (config: Config) => Promise<string[]> | string[]
 
 /** How long any one answer may take, in milliseconds. */
 const ANSWER_TIMEOUT_MS = 5_000
+
+/** How much of a model's answer is shown, in UTF-16 units. */
+const MAX_WORDS_LENGTH = 100
 
 /** With less free space than this, the disk gets a note. */
 const FEW_FREE_BYTES = 1024 ** 3
@@ -166,25 +173,51 @@ async function isOurs (host: string, port: number) {
   return answer?.text === '{"status":"ok"}'
 }
 
-/** Asks the model for one token, which costs next to nothing. */
-async function model ({ OPENAI_API_KEY: key, OPENAI_BASE_URL, OPENAI_MODEL }: Config) {
+/**
+ * Asks the model for one token, which costs next to nothing, and otherwise as a bot does: with the options that the provider
+ * accepts, and for as long as a bot waits, because a model on this machine may be loaded only now. A model that needs more tokens, for
+ * example to think first, is asked without that limit.
+ */
+async function model (config: Config) {
+  const { OPENAI_API_KEY: key, OPENAI_BASE_URL, OPENAI_MODEL, BOT_TIMEOUT_FIRST } = config
   if (key === undefined) return [note('Language model: none. To connect one, set OPENAI_API_KEY (docs/bots.md).')]
-  const { url, headers } = providerRequest(OPENAI_BASE_URL, '/chat/completions', key)
-  try {
-    const body = { model: OPENAI_MODEL, messages: [{ role: 'user', content: 'Say hi.' }], max_tokens: 1 }
-    const { status, text } = await ask(url.href, { ...headers, 'content-type': 'application/json' }, JSON.stringify(body))
-    if ([401, 403].includes(status)) return [wrong(`The language models at ${url.host} refuse OPENAI_API_KEY, with status ${status}.`)]
-    if (status !== 200) return [wrong(`The language model ${OPENAI_MODEL} at ${url.host} answered with status ${status}: ${text.slice(0, 300)}. Please check OPENAI_MODEL and OPENAI_BASE_URL.`)]
-    return [right(`Language model: ${OPENAI_MODEL} at ${url.host} was asked for one token and answered: ${answerIn(text)}`)]
-  } catch (error) {
-    return [wrong(`The language models at ${url.host} cannot be reached: ${reasonOf(error).message}. Please check OPENAI_BASE_URL.`)]
-  }
+  const { host } = new URL(OPENAI_BASE_URL)
+  const models = createOpenAi(config, async function * once (_address, ask, signal) { yield * tidy(await ask(signal)) })
+  const { signal, over } = within(BOT_TIMEOUT_FIRST)
+  const answer = (settings: { max_tokens?: number }) => firstWords(models.createBot(settings, 'doctor')([{ sender: 'user', name: null, text: 'Say hi.' }], signal))
+  const line = await answer({ max_tokens: 1 }).catch(async error => {
+    if (!mayNeedMore(error)) throw error
+    return await answer({})
+  }).then(
+    words => right(`Language model: ${OPENAI_MODEL} at ${host} was asked for one token and answered: ${words.replace(/\s+/g, ' ')}`),
+    error => wrong(describeRefusal(error, host, OPENAI_MODEL)))
+  over()
+  await models.close()
+  return [line]
 }
 
-/** The text of the model's answer, on one line. */
-function answerIn (json: string) {
-  const [, text = ''] = /"content": *"((?:[^"\\]|\\.)*)"/.exec(json) ?? []
-  return text.replace(/\\[nrt]/g, ' ').replace(/\\(["\\/])/g, '$1')
+/** Whether the limit of one token may be the reason why there is no answer. */
+function mayNeedMore (error: unknown) {
+  return isRequestRefused(error) ? [400, 422].includes(error.refusal.status) : isFailure(error) && error.failure === 'BOT_NONSENSE'
+}
+
+/** The beginning of an answer. Ends the answer there, because a model may go on for long. */
+async function firstWords (reply: ReturnType<StreamingBot>) {
+  let words = ''
+  for await (const piece of await reply) {
+    if ('text' in piece) words += piece.text
+    if (words.length >= MAX_WORDS_LENGTH) break
+  }
+  return words.slice(0, MAX_WORDS_LENGTH)
+}
+
+function describeRefusal (error: Error, host: string, name: string) {
+  const { message } = reasonOf(error)
+  const { status } = isRequestRefused(error) ? error.refusal : { status: 0 }
+  if ([401, 403].includes(status)) return `The language models at ${host} refuse OPENAI_API_KEY, with status ${status}.`
+  if (status !== 0) return `The language model ${name} at ${host} answered with status ${status}: ${message.replace(/^\d+ /, '').slice(0, 300)}. Please check OPENAI_MODEL and OPENAI_BASE_URL.`
+  if (isFailure(error) && error.failure !== 'BOT_UNREACHABLE') return `The language model ${name} at ${host} did not answer as a model does: ${message.slice(0, 300)}. Please check OPENAI_MODEL and OPENAI_BASE_URL.`
+  return `The language models at ${host} cannot be reached: ${message}. Please check OPENAI_BASE_URL.`
 }
 
 /** Checks the phone number and the token at Meta, and our own webhook at PUBLIC_URL. */
@@ -214,14 +247,20 @@ async function whatsappWebhook ({ PUBLIC_URL, META_VERIFY_TOKEN }: Config) {
   return wrong(`WhatsApp: the webhook at ${address} does not answer as Meta expects: ${answer.text.slice(0, 200)}. Is the server running, and reachable there?`)
 }
 
-async function ask (url: string, headers: Record<string, string> = {}, body?: string) {
-  const timeout = new AbortController()
-  // The process would not wait for AbortSignal.timeout, and would end without printing anything.
-  const timer = setTimeout(() => timeout.abort(new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1000} s`)), ANSWER_TIMEOUT_MS)
+async function ask (url: string, headers: Record<string, string> = {}) {
+  const { signal, over } = within(ANSWER_TIMEOUT_MS / 1000)
   try {
-    const answer = await fetch(url, { headers, redirect: 'manual', signal: timeout.signal, ...body !== undefined && { method: 'POST', body } })
+    const answer = await fetch(url, { headers, redirect: 'manual', signal })
     return { status: answer.status, text: await answer.text() }
   } finally {
-    clearTimeout(timer)
+    over()
   }
+}
+
+/** A signal that aborts after this many seconds, unless `over` is called before. */
+function within (seconds: number) {
+  const timeout = new AbortController()
+  // The process would not wait for AbortSignal.timeout, and would end without printing anything.
+  const timer = setTimeout(() => timeout.abort(new Error(`no answer within ${seconds} s`)), seconds * 1000)
+  return { signal: timeout.signal, over: () => clearTimeout(timer) }
 }

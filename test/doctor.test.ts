@@ -163,20 +163,46 @@ t.test('a provider that refuses the key, or is not there', { buffered: true }, a
     const key = request.headers.authorization ?? request.headers['api-key']
     if (!String(key).endsWith('right')) response.writeHead(401).end('{}')
     else if (model === 'unknown') response.writeHead(404).end('{"error": "no such model"}')
-    else response.end(JSON.stringify({ choices: model === 'silent' ? [] : [{ message: { role: 'assistant', content: 'Hi, "Ann"\nHow are you?' } }] }))
+    else if (model === 'web-page') response.end('<html>Welcome</html>')
+    else if (model === 'stuck') response.write('data: {"choices": [{"delta": {"reasoning_content": "Hm"}}]}\n\n')
+    else response.end(JSON.stringify({ choices: [{ message: { role: 'assistant', content: model === 'silent' ? '' : `Hi, "Ann"\nHow are you?${'!'.repeat(model === 'talkative' ? 1000 : 0)}` }, finish_reason: 'stop' }] }))
   }))
   const settings = (OPENAI_API_KEY: string, path: string) => ({ OPENAI_API_KEY, OPENAI_BASE_URL: `http://127.0.0.1:${port}${path}` })
+  const named = (OPENAI_MODEL: string) => ({ ...settings('right', '/v1'), OPENAI_MODEL })
   const well = await examine(place, settings('right', '/v1'))
   t.match(well, WELL)
   t.match(well.stdout, new RegExp(`^✓ Language model: gpt-4.1-mini at 127.0.0.1:${port} was asked for one token and answered: Hi, "Ann" How are you\\?$`, 'm'))
   t.match(await examine(place, settings('right', '/openai/?api-version=2024-10-21')), WELL)
-  t.match(await examine(place, { ...settings('right', '/v1'), OPENAI_MODEL: 'silent' }), WELL)
-  t.same(asked, ['/v1/chat/completions gpt-4.1-mini 1', '/openai/chat/completions?api-version=2024-10-21 gpt-4.1-mini 1', '/v1/chat/completions silent 1'])
-  await finds(t, place, { ...settings('right', '/v1'), OPENAI_MODEL: 'unknown' }, /^The language model unknown at .* answered with status 404: .*no such model.*Please check OPENAI_MODEL and OPENAI_BASE_URL\.$/)
+  t.match((await examine(place, named('talkative'))).stdout, /answered: Hi, "Ann" How are you\?!{78}$/m, 'a long answer is cut')
+  t.same(asked, ['/v1/chat/completions gpt-4.1-mini 1', '/openai/chat/completions?api-version=2024-10-21 gpt-4.1-mini 1', '/v1/chat/completions talkative 1'])
+  await finds(t, place, named('unknown'), /^The language model unknown at .* answered with status 404: .*no such model.*Please check OPENAI_MODEL and OPENAI_BASE_URL\.$/)
+  await finds(t, place, named('web-page'), /^The language model web-page at .* did not answer as a model does: .*Welcome.*Please check OPENAI_MODEL and OPENAI_BASE_URL\.$/)
+  await finds(t, place, named('silent'), /^The language model silent at .* did not answer as a model does: .*Please check OPENAI_MODEL and OPENAI_BASE_URL\.$/)
+  await finds(t, place, { ...named('stuck'), BOT_TIMEOUT_FIRST: '1' }, /no answer within 1 s\. Please check OPENAI_.*\.$/)
   await finds(t, place, settings('s3cret', '/v1'), new RegExp(`^The language models at 127\\.0\\.0\\.1:${port} refuse OPENAI_API_KEY, with status 401\\.$`))
   const deaf = await portOf(t, net.createServer(() => { /* it says nothing */ }))
-  await finds(t, place, { OPENAI_API_KEY: 's3cret', OPENAI_BASE_URL: `http://127.0.0.1:${deaf}/v1` }, /cannot be reached: no answer within 5 s\. Please check OPENAI_BASE_URL\.$/)
+  await finds(t, place, { OPENAI_API_KEY: 's3cret', OPENAI_BASE_URL: `http://127.0.0.1:${deaf}/v1`, BOT_TIMEOUT_FIRST: '1' }, /cannot be reached: no answer within 1 s\. Please check OPENAI_BASE_URL\.$/)
   await finds(t, place, { OPENAI_API_KEY: 's3cret', OPENAI_BASE_URL: 'http://127.0.0.1:1/v1' }, /^The language models at 127\.0\.0\.1:1 cannot be reached: .*Please check OPENAI_BASE_URL\.$/)
+})
+
+t.test('a provider whose answers the server can use is right, whatever it refuses', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const port = await portOf(t, http.createServer(async (request, response) => {
+    const { model, max_tokens: most, max_completion_tokens: mostToo, stream } = JSON.parse((await request.toArray()).join(''))
+    const refuse = (message: string) => { response.writeHead(400).end(JSON.stringify({ error: { message } })) }
+    if (model === 'reasoning' && most !== undefined) return refuse("Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.")
+    if (model === 'reasoning' && mostToo < 16) return refuse('Could not finish the message because max_tokens or model output limit was reached.')
+    if (model === 'streaming' && stream !== true) return refuse('This model only support stream mode, please enable the stream parameter to access the model.')
+    if (model === 'whole' && stream === true) return refuse('Streaming is not supported')
+    if (stream !== true) return response.end('{"choices": [{"message": {"content": "Hi!"}, "finish_reason": "stop"}]}')
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).end('data: {"choices": [{"delta": {"content": "Hi!"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n')
+  }))
+  for (const OPENAI_MODEL of ['reasoning', 'streaming', 'whole']) {
+    const said = await examine(place, { OPENAI_API_KEY: 'any', OPENAI_MODEL, OPENAI_BASE_URL: `http://ann:s3cret@127.0.0.1:${port}/v1` })
+    t.match(said, WELL, OPENAI_MODEL)
+    t.match(said.stdout, new RegExp(`^✓ Language model: ${OPENAI_MODEL} at .* answered: Hi!$`, 'm'))
+    t.notMatch(said.stdout, /s3cret/, 'the password in the address is not said')
+  }
 })
 
 t.test('bots that settings name, webhooks and agents', { buffered: true }, async t => {

@@ -3,22 +3,30 @@ import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { CANNOT_START } from '../errors.ts'
 
+/** A shorter secret could be guessed. */
+const MIN_LENGTH = 32
+
 /**
  * Reads the secret that signs tokens from a file, so that a restart logs nobody out. The first start creates the file,
  * readable only by its owner. If two processes start at once, both use the file that was created first.
- * @throws CANNOT_START when the folder cannot be written
+ * @throws CANNOT_START when the folder cannot be written, or the file has no secret in it
  */
 export async function readOrMakeSecret (dataDir: string): Promise<string> {
   const file = path.join(dataDir, 'jwt-secret')
   const draft = `${file}.${process.pid}`
-  try {
+  const secret = await readOrMake().catch(error => {
+    throw new CANNOT_START(`Cannot keep a secret in ${dataDir}: ${(error as Error).message}. Please choose another DATA_DIR, or set JWT_SECRET.`, { cause: error })
+  })
+  if (secret.length < MIN_LENGTH) throw new CANNOT_START(`${file} is damaged: it needs at least ${MIN_LENGTH} characters. Please replace it by your copy. Without a copy, remove it: the next start makes a new one, and everybody has to log in again.`)
+  return secret
+
+  async function readOrMake () {
     await mkdir(dataDir, { recursive: true, mode: 0o700 })
-    await writeFile(draft, randomBytes(32).toString('base64url'), { mode: 0o600 })
+    // Flushed, so that a power failure does not leave an empty file.
+    await writeFile(draft, randomBytes(32).toString('base64url'), { mode: 0o600, flush: true })
     await link(draft, file).catch(unlessItExists)
     await rm(draft)
     return await readFile(file, 'utf8')
-  } catch (error) {
-    throw new CANNOT_START(`Cannot keep a secret in ${dataDir}: ${(error as Error).message}. Please choose another DATA_DIR, or set JWT_SECRET.`, { cause: error })
   }
 }
 

@@ -73,7 +73,8 @@ function environmentOf (connection: pg.ClientConfig): NodeJS.ProcessEnv {
   const [, query] = (connection.connectionString ?? '').split('?')
   const ssl = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'].flatMap(name => {
     const value = new URLSearchParams(query).get(name)
-    return value === null ? [] : [[`PG${name.toUpperCase()}`, value]]
+    // Our driver's `no-verify` is the `require` of pg_dump: encrypted, with any certificate.
+    return value === null ? [] : [[`PG${name.toUpperCase()}`, value === 'no-verify' ? 'require' : value]]
   })
   return { PGHOST: host, PGPORT: `${port}`, PGUSER: user, PGDATABASE: database, ...password && { PGPASSWORD: password }, ...Object.fromEntries(ssl) }
 }

@@ -29,6 +29,7 @@ const commands: Record<string, (database: Database, config: Config) => Promise<v
     await unlessInUse(connection)
     say(`This deletes everything in ${title}: all accounts, conversations and messages.`)
     if (!await agrees('Delete it all?')) return say('Nothing was deleted.')
+    await unlessInUse(connection) // a server may have been started while the question waited
     await alone(connection, async client => {
       await client.query('BEGIN')
       await removeAll(client)
@@ -52,6 +53,7 @@ const commands: Record<string, (database: Database, config: Config) => Promise<v
     if ((await alone(connection, appliedMigrations)).length > 0) {
       say(`This replaces everything in ${title} with ${file}.`)
       if (!await agrees('Replace it all?')) return say('Nothing was changed.')
+      await unlessInUse(connection)
     }
     await restore(connection, file)
     await migrateUp(connection)

@@ -1,9 +1,13 @@
 import t, { type Test } from 'tap'
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
 import { readdir, writeFile } from 'node:fs/promises'
+import net from 'node:net'
 import path from 'node:path'
+import { pipeline } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { TLSSocket } from 'node:tls'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import type pg from 'pg'
 import { joinPostgres } from '../../src/db/embedded.ts'
@@ -112,6 +116,21 @@ async function roundTrip (t: Test, place: Place, settings: Settings, connection:
   return { file, rows, command }
 }
 
+/** Puts TLS in front of the Postgres at this socket, with a new certificate. openssl comes with Debian's Postgres. @see https://www.postgresql.org/docs/current/protocol-flow.html, SSL session encryption */
+async function encrypt (t: Test, postgres: string) {
+  const own = execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', '/CN=localhost', '-keyout', '-'], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const server = net.createServer(client => {
+    client.once('data', () => { // the request for TLS
+      client.write('S')
+      const inner = new TLSSocket(client, { isServer: true, key: own, cert: own })
+      pipeline(inner, net.connect(postgres), inner, () => { /* one of them has ended */ })
+    })
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => server.close())
+  return server.address() as net.AddressInfo
+}
+
 /** Runs `work` on the database of the settings. An embedded Postgres is kept running meanwhile. */
 async function whileItRuns<T> (place: Place, { DATABASE_URL }: Settings, work: (connection: pg.ClientConfig) => Promise<T>) {
   if (DATABASE_URL !== undefined) return await work({ connectionString: DATABASE_URL })
@@ -142,10 +161,22 @@ t.test('a database of DATABASE_URL, as a plain copy', { buffered: true }, async 
     t.same(await everything(database), before)
     const said = await run(database, SAID)
     const server = await place.serve(settings)
-    t.match(await command('restore', file, '--force'), { code: 1, stderr: 'Parley is running on this database: please stop it first (make stop).\n' })
+    const refused = { code: 1, stderr: 'Parley is running on this database: please stop it first (make stop).\n' }
+    t.match(await command('restore', file, '--force'), refused)
     server.kill('SIGTERM')
     await server.ended
     t.same(await run(database, SAID), said)
+
+    const slow = place.run('db/command.ts', ['restore', file], settings)
+    await slow.hasSaid(/Type yes: $/)
+    const started = await place.serve(settings)
+    await started.post('/chat', { user_phone: '2222222222', user_message: 'hello' })
+    const stored = await run(database, SAID)
+    slow.tell('yes\n')
+    t.match(await slow.ended, refused, 'a server that was started while the question waited')
+    t.same(await run(database, SAID), stored, 'what was sent to it is kept')
+    started.kill('SIGTERM')
+    await started.ended
   })
 
   await t.test('a damaged file changes nothing', async t => {
@@ -201,6 +232,12 @@ t.test('by pg_dump, and from one major version of Postgres to another', { buffer
     const elsewhere = await openPlace(t)
     t.match(await elsewhere.run('db/command.ts', ['restore', file]).ended, { code: 0, stderr: '' })
     await whileItRuns(elsewhere, {}, async connection => t.same(await everything(connection), rows))
+  })
+
+  await t.test('over TLS, from a server with a certificate of its own', async t => {
+    const { port } = await encrypt(t, path.join(connection.host, `.s.PGSQL.${connection.port}`))
+    const encrypted = { DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/postgres?sslmode=no-verify` }
+    t.match(await place.run('db/command.ts', ['backup', path.join(place.folder, 'tls.sql.gz')], encrypted).ended, { code: 0, stdout: /, by pg_dump\.\n$/, stderr: '' })
   })
 
   await t.test('psql can restore a plain copy, too', async t => {

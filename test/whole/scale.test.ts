@@ -7,6 +7,7 @@ import http from 'node:http'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { io } from 'socket.io-client'
+import { LARGEST_BODY_TOO_LARGE } from '../../src/errors.ts'
 import { freshDatabase, run, SECRET } from '../support/helper.ts'
 import { follow, next, type Live } from '../support/live.ts'
 import { clientOf, freePort, openPlace, until, urlOf, type Answer, type Client, type Place } from '../support/process.ts'
@@ -242,6 +243,11 @@ t.test('two instances behind nginx, one of them of two processes, each restarted
       t.ok(status === 'complete' ? text === wordsOf(words) : wordsOf(words).startsWith(text), `${status}: ${text.length} of ${wordsOf(words).length}`)
     }
     t.same(new Set(replies.map(({ status }) => status)), new Set(['interrupted', 'complete']))
+  })
+
+  await t.test('a body that nginx itself refuses is answered in the same format as by the API', async t => {
+    const { status, headers, body } = await (ann as Client).post('/api/conversations/1/messages', { text: 'x'.repeat(5 * 1024 * 1024) })
+    t.match([status, headers.get('content-type'), body], [413, 'application/json', { statusCode: 413, code: 'BODY_TOO_LARGE', error: new LARGEST_BODY_TOO_LARGE().message }])
   })
 
   await t.test('with both instances down, nginx answers with an error in the same format as the API', async t => {

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import net from 'node:net'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -46,6 +46,8 @@ t.test('invalid settings are listed, one on each line', { buffered: true }, asyn
 
   await writeFile(path.join(place.folder, '.env'), 'DATABASE_URL=\nLOG_LEVEL=loud\nPORT=abc\n')
   await refuses(t, place, { PORT: '' }, /PORT is "abc".*\n {2}LOG_LEVEL is "loud"; it may be trace/, 'settings that are unset or empty in the environment come from .env')
+  await writeFile(path.join(place.folder, '.env'), '\uFEFFSIGNUP=nobody\r\n')
+  await refuses(t, place, {}, /SIGNUP is "nobody"/, 'a file with a byte order mark, as editors on Windows write it')
 })
 
 t.test('a port in use, an address of another machine, a file in place of a folder', { buffered: true }, async t => {
@@ -60,6 +62,21 @@ t.test('a port in use, an address of another machine, a file in place of a folde
   await refuses(t, place, { DATABASE_URL, HOST: '192.0.2.1' }, /^Cannot listen on 192\.0\.2\.1, port 0: .*Please check HOST and PORT\.$/)
   await writeFile(path.join(place.folder, 'file'), '')
   await refuses(t, place, { DATABASE_URL, DATA_DIR: path.join(place.folder, 'file') }, /^Cannot keep a secret in .*\. Please choose another DATA_DIR, or set JWT_SECRET\.$/)
+})
+
+t.test('a generated secret that is damaged', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const settings = { DATABASE_URL: urlOf(await freshDatabase(t)) }
+  const file = path.join(place.dataDir, 'jwt-secret')
+  await mkdir(place.dataDir)
+  for (const content of ['', 'cut']) {
+    await writeFile(file, content)
+    await refuses(t, place, settings, new RegExp(`^${file} is damaged: it needs at least 32 characters\\. Please replace it by your copy\\. .*remove it: .*everybody has to log in again\\.$`))
+    t.equal(await readFile(file, 'utf8'), content, 'nothing is made in its place, since there may be a copy')
+  }
+  await rm(file)
+  await place.serve(settings)
+  t.ok((await readFile(file, 'utf8')).length >= 32)
 })
 
 t.test('a database that refuses the connection', { buffered: true }, async t => {
@@ -161,6 +178,15 @@ t.test('the commands migrate, rollback and clean', { buffered: true }, async t =
     t.match(await clean.ended, { code: 0, stdout: /^This deletes everything in database .*Type yes: .*Nothing was deleted\.\n$/s })
   }
   t.ok(await tables() > 5)
+  const slow = command('clean')
+  await slow.hasSaid(/Type yes: $/)
+  const started = await place.serve(settings)
+  slow.tell('yes\n')
+  t.match(await slow.ended, { code: 1, stderr: 'Parley is running on this database: please stop it first (make stop).\n' }, 'a server that was started while the question waited')
+  t.match(await started.get('/health/ready'), { status: 200 })
+  t.ok(await tables() > 5)
+  started.kill('SIGTERM')
+  await started.ended
   const clean = command('clean')
   clean.tell('Yes\n')
   t.match(await clean.ended, { code: 0, stdout: /Deleted\. The next start, or make init_db, creates the tables again\.\n$/ })
