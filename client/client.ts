@@ -14,8 +14,8 @@ export interface ClientOptions extends HttpOptions {
    */
   session?: 'cookie' | 'token' | undefined
   /**
-   * Where unsent messages are kept, for example `sessionStorage`. After a reload of the page, they are sent when their
-   * conversation is followed or used. Left out: in memory.
+   * Where unsent messages are kept, for example `sessionStorage`. After a reload of the page, they are sent when `me` finds the
+   * same user, or when their conversation is followed or used. Left out: in memory. Two pages must not share a storage.
    */
   storage?: MessageStorage | undefined
 }
@@ -29,13 +29,18 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
   const conversations = createConversations(http)
   const kept = createKeptMessages(storage)
 
-  /** Returns the signed-in user's profile; null if nobody is signed in, or a guest. Discards data of another user. @throws ParleyError */
+  /**
+   * Returns the signed-in user's profile; null if nobody is signed in, or a guest. Discards data of another user. Sends what the same
+   * user left unsent on an earlier page. @throws ParleyError
+   */
   async function me (): Promise<Profile | null> {
     try {
       const { data } = await http.call<Profile>('GET', '/api/me')
       const before = kept.user
       if (before !== undefined && before !== data.id) reset()
       kept.user = data.id
+      // The user may not open these conversations again, and sees their messages nowhere else.
+      if (before === data.id) for (const id of kept.conversations) client.conversation(id).resume()
       return data
     } catch (error) {
       if (error instanceof ParleyError && (isSignedOut(error) || error.code === 'NOT_FOR_GUESTS')) return null

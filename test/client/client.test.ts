@@ -328,6 +328,51 @@ t.test('what was refused stays so on the next page, and belongs to its user', as
   t.same(another.conversation(chat.id).state.unsent, [])
 })
 
+/** A connection over which no message gets through. */
+const withoutMessages: typeof fetch = async (input, init) =>
+  init!.method === 'POST' && String(input).endsWith('/messages') ? await new Promise<Response>(() => {}) : await fetch(input, init)
+
+t.test('what an earlier page left unsent is sent when its user is back, also in a conversation that nobody opens', async t => {
+  const storage = createStorage()
+  const { url, ann, parley, chat, bots, ...server } = await start(t, { storage, fetch: withoutMessages })
+  const other = parley.conversation((await ann.post('/api/conversations', { name: 'Other', bots: [] })).json().id)
+  chat.send('One')
+  chat.send('Two')
+  other.send('Three')
+
+  const next = clientAt(t, url, { storage, token: tokenOf(ann) })
+  t.match(await next.me(), { username: 'ann' })
+  t.match(await next.me(), { username: 'ann' }, 'asking again sends nothing twice')
+  for (const nth of [1, 2]) (await bots.call(nth)).end()
+  await until(() => storage.values.size === 0)
+  t.same(await stored({ ...server, chat }), ['One', 'Two'])
+  t.same(await stored({ ...server, chat: other }), ['Three'])
+})
+
+t.test('what an earlier page left unsent is refused, not forever being sent, when its conversation is gone', async t => {
+  const storage = createStorage()
+  const { url, ann, chat, path } = await start(t, { storage, fetch: withoutMessages })
+  chat.send('Precious')
+  await ann.delete(path)
+  const reopened = watch(t, clientAt(t, url, { storage, token: tokenOf(ann) }).conversation(chat.id))
+  await when(reopened, ({ connection, unsent }) => connection === 'failed' && unsent[0]!.status !== 'sending')
+  t.match(reopened.state.unsent, [{ text: 'Precious', status: 'refused', error: { code: 'CONVERSATION_NOT_FOUND' } }])
+})
+
+t.test('sending a refused message again on the next page sends the others that wait there, too', async t => {
+  const storage = createStorage()
+  let isCut = false
+  const { url, ann, chat, bots, ...server } = await start(t, { storage, fetch: async (...request) => await (isCut ? withoutMessages : fetch)(...request) })
+  await chat.send(' ').catch(() => { /* it is refused */ })
+  isCut = true
+  chat.send('Hello!')
+  const reopened = clientAt(t, url, { storage, token: tokenOf(ann) }).conversation(chat.id)
+  await t.rejects(reopened.resend(reopened.state.unsent[0]!), { code: 'INVALID_REQUEST' })
+  ;(await bots.call()).end()
+  await when(reopened, ({ unsent }) => unsent.length === 1)
+  t.same(await stored({ ...server, chat }), ['Hello!'])
+})
+
 t.test('a storage that is full, blocked or broken does no harm', async t => {
   const broken = createStorage()
   broken.setItem('parley unsent', '{')

@@ -234,6 +234,34 @@ t.test('a message that was not stored when the page was reloaded is sent, once',
   t.equal((await texts()).length, 4)
 })
 
+t.test('such a message is also sent if another conversation is open after the reload; if its own is gone, the page says so', { skip: noBrowser }, async t => {
+  const { page, ann, id, url, query } = await enter(t, 'First')
+  const other = (await ann.post('/api/conversations', { name: 'Second', bots: [] })).json().id
+  let isCut = true
+  await page.route('**/api/conversations/*/messages', async route => { if (route.request().method() !== 'POST' || !isCut) await route.fallback() })
+  await composerOf(page).fill('Precious')
+  await page.keyboard.press('Enter')
+  await page.locator('.mine').getByText('Precious').waitFor()
+  await page.goto(`${url}/#/c/${other}`)
+  await page.getByRole('heading', { level: 1, name: 'Second' }).waitFor()
+  isCut = false
+  await page.reload()
+  await page.getByRole('link', { name: /^First .* Slowly: Precious/ }).waitFor()
+  t.same(await query("SELECT text, conversation_id::int FROM messages WHERE sender = 'user'"), [{ text: 'Precious', conversation_id: id }])
+
+  isCut = true
+  await composerOf(page).fill('Too late')
+  await page.keyboard.press('Enter')
+  await page.locator('.mine').getByText('Too late').waitFor()
+  await ann.delete(`/api/conversations/${other}`)
+  isCut = false
+  await page.reload()
+  await page.locator('.mine', { hasText: 'Too late' }).getByText('This conversation was deleted').waitFor()
+  await page.locator('.mine').getByRole('button', { name: 'Discard' }).click()
+  await page.locator('.mine').waitFor({ state: 'detached' })
+  t.equal(await page.evaluate('JSON.stringify(sessionStorage)'), '{}')
+})
+
 t.test('a phone chat accepts a pasted number, says what is wrong with it, and keeps the draft', { skip: noBrowser }, async t => {
   const { url, query } = await serveToBrowsers(t)
   const { person } = await openBrowser(t)
