@@ -286,3 +286,59 @@ t.test('a phone chat accepts a pasted number, says what is wrong with it, and ke
   await phone.waitFor()
   t.equal(await page.evaluate('JSON.stringify(sessionStorage)'), '{}')
 })
+
+t.test('a new conversation is created once, although its answer is lost, the page is reloaded, or Enter comes twice', { skip: noBrowser }, async t => {
+  const { page, url, query } = await enter(t, 'First')
+  const conversations = async () => (await query("SELECT name, (SELECT count(*)::int FROM messages WHERE conversation_id = c.id AND sender = 'user') AS messages FROM conversations c ORDER BY id"))
+    .map(({ name, messages }) => `${name} (${messages})`)
+  const openNew = async () => {
+    await page.goto(`${url}/#/new`)
+    await page.getByRole('heading', { level: 1, name: 'New conversation' }).waitFor()
+  }
+  /** The server creates a conversation, and its answer ends in this way. */
+  const intercept = async (answer: 'is lost' | 'never comes') => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    await page.route('**/api/conversations', async route => {
+      if (route.request().method() !== 'POST') return await route.fallback()
+      await route.fetch()
+      if (answer === 'is lost') await route.abort()
+      resolve()
+    })
+    return promise
+  }
+
+  await openNew()
+  const lost = intercept('is lost')
+  await composerOf(page).fill('Lost')
+  await page.keyboard.press('Enter')
+  await lost
+  await page.getByText('The server cannot be reached').waitFor()
+  t.equal(await composerOf(page).inputValue(), 'Lost')
+  await page.unroute('**/api/conversations')
+  await page.keyboard.press('Enter')
+  await page.locator('.bot').getByText('Lost').waitFor()
+  t.same(await conversations(), ['First (0)', 'Lost (1)'])
+
+  await openNew()
+  const created = intercept('never comes')
+  await composerOf(page).fill('Reloaded')
+  await page.keyboard.press('Enter')
+  await created
+  await page.reload()
+  await page.unroute('**/api/conversations')
+  await composerOf(page).waitFor()
+  t.equal(await composerOf(page).inputValue(), 'Reloaded')
+  await page.keyboard.press('Enter')
+  await page.locator('.bot').getByText('Reloaded').waitFor()
+  t.same(await conversations(), ['First (0)', 'Lost (1)', 'Reloaded (1)'])
+
+  await openNew()
+  await composerOf(page).fill('Twice')
+  await Promise.all([page.keyboard.press('Enter'), page.keyboard.press('Enter')])
+  await page.locator('.bot').getByText('Twice').waitFor()
+  await openNew()
+  await composerOf(page).fill('Twice')
+  await page.keyboard.press('Enter')
+  await page.locator('.bot').getByText('Twice').waitFor()
+  t.same(await conversations(), ['First (0)', 'Lost (1)', 'Reloaded (1)', 'Twice (1)', 'Twice (1)'], 'the same again is another one')
+})

@@ -28,6 +28,7 @@ const NOBODY: Mentionable[] = []
 export function Composer ({ draft, onSend, isDisabled = false, most = MOST_CODE_POINTS, mentionable = NOBODY, beside }: ComposerProps) {
   const [text, setText] = useState(() => readDraft(draft))
   const area = useRef<HTMLTextAreaElement>(null)
+  const isSending = useRef(false)
   const id = useId()
   const mentions = useMentions(area, text, mentionable, write)
   const trimmed = trim(text)
@@ -42,13 +43,17 @@ export function Composer ({ draft, onSend, isDisabled = false, most = MOST_CODE_
   }
 
   async function send () {
-    if (trimmed === '' || isTooLong || isDisabled) return
+    // Another Enter may come before `isDisabled` does.
+    if (trimmed === '' || isTooLong || isDisabled || isSending.current) return
+    isSending.current = true
     area.current?.focus()
     try {
       await onSend(trimmed)
       write('')
     } catch {
       // The sender shows what went wrong.
+    } finally {
+      isSending.current = false
     }
   }
 
