@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { Page } from 'playwright-core'
-import { barriers, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
+import { barriers, getsFocus, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
 
 // The page in a real browser: input methods, right-to-left text, drafts.
 
@@ -341,4 +341,33 @@ t.test('a new conversation is created once, although its answer is lost, the pag
   await page.keyboard.press('Enter')
   await page.locator('.bot').getByText('Twice').waitFor()
   t.same(await conversations(), ['First (0)', 'Lost (1)', 'Reloaded (1)', 'Twice (1)', 'Twice (1)'], 'the same again is another one')
+})
+
+t.test('what is written while a new conversation is being created goes along, and the cursor is behind it', { skip: noBrowser }, async t => {
+  const { page, url } = await enter(t, 'First')
+  await page.goto(`${url}/#/new`)
+  await page.getByRole('heading', { level: 1, name: 'New conversation' }).waitFor()
+  const { promise: answer, resolve: answerNow } = Promise.withResolvers<void>()
+  await page.route('**/api/conversations', async route => {
+    await answer
+    await route.fallback()
+  })
+  await composerOf(page).fill('Hello')
+  await page.keyboard.press('Enter')
+  await page.getByRole('button', { name: 'Send', disabled: true }).waitFor()
+  await page.keyboard.type(' How are')
+  answerNow()
+  await page.locator('.bot').getByText('Hello').waitFor()
+  t.equal(await composerOf(page).inputValue(), 'How are')
+  await page.keyboard.type(' you')
+  t.equal(await composerOf(page).inputValue(), 'How are you')
+  await page.reload()
+  await composerOf(page).waitFor()
+  t.ok(await getsFocus(composerOf(page)))
+  await page.keyboard.type('?')
+  t.equal(await composerOf(page).inputValue(), 'How are you?')
+  await page.keyboard.press('Enter')
+  await page.locator('.bot').getByText('How are you?').waitFor()
+  await page.getByRole('link', { name: 'New conversation' }).click()
+  t.equal(await composerOf(page).inputValue(), '')
 })

@@ -27,9 +27,13 @@ export function NewConversation ({ me }: { me: Profile }) {
     async mutationFn (text: string) {
       const bots = chosen.kind === 'default' ? {} : { bots: chosen.kind === 'bot' ? [chosen.name] : [] }
       const conversation = { name: nameFor(text), ...bots }
+      const sent = readDraft(draft)
       const chat = await parley.create({ ...conversation, client_id: attempt.clientIdFor(conversation) })
       attempt.hasSucceeded()
       chat.send(text)
+      // What the user has written in the meantime goes along.
+      const written = readDraft(draft)
+      keepDraft(draftOf(me.id, chat.id), written.startsWith(sent) ? written.slice(sent.length).trimStart() : written)
       go(pathTo.conversation(chat.id))
     }
   })

@@ -34,8 +34,11 @@ export function Composer ({ draft, onSend, isDisabled = false, most = MOST_CODE_
   const trimmed = trim(text)
   const isTooLong = isLongerThan(most, trimmed)
 
-  // On a touch screen, the keyboard would cover the messages.
-  useEffect(() => { if (window.matchMedia('(hover: hover)').matches) area.current?.focus() }, [])
+  useEffect(() => {
+    area.current!.setSelectionRange(text.length, text.length) // behind the draft, where the user goes on writing
+    // On a touch screen, the keyboard would cover the messages.
+    if (window.matchMedia('(hover: hover)').matches) area.current!.focus()
+  }, [])
 
   function write (next: string) {
     setText(next)
