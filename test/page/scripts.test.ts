@@ -287,6 +287,31 @@ t.test('a phone chat accepts a pasted number, says what is wrong with it, and ke
   t.equal(await page.evaluate('JSON.stringify(sessionStorage)'), '{}')
 })
 
+t.test('messages of a phone chat arrive in their order, also when the first one is slow or the page is reloaded', { skip: noBrowser }, async t => {
+  const { url, query } = await serveToBrowsers(t)
+  const { person } = await openBrowser(t)
+  const { page } = await person()
+  let { promise: goOn, resolve: letGo } = Promise.withResolvers<void>()
+  await page.route('**/chat', async route => {
+    if (route.request().postDataJSON().user_message === 'hello') await goOn
+    await route.fallback()
+  })
+  await page.goto(`${url}/#/phone/+491701234567`)
+  for (const text of ['hello', 'Ann', 'Imagine']) {
+    await composerOf(page).fill(text)
+    await page.keyboard.press('Enter')
+    await page.locator('.mine').getByText(text).waitFor()
+  }
+  const waitingForHello = page.waitForRequest('**/chat')
+  ;({ promise: goOn, resolve: letGo } = Promise.withResolvers<void>())
+  await page.reload()
+  await waitingForHello
+  t.same(await query('SELECT text FROM messages'), [])
+  letGo()
+  await page.locator('.bot').getByText('Playing Imagine').waitFor()
+  t.same((await page.locator('.message .plain').allTextContents()), ['hello', 'What is your name?', 'Ann', 'Hello Ann, what is your favorite song?', 'Imagine', 'Playing Imagine'])
+})
+
 t.test('a new conversation is created once, although its answer is lost, the page is reloaded, or Enter comes twice', { skip: noBrowser }, async t => {
   const { page, url, query } = await enter(t, 'First')
   const conversations = async () => (await query("SELECT name, (SELECT count(*)::int FROM messages WHERE conversation_id = c.id AND sender = 'user') AS messages FROM conversations c ORDER BY id"))
