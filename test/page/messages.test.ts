@@ -175,6 +175,7 @@ t.test('a failed reply says in words why the bot could not reply', { skip: noBro
   const first = await bots.call()
   first.fail(failure('BOT_OVERLOADED'))
   await page.locator('.bot').getByText('The bot could not reply. It is overloaded. Try again in a minute.').waitFor()
+  await page.getByRole('status').getByText('Slow: The bot could not reply. It is overloaded. Try again in a minute.').waitFor() // for screen readers
   await button(page, 'Regenerate').click()
   const second = await bots.call(2)
   second.fail(failure('BOT_UNREACHABLE'))
