@@ -14,8 +14,8 @@ export interface ClientOptions extends HttpOptions {
    */
   session?: 'cookie' | 'token' | undefined
   /**
-   * Where unsent messages are kept, for example `sessionStorage`. After a reload of the page, they are sent when their
-   * conversation is followed or used. Left out: in memory.
+   * Where unsent messages are kept, for example `sessionStorage`. After a reload of the page, they are sent when `me` finds the
+   * same user, or when their conversation is followed or used. Left out: in memory. Two pages must not share a storage.
    */
   storage?: MessageStorage | undefined
 }
@@ -29,18 +29,33 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
   const conversations = createConversations(http)
   const kept = createKeptMessages(storage)
 
-  /** Returns the signed-in user's profile; null if nobody is signed in, or a guest. Discards data of another user. @throws ParleyError */
+  /**
+   * Returns the signed-in user's profile; null if nobody is signed in, or a guest. Discards data of another user, also if a guest
+   * follows a user. Sends what the same user left unsent on an earlier page. @throws ParleyError
+   */
   async function me (): Promise<Profile | null> {
     try {
       const { data } = await http.call<Profile>('GET', '/api/me')
       const before = kept.user
       if (before !== undefined && before !== data.id) reset()
       kept.user = data.id
+      // The user may not open these conversations again, and sees their messages nowhere else.
+      if (before === data.id) for (const id of kept.conversations) client.conversation(id).resume()
       return data
-    } catch (error) {
-      if (error instanceof ParleyError && (isSignedOut(error) || error.code === 'NOT_FOR_GUESTS')) return null
-      throw error
+    } catch (caught) {
+      const error = caught as ParleyError
+      if (isSignedOut(error)) return null
+      if (error.code !== 'NOT_FOR_GUESTS') throw error
+      // A guest is another user. Guests are not told apart, so their own data stays.
+      if (kept.user !== undefined) forget()
+      return null
     }
+  }
+
+  /** Forgets who was signed in, and discards all that is theirs. */
+  function forget () {
+    kept.user = undefined
+    reset()
   }
 
   /** Discards all loaded data and unsent messages. */
@@ -74,8 +89,7 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
     async signOut () {
       await http.call('POST', '/api/logout')
       if (session === 'token') http.setToken(undefined)
-      kept.user = undefined
-      reset()
+      forget()
     },
 
     me,

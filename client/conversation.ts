@@ -43,8 +43,8 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
     http,
     initial: { id, messages: [], unsent: [], isLoaded: false, hasOlder: false, isReplying: false, connection: 'closed', error: undefined },
     async begin (signal) {
-      if (!live.state.isLoaded) await readNewest(signal)
       outbox.resume()
+      if (!live.state.isLoaded) await readNewest(signal)
       return { conversation: id, after: log.rev }
     },
     hear (events) {
@@ -186,6 +186,9 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
         throw error
       })
     },
+
+    /** Sends what an earlier page left unsent. */
+    resume: outbox.resume,
 
     /** Discards the loaded state and unsent messages. Followers stay, and for them the state is loaded again. */
     reset () {

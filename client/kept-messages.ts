@@ -42,6 +42,9 @@ export function createKeptMessages (storage: MessageStorage | undefined) {
       save()
     },
 
+    /** The conversations that have unsent messages. */
+    get conversations () { return Object.keys(content.conversations).map(Number) },
+
     read (conversation: number): Kept {
       const { unsent = [], sending } = content.conversations[conversation] ?? {}
       return { sending, unsent: unsent.map(({ refusal, ...message }) => ({ ...message, ...refusal !== undefined && { error: new ParleyError(...refusal) } })) }

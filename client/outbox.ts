@@ -20,7 +20,7 @@ interface OutboxOptions {
   waker: Waker
   /** Sends a message, and resolves when it is stored. @throws ParleyError */
   post: (message: Unsent, signal: AbortSignal) => Promise<Message>
-  /** Messages that an earlier page left unsent. They are sent after `resume`. */
+  /** Messages that an earlier page left unsent. They are sent after `resume`, or before the first message that is sent here. */
   kept: Unsent[]
   changed: (unsent: Unsent[]) => void
 }
@@ -104,6 +104,7 @@ export function createOutbox ({ waker, post, kept, changed }: OutboxOptions) {
 
     /** Sends a refused message again. */
     resend ({ clientId }: Pick<Unsent, 'clientId'>): Promise<Message> {
+      resume()
       const message = unsent.find(message => message.clientId === clientId)
       if (message?.status !== 'refused') return Promise.reject(discarded())
       change(clientId, { status: 'sending', error: undefined })

@@ -24,7 +24,10 @@ export function createWaker () {
       for (const end of [...waiting]) end()
     },
 
-    /** Resolves after `ms`, or before: when `wake` is called, the signal aborts from now on, or the browser is online again. */
+    /**
+     * Resolves after `ms`, or before: when `wake` is called, the signal aborts from now on, or the browser is online again. What waits
+     * for a sign-in (`ms` is infinite) must not go on when the browser is online: in another tab, another user may have signed in.
+     */
     async wait (ms: number, signal: AbortSignal) {
       const { promise, resolve } = Promise.withResolvers<void>()
       const end = () => resolve()
@@ -32,7 +35,7 @@ export function createWaker () {
       const timer = ms === Infinity ? undefined : setTimeout(end, ms)
       waiting.add(end)
       signal.addEventListener('abort', end, { signal: over.signal })
-      page.addEventListener?.('online', end, { signal: over.signal })
+      if (ms !== Infinity) page.addEventListener?.('online', end, { signal: over.signal })
       await promise
       clearTimeout(timer)
       waiting.delete(end)

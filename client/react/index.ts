@@ -27,7 +27,7 @@ export function useConversations (): ConversationsState & Pick<LiveConversations
 }
 
 /** A conversation: its messages, what is unsent, and what can be done in it. */
-export function useConversation (id: number): ConversationState & Omit<LiveConversation, 'id' | 'state' | 'follow' | 'reset' | 'close'> {
+export function useConversation (id: number): ConversationState & Omit<LiveConversation, 'id' | 'state' | 'follow' | 'resume' | 'reset' | 'close'> {
   const conversation = useParley().conversation(id)
   return { ...conversation, ...useFollowed(conversation, ({ state }) => state) }
 }

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
 import { createClient, ParleyError, type Message } from '../../client/index.ts'
+import { API_KEY } from '../support/constants.ts'
 import { startLive, tokenOf } from '../support/live.ts'
 import { clientAt, PASSWORD, said, signedIn, waiting, watch, when } from '../support/parley-client.ts'
 import { layCable, until } from '../support/process.ts'
@@ -277,7 +278,7 @@ t.test('what was unsent when the page was closed is sent by the next one, in its
       const { body } = await fetch(input, init)
       await body!.cancel()
       arrived.resolve()
-      return await new Promise<Response>(() => {})
+      return await noAnswer(init!.signal!)
     }
   })
   watch(t, chat)
@@ -326,6 +327,57 @@ t.test('what was refused stays so on the next page, and belongs to its user', as
   const another = await signedIn(t, url, 'bob', { storage })
   t.equal(storage.values.size, 0)
   t.same(another.conversation(chat.id).state.unsent, [])
+})
+
+/** A connection over which no message gets through. */
+const withoutMessages: typeof fetch = async (input, init) =>
+  init!.method === 'POST' && String(input).endsWith('/messages') ? await noAnswer(init!.signal!) : await fetch(input, init)
+
+/** Ends only when the request is aborted, as when its page is closed. */
+async function noAnswer (signal: AbortSignal): Promise<Response> {
+  await once(signal, 'abort')
+  throw signal.reason
+}
+
+t.test('what an earlier page left unsent is sent when its user is back, also in a conversation that nobody opens', async t => {
+  const storage = createStorage()
+  const { url, ann, parley, chat, bots, ...server } = await start(t, { storage, fetch: withoutMessages })
+  const other = parley.conversation((await ann.post('/api/conversations', { name: 'Other', bots: [] })).json().id)
+  chat.send('One')
+  chat.send('Two')
+  other.send('Three')
+
+  const next = clientAt(t, url, { storage, token: tokenOf(ann) })
+  t.match(await next.me(), { username: 'ann' })
+  t.match(await next.me(), { username: 'ann' }, 'asking again sends nothing twice')
+  for (const nth of [1, 2]) (await bots.call(nth)).end()
+  await until(() => storage.values.size === 0)
+  t.same(await stored({ ...server, chat }), ['One', 'Two'])
+  t.same(await stored({ ...server, chat: other }), ['Three'])
+})
+
+t.test('what an earlier page left unsent is refused, not forever being sent, when its conversation is gone', async t => {
+  const storage = createStorage()
+  const { url, ann, chat, path } = await start(t, { storage, fetch: withoutMessages })
+  chat.send('Precious')
+  await ann.delete(path)
+  const reopened = watch(t, clientAt(t, url, { storage, token: tokenOf(ann) }).conversation(chat.id))
+  await when(reopened, ({ connection, unsent }) => connection === 'failed' && unsent[0]!.status !== 'sending')
+  t.match(reopened.state.unsent, [{ text: 'Precious', status: 'refused', error: { code: 'CONVERSATION_NOT_FOUND' } }])
+})
+
+t.test('sending a refused message again on the next page sends the others that wait there, too', async t => {
+  const storage = createStorage()
+  let isCut = false
+  const { url, ann, chat, bots, ...server } = await start(t, { storage, fetch: async (...request) => await (isCut ? withoutMessages : fetch)(...request) })
+  await chat.send(' ').catch(() => { /* it is refused */ })
+  isCut = true
+  chat.send('Hello!')
+  const reopened = clientAt(t, url, { storage, token: tokenOf(ann) }).conversation(chat.id)
+  await t.rejects(reopened.resend(reopened.state.unsent[0]!), { code: 'INVALID_REQUEST' })
+  ;(await bots.call()).end()
+  await when(reopened, ({ unsent }) => unsent.length === 1)
+  t.same(await stored({ ...server, chat }), ['Hello!'])
 })
 
 t.test('a storage that is full, blocked or broken does no harm', async t => {
@@ -379,6 +431,30 @@ t.test('another user finds nothing of the one before', async t => {
   t.match((await when(chat, ({ connection }) => connection === 'failed')).error, { code: 'CONVERSATION_NOT_FOUND' })
   t.same((await when(parley.conversations, ({ isLoaded }) => isLoaded)).conversations, [])
   t.same([chat.state.messages, chat.state.unsent], [[], []])
+})
+
+t.test('a guest finds nothing of the user before, neither on the same page nor on the next one', async t => {
+  const storage = createStorage()
+  const { url, ann, clientOf, ...server } = await start(t)
+  const id = server.chat.id
+  const guest = (await clientOf({}).get('/chat/initial', { 'x-api-key': API_KEY })).json().token
+  let token = tokenOf(ann)
+  const parley = clientAt(t, url, { storage, token: () => token, fetch: withoutMessages })
+  t.match(await parley.me(), { username: 'ann' })
+  t.teardown(parley.conversations.follow(() => {}))
+  const chat = watch(t, parley.conversation(id))
+  await when(parley.conversations, ({ conversations }) => conversations.length === 1)
+  chat.send('Ann’s words')
+  t.match([...storage.values.values()], [/Ann’s words/])
+  const copy = createStorage()
+  for (const [name, value] of storage.values) copy.setItem(name, value)
+
+  token = guest
+  t.equal(await parley.me(), null)
+  t.same([chat.state.unsent, parley.conversations.state.conversations, storage.values.size], [[], [], 0])
+  const next = clientAt(t, url, { storage: copy, token })
+  t.equal(await next.me(), null)
+  t.same([next.conversation(id).state.unsent, copy.values.size], [[], 0])
 })
 
 t.test('a token that a function gives is asked for again when the server refuses it', async t => {

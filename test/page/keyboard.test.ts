@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Locator } from 'playwright-core'
-import { barriers, comesTrue, getsFocus, hasFocus, isTooWide, lostFocus, noBrowser, openBrowser, serveToBrowsers } from '../support/browser.ts'
+import { barriers, comesTrue, getsFocus, hasFocus, isTooWide, lostFocus, noBrowser, openAt, openBrowser, serveToBrowsers } from '../support/browser.ts'
 
 // The whole page, used by keyboard only. At each step axe finds nothing, nothing scrolls horizontally, and the focus is visible.
 
@@ -154,4 +154,41 @@ t.test('a user can do everything by keyboard, from signing up to signing out', {
     await settled('the first screen', page.getByLabel('Phone number'))
     await page.context().close()
   }
+})
+
+t.test('with forced colors, what is selected looks different from the rest', { skip: noBrowser }, async t => {
+  const { url, as, slowChat } = await serveToBrowsers(t)
+  const ann = await as('ann')
+  const id = await slowChat(ann)
+  await ann.post(`/api/conversations/${id}/bots`, { name: 'favorite-song' })
+  await ann.post('/api/conversations', { name: 'Other', bots: [] })
+  const { person } = await openBrowser(t)
+  const { page, context } = await person({ forcedColors: 'active' })
+  /** Whether the first of these elements has the system's colors for what is selected, and the second has not. */
+  const isMarked = async (selected: string, other: string) => {
+    await page.locator(selected).waitFor()
+    const [first, second] = await page.evaluate(`(() => {
+      const system = document.body.appendChild(document.createElement('i'))
+      system.style.cssText = 'forced-color-adjust: none; background: Highlight; color: HighlightText'
+      const colors = element => {
+        const { forcedColorAdjust, backgroundColor, color } = getComputedStyle(element)
+        return [forcedColorAdjust, backgroundColor, color].join()
+      }
+      const expected = colors(system)
+      system.remove()
+      return ${JSON.stringify([selected, other])}.map(selector => colors(document.querySelector(selector)) === expected)
+    })()`) as boolean[]
+    t.ok(first && !second, selected)
+    t.same(await barriers(page), [])
+  }
+  await openAt(page, url, ann.headers['cookie']!, `#/c/${id}`)
+  await isMarked('.entry[aria-current]', '.entry:not([aria-current])')
+  await page.getByText('Mention a bot to get a reply:').waitFor()
+  await page.keyboard.type('@')
+  await isMarked('.suggestions [aria-selected=true]', '.suggestions [aria-selected=false]')
+  await page.goto(`${url}/#/new`)
+  await isMarked('.chip :checked + span', '.chip :not(:checked) + span')
+  await context.clearCookies()
+  await page.goto(`${url}/?again`)
+  await isMarked('.switch [aria-pressed=true]', '.switch [aria-pressed=false]')
 })

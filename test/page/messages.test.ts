@@ -175,6 +175,7 @@ t.test('a failed reply says in words why the bot could not reply', { skip: noBro
   const first = await bots.call()
   first.fail(failure('BOT_OVERLOADED'))
   await page.locator('.bot').getByText('The bot could not reply. It is overloaded. Try again in a minute.').waitFor()
+  await page.getByRole('status').getByText('Slow: The bot could not reply. It is overloaded. Try again in a minute.').waitFor() // for screen readers
   await button(page, 'Regenerate').click()
   const second = await bots.call(2)
   second.fail(failure('BOT_UNREACHABLE'))
@@ -256,4 +257,36 @@ t.test('times have the format of the browser’s locale', { skip: noBrowser }, a
     t.match(time!.replace(/\s/gu, ' '), pattern)
     t.notMatch(time, locale === 'en-US' ? /^0/ : /M/)
   }
+})
+
+t.test('a second click on what removes a member, a bot or a session is no problem', { skip: noBrowser }, async t => {
+  const { page, ann, as, clientOf, id, url } = await annAndSlow(t)
+  await as('bob')
+  await ann.post(`/api/conversations/${id}/users`, { username: 'bob' })
+  await clientOf({}).post('/api/login', { username: 'ann', password: 'correct horse' })
+  const statuses: number[] = []
+  const { promise: bothAsked, resolve: release } = Promise.withResolvers<void>()
+  let asked = 0
+  // The connection is slow: the second click comes before the first answer.
+  await page.route(({ pathname }) => /\/(users|bots|sessions)\/\d+$/.test(pathname), async route => {
+    if (++asked % 2 === 0) release()
+    await bothAsked
+    const response = await route.fetch()
+    statuses.push(response.status())
+    await route.fulfill({ response })
+  })
+  const twice = async (remove: ReturnType<Page['getByRole']>) => {
+    const before = statuses.length
+    await remove.dblclick()
+    await until(() => statuses.length === before + 2)
+    await remove.waitFor({ state: 'detached' })
+    t.same(statuses.slice(before).sort(), [204, 404])
+    t.equal(await page.locator('.problem').count(), 0)
+  }
+  await page.reload()
+  await button(page, 'Conversation details').click()
+  await twice(button(page, 'Remove bob'))
+  await twice(button(page, 'Remove Slow'))
+  await page.goto(`${url}/?again#/account`)
+  await twice(page.locator('.rows').getByRole('button', { name: 'Sign out' }))
 })

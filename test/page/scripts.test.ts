@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { Page } from 'playwright-core'
-import { barriers, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
+import { barriers, getsFocus, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
 
 // The page in a real browser: input methods, right-to-left text, drafts.
 
@@ -234,6 +234,34 @@ t.test('a message that was not stored when the page was reloaded is sent, once',
   t.equal((await texts()).length, 4)
 })
 
+t.test('such a message is also sent if another conversation is open after the reload; if its own is gone, the page says so', { skip: noBrowser }, async t => {
+  const { page, ann, id, url, query } = await enter(t, 'First')
+  const other = (await ann.post('/api/conversations', { name: 'Second', bots: [] })).json().id
+  let isCut = true
+  await page.route('**/api/conversations/*/messages', async route => { if (route.request().method() !== 'POST' || !isCut) await route.fallback() })
+  await composerOf(page).fill('Precious')
+  await page.keyboard.press('Enter')
+  await page.locator('.mine').getByText('Precious').waitFor()
+  await page.goto(`${url}/#/c/${other}`)
+  await page.getByRole('heading', { level: 1, name: 'Second' }).waitFor()
+  isCut = false
+  await page.reload()
+  await page.getByRole('link', { name: /^First .* Slowly: Precious/ }).waitFor()
+  t.same(await query("SELECT text, conversation_id::int FROM messages WHERE sender = 'user'"), [{ text: 'Precious', conversation_id: id }])
+
+  isCut = true
+  await composerOf(page).fill('Too late')
+  await page.keyboard.press('Enter')
+  await page.locator('.mine').getByText('Too late').waitFor()
+  await ann.delete(`/api/conversations/${other}`)
+  isCut = false
+  await page.reload()
+  await page.locator('.mine', { hasText: 'Too late' }).getByText('This conversation was deleted').waitFor()
+  await page.locator('.mine').getByRole('button', { name: 'Discard' }).click()
+  await page.locator('.mine').waitFor({ state: 'detached' })
+  t.equal(await page.evaluate('JSON.stringify(sessionStorage)'), '{}')
+})
+
 t.test('a phone chat accepts a pasted number, says what is wrong with it, and keeps the draft', { skip: noBrowser }, async t => {
   const { url, query } = await serveToBrowsers(t)
   const { person } = await openBrowser(t)
@@ -257,4 +285,114 @@ t.test('a phone chat accepts a pasted number, says what is wrong with it, and ke
   await page.getByRole('button', { name: 'Use another number' }).click()
   await phone.waitFor()
   t.equal(await page.evaluate('JSON.stringify(sessionStorage)'), '{}')
+})
+
+t.test('messages of a phone chat arrive in their order, also when the first one is slow or the page is reloaded', { skip: noBrowser }, async t => {
+  const { url, query } = await serveToBrowsers(t)
+  const { person } = await openBrowser(t)
+  const { page } = await person()
+  let { promise: goOn, resolve: letGo } = Promise.withResolvers<void>()
+  await page.route('**/chat', async route => {
+    if (route.request().postDataJSON().user_message === 'hello') await goOn
+    await route.fallback()
+  })
+  await page.goto(`${url}/#/phone/+491701234567`)
+  for (const text of ['hello', 'Ann', 'Imagine']) {
+    await composerOf(page).fill(text)
+    await page.keyboard.press('Enter')
+    await page.locator('.mine').getByText(text).waitFor()
+  }
+  const waitingForHello = page.waitForRequest('**/chat')
+  ;({ promise: goOn, resolve: letGo } = Promise.withResolvers<void>())
+  await page.reload()
+  await waitingForHello
+  t.same(await query('SELECT text FROM messages'), [])
+  letGo()
+  await page.locator('.bot').getByText('Playing Imagine').waitFor()
+  t.same((await page.locator('.message .plain').allTextContents()), ['hello', 'What is your name?', 'Ann', 'Hello Ann, what is your favorite song?', 'Imagine', 'Playing Imagine'])
+})
+
+t.test('a new conversation is created once, although its answer is lost, the page is reloaded, or Enter comes twice', { skip: noBrowser }, async t => {
+  const { page, url, query } = await enter(t, 'First')
+  const conversations = async () => (await query("SELECT name, (SELECT count(*)::int FROM messages WHERE conversation_id = c.id AND sender = 'user') AS messages FROM conversations c ORDER BY id"))
+    .map(({ name, messages }) => `${name} (${messages})`)
+  const openNew = async () => {
+    await page.goto(`${url}/#/new`)
+    await page.getByRole('heading', { level: 1, name: 'New conversation' }).waitFor()
+  }
+  /** The server creates a conversation, and its answer ends in this way. */
+  const intercept = async (answer: 'is lost' | 'never comes') => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    await page.route('**/api/conversations', async route => {
+      if (route.request().method() !== 'POST') return await route.fallback()
+      await route.fetch()
+      if (answer === 'is lost') await route.abort()
+      resolve()
+    })
+    return promise
+  }
+
+  await openNew()
+  const lost = intercept('is lost')
+  await composerOf(page).fill('Lost')
+  await page.keyboard.press('Enter')
+  await lost
+  await page.getByText('The server cannot be reached').waitFor()
+  t.equal(await composerOf(page).inputValue(), 'Lost')
+  await page.unroute('**/api/conversations')
+  await page.keyboard.press('Enter')
+  await page.locator('.bot').getByText('Lost').waitFor()
+  t.same(await conversations(), ['First (0)', 'Lost (1)'])
+
+  await openNew()
+  const created = intercept('never comes')
+  await composerOf(page).fill('Reloaded')
+  await page.keyboard.press('Enter')
+  await created
+  await page.reload()
+  await page.unroute('**/api/conversations')
+  await composerOf(page).waitFor()
+  t.equal(await composerOf(page).inputValue(), 'Reloaded')
+  await page.keyboard.press('Enter')
+  await page.locator('.bot').getByText('Reloaded').waitFor()
+  t.same(await conversations(), ['First (0)', 'Lost (1)', 'Reloaded (1)'])
+
+  await openNew()
+  await composerOf(page).fill('Twice')
+  await Promise.all([page.keyboard.press('Enter'), page.keyboard.press('Enter')])
+  await page.locator('.bot').getByText('Twice').waitFor()
+  await openNew()
+  await composerOf(page).fill('Twice')
+  await page.keyboard.press('Enter')
+  await page.locator('.bot').getByText('Twice').waitFor()
+  t.same(await conversations(), ['First (0)', 'Lost (1)', 'Reloaded (1)', 'Twice (1)', 'Twice (1)'], 'the same again is another one')
+})
+
+t.test('what is written while a new conversation is being created goes along, and the cursor is behind it', { skip: noBrowser }, async t => {
+  const { page, url } = await enter(t, 'First')
+  await page.goto(`${url}/#/new`)
+  await page.getByRole('heading', { level: 1, name: 'New conversation' }).waitFor()
+  const { promise: answer, resolve: answerNow } = Promise.withResolvers<void>()
+  await page.route('**/api/conversations', async route => {
+    await answer
+    await route.fallback()
+  })
+  await composerOf(page).fill('Hello')
+  await page.keyboard.press('Enter')
+  await page.getByRole('button', { name: 'Send', disabled: true }).waitFor()
+  await page.keyboard.type(' How are')
+  answerNow()
+  await page.locator('.bot').getByText('Hello').waitFor()
+  t.equal(await composerOf(page).inputValue(), 'How are')
+  await page.keyboard.type(' you')
+  t.equal(await composerOf(page).inputValue(), 'How are you')
+  await page.reload()
+  await composerOf(page).waitFor()
+  t.ok(await getsFocus(composerOf(page)))
+  await page.keyboard.type('?')
+  t.equal(await composerOf(page).inputValue(), 'How are you?')
+  await page.keyboard.press('Enter')
+  await page.locator('.bot').getByText('How are you?').waitFor()
+  await page.getByRole('link', { name: 'New conversation' }).click()
+  t.equal(await composerOf(page).inputValue(), '')
 })

@@ -5,6 +5,7 @@ import { forgetUser, queries } from '../api/cache.ts'
 import { inWords } from '../api/in-words.ts'
 import { API_URL, parley } from '../api/parley.ts'
 import { useSessions, useSettings } from '../api/queries.ts'
+import { unlessGone } from '../api/unless-gone.ts'
 import { pathTo } from '../route.ts'
 import { Confirm } from '../ui/dialog.tsx'
 import { forgetDrafts } from '../ui/drafts.ts'
@@ -105,7 +106,7 @@ function PasswordForm () {
 function Sessions () {
   const { data: sessions, error } = useSessions()
   const end = useMutation({
-    mutationFn: (id: number) => parley.request('delete', '/api/me/sessions/{id}', { path: { id } }),
+    mutationFn: (id: number) => unlessGone('SESSION_NOT_FOUND', parley.request('delete', '/api/me/sessions/{id}', { path: { id } })),
     onSettled: () => queries.invalidateQueries({ queryKey: ['sessions'] })
   })
   return (

@@ -5,6 +5,7 @@ import { queries } from '../api/cache.ts'
 import { inWords } from '../api/in-words.ts'
 import { parley } from '../api/parley.ts'
 import { useBots, useMembers } from '../api/queries.ts'
+import { unlessGone } from '../api/unless-gone.ts'
 import { go, pathTo } from '../route.ts'
 import { Confirm, Dialog } from '../ui/dialog.tsx'
 import { checks, Field, Form } from '../ui/form.tsx'
@@ -59,7 +60,7 @@ export function Details ({ id, name, me, onClose }: { id: number, name: string, 
         <ul className='rows'>
           {members?.users.map(({ id: user, username, is_owner: owns }) => (
             <Row key={user} name={username ?? words.details.unnamed} note={owns ? words.details.owner : undefined}>
-              {isOwner && user !== me.id && <RemoveButton name={username ?? words.details.unnamed} onClick={() => change.mutate(() => removeUser(user))} />}
+              {isOwner && user !== me.id && <RemoveButton name={username ?? words.details.unnamed} onClick={() => change.mutate(() => unlessGone('USER_NOT_FOUND', removeUser(user)))} />}
             </Row>
           ))}
         </ul>
@@ -76,7 +77,7 @@ export function Details ({ id, name, me, onClose }: { id: number, name: string, 
         <ul className='rows'>
           {members?.bots.map(({ id: bot, name, is_ready: isReady }) => (
             <Row key={bot} name={botTitle(name)} note={isReady ? undefined : words.details.notReady}>
-              {isOwner && <RemoveButton name={botTitle(name)} onClick={() => change.mutate(() => removeBot(bot))} />}
+              {isOwner && <RemoveButton name={botTitle(name)} onClick={() => change.mutate(() => unlessGone('BOT_NOT_FOUND', removeBot(bot)))} />}
             </Row>
           ))}
         </ul>

@@ -77,7 +77,7 @@ export function MessageList ({ chat, send, sent, hasFailed, me, bots, isOwner, l
         ))}
       </Scroller>
       <p className='visually-hidden' role='status'>
-        {newest !== undefined && !isMine(newest) && newest.status === 'complete' && words.chat.announced(authorOf(newest, bots), newest.text.slice(0, MOST_ANNOUNCED))}
+        {newest !== undefined && !isMine(newest) && hasEnded(newest) && words.chat.announced(authorOf(newest, bots), newest.status === 'complete' ? newest.text.slice(0, MOST_ANNOUNCED) : noteOf(newest))}
       </p>
     </>
   )
@@ -96,10 +96,9 @@ const Row = memo(function Row ({ message, chat, send, isMine, author, day, mayEd
   const regenerate = useMutation({ mutationFn: () => chat.regenerate(id) })
   const isBot = sender === 'bot'
   const isLeftOut = status !== 'failed' && failure !== undefined
-  const hasEnded = status !== 'streaming' && status !== 'queued'
   const close = () => setMode(undefined)
 
-  const actions = hasEnded && mode !== 'edit' && (
+  const actions = hasEnded(message) && mode !== 'edit' && (
     <span className='actions'>
       {text !== '' && <CopyButton text={text} label={words.chat.copy} />}
       {mayEdit && <button className='text-button' onClick={() => setMode('edit')} data-focus-fallback><Icon name='edit' />{words.chat.edit}</button>}
@@ -126,6 +125,8 @@ const Row = memo(function Row ({ message, chat, send, isMine, author, day, mayEd
   )
 })
 
+const hasEnded = ({ status }: Message) => status !== 'streaming' && status !== 'queued'
+
 /** The text of a bot. */
 function Formatted ({ text }: { text: string }) {
   return <Suspense fallback={<Plain text={text} />}><Markdown text={text} /></Suspense>
@@ -138,7 +139,7 @@ function Plain ({ text }: { text: string }) {
 /** The status of a reply that is not complete, and why it failed; or that later replies ignore this message. */
 function noteOf ({ status, failure }: Message) {
   if (failure !== undefined && status !== 'failed') return words.chat.leftOut
-  const sentence = words.chat.status[status]
+  const sentence = words.chat.status[status] ?? ''
   return failure === undefined ? sentence : `${sentence} ${words.chat.failures[failure] ?? ''}`
 }
 

@@ -1,12 +1,12 @@
-import { useState } from 'react'
+import { useRef, useState } from 'react'
 import { useMutation } from '@tanstack/react-query'
-import type { Profile } from 'parley'
+import { newClientId, type Profile } from 'parley'
 import { inWords } from '../api/in-words.ts'
 import { parley } from '../api/parley.ts'
 import { useBots } from '../api/queries.ts'
 import { go, pathTo } from '../route.ts'
 import { Composer } from '../ui/composer.tsx'
-import { draftOf } from '../ui/drafts.ts'
+import { draftOf, keepDraft, readDraft } from '../ui/drafts.ts'
 import { Icon } from '../ui/icon.tsx'
 import { words } from '../words.ts'
 import { botTitle } from './bot-title.ts'
@@ -21,11 +21,19 @@ const MOST_IN_NAME = 60
 export function NewConversation ({ me }: { me: Profile }) {
   const { data: bots = [] } = useBots()
   const [chosen, choose] = useState<Choice>({ kind: 'default' })
+  const draft = draftOf(me.id, 'new')
+  const attempt = useAttempt(`${draft} attempt`)
   const begin = useMutation({
     async mutationFn (text: string) {
       const bots = chosen.kind === 'default' ? {} : { bots: chosen.kind === 'bot' ? [chosen.name] : [] }
-      const chat = await parley.create({ name: nameFor(text), ...bots })
+      const conversation = { name: nameFor(text), ...bots }
+      const sent = readDraft(draft)
+      const chat = await parley.create({ ...conversation, client_id: attempt.clientIdFor(conversation) })
+      attempt.hasSucceeded()
       chat.send(text)
+      // What the user has written in the meantime goes along.
+      const written = readDraft(draft)
+      keepDraft(draftOf(me.id, chat.id), written.startsWith(sent) ? written.slice(sent.length).trimStart() : written)
       go(pathTo.conversation(chat.id))
     }
   })
@@ -55,9 +63,30 @@ export function NewConversation ({ me }: { me: Profile }) {
         {bot !== undefined && <p className='hint'>{[botTitle(bot.name), bot.description].filter(Boolean).join(' – ')}</p>}
         {begin.error !== null && <p className='problem' role='alert'>{inWords(begin.error)}</p>}
       </div>
-      <Composer draft={draftOf(me.id, 'new')} onSend={begin.mutateAsync} isDisabled={begin.isPending} />
+      <Composer draft={draft} onSend={begin.mutateAsync} isDisabled={begin.isPending} />
     </main>
   )
+}
+
+/**
+ * Gives an attempt to create a conversation the same client id until it has succeeded. Without it, a retry would create the
+ * conversation a second time if only the answer to the first attempt was lost. It is kept like a draft, for retries after a reload.
+ */
+function useAttempt (draft: string) {
+  const last = useRef<{ clientId: string, at: string }>(undefined)
+  return {
+    clientIdFor (conversation: object) {
+      const at = JSON.stringify(conversation)
+      last.current ??= JSON.parse(readDraft(draft) || '{}')
+      if (last.current!.at !== at) last.current = { clientId: newClientId(), at }
+      keepDraft(draft, JSON.stringify(last.current))
+      return last.current!.clientId
+    },
+    hasSucceeded () {
+      last.current = undefined
+      keepDraft(draft, '')
+    }
+  }
 }
 
 function isSame (one: Choice, other: Choice) {

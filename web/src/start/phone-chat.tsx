@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'react'
+import { useEffect, useRef, useState } from 'react'
 import { newClientId } from 'parley'
 import { readPhoneNumber } from '../../../src/text/phone-number.ts'
 import { inWords } from '../api/in-words.ts'
@@ -30,17 +30,25 @@ export function PhoneChat ({ phone }: { phone: string }) {
   useEffect(() => keepDraft(history, exchanges.length === 0 ? '' : JSON.stringify(exchanges)), [history, exchanges])
   useEffect(() => { document.title = `${words.phone.title(phone)} – ${words.name}` }, [phone])
 
-  async function deliver (exchange: Exchange) {
-    const { clientId, text } = exchange
-    const change = (next: Partial<Exchange>) => setExchanges(known => known.map(other => other.clientId === clientId ? { ...other, ...next } : other))
-    change({ problem: undefined })
+  function change (clientId: string, next: Partial<Exchange>) {
+    setExchanges(known => known.map(other => other.clientId === clientId ? { ...other, ...next } : other))
+  }
+
+  /** Sends messages one after the other: requests that are under way at the same time may arrive in another order. */
+  const delivering = useRef(Promise.resolve())
+  function deliver (exchange: Exchange) {
+    change(exchange.clientId, { problem: undefined })
+    delivering.current = delivering.current.then(async () => { await post(exchange) })
+  }
+
+  async function post ({ clientId, text }: Exchange) {
     try {
       const body = { user_phone: phone, user_message: text, client_id: clientId }
       // The route accepts several kinds of bodies and has as many answers, one of them a stream. The generated types cannot tell them apart.
       const answer = await parley.request('post', '/chat', { body: body as never })
-      if (typeof answer === 'object' && 'bot_message' in answer) change({ answer: { text: answer.bot_message, at: new Date().toISOString() } })
+      if (typeof answer === 'object' && 'bot_message' in answer) change(clientId, { answer: { text: answer.bot_message, at: new Date().toISOString() } })
     } catch (error) {
-      change({ problem: inWords(error as Error) })
+      change(clientId, { problem: inWords(error as Error) })
     }
   }
 

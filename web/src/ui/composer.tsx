@@ -28,13 +28,17 @@ const NOBODY: Mentionable[] = []
 export function Composer ({ draft, onSend, isDisabled = false, most = MOST_CODE_POINTS, mentionable = NOBODY, beside }: ComposerProps) {
   const [text, setText] = useState(() => readDraft(draft))
   const area = useRef<HTMLTextAreaElement>(null)
+  const isSending = useRef(false)
   const id = useId()
   const mentions = useMentions(area, text, mentionable, write)
   const trimmed = trim(text)
   const isTooLong = isLongerThan(most, trimmed)
 
-  // On a touch screen, the keyboard would cover the messages.
-  useEffect(() => { if (window.matchMedia('(hover: hover)').matches) area.current?.focus() }, [])
+  useEffect(() => {
+    area.current!.setSelectionRange(text.length, text.length) // behind the draft, where the user goes on writing
+    // On a touch screen, the keyboard would cover the messages.
+    if (window.matchMedia('(hover: hover)').matches) area.current!.focus()
+  }, [])
 
   function write (next: string) {
     setText(next)
@@ -42,13 +46,17 @@ export function Composer ({ draft, onSend, isDisabled = false, most = MOST_CODE_
   }
 
   async function send () {
-    if (trimmed === '' || isTooLong || isDisabled) return
+    // Another Enter may come before `isDisabled` does.
+    if (trimmed === '' || isTooLong || isDisabled || isSending.current) return
+    isSending.current = true
     area.current?.focus()
     try {
       await onSend(trimmed)
       write('')
     } catch {
       // The sender shows what went wrong.
+    } finally {
+      isSending.current = false
     }
   }
 
