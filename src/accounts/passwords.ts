@@ -63,7 +63,7 @@ export function createPasswords ({ BCRYPT_COST: cost, PASSWORDS }: Pick<Config, 
 /** A hash of this cost that no password matches. */
 const nobodys = (cost: number) => `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
 
-/** The cost of a hash such as $2b$12$…, not a number for anything else. */
+/** The cost of a bcrypt hash: two digits after its version. Not a number for anything else. */
 const costOf = (hash: string) => Number(hash.slice(4, 6))
 
 let common: Promise<Set<string>> | undefined
