@@ -194,6 +194,7 @@ t.test('every route of the API can be called, with its types', async t => {
   t.match(await parley.request('get', '/api/settings'), Object)
   const made = await parley.create({ name: 'Plans', client_id: 'mine' })
   t.equal(await parley.create({ name: 'Plans', client_id: 'mine' }), made, 'one object for one conversation')
+  t.not((await parley.create()).id, made.id, 'without a name')
   const controller = new AbortController()
   controller.abort(new Error('not any more'))
   await t.rejects(parley.request('get', '/api/settings', { signal: controller.signal }), { message: 'not any more' })
