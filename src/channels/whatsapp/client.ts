@@ -4,6 +4,7 @@ import { reasonOf } from '../../db/client.ts'
 import { list, record, text } from '../../text/untrusted-json.ts'
 import { troubleOf } from './error-codes.ts'
 import { readError, WINDOW_CLOSED, type Problem } from './reading.ts'
+import { startTimeout } from './send-timeout.ts'
 
 export type WhatsAppClient = ReturnType<typeof createWhatsAppClient>
 
@@ -25,12 +26,6 @@ export type Recipient = { to: string } | { recipient: string }
 export type Content =
   | { type: 'text', text: { preview_url: boolean, body: string } }
   | { type: 'template', template: { name: string, language: { code: string }, components?: object[] } }
-
-/** In milliseconds. A request times out before a server that shuts down stops waiting for its jobs. */
-const SEND_TIMEOUT_MS = 10_000
-
-/** In milliseconds: a timer that fires this much later shows that the process was paused. Reading what has arrived takes less. */
-const LATE_MS = 1_000
 
 /** In seconds: the longest pause that we accept from `Retry-After`. Older messages are not sent any more. */
 const MAX_RETRY_AFTER_SECONDS = 24 * 60 * 60
@@ -82,25 +77,6 @@ export function createWhatsAppClient ({ META_API_URL, META_PHONE_NUMBER_ID, META
         .catch(error => log.debug({ err: error }, 'A WhatsApp message could not be marked as read'))
     }
   }
-}
-
-/**
- * Aborts a request after `SEND_TIMEOUT_MS`. When the process was paused, as when its machine was suspended, timers fire before what
- * has arrived meanwhile is read. A message whose response is here already would count as unanswered and be sent again. So a timer
- * that fires late begins once more.
- */
-function startTimeout () {
-  const over = new AbortController()
-  let timer: NodeJS.Timeout
-  const wait = (milliseconds: number) => {
-    const due = performance.now() + milliseconds
-    timer = setTimeout(() => {
-      if (performance.now() > due + LATE_MS) wait(LATE_MS)
-      else over.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError'))
-    }, milliseconds).unref()
-  }
-  wait(SEND_TIMEOUT_MS)
-  return { signal: over.signal, clear: () => { clearTimeout(timer) } }
 }
 
 function outcomeOf ({ status, retryAfter, body }: { status: number, retryAfter: number, body: unknown }): SendOutcome {
