@@ -1,5 +1,6 @@
 import type { Budgets } from '../accounts/token-budget-store.ts'
 import type { Directory } from '../bots/bot.ts'
+import { createKeyedQueue } from '../db/keyed-queue.ts'
 import { BOT_NOT_FOUND } from '../errors.ts'
 import { addressed, mustFit } from './addressed.ts'
 import type { Events } from '../log/followers.ts'
@@ -66,19 +67,5 @@ export function createConverse (log: Log, directory: Directory, events: Events, 
   function readAhead ({ author, text, parts, metadata }: Incoming, { id, lastRev }: Setting, [reply]: Reply[]) {
     if (id === null || lastRev === null || reply?.answer !== null) return undefined
     return generation.readAhead({ conversation: id, id: lastRev + 1, bot: reply.bot.id, author: author.id, text, parts, metadata })
-  }
-}
-
-/** Runs calls with the same key one after the other, in their order. */
-function createKeyedQueue () {
-  const last = new Map<string, Promise<unknown>>()
-  return async function inTurn<T> (key: string, work: () => Promise<T>): Promise<T> {
-    const mine = (last.get(key) ?? Promise.resolve()).then(work, work)
-    last.set(key, mine)
-    try {
-      return await mine
-    } finally {
-      if (last.get(key) === mine) last.delete(key)
-    }
   }
 }

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { Agent, type buildConnector } from 'undici'
+import { createKeyedQueue } from '../../db/keyed-queue.ts'
 import type { TrustedIssuer } from '../../text/trusted-issuers.ts'
 import { FETCH_TIMEOUT_MS, fetchKeys } from './fetch-keys.ts'
 import { createKeySet } from './key-set.ts'
-import type { ExternalSubject, IssuerStore, TokenUse } from './store.ts'
+import type { IssuerStore, TokenUse } from './store.ts'
 import { createVerifier } from './verifier.ts'
 
 /** How long the session of a token is cached. */
@@ -32,7 +33,7 @@ export interface IssuersOptions {
 export function createIssuers ({ issuers, adminClaim, store, createConnector, log, most = 10_000 }: IssuersOptions) {
   const remembered = new Map<string, { sessionId: number, until: number }>()
   const entering = new Map<string, Promise<number | undefined>>()
-  const latest = new Map<string, Promise<unknown>>()
+  const inTurn = createKeyedQueue()
   const agents: Agent[] = []
 
   const verify = createVerifier({
@@ -50,22 +51,12 @@ export function createIssuers ({ issuers, adminClaim, store, createConnector, lo
   async function enter (token: string, key: string, use: TokenUse) {
     const known = await verify(token)
     if (known === undefined) return undefined
-    const sessionId = await afterOthersOf(known, async () => await store.enter(known, use))
+    // The tokens of a subject need the same lock. If many waited for it in the database, no connection would be left for others.
+    const sessionId = await inTurn(JSON.stringify([known.issuer, known.subject]), async () => await store.enter(known, use))
     if (sessionId === undefined) return undefined
     if (remembered.size >= most) remembered.delete(remembered.keys().next().value!)
     remembered.set(key, { sessionId, until: Math.min(known.endsAt.getTime(), Date.now() + REMEMBER_MS) })
     return sessionId
-  }
-
-  /**
-   * Waits for the other tokens of the same subject first. Their transactions need the same lock, and if many waited for it in
-   * the database, no connection would be left for other users.
-   */
-  async function afterOthersOf<T> ({ issuer, subject }: ExternalSubject, work: () => Promise<T>): Promise<T> {
-    const key = JSON.stringify([issuer, subject])
-    const mine = (latest.get(key) ?? Promise.resolve()).then(work, work)
-    latest.set(key, mine)
-    return await mine.finally(() => { if (latest.get(key) === mine) latest.delete(key) })
   }
 
   return {
