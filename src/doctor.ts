@@ -7,9 +7,7 @@ import { cookieWarnings } from './accounts/cookie.ts'
 import { reachMailServer } from './accounts/mail.ts'
 import { createOpenIdProvider } from './accounts/oidc/provider.ts'
 import { originOf } from './accounts/recovery.ts'
-import type { StreamingBot } from './bots/bot.ts'
-import { createOpenAi } from './bots/openai.ts'
-import { tidy } from './bots/pieces.ts'
+import { endAfter, examineModel } from './bots/examine.ts'
 import { isRequestRefused } from './bots/provider.ts'
 import { isFailure } from './bots/refusal.ts'
 import { createFencedConnector } from './bots/ssrf-guard.ts'
@@ -24,9 +22,6 @@ type Check = (config: Config) => Promise<string[]> | string[]
 
 /** How long any one answer may take, in milliseconds. */
 const ANSWER_TIMEOUT_MS = 5_000
-
-/** How much of a model's answer is shown, in UTF-16 units. */
-const MAX_WORDS_LENGTH = 100
 
 /** With less free space than this, the disk gets a note. */
 const FEW_FREE_BYTES = 1024 ** 3
@@ -47,7 +42,7 @@ const checks: Array<[needs: Setting[], check: Check]> = [
   [['DATABASE_URL', 'DATA_DIR'], database],
   [['DATA_DIR'], disk],
   [['SMTP_URL', 'MAIL_FROM'], mail],
-  [['OPENAI_API_KEY', 'OPENAI_BASE_URL'], model],
+  [['OPENAI_API_KEY', 'OPENAI_BASE_URL', 'OPENAI_MODEL', 'BOT_TIMEOUT_CONNECT', 'BOT_TIMEOUT_FIRST'], model],
   [['META_VERIFY_TOKEN', 'META_APP_SECRET', 'META_ACCESS_TOKEN', 'META_PHONE_NUMBER_ID', 'META_API_URL', 'PUBLIC_URL'], whatsapp]
 ]
 
@@ -173,42 +168,12 @@ async function isOurs (host: string, port: number) {
   return answer?.text === '{"status":"ok"}'
 }
 
-/**
- * Asks the model for one token, which costs next to nothing, and otherwise as a bot does: with the options that the provider
- * accepts, and for as long as a bot waits, because a model on this machine may be loaded only now. A model that needs more tokens, for
- * example to think first, is asked without that limit.
- */
 async function model (config: Config) {
-  const { OPENAI_API_KEY: key, OPENAI_BASE_URL, OPENAI_MODEL, BOT_TIMEOUT_FIRST } = config
-  if (key === undefined) return [note('Language model: none. To connect one, set OPENAI_API_KEY (docs/bots.md).')]
-  const { host } = new URL(OPENAI_BASE_URL)
-  const models = createOpenAi(config, async function * once (_address, ask, signal) { yield * tidy(await ask(signal)) })
-  const { signal, over } = within(BOT_TIMEOUT_FIRST)
-  const answer = (settings: { max_tokens?: number }) => firstWords(models.createBot(settings, 'doctor')([{ sender: 'user', name: null, text: 'Say hi.' }], signal))
-  const line = await answer({ max_tokens: 1 }).catch(async error => {
-    if (!mayNeedMore(error)) throw error
-    return await answer({})
-  }).then(
-    words => right(`Language model: ${OPENAI_MODEL} at ${host} was asked for one token and answered: ${words.replace(/\s+/g, ' ')}`),
-    error => wrong(describeRefusal(error, host, OPENAI_MODEL)))
-  over()
-  await models.close()
-  return [line]
-}
-
-/** Whether the limit of one token may be the reason why there is no answer. */
-function mayNeedMore (error: unknown) {
-  return isRequestRefused(error) ? [400, 422].includes(error.refusal.status) : isFailure(error) && error.failure === 'BOT_NONSENSE'
-}
-
-/** The beginning of an answer. Ends the answer there, because a model may go on for long. */
-async function firstWords (reply: ReturnType<StreamingBot>) {
-  let words = ''
-  for await (const piece of await reply) {
-    if ('text' in piece) words += piece.text
-    if (words.length >= MAX_WORDS_LENGTH) break
-  }
-  return words.slice(0, MAX_WORDS_LENGTH)
+  if (config.OPENAI_API_KEY === undefined) return [note('Language model: none. To connect one, set OPENAI_API_KEY (docs/bots.md).')]
+  const { host } = new URL(config.OPENAI_BASE_URL)
+  return await examineModel(config).then(
+    answer => [right(`Language model: ${config.OPENAI_MODEL} at ${host} ${answer}`)],
+    error => [wrong(describeRefusal(error, host, config.OPENAI_MODEL))])
 }
 
 function describeRefusal (error: Error, host: string, name: string) {
@@ -248,19 +213,11 @@ async function whatsappWebhook ({ PUBLIC_URL, META_VERIFY_TOKEN }: Config) {
 }
 
 async function ask (url: string, headers: Record<string, string> = {}) {
-  const { signal, over } = within(ANSWER_TIMEOUT_MS / 1000)
+  const { signal, end } = endAfter(ANSWER_TIMEOUT_MS / 1000)
   try {
     const answer = await fetch(url, { headers, redirect: 'manual', signal })
     return { status: answer.status, text: await answer.text() }
   } finally {
-    over()
+    end()
   }
-}
-
-/** A signal that aborts after this many seconds, unless `over` is called before. */
-function within (seconds: number) {
-  const timeout = new AbortController()
-  // The process would not wait for AbortSignal.timeout, and would end without printing anything.
-  const timer = setTimeout(() => timeout.abort(new Error(`no answer within ${seconds} s`)), seconds * 1000)
-  return { signal: timeout.signal, over: () => clearTimeout(timer) }
 }
