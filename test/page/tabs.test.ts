@@ -96,7 +96,7 @@ t.test('messages that wait for a sign-in are sent when the user has signed in in
   t.same(await query("SELECT text FROM messages WHERE sender = 'user'"), [{ text: 'Hello!' }])
 })
 
-t.test('a message that waits for a sign-in is not sent as another user who has signed in in another tab', { skip: noBrowser }, async t => {
+t.test('a message that waits until its author signs in is not sent when another user signs in, in another tab', { skip: noBrowser }, async t => {
   const { url, as, slowChat, query } = await serveToBrowsers(t)
   const { person } = await openBrowser(t)
   const [ann] = [await as('ann'), await as('bob')]
