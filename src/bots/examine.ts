@@ -18,15 +18,14 @@ export async function examineModel (config: OpenAiConfig & Pick<Config, 'BOT_TIM
   const models = createOpenAi(config, async function * once (_address, ask, signal) { yield * tidy(await ask(signal)) })
   const { signal, end } = endAfter(config.BOT_TIMEOUT_FIRST)
   const ask = (settings: { max_tokens?: number }) => firstWords(models.createBot(settings, 'doctor')([{ sender: 'user', name: null, text: 'Say hi.' }], signal))
-  try {
-    return `was asked for one token and answered: ${await ask({ max_tokens: 1 })}`
-  } catch (error) {
+  const answer = ask({ max_tokens: 1 }).then(words => `was asked for one token and answered: ${words}`, async error => {
     if (!mayNeedMore(error)) throw error
     return `needs more than one token, and answered: ${await ask({})}`
-  } finally {
+  })
+  return await answer.finally(async () => {
     end()
     await models.close()
-  }
+  })
 }
 
 /** Whether the limit of one token may be the reason why there is no answer. */
