@@ -121,6 +121,23 @@ t.test('a WhatsApp contact is deleted while a template is sent to them', async t
   for (const table of ['users', 'whatsapp_contacts']) t.same((await watcher.query(`SELECT FROM ${table}`)).rows, [], table)
 })
 
+t.test('a template that is requested twice at the same moment is sent once', async t => {
+  const { db, watcher, holder } = await open(t)
+  await watcher.query(CONTACT)
+  const { rows: [{ bot }] } = await watcher.query('SELECT min(name) AS bot FROM chatbots')
+  await holder.query('BEGIN; SELECT FROM conversations FOR UPDATE')
+  const send = async () => await createTemplateStore(db, bot, () => {}).send({
+    admin, clientId: 'same', to: { userId: 'DE.1', phone: '4915100000001' }, template: { name: 'reminder', language: 'en', variables: [] }, text: undefined
+  })
+  const sent = Promise.all([send(), send()])
+  await isWaiting(watcher, 2)
+  t.comment('Both have found no earlier request')
+  await holder.query('COMMIT')
+  const [one, other] = await sent
+  t.equal(one.id, other.id)
+  t.equal((await watcher.query('SELECT FROM whatsapp_deliveries WHERE client_id = $1', ['same'])).rowCount, 1)
+})
+
 t.test('an account is deleted while its user begins another conversation and writes in it', async t => {
   const { db, watcher, holder } = await open(t)
   const begin = `
