@@ -1,10 +1,12 @@
 import t, { type Test } from 'tap'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import net from 'node:net'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { parseEnv, promisify } from 'node:util'
 import { cookieWarnings } from '../../src/accounts/cookie.ts'
 import { DEFAULT_ORIGINS, type Config } from '../../src/config.ts'
 import { createDb, isUnavailable, reachDatabase } from '../../src/db/client.ts'
@@ -48,6 +50,18 @@ t.test('invalid settings are listed, one on each line', { buffered: true }, asyn
   await refuses(t, place, { PORT: '' }, /PORT is "abc".*\n {2}LOG_LEVEL is "loud"; it may be trace/, 'settings that are unset or empty in the environment come from .env')
   await writeFile(path.join(place.folder, '.env'), '\uFEFFSIGNUP=nobody\r\n')
   await refuses(t, place, {}, /SIGNUP is "nobody"/, 'a file with a byte order mark, as editors on Windows write it')
+})
+
+t.test('make finds the port in .env as the server does', { buffered: true }, async t => {
+  const { folder } = await openPlace(t)
+  const makefile = path.resolve('Makefile')
+  const lines = ['PORT=5001', 'PORT = "5001"', "PORT='5001' # ours", 'export PORT=5001', '  PORT=`5001`', 'PORT=5000\r\nPORT=5001\r', '\uFEFFPORT=5001', '# PORT=5001', '#PORT=5001', 'SUPPORT=5001', 'PORT=', 'PORT= # 5001']
+  for (const line of lines) {
+    await writeFile(path.join(folder, '.env'), `${line}\n`)
+    const { PORT } = parseEnv(line.replace(/^\uFEFF/, ''))
+    const { stdout } = await promisify(execFile)('make', ['--file', makefile, '--dry-run', 'stop'], { cwd: folder, env: { PATH: process.env['PATH'] } })
+    t.match(stdout, `.server-${PORT || '5000'}.pid`, line)
+  }
 })
 
 t.test('a port in use, an address of another machine, a file in place of a folder', { buffered: true }, async t => {
