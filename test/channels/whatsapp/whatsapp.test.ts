@@ -91,7 +91,7 @@ t.test('the same webhook 20 times at once, its messages in every order: one repl
     const messages = ['hello', 'John', 'Yesterday'].map((body, nth) => text(phone, body, { timestamp: secondsAgo(10 - nth) }))
     const one = webhook({ contacts: [contact(phone)], messages: order.map(nth => messages[nth]!) })
     const three = order.map(nth => webhook({ contacts: [contact(phone)], messages: [messages[nth]!] }))
-    return Array.from({ length: 20 }, (_, time) => time % 2 === 0 ? [one] : three).flat().map(body => deliver(body))
+    return Array.from({ length: 20 }, (_, time) => time % 2 === 0 ? [one] : three).flat().map(deliverAsMeta)
   }))
   t.same([...new Set(statuses)], [200])
   await work()
@@ -103,6 +103,12 @@ t.test('the same webhook 20 times at once, its messages in every order: one repl
   await until(() => meta.read.length >= 18) // nothing waits for these requests
   t.equal(meta.read.length, 18)
   t.match(meta.read[0], { messaging_product: 'whatsapp', status: 'read', message_id: /^wamid\.in/, typing_indicator: { type: 'text' } })
+
+  /** Sends a webhook again, as Meta does, when the server could not store it in time: on a slow machine, 240 of them are more than the database takes at once. */
+  async function deliverAsMeta (body: object): Promise<number> {
+    const status = await deliver(body)
+    return status === 503 ? await deliverAsMeta(body) : status
+  }
 })
 
 t.test('messages of the same second are answered in the order in which the webhook lists them, whatever their ids', { buffered: true }, async t => {
