@@ -80,12 +80,14 @@ export const identities = pgTable('identities', {
 
 /**
  * Users whom another issuer of tokens vouches for: its `iss` and `sub`. Users of server keys have an empty issuer. Nothing else,
- * such as an e-mail address, makes two of them one.
+ * such as an e-mail address, makes two of them one. `issuedAt` is when the newest token that was seen was issued, as far as tokens
+ * say so: an older one does not change the user's profile.
  */
 export const externalUsers = pgTable('external_users', {
   issuer: text().notNull(),
   subject: text().notNull(),
-  userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' })
+  userId: reference().notNull().references(() => users.id, { onDelete: 'cascade' }),
+  issuedAt: time()
 }, table => [
   primaryKey({ columns: [table.issuer, table.subject] }),
   uniqueIndex('external_users_user').on(table.userId)

@@ -13,6 +13,8 @@ export interface ExternalProfile {
   email: string | undefined
   /** Undefined if no claim decides about admins. */
   isAdmin: boolean | undefined
+  /** When the token was issued, at the latest now. Undefined if it does not say so. */
+  issuedAt: Date | undefined
 }
 
 const MAX_NAME_LENGTH = 100
@@ -33,7 +35,8 @@ export function readProfile (payload: JWTPayload, names: ClaimNames, adminClaim:
     name: nameOf(textOf(names.name ?? 'name')),
     picture: pictureOf(textOf(names.picture ?? 'picture')),
     email: email !== undefined && payload['email_verified'] === true && Value.Check(Email, email) ? email : undefined,
-    isAdmin: adminClaim === undefined ? undefined : hasValue(payload, adminClaim)
+    isAdmin: adminClaim === undefined ? undefined : hasValue(payload, adminClaim),
+    issuedAt: payload.iat === undefined ? undefined : new Date(Math.max(0, Math.min(payload.iat * 1000, Date.now())))
   }
 }
 

@@ -1,6 +1,6 @@
-import { and, eq, isNull, sql } from 'drizzle-orm'
+import { and, eq, isNull, lte, or, sql } from 'drizzle-orm'
 import type { Db, Transaction } from '../../db/client.ts'
-import { externalSessions, sessions, users } from '../../db/tables.ts'
+import { externalSessions, externalUsers, sessions, users } from '../../db/tables.ts'
 import { ACCOUNT_LOCKED } from '../../errors.ts'
 import { logAction } from '../admin-log-store.ts'
 import { lockExternalUser, makeExternalUser, updateExternalUser, type ExternalUser } from '../external-user-store.ts'
@@ -20,7 +20,7 @@ export function createIssuerStore (db: Db) {
     /**
      * Returns the id of the session that a token belongs to; undefined when the session or its user was deleted, or the user
      * is locked. The first token of a subject creates the user, and the first one of a session creates the session. Later ones extend
-     * the session, unless it was ended, and update the user's profile.
+     * the session, unless it was ended, and update the user's profile, unless a token that was issued later has done so.
      */
     async enter ({ issuer, subject, sessionKey, endsAt, profile }: ExternalToken, { userAgent, ip }: TokenUse): Promise<number | undefined> {
       return await db.transaction(async tx => {
@@ -51,10 +51,20 @@ export function createIssuerStore (db: Db) {
 
 async function makeOrUpdate (tx: Transaction, found: ExternalUser | undefined, { issuer, subject, profile }: ExternalSubject) {
   const user = found ?? await makeExternalUser(tx, issuer, subject, profile.username)
+  // A device may still use a token from before a change at the issuer. It must not undo the change, such as make a former admin an admin again.
+  if (!await isNewest(tx, user.id, profile.issuedAt)) return user
   const role = profile.isAdmin === undefined ? user.role : profile.isAdmin ? 'admin' : 'user'
   await updateExternalUser(tx, user, { ...profile, role })
   if (role !== user.role) await logAction(tx, { id: 0, username: issuer }, role === 'admin' ? 'admin.create' : 'admin.remove', { userId: user.id })
   return user
+}
+
+/** Whether no token of the user that was issued later is known. Stores when this one was issued. A token that does not say when counts as the newest. */
+async function isNewest (tx: Transaction, userId: number, issuedAt: Date | undefined) {
+  if (issuedAt === undefined) return true
+  const noted = await tx.update(externalUsers).set({ issuedAt })
+    .where(and(eq(externalUsers.userId, userId), or(isNull(externalUsers.issuedAt), lte(externalUsers.issuedAt, issuedAt)))).returning({ userId: externalUsers.userId })
+  return noted.length > 0
 }
 
 async function prolong (tx: Transaction, id: number, endsAt: Date) {

@@ -5,7 +5,7 @@ const read = (payload: object, names = {}, adminClaim?: string) => readProfile({
 
 t.test('a profile is read from the standard claims', async t => {
   t.same(read({ preferred_username: 'ann', name: 'Ann A.', picture: 'https://example.com/a.png', email: 'ann@example.com', email_verified: true }), {
-    username: 'ann', name: 'Ann A.', picture: 'https://example.com/a.png', email: 'ann@example.com', isAdmin: undefined
+    username: 'ann', name: 'Ann A.', picture: 'https://example.com/a.png', email: 'ann@example.com', isAdmin: undefined, issuedAt: undefined
   })
 })
 
@@ -40,4 +40,9 @@ t.test('the admin claim decides who is an admin', async t => {
   t.equal(read({ role: 'administrator' }, {}, 'role=admin').isAdmin, false)
   t.equal(read({ realm_access: { roles: ['chat'] } }, {}, 'realm_access.roles=chat').isAdmin, true)
   t.equal(read({ 'https://example.com/?a=b': ['x'] }, {}, 'https://example.com/?a=b=x').isAdmin, true)
+})
+
+t.test('a time of issue is in the past, so that a wrong clock of the issuer does not make all later tokens look old', async t => {
+  for (const [iat, issuedAt] of [[1_000, 1_000_000], [-1e300, 0]] as const) t.equal(read({ iat }).issuedAt?.getTime(), issuedAt)
+  for (const iat of [Date.now(), 1e300]) t.ok(read({ iat }).issuedAt!.getTime() <= Date.now())
 })

@@ -220,6 +220,22 @@ t.test('name, picture and verified address are updated from tokens, and users ar
   })
 })
 
+t.test('a token from before a change at the issuer is accepted until it expires, and undoes nothing', async t => {
+  const issuer = await startIssuer(t)
+  const { anyone, query, connection } = await startApp(t, { ...trusting(issuer.setting), ADMIN_CLAIM: 'role=boss' })
+  const elsewhere = await startApp(t, { ...trusting(issuer.setting), ADMIN_CLAIM: 'role=boss' }, undefined, connection)
+  const before = { name: 'Ann A.', picture: 'https://example.com/a.png', email: 'ann@example.com', email_verified: true }
+  const after = { name: 'Ann B.', picture: 'https://example.com/b.png', email: 'ann@example.org', email_verified: true }
+  const [phone, laptop] = [await issuer.sign({ ...before, role: 'boss', sid: 'phone', iat: seconds() - 60 }), await issuer.sign({ ...after, sid: 'laptop' })]
+  const shown = ({ name, picture, email }: typeof before) => ({ name, picture, email })
+  t.match((await anyone.get('/api/me', bearer(phone))).json(), { ...shown(before), role: 'admin' })
+  t.match((await anyone.get('/api/me', bearer(laptop))).json(), { ...shown(after), role: 'user' })
+  t.match((await elsewhere.anyone.get('/api/me', bearer(phone))).json(), { ...shown(after), role: 'user' }, 'an instance that sees the older token for the first time')
+  t.equal((await elsewhere.anyone.get('/api/admin/users', bearer(phone))).statusCode, 403)
+  t.match(await query('SELECT action FROM admin_log ORDER BY id'), [{ action: 'admin.create' }, { action: 'admin.remove' }])
+  t.match((await anyone.get('/api/me', bearer(await issuer.sign({ name: 'Ann C.', iat: undefined })))).json(), { name: 'Ann C.' }, 'a token that does not say when it was issued')
+})
+
 t.test('a user whose username is taken at the same moment is created without a username', async t => {
   const issuer = await startIssuer(t)
   const { anyone, connection, query } = await startApp(t, trusting(issuer.setting))

@@ -1,0 +1,1 @@
+ALTER TABLE external_users DROP COLUMN issued_at;

@@ -1,0 +1,1 @@
+ALTER TABLE "external_users" ADD COLUMN "issued_at" timestamp (3) with time zone;
