@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { decodeJwt, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose'
+import { decodeJwt, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose'
 import { UNAVAILABLE } from '../../errors.ts'
 import type { TrustedIssuer } from '../../text/trusted-issuers.ts'
 import { claimOf, isClaimedId, readProfile, type ExternalProfile } from './claims.ts'
@@ -50,13 +50,14 @@ export function createVerifier ({ issuers, adminClaim, keysOf }: VerifierOptions
       const known = byName.get(claimed.iss as string)
       if (known === undefined) return undefined
       const { issuer, audience, key, algorithms } = known
-      const { payload, protectedHeader } = await jwtVerify(token, async (header, token) => await key(header, token), {
+      const check = async (keyOf: JWTVerifyGetKey) => await jwtVerify(token, keyOf, {
         algorithms,
         issuer: issuer.issuer,
         clockTolerance: LEEWAY_SECONDS,
         requiredClaims: ['exp', 'sub'],
         ...claimed.aud !== undefined && { audience }
       })
+      const { payload, protectedHeader } = await check(async (header, token) => await key(header, token)).catch(error => checkWithEach(error, check))
       if (!ACCESS_TOKEN_TYPES.has(protectedHeader.typ?.toLowerCase().replace(/^application\//, ''))) return undefined
       if (payload.aud === undefined && !audience.includes(payload['azp'] as string)) return undefined
       const { sub } = payload
@@ -75,6 +76,17 @@ export function createVerifier ({ issuers, adminClaim, keysOf }: VerifierOptions
       return undefined
     }
   }
+}
+
+/** Checks a token that does not name its key, and fits several of the issuer's keys, with each of them. Throws any other error again. */
+async function checkWithEach<Checked> (error: unknown, check: (keyOf: JWTVerifyGetKey) => Promise<Checked>): Promise<Checked> {
+  if (error instanceof errors.JWKSMultipleMatchingKeys) {
+    for await (const key of error) {
+      const checked = await check(async () => key).catch(() => undefined)
+      if (checked !== undefined) return checked
+    }
+  }
+  throw error
 }
 
 /** If a token names a session of the issuer, all tokens with that name share one session (Supabase calls it `session_id`). Otherwise each token is a session of its own. */

@@ -145,6 +145,18 @@ t.test('forged, expired and malformed tokens are refused', async t => {
   t.equal((await anyone.get('/api/me', bearer(lenient))).statusCode, 200, 'clocks may differ by a minute')
 })
 
+t.test('an issuer whose tokens do not name their key may have several keys of one kind, such as while it changes them', async t => {
+  const issuer = await startIssuer(t)
+  const { anyone } = await startApp(t, trusting({ ...issuer.setting, jwks: `${issuer.issuer}/jwks` }))
+  const status = async (token: string) => (await anyone.get('/api/me', bearer(token))).statusCode
+  const former = issuer.key
+  await issuer.rotate()
+  for (const key of [issuer.key, former]) t.equal(await status(await issuer.sign({}, { kid: undefined }, key)), 200)
+  const { privateKey } = await generateKeyPair('RS256')
+  t.equal(await status(await issuer.sign({}, { kid: undefined }, privateKey)), 401, 'a key that is not among them')
+  t.equal(await status(await issuer.sign({ aud: 'other' }, { kid: undefined }, former)), 401, 'for somebody else')
+})
+
 t.test('an issuer that answers slowly, with invalid data, with too much data or with a redirect delays no other users', async t => {
   const bad = await startIssuer(t)
   const good = await startIssuer(t)
