@@ -1,5 +1,6 @@
 import type { BotRow, Directory } from '../bots/bot.ts'
 import { invalidRequest } from '../http/faults.ts'
+import { mentionsIn, withoutAddress } from '../text/mentions.ts'
 import { isLongerThan, MAX_MESSAGE_LENGTH } from '../text/text.ts'
 
 /**
@@ -10,18 +11,9 @@ import { isLongerThan, MAX_MESSAGE_LENGTH } from '../text/text.ts'
 export function addressed (bots: BotRow[], text: string) {
   if (bots.length < 2) return { bots, text }
   const byName = new Map(bots.map(bot => [bot.name.toLowerCase(), bot]))
-  const named = [...text.matchAll(NAMED)].flatMap(([, name]) => byName.get(name!.toLowerCase()) ?? [])
-  return {
-    bots: [...new Set(named)],
-    text: text.replace(ADDRESS, (whole, name: string) => byName.has(name.toLowerCase()) ? '' : whole)
-  }
+  const named = mentionsIn(text).flatMap(name => byName.get(name) ?? [])
+  return { bots: [...new Set(named)], text: withoutAddress(text, name => byName.has(name)) }
 }
-
-/** Matches `@name` as a whole word, not inside an e-mail address or a longer name. */
-const NAMED = /(?<![\p{L}\p{N}_])@([\p{L}\p{M}\p{N}_-]+)/gu
-
-/** Matches the mentions at the beginning of a text, one after the other. */
-const ADDRESS = /@([\w-]+)[,:]?\s+/gy
 
 /**
  * Refuses a message that is too long for one of the bots that get it: those that it mentions, or if it mentions none, all bots of

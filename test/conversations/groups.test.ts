@@ -196,7 +196,7 @@ t.test('bots are added and removed; a single bot always answers, of several bots
   t.match((await bob!.post(`${url}/bots`, { name: 'simulated' })).json(), NOT_THE_OWNER)
   t.match((await bob!.delete(`${url}/bots/1`)).json(), NOT_THE_OWNER)
 
-  const unnamed = ['hello', 'mail@simulated', 'mail@simulated hello', 'é@simulated', '@simulated2', '@simulatedé', '@simulated-', '@bob hello', '@', '@ simulated', '@simu']
+  const unnamed = ['hello', 'mail@simulated', 'mail@simulated hello', 'é@simulated', '@simulated2', '@simulatedé', '@simulatedя', '@simulated\u0301', '@simulated-', 'é＠simulated', '@bob hello', '@', '@ simulated', '@simu']
   for (const text of unnamed) t.same(await answersTo(ann, url, text), [], `no bot is mentioned: ${text}`)
   const named: Array<[string, string[]]> = [
     ['@simulated hello', ['simulated: You said: hello']],
@@ -206,6 +206,10 @@ t.test('bots are added and removed; a single bot always answers, of several bots
     ['@simulated @bob hello', ['simulated: You said: @bob hello']],
     ['@bob @simulated hello', ['simulated: You said: @bob hello']],
     ['@simulated, @simulated and @simulated', ['simulated: You said: and @simulated']],
+    ['@simulated、hello', ['simulated: You said: hello']],
+    ['＠simulated hello', ['simulated: You said: hello']],
+    ['@simulated：你好', ['simulated: You said: 你好']],
+    ...['你好@simulated你是谁', '@simulatedさん、元気？', 'シミュレーター＠simulatedへ', '@simulated야 안녕', 'สวัสดี@simulatedครับ'].map((text): [string, string[]] => [text, [`simulated: You said: ${text}`]]),
     ['@favorite-song @simulated hello', ['favorite-song: What is your name?', 'simulated: You said: hello']],
     ['@simulated @Favorite-Song Bob', ['simulated: You said: Bob', 'favorite-song: Hello Bob, what is your favorite song?']]
   ]

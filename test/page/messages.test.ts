@@ -167,6 +167,11 @@ t.test('with two bots, only the mentioned one replies: a hint says so, and @ com
   await until(async () => await composerOf(page).inputValue() === '@favorite-song ')
   await page.keyboard.type('mail me at ann@slow')
   t.equal(await options.count(), 0, 'an email address is not a mention')
+  await composerOf(page).fill('')
+  await page.keyboard.type('你好＠s')
+  await until(async () => (await options.allTextContents()).join() === 'Slow @slow')
+  await page.keyboard.type('lowさん')
+  await page.getByText('Mention a bot to get a reply:').waitFor({ state: 'hidden' })
 })
 
 t.test('a failed reply says in words why the bot could not reply', { skip: noBrowser }, async t => {

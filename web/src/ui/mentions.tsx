@@ -1,17 +1,14 @@
 import { useState, type RefObject } from 'react'
+import { mentionBegunIn, mentionsIn } from '../../../src/text/mentions.ts'
 import { words } from '../words.ts'
 
 /** Somebody who can be mentioned: by `name` in the text, and shown as `title`. */
 export interface Mentionable { name: string, title: string }
 
-/** `@` and the beginning of a name, in front of the cursor. The part of an email address after its @ is no mention. */
-const BEGUN = /(?<![\p{L}\p{N}_])@([\p{L}\p{M}\p{N}_-]*)$/u
-const MENTION = /(?<![\p{L}\p{N}_])@([\p{L}\p{M}\p{N}_-]+)/gu
-
-/** Whether a text mentions one of these, in the way that the server reads mentions. */
+/** Whether a text mentions one of these. */
 export function hasMention (text: string, mentionable: Mentionable[]) {
   const names = new Set(mentionable.map(({ name }) => name.toLowerCase()))
-  return [...text.matchAll(MENTION)].some(([, name]) => names.has(name!.toLowerCase()))
+  return mentionsIn(text).some(name => names.has(name))
 }
 
 export type Mentions = ReturnType<typeof useMentions>
@@ -20,7 +17,7 @@ export type Mentions = ReturnType<typeof useMentions>
 export function useMentions (area: RefObject<HTMLTextAreaElement | null>, text: string, mentionable: Mentionable[], write: (text: string) => void) {
   const [cursor, setCursor] = useState<number>()
   const [selected, select] = useState(0)
-  const begun = cursor === undefined ? undefined : BEGUN.exec(text.slice(0, cursor))?.[1]?.toLowerCase()
+  const begun = cursor === undefined ? undefined : mentionBegunIn(text.slice(0, cursor))?.toLowerCase()
   const found = begun === undefined ? [] : mentionable.filter(({ name, title }) => [name, title].some(text => text.toLowerCase().startsWith(begun)) && name.toLowerCase() !== begun)
 
   /** Replaces `[from, to)` of the text by a mention, and puts the cursor behind it. */
