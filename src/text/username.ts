@@ -9,6 +9,12 @@ const UNSEEN = new RegExp(`[${INVISIBLE}]`, 'gu')
 /** Matches combining marks that hide something: the same mark twice looks like one, and many in a row cover their surroundings. @see UTS 39, section 5.4 */
 const PILED_MARKS = /(\p{M})\1|^\p{M}|\p{Mn}{5}/u
 
+/** Matches combining strokes through a letter. With one, o looks like ø and d like đ. @see https://www.unicode.org/Public/security/latest/confusables.txt */
+const STROKES = /[\u0334-\u0338\u20d2\u20d3\u20d8-\u20da\u20e5\u20e6\u20ea\u20eb]/u
+
+/** Matches a combining dot above a dotless i or j, which then looks like the letter that has a dot, also after marks below the letter. */
+const DOTTED_AGAIN = /[\u0131\u0237](?=[\u0316-\u0333]*\u0307)/gu
+
 /** Matches a combining dot above i or j, which replaces the letter's own dot and so is invisible, also after marks below the letter. */
 const SECOND_DOT = /(\p{Soft_Dotted}[\u0316-\u0333]*)\u0307+/gu
 
@@ -23,6 +29,7 @@ export function usernameProblem (username: string): string | undefined {
   if (username.replaceAll(' ', '').search(UNSEEN) !== -1) return 'A username has only characters that can be seen'
   if (!/[\p{L}\p{N}]/u.test(compatible)) return 'A username needs at least one letter or digit'
   if (PILED_MARKS.test(username.normalize('NFD'))) return 'A username has at most four different marks on a letter'
+  if (STROKES.test(compatible)) return 'A username has no strokes through its letters, except in letters such as ø that are one character'
   const mixed = mixedScripts(compatible)
   if (mixed !== undefined) return `A username is written in one script, and this one mixes ${mixed[0]} and ${mixed[1]}`
   return undefined
@@ -35,7 +42,7 @@ export function usernameProblem (username: string): string | undefined {
 export function keyOf (username: string): string {
   const seen = username.replace(SPACES, ' ').replace(UNSEEN, character => character === ' ' ? ' ' : '')
   const folded = fold(fold(seen.normalize('NFD')).normalize('NFKD'))
-  return folded.replace(SECOND_DOT, '$1').replace(SPACES, ' ').trim().normalize('NFKC')
+  return folded.replace(DOTTED_AGAIN, letter => letter === 'ı' ? 'i' : 'j').replace(SECOND_DOT, '$1').replace(SPACES, ' ').trim().normalize('NFKC')
 }
 
 /** The key of the former rule, NFKC and lower case, which older accounts still have. */
