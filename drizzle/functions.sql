@@ -67,7 +67,7 @@ $$;
 -- Returns: the rev; null when there is no such conversation.
 -- Raises: nothing.
 -- Called by: stop_replies, stop_replies_to, begin_reply, finish_reply, interrupt_reply, restart_reply,
--- `createReplyStore` and `createExchangeStore`.
+-- `createReplyStore`, `createMessageStore` and `createExchangeStore`.
 CREATE OR REPLACE FUNCTION next_rev (in_conversation bigint) RETURNS bigint
 LANGUAGE sql AS $$
   UPDATE conversations SET last_rev = last_rev + 1 WHERE id = in_conversation RETURNING last_rev

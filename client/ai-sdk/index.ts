@@ -55,7 +55,8 @@ export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: Parle
         const after = all.slice(at + 1)
         const next = after.findIndex(({ sender }) => sender === 'user')
         const [reply] = next === -1 ? after : after.slice(0, next)
-        if (next !== -1) for (const { id } of after.slice(next)) await conversation.remove(id)
+        // The newest first: with a message, the server deletes the replies to it that are still queued.
+        if (next !== -1) for (const { id } of after.slice(next).reverse()) await conversation.remove(id)
         const again = target.sender === 'bot' ? target : isRegenerate ? reply : undefined
         if (again !== undefined) {
           await conversation.regenerate(again.id)

@@ -114,6 +114,23 @@ t.test('regenerated and edited: what follows is deleted', async t => {
   t.equal(late.error?.message, 'Only the last reply of a streaming bot can be generated again')
 })
 
+t.test('a message is edited while replies to later messages are written and queued: they are deleted, and it is answered', async t => {
+  const { ann, parley, bots } = await start(t)
+  const send = (text: string) => ann.post('/api/conversations/1/messages', { text })
+  const first = send('One?')
+  await answer(bots, 1, Promise.resolve(), 'One')
+  await first
+  const later = [send('Two?')]
+  const { say } = await bots.call(2)
+  say('Tw')
+  later.push(send('Three?'))
+  await until(async () => (await history(parley)).length === 6)
+  const chat = chatOf(parley, { messages: await history(parley) })
+  await answer(bots, 3, chat.sendMessage({ text: 'One!', messageId: chat.messages[0]!.id }), 'Ok')
+  t.same([chat.status, shownIn(chat)], ['ready', ['user: One!', 'assistant: Ok']])
+  for (const sent of later) t.match((await sent).json()[1], { status: 'deleted' })
+})
+
 t.test('a lost connection is no error: the reply goes on when it is back', async t => {
   const { port, bots, ann } = await start(t)
   const cable = await layCable(t, { host: '127.0.0.1', port })

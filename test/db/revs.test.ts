@@ -1,6 +1,7 @@
 import t from 'tap'
 import { globSync, readFileSync } from 'node:fs'
 import { createExchangeStore } from '../../src/channels/exchanges/store.ts'
+import { createMessageStore } from '../../src/conversations/messages/store.ts'
 import { createDb, type Db } from '../../src/db/client.ts'
 import { createReplyStore } from '../../src/replies/store.ts'
 import { silent } from '../support/constants.ts'
@@ -31,6 +32,7 @@ const CHANGES: Record<string, Change> = {
   stop_replies: { reply: 'queued', make: ({ conversation, user }, db) => createReplyStore(db).stop(user, conversation) },
   stop_replies_to: { reply: 'queued', make: ({ user }, db) => createReplyStore(db).stopFor(user) },
   'src/replies/store.ts': { reply: 'queued', make: ({ conversation }, db) => createReplyStore(db).leaveOut({ conversation, id: 2 }, [{ sender: 'user', name: null, text: 'Hi' }]) },
+  'src/conversations/messages/store.ts': { reply: 'queued', make: ({ conversation, user }, db) => createMessageStore(db, () => {}).remove(user, conversation, 1) },
   'src/channels/exchanges/store.ts': {
     reply: 'complete',
     answers: null,

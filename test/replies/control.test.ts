@@ -101,6 +101,28 @@ t.test('stop also stops queued replies', async t => {
   await third
 })
 
+t.test('a message that is deleted while its reply is queued is not answered', async t => {
+  const { bots, ann, url, as } = await oneInstance(t)
+  const bob = await as('bob')
+  await ann.post(`${url}/users`, { username: 'bob' })
+  const first = ask(ann, url, 'first')
+  const one = await bots.call(1)
+  const [second, third] = [ask(bob, url, 'second'), ask(ann, url, 'third')]
+  await until(async () => (await messagesOf(ann, url)).length === 6)
+  const asked = (await messagesOf(ann, url)).find(({ text }: { text: string }) => text === 'second')
+  t.equal((await bob.delete(`${url}/messages/${asked.id}`)).statusCode, 204)
+  t.match((await second).json(), [{ id: asked.id, text: '', status: 'deleted' }, { text: '', status: 'deleted' }], 'at once, while the reply before it is still written')
+  t.match((await ann.get(`${url}/messages?after=0`)).json().slice(-2), [{ id: asked.id, status: 'deleted' }, { id: asked.id + 1, status: 'deleted' }], 'readers learn both')
+  one.say('answer one')
+  one.end()
+  await first
+  const next = await bots.call(2)
+  t.same(next.turns.map(({ text }) => text), ['first', 'answer one', 'third'])
+  next.end()
+  await third
+  t.equal(bots.calls.length, 2, 'the bot was not asked again with a history that ends with its own reply')
+})
+
 t.test('regenerate writes into the row of the last reply', async t => {
   const { app, bots, ann, as, anyone, clientOf, id, url, query } = await oneInstance(t)
   const answer = async (asked: Promise<unknown>, text: string, end: 'end' | 'stop' = 'end') => {

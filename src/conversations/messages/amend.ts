@@ -33,8 +33,8 @@ export function createAmend (
     const { id, status } = question!
     const isDeleted = status === 'deleted'
     if (text === undefined) {
-      if (!isDeleted) await messages.remove(author, conversation, id)
       for (const reply of replies) if (UNFINISHED.includes(reply.status)) await messages.remove(author, conversation, reply.id)
+      if (!isDeleted) await messages.remove(author, conversation, id)
       return
     }
     if (isDeleted) return

@@ -9,6 +9,8 @@ import { IS_MEMBER, isMember } from '../../log/membership.ts'
 
 export type MessageStore = ReturnType<typeof createMessageStore>
 
+const DELETED = { text: '', parts: null, metadata: null, status: 'deleted' } as const
+
 /**
  * Reads, edits and deletes messages; `log.ts` adds them. `changed` is called with the conversation after each commit.
  */
@@ -42,9 +44,16 @@ export function createMessageStore (db: Db, changed: (conversation: number) => v
       return await change(user, conversation, id, ({ author }) => author === user, { text, parts: null, error: null })
     },
 
-    /** Authors may delete their own messages, owners any. @throws as `edit` */
+    /**
+     * Authors may delete their own messages, owners any. Replies to the message that are still queued are deleted, too: the bot would
+     * get a history without the message, and answer an earlier one again. @throws as `edit`
+     */
     async remove (user: number, conversation: number, id: number) {
-      await change(user, conversation, id, ({ author, owner }) => author === user || owner === user, { text: '', parts: null, metadata: null, status: 'deleted' })
+      await change(user, conversation, id, ({ author, owner }) => author === user || owner === user, DELETED, async tx => {
+        const isQueuedReply = and(eq(messages.conversationId, conversation), eq(messages.replyTo, id), eq(messages.status, 'queued'))
+        await tx.select({ id: messages.id }).from(messages).where(isQueuedReply).for('no key update')
+        await tx.update(messages).set({ ...DELETED, rev: sql`next_rev(${conversation})` }).where(isQueuedReply)
+      })
     },
 
     /** @throws CONVERSATION_NOT_FOUND */
@@ -56,11 +65,12 @@ export function createMessageStore (db: Db, changed: (conversation: number) => v
 
   /**
    * Changes a message under the lock of its conversation, with the next rev, and returns it. It is read before the commit,
-   * because afterwards it may already be edited again or deleted.
+   * because afterwards it may already be edited again or deleted. `andThen` changes what depends on it, in the same transaction.
    */
   async function change (
     user: number, conversation: number, id: number,
-    isAllowed: (who: { author: number | null, owner: number }) => boolean, set: { text: string, parts: null, metadata?: null, error?: null, status?: 'deleted' }
+    isAllowed: (who: { author: number | null, owner: number }) => boolean, set: { text: string, parts: null, metadata?: null, error?: null, status?: 'deleted' },
+    andThen?: (tx: Transaction) => Promise<void>
   ): Promise<Message> {
     const changedMessage = await db.transaction(async tx => {
       await tx.select({ id: conversations.id }).from(conversations).where(eq(conversations.id, conversation)).for('no key update')
@@ -75,6 +85,7 @@ export function createMessageStore (db: Db, changed: (conversation: number) => v
       const [taken] = await tx.update(conversations).set({ lastRev: sql`${conversations.lastRev} + 1` })
         .where(eq(conversations.id, conversation)).returning({ rev: conversations.lastRev })
       await tx.update(messages).set({ ...set, rev: taken!.rev }).where(and(eq(messages.conversationId, conversation), eq(messages.id, id)))
+      await andThen?.(tx)
       return await messageAt(tx, conversation, id)
     })
     changed(conversation)
