@@ -7,8 +7,11 @@ import type { Message, Part } from '../shapes.ts'
  * @see https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol
  */
 export function createChunks () {
-  /** How much of each growing part was sent, and whether its end was sent. */
-  const sent: string[] = []
+  /** The growing parts so far, and as much of each as was sent. */
+  const sent: Growing[] = []
+  /** The part that is open, and its id in the stream. */
+  let open: { part: Growing, id: string } | undefined
+  let count = 0
   let isBegun = false
 
   return function chunksOf (message: Message): { chunks: UIMessageChunk[], hasEnded: boolean } {
@@ -18,25 +21,30 @@ export function createChunks () {
     if (!isBegun) chunks.push({ type: 'start', messageId: `m${id}`, messageMetadata: { id, rev, username, created_at } }, { type: 'start-step' })
     isBegun = true
 
-    const growing = parts.filter(isGrowing)
-    for (const [index, { type, text }] of growing.entries()) {
-      const before = sent[index]
-      const partId = `p${index}`
-      if (before === undefined && text === '') continue
-      if (before === undefined) {
-        if (index > 0) chunks.push(endOf(growing[index - 1]!.type, `p${index - 1}`))
-        chunks.push({ type: `${type}-start`, id: partId })
+    let next = 0
+    for (const { type, text } of parts.filter(isGrowing)) {
+      if (text === '') continue
+      const at = sent.findIndex((part, index) => index >= next && part.type === type && text.startsWith(part.text))
+      if (at === -1 && next < sent.length && status === 'streaming') {
+        // The reply was generated again, and chunks that were sent cannot be taken back.
+        return { chunks: [...chunks, { type: 'error', errorText: 'The reply has begun again, please load the chat again' }], hasEnded: true }
       }
-      // The reply was generated again, and chunks that were sent cannot be taken back.
-      if (!text.startsWith(before ?? '')) return { chunks: [...chunks, { type: 'error', errorText: 'The reply has begun again, please load the chat again' }], hasEnded: true }
-      const delta = text.slice(before?.length ?? 0)
-      if (delta !== '') chunks.push({ type: `${type}-delta`, id: partId, delta })
-      sent[index] = text
+      // When a reply ends, a text may turn out to be reasoning, or the other way round. What does not continue a known part becomes a new one.
+      next = at === -1 ? sent.length : at
+      const part = sent[next++] ??= { type, text: '' }
+      const delta = text.slice(part.text.length)
+      part.text = text
+      if (delta === '') continue
+      if (open?.part !== part) {
+        chunks.push(...endPart())
+        open = { part, id: `p${count++}` }
+        chunks.push({ type: `${type}-start`, id: open.id })
+      }
+      chunks.push({ type: `${type}-delta`, id: open.id, delta })
     }
     if (status === 'streaming') return { chunks, hasEnded: false }
 
-    const last = sent.length - 1
-    if (last >= 0) chunks.push(endOf(growing[last]!.type, `p${last}`))
+    chunks.push(...endPart())
     for (const [index, part] of parts.entries()) if (!isGrowing(part)) chunks.push(...chunksOfPart(part, index))
     chunks.push({ type: 'finish-step' })
     const messageMetadata = { rev, status, ...failure !== undefined && { failure } }
@@ -44,10 +52,13 @@ export function createChunks () {
     else chunks.push({ type: 'finish', messageMetadata })
     return { chunks, hasEnded: true }
   }
-}
 
-function endOf (type: 'text' | 'reasoning', id: string): UIMessageChunk {
-  return { type: `${type}-end`, id }
+  function endPart (): UIMessageChunk[] {
+    if (open === undefined) return []
+    const { part: { type }, id } = open
+    open = undefined
+    return [{ type: `${type}-end`, id }]
+  }
 }
 
 interface Growing { type: 'text' | 'reasoning', text: string }

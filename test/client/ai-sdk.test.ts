@@ -60,6 +60,30 @@ t.test('the first message creates the chat, and the reply streams with its reaso
   t.same(await query("SELECT name FROM conversations WHERE client_id = 'chat'"), [{ name: 'What is up?' }])
 })
 
+t.test('a model of which it shows only at the end what was reasoning', async t => {
+  const { chat, bots } = await start(t)
+  const thinking = chat.sendMessage({ text: 'One?' })
+  const first = await bots.call()
+  first.think('Well')
+  await until(() => JSON.stringify(chat.messages).includes('Well'))
+  first.give({ reasoning: '', replaces: true })
+  first.say('Well, one')
+  first.end()
+  await thinking
+  t.same([chat.status, chat.error, shownIn(chat).at(-1)], ['ready', undefined, 'assistant: Well, one'])
+
+  const talking = chat.sendMessage({ text: 'Two?' })
+  const second = await bots.call(2)
+  second.say('Well')
+  await shows(chat, 'assistant: Well')
+  second.give({ text: '', replaces: true })
+  second.think('Well')
+  second.say('Two')
+  second.end()
+  await talking
+  t.same([chat.status, chat.error, shownIn(chat).at(-1)], ['ready', undefined, 'assistant: Well|Two'], 'what was shown as text stays until the chat is loaded again')
+})
+
 t.test('another tab resumes a reply in the middle; stopped, it is stopped for both', async t => {
   const { parley, url, chat, bots } = await start(t)
   const sent = chat.sendMessage({ text: 'Hello' })

@@ -25,6 +25,21 @@ t.test('a reply that begins again cannot be shown in the same stream', async t =
   t.match(chunksOf(reply({ rev: 3, text: 'Other' })), { chunks: [{ type: 'error', errorText: String }], hasEnded: true })
 })
 
+t.test('at its end a reply may turn out to have other parts: those that were not sent follow', async t => {
+  const short = ({ chunks }: ReturnType<ReturnType<typeof createChunks>>) => chunks.map(({ type, ...chunk }) => 'delta' in chunk ? `${type} ${chunk.id}: ${chunk.delta}` : 'id' in chunk ? `${type} ${chunk.id}` : type)
+  const [thought, text] = [{ type: 'reasoning' as const, text: 'Well' }, { type: 'text' as const, text: 'Well, yes' }]
+
+  const thinking = createChunks()
+  thinking(reply({ parts: [thought] }))
+  t.same(short(thinking(reply({ text: 'Well, yes', parts: [thought, text] }))), ['reasoning-end p0', 'text-start p1', 'text-delta p1: Well, yes'])
+  t.same(short(thinking(reply({ rev: 3, text: 'Well, yes', status: 'complete' }))), ['text-end p1', 'finish-step', 'finish'], 'the reasoning was the text')
+
+  const talking = createChunks()
+  talking(reply({ text: 'Well' }))
+  t.same(short(talking(reply({ rev: 3, text: 'Yes', parts: [thought, { type: 'text', text: 'Yes' }], status: 'complete' }))),
+    ['text-end p0', 'reasoning-start p1', 'reasoning-delta p1: Well', 'reasoning-end p1', 'text-start p2', 'text-delta p2: Yes', 'text-end p2', 'finish-step', 'finish'], 'the text was reasoning')
+})
+
 t.test('a reply without a word', async t => {
   t.same(createChunks()(reply({ status: 'stopped' })).chunks.map(({ type }) => type), ['start', 'start-step', 'finish-step', 'finish'])
 })
