@@ -275,6 +275,23 @@ t.test('a long backlog is sent at the reader’s pace, until a time limit', asyn
   t.equal(bots.calls.length, 0)
 })
 
+t.test('the largest message that a bot may write reaches everybody, also those who come later', async t => {
+  const { app, ann, bots, url } = await oneInstance(t)
+  const base = await listen({ app })
+  const stream = await openStream(t, `${base}${url}/events?after=0`, ann)
+  const asked = ask(ann, url, 'Tell me everything')
+  const { say, give, end } = await bots.call()
+  say('語'.repeat(99_000))
+  for (let n = 0; n < 31; n++) give({ part: { type: 'data', name: 'more', data: 'x'.repeat(16_000) }, isSaid: false })
+  end()
+  const [, reply] = (await asked).json()
+  t.equal(reply.parts.length, 32)
+  await stream.screen.until(() => stream.screen.status(2) === 'complete')
+  const late = await openStream(t, `${base}${url}/events?after=0`, ann)
+  await late.screen.until(() => late.screen.status(2) === 'complete')
+  t.same([stream.screen.text(2), late.screen.text(2)], [reply.text, reply.text])
+})
+
 t.test('an idle stream sends a keep-alive every 15 s', async t => {
   const { app, ann, url } = await oneInstance(t)
   const base = await listen({ app })

@@ -12,7 +12,10 @@ export function backlogOf ({ conn }: LiveSocket) {
   return packets.reduce((sum, { data = '' }) => sum + Buffer.byteLength(data), connectionOf(conn)?.bufferedAmount ?? 0)
 }
 
-/** Disconnects a client that does not read, without waiting for a closing handshake. */
+/**
+ * Disconnects a client that does not read, without waiting for a closing handshake. Call it before each event that is sent: one event
+ * may be larger than the limit, and would never arrive if it counted itself.
+ */
 export function cutIfTooSlow (socket: LiveSocket) {
   if (!socket.connected || backlogOf(socket) <= MAX_BACKLOG_BYTES) return
   const connection = connectionOf(socket.conn)

@@ -34,8 +34,8 @@ export function createSocketNews (socket: LiveSocket, news: UserNews) {
   }
 
   function tell (item: SocketNews) {
-    socket.emit('news', item)
     cutIfTooSlow(socket)
+    socket.emit('news', item)
   }
 
   return {

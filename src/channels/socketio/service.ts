@@ -129,16 +129,17 @@ export function createSocketService ({ app, useOf, config, sessions, conversatio
           if (args[0] === TOO_LONG) throw new INVALID_MESSAGE()
           const input = checks[event](args[0] ?? {}) as ReturnType<typeof checks[Event]>
           const answer = await work(user, input)
+          cutIfTooSlow(socket)
           acknowledge?.(answer)
         } catch (error) {
           const refusal = inLegacyWords(event, describe(error as FastifyError))
+          cutIfTooSlow(socket)
           socket.emit('error', refusal)
           acknowledge?.(refusal)
           if (refusal.code === 'INVALID_TOKEN') socket.disconnect(true)
         } finally {
           slot?.leave()
         }
-        cutIfTooSlow(socket)
       }
       const anySocket = socket as Socket // what comes in may be anything
       anySocket.on(event as string, listener)
@@ -189,14 +190,14 @@ export function createSocketService ({ app, useOf, config, sessions, conversatio
       return follower
 
       function grow (delta: Delta) {
-        socket.emit('message_delta', { chat_session_id: conversation, ...delta })
         cutIfTooSlow(socket)
+        socket.emit('message_delta', { chat_session_id: conversation, ...delta })
       }
     }
 
     function tell (conversation: number, change: Change) {
-      socket.emit('new_message', shown(conversation, change))
       cutIfTooSlow(socket)
+      socket.emit('new_message', shown(conversation, change))
     }
 
     function shown (conversation: number, { author, clientId, ...message }: Change): LiveMessage {

@@ -4,7 +4,10 @@ import type { FastifyReply } from 'fastify'
 import type { SessionUser, Sessions } from '../../accounts/sessions.ts'
 import { UNAVAILABLE } from '../../errors.ts'
 
-/** A reader with a larger backlog is too slow and is disconnected. It reconnects and continues where it was. */
+/**
+ * A reader with a larger backlog is too slow and is disconnected. It reconnects and continues where it was. One event may be larger,
+ * so the backlog is measured before an event is sent: otherwise such an event would never reach anybody.
+ */
 const MAX_BACKLOG_BYTES = 1024 * 1024
 
 /** How often a comment is sent, because proxies close idle connections. */
@@ -73,8 +76,8 @@ export function createSse (sessions: Pick<Sessions, 'watch'>) {
       }
 
       function tell (text: string) {
-        say(text)
         if (stream.writableLength + stream.readableLength > MAX_BACKLOG_BYTES) stream.destroy()
+        say(text)
       }
 
       function say (text: string) {

@@ -82,6 +82,27 @@ t.test('a client that does not read is disconnected, and others are not affected
   })
 })
 
+t.test('a page of more than 1 MiB waits for a client that polls', { buffered: true }, async t => {
+  const server = await startLive(t)
+  const ann = await server.as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
+  const text = '語'.repeat(99_000)
+  const parts = [{ type: 'text', text }, ...Array.from({ length: 31 }, () => ({ type: 'data', name: 'more', data: 'x'.repeat(16_000) }))]
+  await server.query('INSERT INTO messages (conversation_id, id, rev, sender, text, parts) VALUES ($1, 1, 1, \'bot\', $2, $3)', [id, text, JSON.stringify(parts)])
+  await server.query('UPDATE conversations SET last_rev = 1')
+  const poll = async (sid: string, body?: string) => {
+    const answer = await fetch(`${server.url}/socket.io/?EIO=4&transport=polling${sid}`, { ...body !== undefined && { method: 'POST', body }, headers: ann.headers })
+    return await answer.text()
+  }
+  const sid = `&sid=${JSON.parse((await poll('')).slice(1)).sid}`
+  await poll(sid, '40')
+  t.match(await poll(sid), /^40/)
+  const queries = server.watchQueries()
+  await poll(sid, `420["join_chat",{"chat_session_id":${id}}]`)
+  await until(() => queries.filter(name => name === 'news').length === 2) // the page was read, and what comes after it is followed
+  t.match(await poll(sid), /^430\[\{"messages":\[\{/)
+})
+
 t.test('a client that disconnects during a response is not followed any more', { buffered: true }, async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')
