@@ -78,6 +78,7 @@ export function createRuns ({ exchanges, store, messages, generation, streams }:
     if (conversation === undefined) return undefined
     const exchange = await exchanges.exchangeOf(user, conversation, [asked.id])
     if (exchange === undefined || !isCalled(exchange, user, conversation, asked.id)) return undefined
+    // The text of a deleted message is empty.
     if (exchange.question.text !== asked.text) throw new IDEMPOTENCY_MISMATCH()
     const last = exchange.replies.at(-1)
     if (last === undefined || isFollowed(exchange, run) || !await exchanges.canAskAgain(last)) return { conversation, replies: exchange.replies }
@@ -111,7 +112,8 @@ export function createRuns ({ exchanges, store, messages, generation, streams }:
    * Whether the question of an exchange has this id in the client's list: the client's own id if it gave one, or else `frontEndId`.
    * Otherwise it is a new message, to which the client has given an id that looks like ours.
    */
-  function isCalled ({ question: { id, author, clientId } }: KnownExchange, user: SessionUser, conversation: number, called: string) {
+  function isCalled ({ question: { id, sender, author, clientId } }: KnownExchange, user: SessionUser, conversation: number, called: string) {
+    if (sender === 'bot') return false
     if (author === user.id && clientId?.startsWith(prefixOf(conversation))) return clientId === clientIdOf(conversation, called)
     return frontEndId(id) === called
   }

@@ -3,7 +3,7 @@ import type { SessionUser } from '../../accounts/sessions.ts'
 import type { Streams } from '../../conversations/live/streams.ts'
 import type { MessageStore } from '../../conversations/messages/store.ts'
 import type { Transaction } from '../../db/client.ts'
-import { NOT_THE_AUTHOR, NOT_THE_LAST_REPLY } from '../../errors.ts'
+import { MESSAGE_NOT_FOUND, NOT_THE_AUTHOR, NOT_THE_LAST_REPLY } from '../../errors.ts'
 import type { Message } from '../../log/message.ts'
 import type { Replies } from '../../replies/replies.ts'
 import type { Exchanges } from '../exchanges/exchanges.ts'
@@ -63,13 +63,14 @@ export function createUiChats ({ exchanges, messages, store, generation, streams
     const ids = isRegenerate ? [messageId, message.id] : [messageId]
     const exchange = await exchanges.exchangeOf(user, conversation, ids.filter(id => id !== undefined))
     if (exchange === undefined) return undefined
-    const { question, replies, lastRev } = exchange
+    const { question, replies, isDeleted, lastRev } = exchange
+    if (isDeleted) throw new MESSAGE_NOT_FOUND()
     const reply = replies.find(({ id }) => id === namedBy(conversation, messageId ?? '').id) ?? replies[0]
     const canAsk = reply !== undefined && await exchanges.canAskAgain(reply)
     return { conversation, message: isRegenerate ? await regenerate() : await edit() }
 
     async function regenerate () {
-      if (reply !== undefined && !canAsk) throw new NOT_THE_LAST_REPLY()
+      if (question.sender === 'bot' || (reply !== undefined && !canAsk)) throw new NOT_THE_LAST_REPLY()
       return await goOnFrom({ canAsk })
     }
 

@@ -13,8 +13,11 @@ export type ExchangeStore = ReturnType<typeof createExchangeStore>
 /** A message in the log, with its author's user id and its client id, which in a reply is the run that asked for it. */
 type Authored = Message & { author: number | null, clientId: string | null }
 
-/** A user's message and the replies to it. `lastRev` is the number of the conversation's last change so far. */
-export interface KnownExchange { question: Authored, replies: Authored[], lastRev: number }
+/**
+ * A user's message and the replies to it; or a bot's message that answers nothing. `isDeleted`: the id that was looked for is that of
+ * the user's message, which was deleted. `lastRev` is the number of the conversation's last change so far.
+ */
+export interface KnownExchange { question: Authored, replies: Authored[], isDeleted: boolean, lastRev: number }
 
 /** Finds conversations and exchanges by the ids that front ends made up. `changed` is called with the conversation after each commit. */
 export function createExchangeStore (db: Db, changed: (conversation: number) => void) {
@@ -33,9 +36,9 @@ export function createExchangeStore (db: Db, changed: (conversation: number) => 
 
     /** The exchange that has this message, if any. The caller has checked that the user may read it. */
     async exchange (user: number, conversation: number, { clientId, id }: Named): Promise<KnownExchange | undefined> {
-      const { rows } = await db.$client.query<MessageRow & Pick<Authored, 'author' | 'clientId'> & { lastRev: number }>({ name: 'ui_exchange', text: EXCHANGE, values: [conversation, user, clientId, id] })
-      const [question, ...replies] = rows.map(({ lastRev, ...row }) => shown(row))
-      return question && { question, replies, lastRev: rows[0]!.lastRev }
+      const { rows } = await db.$client.query<MessageRow & Pick<Authored, 'author' | 'clientId'> & { isDeleted: boolean, lastRev: number }>({ name: 'ui_exchange', text: EXCHANGE, values: [conversation, user, clientId, id] })
+      const [question, ...replies] = rows.map(({ isDeleted, lastRev, ...row }) => shown(row))
+      return question && { question, replies, isDeleted: rows[0]!.isDeleted, lastRev: rows[0]!.lastRev }
     },
 
     /**
@@ -104,11 +107,11 @@ const UNDER_WAY = `
 
 const EXCHANGE = `
   WITH named AS (
-    SELECT CASE m.sender WHEN 'user' THEN m.id ELSE m.reply_to END AS question FROM messages m
-    WHERE m.conversation_id = $1 AND m.status <> 'deleted'
+    SELECT CASE m.sender WHEN 'user' THEN m.id ELSE coalesce(m.reply_to, m.id) END AS question, m.status = 'deleted' AS is_deleted FROM messages m
+    WHERE m.conversation_id = $1 AND (m.sender = 'user' OR m.status <> 'deleted')
       AND CASE WHEN $3::text IS NULL AND $4::bigint IS NULL THEN m.reply_to IS NOT NULL ELSE m.user_id = $2 AND m.client_id = $3 OR m.id = $4 END
     ORDER BY m.user_id = $2 AND m.client_id IS NOT DISTINCT FROM $3 DESC NULLS LAST, m.id DESC LIMIT 1
   )
-  SELECT ${MESSAGE}, m.user_id AS author, m.client_id AS "clientId", (SELECT last_rev FROM conversations WHERE id = $1) AS "lastRev" ${FROM_MESSAGES}
+  SELECT ${MESSAGE}, m.user_id AS author, m.client_id AS "clientId", (SELECT is_deleted FROM named) AS "isDeleted", (SELECT last_rev FROM conversations WHERE id = $1) AS "lastRev" ${FROM_MESSAGES}
   WHERE m.conversation_id = $1 AND (m.id = (SELECT question FROM named) OR m.reply_to = (SELECT question FROM named) AND m.status <> 'deleted')
   ORDER BY m.id`

@@ -131,6 +131,23 @@ t.test('a client that numbers its own messages, in the way in which the server n
   t.equal((await ann.get('/api/chat/new')).json().length, 6, 'each of the three messages is stored once, with its reply')
 })
 
+t.test('a message that was deleted elsewhere is not sent again as a new one', async t => {
+  const { as, slowChat, query } = await startApp(t)
+  const ann = await as('ann')
+  const threadId = String(await slowChat(ann))
+  await ann.post('/api/ag-ui', run([said('One', 'one')], { threadId }))
+  await ann.post(`/api/conversations/${threadId}/messages`, { text: 'Four' })
+  for (const id of [1, 4]) await ann.delete(`/api/conversations/${threadId}/messages/${id}`)
+  for (const message of [said('One', 'one'), said('Four', 'm4')]) {
+    t.match((await ann.post('/api/ag-ui', run([message], { threadId, runId: 'two' }))).json(), { statusCode: 409, code: 'IDEMPOTENCY_MISMATCH' })
+  }
+  t.equal((await query("SELECT FROM messages WHERE sender = 'user'")).length, 2)
+
+  const [{ last_rev: rev }] = await query('UPDATE conversations SET last_rev = last_rev + 1 RETURNING last_rev')
+  await query("INSERT INTO messages (conversation_id, id, rev, sender, agent_name, text) VALUES ($1, $2, $2, 'bot', 'Carol of support', 'Hello')", [threadId, rev])
+  t.equal(textIn((await ann.post('/api/ag-ui', run([said('New', `m${rev}`)], { threadId, runId: 'three' }))).body), 'Slowly: New', 'an id that only looks like that of a bot’s message')
+})
+
 t.test('what a user’s message may be', async t => {
   const { as } = await startApp(t)
   const ann = await as('ann')

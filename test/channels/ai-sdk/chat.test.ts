@@ -119,6 +119,32 @@ t.test('in a group, each edits their own, and only the owner cuts what others sa
   t.equal((await ann.get(`/api/chat/${number}`)).json().length, 2)
 })
 
+t.test('what was deleted in another tab, and what a bot said unasked, is neither edited nor asked for again, nor sent as a new message', async t => {
+  const { as, query, slowChat } = await startApp(t)
+  const ann = await as('ann')
+  const bob = await as('bob')
+  const id = String(await slowChat(ann))
+  await ann.post(`/api/conversations/${id}/users`, { username: 'bob' })
+  await ann.post('/api/chat', { id, message: said('A secret', 'one') })
+  const [question] = (await bob.get(`/api/chat/${id}`)).json()
+  for (const number of [1, 2]) await ann.delete(`/api/conversations/${id}/messages/${number}`)
+  for (const [who, message, called] of [[bob, question, 'm1'], [ann, said('A secret', 'one'), 'one']] as const) {
+    for (const more of [{ trigger: 'regenerate-message', messageId: 'm2' }, { trigger: 'regenerate-message' }, { messageId: called }]) {
+      t.match(await who.post('/api/chat', { id, messages: [message], ...more }), { statusCode: 404, body: 'Message not found' })
+    }
+  }
+  t.same((await bob.get(`/api/chat/${id}`)).json(), [])
+
+  await ann.post('/api/chat', { id, message: said('Hello', 'two') })
+  const [{ last_rev: rev }] = await query('UPDATE conversations SET last_rev = last_rev + 1 RETURNING last_rev')
+  await query("INSERT INTO messages (conversation_id, id, rev, sender, agent_name, text) VALUES ($1, $2, $2, 'bot', 'Carol of support', 'Anything else?')", [id, rev])
+  const before = (await ann.get(`/api/chat/${id}`)).json()
+  t.equal(before.length, 3)
+  t.match(await ann.post('/api/chat', { id, messages: before.slice(0, 2), trigger: 'regenerate-message', messageId: `m${rev}` }), { statusCode: 409, body: /Only the last reply/ })
+  t.match(await ann.post('/api/chat', { id, messages: [said('Changed', `m${rev}`)], messageId: `m${rev}` }), { statusCode: 403, body: /Only its author/ })
+  t.same((await ann.get(`/api/chat/${id}`)).json(), before)
+})
+
 t.test('when a reply cannot be had again, nothing is deleted or changed', async t => {
   const { as, query, bots, slowChat } = await startApp(t)
   const ann = await as('ann')
