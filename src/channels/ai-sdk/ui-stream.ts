@@ -18,8 +18,8 @@ export const UI_STREAM_HEADERS = { 'x-vercel-ai-ui-message-stream': 'v1' }
  */
 export function createUiWire (reply: number): Wire {
   let isBegun = false
-  /** The parts of the reply so far, and as much of each as was sent. */
-  const known: GrowingPart[] = []
+  /** The parts of the reply, by the indexes to which deltas refer, and as much of each as was sent. */
+  let known: GrowingPart[] = []
   /** Number of parts in the stream so far, and the one that is open. */
   let count = 0
   let open: { part: GrowingPart, id: string } | undefined
@@ -45,13 +45,17 @@ export function createUiWire (reply: number): Wire {
     return chunk({ type: 'start', messageId: frontEndId(id), messageMetadata: { id, rev, username, created_at } }) + chunk({ type: 'start-step' })
   }
 
-  /** What was sent cannot be taken back. A text that does not continue a known part becomes a part of its own. */
+  /**
+   * What was sent cannot be taken back. A text that does not continue a known part becomes a part of its own: at the end of a reply
+   * whose parts turned out to be others, and in a reply that is generated again.
+   */
   function show (parts: GrowingPart[]) {
-    let next = 0
+    const before = known
+    known = []
     return parts.filter(({ text }) => text !== '').map(({ type, text }) => {
-      const at = known.findIndex((part, index) => index >= next && part.type === type && text.startsWith(part.text))
-      next = at === -1 ? known.length : at
-      const part = known[next++] ??= { type, text: '' }
+      const at = before.findIndex(part => part.type === type && text.startsWith(part.text))
+      const part = at === -1 ? { type, text: '' } : before.splice(0, at + 1).at(-1)!
+      known.push(part)
       return grow(part, text.slice(part.text.length))
     }).join('')
   }

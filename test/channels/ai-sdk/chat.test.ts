@@ -4,6 +4,8 @@ import { holdLock, startApp } from '../../support/helper.ts'
 import { startLive } from '../../support/live.ts'
 import { until } from '../../support/process.ts'
 import { exchange } from '../../support/raw-http.ts'
+import { isStored } from '../../support/slow-replies.ts'
+import { shownIn, shows, VERSIONS } from '../../support/ui-chat.ts'
 
 // What the AI SDK's clients rarely or never send, and who may do what.
 
@@ -220,6 +222,35 @@ t.test('a message that is sent while a reply is asked for again is not deleted',
   t.same(await texts(), ['First', 'Slowly: First', 'Wait', 'Slowly: Wait'])
   t.equal(textIn((await whileAsked({}, 'Stop')).body), 'Slowly: First', 'edited, and its reply stays')
   t.same(await texts(), ['Changed', 'Slowly: First', 'Stop', 'Slowly: Stop'], 'what was there before is deleted')
+})
+
+t.test('a tab at another instance sees nothing of the moment between a reply that is stopped and the same one generated again', async t => {
+  const one = await startLive(t)
+  const two = await startLive(t, {}, one.connection)
+  one.bots.takeOver()
+  const ann = await one.as('ann')
+  const id = String(await one.slowChat(ann))
+  const sent = ann.post('/api/chat', { id, message: said('Hello') })
+  const first = await one.bots.call()
+  first.say('One')
+  await isStored(one, 2, 'One')
+  const tab = VERSIONS.at(-1)![1]({ url: two.url, headers: ann.headers, id })
+  const resumed = tab.resumeStream()
+  await shows(tab, 'assistant: One')
+  const { asked, release } = two.hold('news')
+  first.say(' more')
+  await asked
+  await ann.post(`/api/chat/${id}/stop`)
+  await sent
+  const again = ann.post('/api/chat', { id, message: said('Hello'), trigger: 'regenerate-message' })
+  const second = await one.bots.call(2)
+  release()
+  second.say('Two')
+  await shows(tab, 'assistant: One more|Two')
+  second.say(' three')
+  second.end()
+  await Promise.all([resumed, again])
+  t.same([tab.status, shownIn(tab)], ['ready', ['assistant: One more|Two three']], 'what was shown stays, and the new text is whole')
 })
 
 t.test('a chat has a name that can be seen', async t => {

@@ -63,6 +63,14 @@ t.test('a text that is taken back is followed by the right one, in a part of its
   t.same(chunksOf(wire.message(reply('Yes', { status: 'complete' }))).slice(0, 4), ['text-end t1', 'text-start t2', 'text-delta t2: Yes', 'text-end t2'])
 })
 
+t.test('a reply that is generated again begins a part of its own, and none of its pieces is taken for one that was sent', async t => {
+  const wire = createUiWire(2)
+  wire.message(reply('One'))
+  t.equal(wire.message(reply('', { rev: 4 })), '')
+  t.same(chunksOf(wire.delta({ id: 2, offset: 0, text: 'Two' })), ['text-end t1', 'text-start t2', 'text-delta t2: Two'])
+  t.same(chunksOf(wire.message(reply('Two three', { rev: 5, status: 'complete' }))).slice(0, 2), ['text-delta t2:  three', 'text-end t2'])
+})
+
 t.test('reasoning, sources, choices and data', async t => {
   const [thought, said] = [{ type: 'reasoning' as const, text: 'They greet.' }, { type: 'text' as const, text: 'Well' }]
   const others = [
