@@ -152,10 +152,15 @@ export function createReplies ({ listener, budgets, most, ...options }: RepliesO
      * meanwhile, and what `first` throws
      */
     async regenerate (user: number, place: MessageKey, first?: (tx: Transaction) => Promise<void>) {
+      await this.mustHaveBudget(user, place)
+      await this.resume(user, place, first)
+    },
+
+    /** Checks the budgets that `regenerate` needs. @throws BUDGET_SPENT */
+    async mustHaveBudget (user: number, place: MessageKey) {
       await budgets.mustHaveLeft(user)
       const author = await store.askedBy(user, place)
       if (author !== undefined && author !== user) await budgets.mustHaveLeft(author)
-      await this.resume(user, place, first)
     },
 
     /** The same without checking budgets, for a reply that we interrupted ourselves: its first attempt was allowed. */

@@ -90,12 +90,16 @@ export function createUiChats ({ exchanges, messages, store, generation, streams
      * is a new one, and asks the bot again. If the bot cannot be asked, nothing is changed.
      */
     async function goOnFrom ({ text, canAsk }: { text?: string, canAsk: boolean }) {
+      const cut = { conversation, id: question.id, upTo: lastRev }
       const underWay = await store.underWay(conversation)
       if (underWay.length > 0) {
+        // A request that is refused must not stop what is under way, which may be the reply to somebody else.
+        await store.mustBeAllowedToCut(user.id, cut)
+        if (canAsk) await generation.mustHaveBudget(user.id, { conversation, id: reply!.id })
         await generation.stop(user.id, conversation)
         await streams.ended(user, conversation, underWay)
       }
-      const cutAndEdit = (tx: Transaction) => store.cutAfter(tx, user.id, { conversation, id: question.id, upTo: lastRev, ...text !== undefined && { text } })
+      const cutAndEdit = (tx: Transaction) => store.cutAfter(tx, user.id, { ...cut, ...text !== undefined && { text } })
       if (!canAsk) {
         await store.change(conversation, cutAndEdit)
         return reply

@@ -19,6 +19,9 @@ type Authored = Message & { author: number | null, clientId: string | null }
  */
 export interface KnownExchange { question: Authored, replies: Authored[], isDeleted: boolean, lastRev: number }
 
+/** What a conversation is cut after: a question with its replies, up to a rev. */
+interface Cut extends MessageKey { upTo: number }
+
 /** Finds conversations and exchanges by the ids that front ends made up. `changed` is called with the conversation after each commit. */
 export function createExchangeStore (db: Db, changed: (conversation: number) => void) {
   return {
@@ -41,20 +44,23 @@ export function createExchangeStore (db: Db, changed: (conversation: number) => 
       return question && { question, replies, isDeleted: rows[0]!.isDeleted, lastRev: rows[0]!.lastRev }
     },
 
+    /** Checks whether the user may cut a conversation as `cutAfter` does. @throws CONVERSATION_NOT_FOUND, NOT_THE_OWNER */
+    async mustBeAllowedToCut (user: number, cut: Cut) {
+      await db.transaction(async tx => await lockForCut(tx, user, cut))
+    },
+
     /**
      * Deletes the messages after a question and its replies up to the rev `upTo`, and gives the question a new text if there is
      * one. Messages with a later rev stay: they were sent after the request came, so the user has not seen them.
      * @throws CONVERSATION_NOT_FOUND, MESSAGE_NOT_FOUND when the question was deleted meanwhile, and NOT_THE_OWNER when one of
      * the messages is not the user's, and the user does not own the conversation
      */
-    async cutAfter (tx: Transaction, user: number, { conversation, id, upTo, text }: MessageKey & { upTo: number, text?: string | undefined }) {
-      const { isOwner } = await lockAsMember(tx, user, conversation)
+    async cutAfter (tx: Transaction, user: number, cut: Cut & { text?: string | undefined }) {
+      const { conversation, id, text } = cut
+      await lockForCut(tx, user, cut)
       const rev = sql`next_rev(${conversation})`
-      const after = sql`${messages.conversationId} = ${conversation} AND ${messages.id} > ${id} AND ${messages.id} <= ${upTo}
-        AND ${messages.replyTo} IS DISTINCT FROM ${id} AND ${messages.status} <> 'deleted'`
+      const after = isAfter(cut)
       await tx.execute(sql`SELECT FROM ${messages} WHERE (${after}) OR ${messages.conversationId} = ${conversation} AND ${messages.id} = ${id} FOR NO KEY UPDATE`)
-      const [foreign] = isOwner ? [] : await tx.select({ id: messages.id }).from(messages).where(and(after, sql`${messages.userId} IS DISTINCT FROM ${user}`)).limit(1)
-      if (foreign !== undefined) throw new NOT_THE_OWNER()
       await tx.update(messages).set({ text: '', parts: null, metadata: null, status: 'deleted', rev }).where(after)
       if (text === undefined) return
       const changed = await tx.update(messages).set({ text, parts: null, error: null, rev })
@@ -93,6 +99,18 @@ export function createExchangeStore (db: Db, changed: (conversation: number) => 
       changed(conversation)
     }
   }
+}
+
+/** Locks a conversation, of which the user must own what is to be deleted. */
+async function lockForCut (tx: Transaction, user: number, cut: Cut) {
+  const { isOwner } = await lockAsMember(tx, user, cut.conversation)
+  const [foreign] = isOwner ? [] : await tx.select({ id: messages.id }).from(messages).where(and(isAfter(cut), sql`${messages.userId} IS DISTINCT FROM ${user}`)).limit(1)
+  if (foreign !== undefined) throw new NOT_THE_OWNER()
+}
+
+function isAfter ({ conversation, id, upTo }: Cut) {
+  return sql`${messages.conversationId} = ${conversation} AND ${messages.id} > ${id} AND ${messages.id} <= ${upTo}
+    AND ${messages.replyTo} IS DISTINCT FROM ${id} AND ${messages.status} <> 'deleted'`
 }
 
 const CONVERSATION = `

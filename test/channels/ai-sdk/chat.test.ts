@@ -179,6 +179,27 @@ t.test('when a reply cannot be had again, nothing is deleted or changed', async 
   t.match((await ann.get(`/api/chat/${number}`)).json(), [{ id: 'm1', parts: [{ text: 'Changed' }] }, { id: 'm2' }])
 })
 
+t.test('an edit that is refused does not stop the reply that is under way', async t => {
+  const { as, query, bots, slowChat } = await startApp(t)
+  const ann = await as('ann')
+  const bob = await as('bob')
+  const id = String(await slowChat(ann))
+  await ann.post(`/api/conversations/${id}/users`, { username: 'bob' })
+  await bob.post('/api/chat', { id, message: said('From Bob', 'one') })
+  bots.takeOver()
+  const sent = ann.post('/api/chat', { id, message: said('From Ann', 'two') })
+  const { say, end } = await bots.call()
+  const isRefused = async (who: typeof ann, messageId: string, refusal: object) => {
+    for (const more of [{ message: said('Changed'), messageId }, { message: said('', messageId), trigger: 'regenerate-message' }]) t.match(await who.post('/api/chat', { id, ...more }), refusal)
+  }
+  await isRefused(bob, 'one', { statusCode: 403, body: /Only the owner/ })
+  await query("UPDATE users SET budget_tokens = CASE username WHEN 'ann' THEN 0 END")
+  await isRefused(ann, 'two', { statusCode: 429, body: /tokens for today/ })
+  say('Ok')
+  end()
+  t.equal(textIn((await sent).body), 'Ok')
+})
+
 t.test('an edit changes nothing if the user leaves the conversation, or the message is deleted, while the edit is under way', async t => {
   const { as, query, connection } = await startApp(t)
   const ann = await as('ann')
