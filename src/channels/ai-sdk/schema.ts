@@ -43,9 +43,15 @@ export const IS_UI_CHAT = { allOf: [has('id'), { anyOf: [has('messages'), has('m
 /** Replaces the history, which comes with each request and is not needed, by `message`, or else by its last message. A body without messages stays, and the schema refuses it. */
 export function withoutHistory (body: UiChat): UiChat {
   const { messages, ...rest } = body
-  if (Object.hasOwn(body, 'message')) return rest
+  if (Object.hasOwn(body, 'message')) return { ...rest, message: withOwnMetadata(body.message) }
   const last = Array.isArray(messages) ? messages.at(-1) : undefined
-  return last === undefined ? body : { ...rest, message: last as SentMessage }
+  return last === undefined ? body : { ...rest, message: withOwnMetadata(last) as SentMessage }
+}
+
+/** Removes what `toUiMessage` added to the metadata of a message that comes from the history. With it, the largest metadata would be refused. */
+function withOwnMetadata<M extends Pick<SentMessage, 'metadata'>> (message: M): M {
+  const { id, rev, username, created_at, status, failure, ...metadata } = message?.metadata ?? {}
+  return typeof rev === 'number' && typeof created_at === 'string' ? { ...message, metadata } : message
 }
 
 /** The text of a user's message: its text parts, joined by newlines. @throws INVALID_REQUEST */

@@ -42,3 +42,22 @@ for (const [version, create] of VERSIONS) {
     t.match(chat.messages.at(-1)!.parts.at(-1), { type: 'data-card', data: { a: 1 } })
   })
 }
+
+t.test('a message with the largest metadata is regenerated from the history, where it has more', async t => {
+  const { url, as, slowChat, query } = await startLive(t)
+  const ann = await as('ann')
+  const id = String(await slowChat(ann))
+  const metadata = { note: 'x'.repeat(4_080) }
+  const post = async (body: object) => await ann.post('/api/chat', { id, ...body })
+  t.equal((await post({ messages: [{ id: 'one', role: 'user', parts: [{ type: 'text', text: 'Hello' }], metadata }] })).statusCode, 200)
+  const messages = (await ann.get(`/api/chat/${id}`)).json()
+  t.match(messages[0].metadata, { id: 1, rev: 1, username: 'ann', ...metadata })
+  for (const [version, create] of VERSIONS) {
+    const chat = create({ url, headers: ann.headers, id, messages })
+    await chat.regenerate()
+    t.same([chat.status, chat.error?.message], ['ready', undefined], version)
+  }
+  t.equal((await post({ message: messages[0], messageId: 'm1' })).statusCode, 200, 'edited')
+  t.same(await query('SELECT metadata FROM messages WHERE id = 1'), [{ metadata }])
+  t.match(await post({ message: { ...messages[0], metadata: { note: 'x'.repeat(4_100) } } }), { statusCode: 400, body: /4 KiB/ })
+})
