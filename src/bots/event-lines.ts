@@ -20,6 +20,7 @@ export function createEventReader () {
   let name = ''
   let length = 0
   let isBare = false
+  let parsed = 0
 
   function * finished (): Generator<Event> {
     const whole = data.join('\n')
@@ -28,10 +29,22 @@ export function createEventReader () {
     name = ''
     length = 0
     isBare = false
+    parsed = 0
+  }
+
+  /**
+   * Whether the lines of the event so far are one JSON text. Gives up after it has parsed as much as the longest event has: an event
+   * of 100,000 lines, parsed again after each line, would block the event loop for minutes.
+   */
+  function isWhole () {
+    if (parsed > MAX_EVENT_LENGTH) return false
+    const text = data.join('\n')
+    parsed += text.length
+    return isJson(text)
   }
 
   function * take (value: string): Generator<Event> {
-    if (data.length > 0 && (isEnd(value) || isJson(data.join('\n')))) yield * finished()
+    if (data.length > 0 && (isEnd(value) || isWhole())) yield * finished()
     data.push(value)
     if (isEnd(value)) yield * finished()
   }

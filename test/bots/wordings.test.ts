@@ -68,6 +68,7 @@ const SHAPES: Record<string, [Answer, object]> = {
   'a list of pieces as a whole': [r => json(r, 200, [chunk({ content: 'we' }), chunk({ content: 'll' }, 'stop')]), { text: 'well' }],
   'an error in a list, after text': [r => stream(r, well, event([{ error: { message: 'gone' } }])).end(), { text: 'well', failure: 'BOT_BROKE_OFF', log: /gone/ }],
   'no empty lines': [r => stream(r, `data: ${JSON.stringify(chunk({ content: 'we' }))}\ndata: ${JSON.stringify(chunk({ content: 'll' }))}\ndata: ${JSON.stringify(chunk({}, 'stop'))}\ndata: [DONE]\n`), { text: 'well' }],
+  'an event of as many lines as fit': [r => stream(r, 'data: [\n', 'data: 0,\n'.repeat(110_000), 'data: 0]\n\n', well, END).end(), { text: 'well' }],
   'one JSON text in many lines': [r => stream(r, `${JSON.stringify(chunk({ content: 'well' }), null, 1).split('\n').map(line => `data: ${line}\n`).join('')}\n`, END).end(), { text: 'well' }],
   ...Object.fromEntries(['data: [DONE]', 'data:[DONE]', 'data: [DONE]\n', 'data: [DONE]\r', ' data: [DONE] ', 'data: "[DONE]"\n', 'data: [done] '].map((end, n) => [`[DONE] on a connection that stays open ${n}`, [r => stream(r, well, end.trimStart()), { text: 'well', failure: undefined }]])),
   '[DONE] in two pieces on a connection that stays open': [r => { stream(r, well, 'data: [DO'); setTimeout(() => r.write('NE]'), 50) }, { text: 'well', failure: undefined }],
