@@ -12,9 +12,6 @@ import type { AgUiSettings } from './settings.ts'
 /** The longest message id of an agent that we store. */
 const MAX_MESSAGE_ID_LENGTH = 255
 
-/** How much of an agent's error gets into the log, in characters. */
-const MAX_ERROR_LENGTH = 1000
-
 /** The bot's state: the ids that the agent gave to its messages, by the ids of our replies. */
 interface KnownIds { ids: Record<string, string> }
 
@@ -29,7 +26,7 @@ export function createAgUi (config: FencedConfig, call: Call) {
       const body = JSON.stringify(runInputOf(turns, name, known, context))
       const remember = (messageId: string) => memoryWith(messageId, known, context)
       const own = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
-      const logged = (words: string) => new Error(createRedaction(Object.values(headers))(words).slice(0, MAX_ERROR_LENGTH))
+      const logged = (words: string) => new Error(createRedaction(Object.values(headers))(words))
       return call(url, async signal => {
         const { bytes, close } = await agents.send({ url, headers: { ...own, accept: 'text/event-stream', 'content-type': 'application/json' }, body, signal })
         return readPieces(bytes, createRunReader({ remember, logged }), close)

@@ -24,9 +24,6 @@ const MAX_BYTES = 64 * 1024
 /** How long the reading of a refusal may take, in milliseconds. */
 const MAX_TIME_MS = 2000
 
-/** How much of a provider's error gets into the log, in characters. */
-const MAX_LOGGED_LENGTH = 1000
-
 /** A server with OpenAI's chat completions API, or a compatible one. It has a pool of connections of its own. */
 export function createProvider ({ address, key, connectTimeoutMs }: ProviderOptions) {
   // No timeouts of undici, which would cut off slow models. `reply-timeouts.ts` has ours.
@@ -71,7 +68,7 @@ export function createProvider ({ address, key, connectTimeoutMs }: ProviderOpti
 
   /** Makes an error for the log: cut to a page, and without the key, which some providers repeat in their errors. */
   function logged (words: string) {
-    return new Error(redact(words).slice(0, MAX_LOGGED_LENGTH))
+    return new Error(redact(words))
   }
 
   /** Joins the messages of an error and of its causes. */

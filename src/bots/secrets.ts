@@ -5,8 +5,14 @@ const MIN_SECRET_LENGTH = 8
 const REVEALING_LENGTH = 6
 const REVEALING_LENGTH_IF_MASKED = 3
 
+/** How much of a text gets into the log, in characters. */
+const MAX_LOGGED_LENGTH = 1000
+
+/** How much of it is searched for secrets, which takes memory for each character. It can become shorter: an encoded secret has up to six characters for one. */
+const MAX_SEARCHED_LENGTH = 16 * MAX_LOGGED_LENGTH
+
 /**
- * Makes a function that removes secrets from a text before it is logged, also where the text has only a part of a secret,
+ * Makes a function that shortens a text for the log and removes secrets from it, also where the text has only a part of a secret,
  * or masks or encodes it (for a URL, JSON or HTML, in base64 or hexadecimal).
  */
 export function createRedaction (secrets: string[]) {
@@ -18,8 +24,9 @@ export function createRedaction (secrets: string[]) {
     (/[*•…]|\.{2}|x{4}/i.test(word) && partsOf(word, REVEALING_LENGTH_IF_MASKED).some(part => masked.has(part)))
 
   return function redact (text: string): string {
-    return decoded(text)
+    return decoded(text.slice(0, MAX_SEARCHED_LENGTH))
       .replace(/[^\s"'`<>(){}[\],;]+/g, word => short.includes(word) || isTelling(word) ? '…' : word)
+      .slice(0, MAX_LOGGED_LENGTH)
   }
 }
 

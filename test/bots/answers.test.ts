@@ -2,6 +2,7 @@ import t from 'tap'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
+import { createRedaction } from '../../src/bots/secrets.ts'
 import { createMemory, createThoughtFilter } from '../../src/bots/thoughts.ts'
 import { fit, linesOf } from '../../src/bots/history.ts'
 import type { Turn } from '../../src/bots/bot.ts'
@@ -302,6 +303,11 @@ t.test('the log has the provider’s error, without the key', async t => {
     write = answer
     t.match(await ask(), expected, what)
   }
+  const redact = createRedaction([KEY])
+  const began = performance.now()
+  t.match(redact(`gone ${'x'.repeat(8_000_000)}`), /^gone x{995}$/, 'an error as long as an answer may be')
+  isPrompt(t, began, 100, 'a long error is shortened before it is searched for the key')
+  t.match(redact(`${'&#x78;'.repeat(990)}${[...KEY].map(character => `&#x${character.charCodeAt(0).toString(16)};`).join('')}`), '…', 'a key that is cut off at the end')
   const short = await serve(t, response => json(response, 400, { error: 'anything goes, any key' }), { OPENAI_API_KEY: 'any' })
   t.match((await short.ask()).log, /anything goes, … key/)
 })
