@@ -31,21 +31,52 @@ export function tornAt (text: string): number {
   return text.length
 }
 
-/** The first closing tag in a text that is not part of an example. `before` is the text before it; `hasEnded`: nothing follows. */
-export function tagIn (before: string, text: string, hasEnded: boolean): Tag | undefined {
-  for (const { 0: { length }, index: at } of text.matchAll(CLOSES_ALL)) {
-    const kind = kindOf(before + text.slice(0, at), text.slice(at + length), hasEnded)
-    if (kind !== 'example') return { kind, at, length }
-  }
-  return undefined
-}
+/**
+ * Makes a function that finds the first closing tag in a text that is not part of an example. It is called again when the text has
+ * grown; `hasEnded`: nothing follows. It does not look twice at text before a tag: a reply can have thousands of tags in examples, and
+ * arrives in thousands of pieces, so that to search all of it for each piece would block the event loop for seconds.
+ */
+export function createTagSearch () {
+  /** How much of the text was looked at, and what there is in it: code fences, backticks in the last line, and backticks at its end. */
+  let looked = 0
+  let fences = 0
+  let ticks = 0
+  let run = 0
 
-/** An answer that explains such tags shows them in code or in quotation marks, which are closed after the tag. */
-function kindOf (before: string, after: string, hasEnded: boolean): Tag['kind'] | 'example' {
-  if (before.split('```').length % 2 === 0) return after.includes('```') ? 'example' : hasEnded ? 'tag' : 'undecided'
-  const [line = '', ...more] = after.split('\n')
-  const isLineWhole = hasEnded || more.length > 0
-  if (before.slice(before.lastIndexOf('\n') + 1).split('`').length % 2 === 0) return line.includes('`') ? 'example' : isLineWhole ? 'tag' : 'undecided'
-  if (!/(^|[\s([{—–:,;=])["'“‘„«]$/.test(before)) return 'tag'
-  return /^["'”’“»]/.test(line) ? 'example' : line !== '' || isLineWhole ? 'tag' : 'undecided'
+  return function firstTag (text: string, hasEnded: boolean): Tag | undefined {
+    for (;;) {
+      CLOSES_ALL.lastIndex = looked
+      const found = CLOSES_ALL.exec(text)
+      lookUntil(text, found?.index ?? text.length - MAX_TAG_LENGTH)
+      if (found === null) return undefined
+      const { 0: { length }, index: at } = found
+      const kind = kindOf(text, at, at + length, hasEnded)
+      if (kind !== 'example') return { kind, at, length }
+      lookUntil(text, at + length)
+    }
+  }
+
+  function lookUntil (text: string, end: number) {
+    for (; looked < end; looked++) {
+      const character = text[looked]
+      run = character === '`' ? run + 1 : 0
+      if (character === '`') ticks++
+      if (character === '\n') ticks = 0
+      if (run === 3) {
+        fences++
+        run = 0
+      }
+    }
+  }
+
+  /** An answer that explains such tags shows them in code or in quotation marks, which are closed after the tag. */
+  function kindOf (text: string, begin: number, end: number, hasEnded: boolean): Tag['kind'] | 'example' {
+    if (fences % 2 === 1) return text.includes('```', end) ? 'example' : hasEnded ? 'tag' : 'undecided'
+    const newline = text.indexOf('\n', end)
+    const line = text.slice(end, newline === -1 ? undefined : newline)
+    const isLineWhole = hasEnded || newline !== -1
+    if (ticks % 2 === 1) return line.includes('`') ? 'example' : isLineWhole ? 'tag' : 'undecided'
+    if (!/(^|[\s([{—–:,;=])["'“‘„«]$/.test(text.slice(Math.max(0, begin - 2), begin))) return 'tag'
+    return /^["'”’“»]/.test(line) ? 'example' : line !== '' || isLineWhole ? 'tag' : 'undecided'
+  }
 }

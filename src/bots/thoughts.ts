@@ -1,5 +1,5 @@
 import type { ReplyPiece } from './bot.ts'
-import { CLOSE, MAX_TAG_LENGTH, TAGS, tagIn, tornAt } from './thought-tags.ts'
+import { CLOSE, createTagSearch, MAX_TAG_LENGTH, TAGS, tornAt } from './thought-tags.ts'
 
 // Separates a model's reasoning ("thoughts") from its answer, where the provider sends both in one text. Each family of
 // models marks its reasoning with its own pair of tags. Some chat templates put the opening tag into the prompt: then the
@@ -49,19 +49,15 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
   let assumes = known ?? !PLAIN.test(model)
   let state: 'start' | 'thought' | 'assumed' | 'text' = 'start'
   let close = ''
-  /**
-   * Text that is held back. In the state `assumed`: how much of it was already passed on as reasoning, and whether it contains
-   * a closing tag.
-   */
+  /** Text that is held back. In the state `assumed`: how much of it was already passed on as reasoning. */
   let held = ''
   let told = 0
-  let hasTag = false
-  /** The end of the text so far, long enough to contain a tag that the last piece completes. */
-  let window = ''
   /** In the state `assumed`: where each held piece ends. If it turns out to be text, it is sent in the same pieces. */
   const cuts: number[] = []
   /** The text that was passed on, to see whether a tag stands in an example, such as a code block. */
   let said = ''
+  /** Searches `said` and `held` together. */
+  let firstTag = createTagSearch()
   let isAfterThought = false
   let isApart = false
   let beganInside = false
@@ -71,7 +67,6 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
   /** Takes the next piece of the answer. Returns what can be passed on now. */
   function take (piece: string): ReplyPiece[] {
     held += piece
-    window = window.slice(-MAX_TAG_LENGTH) + piece
     const pieces: ReplyPiece[] = []
     if (state === 'assumed') cuts.push(held.length)
     while (states[state](pieces)) { /* the next state continues with the rest */ }
@@ -118,10 +113,7 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
       if (told > 0) pieces.push({ reasoning: '', replaces: true })
       return enter('text')
     }
-    // Search the held text only once it has a tag in it. It may be long and grows by a word at a time, so that searching
-    // it each time would take quadratic time.
-    hasTag ||= CLOSE.test(window)
-    const tag = hasTag ? tagIn('', held, hasEnded) : undefined
+    const tag = firstTag(held, hasEnded)
     // Nothing is known of an unknown model: an empty piece shows that it is at work.
     const end = tag?.kind === 'tag' || (known === true && tag !== undefined) ? tag.at : known === true ? tornAt(held) : told
     pieces.push({ reasoning: held.slice(told, end) })
@@ -133,8 +125,8 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
   }
 
   function text (pieces: ReplyPiece[]): boolean {
-    const tag = CLOSE.test(held) ? tagIn(said, held, false) : undefined
-    const end = tag?.at ?? tornAt(held)
+    const tag = CLOSE.test(held) ? firstTag(said + held, false) : undefined
+    const end = tag === undefined ? tornAt(held) : tag.at - said.length
     if (tag?.kind !== 'tag') {
       const sent = held.slice(0, end)
       held = held.slice(end)
@@ -163,6 +155,7 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
     assumes = false
     isAfterThought = true
     said = ''
+    firstTag = createTagSearch()
     return enter('start')
   }
 

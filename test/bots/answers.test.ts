@@ -220,6 +220,21 @@ t.test('the first response of an unknown model is held back only if it may be re
   }
 })
 
+t.test('a response with thousands of tags in examples does not block the server', async t => {
+  const inside = createMemory()
+  inside.learn('begins-inside', true)
+  for (const [what, before, example, after] of [['in backticks', '', '`</think>` ', ''], ['in quotation marks', '', '"</think>" ', ''], ['on lines', '', '`</think>`\n', ''], ['in a code block', '```\n', '</think>\n', '```\n']] as const) {
+    for (const [model, memory] of [['unknown', createMemory()], ['begins-inside', inside], ['gpt-4.1', createMemory()]] as const) {
+      const pieces = [before, ...Array<string>(9_000).fill(example), after]
+      const began = performance.now()
+      const filter = createThoughtFilter(model, memory)
+      const read = [...pieces.flatMap(filter.take), ...filter.end(false)]
+      isPrompt(t, began, 1_000, `${what}, ${model}`)
+      t.equal(read.map(piece => 'text' in piece ? piece.text : '').join(''), pieces.join(''), `${what}, ${model}: all of it is text`)
+    }
+  }
+})
+
 t.test('reasoning in a field of its own keeps a reply from timing out, and is not part of the text', async t => {
   // The model's name says how it sends its reasoning, which takes twice as long as BOT_TIMEOUT_SILENCE in total.
   const { ask } = await serve(t, async (response, { model }) => {
