@@ -24,6 +24,8 @@ declare module 'fastify' {
     takeStream: (userId: number) => void
     /** Frees the slot early, before the request waits for a bot or becomes a stream: neither uses a database connection. */
     leaveSlot: () => void
+    /** Does work for a stream that has begun in one of the user's slots, since a user may have many streams that catch up at the same time. */
+    inSlot: <T>(userId: number, work: () => Promise<T>) => Promise<T>
   }
 }
 
@@ -44,6 +46,16 @@ export const shares = fp<{ config: Config }>(async function shares (app, { confi
     this.leaveSlot = leave
     whenOver(this, leave)
     await ready
+  })
+
+  app.decorateReply('inSlot', async function inSlot (userId, work) {
+    const { ready, leave } = app.enterSlot(userId, { isPatient: true })
+    try {
+      await ready
+      return await work()
+    } finally {
+      leave()
+    }
   })
 
   app.decorateReply('takeStream', function takeStream (this: FastifyReply, userId: number) {

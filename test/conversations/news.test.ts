@@ -594,7 +594,7 @@ t.test('many readers are checked in turn', async t => {
   t.match(present, { xid: Number, history: /^[\da-f]{8}$/, time: Date })
   const heard = new Set<number>()
   const news = createNews({ publish: async () => {}, subscribe () {} }, { watch () {} }, createNewsStore(server.db), silent)
-  const listening = await Promise.all(ids.map(async id => await (await news.begin(id, undefined))({ hear: () => heard.add(id), reset () {}, drained: async () => {}, isOpen: () => true })))
+  const listening = await Promise.all(ids.map(async id => await (await news.begin(id, undefined))({ hear: () => heard.add(id), reset () {}, drained: async () => {}, inSlot: async read => await read(), isOpen: () => true })))
   await server.query(`WITH c AS (INSERT INTO conversations (name, owner_id) SELECT 'Silently', id FROM users WHERE username LIKE 'user%' RETURNING id, owner_id)
     INSERT INTO conversation_users (conversation_id, user_id) SELECT id, owner_id FROM c`)
   await until(() => heard.size === ids.length)

@@ -152,6 +152,45 @@ t.test('one account that requests as much as it can leaves room for twenty other
   t.comment(`99th percentile of the others: ${times.sort((a, b) => a - b)[Math.floor(times.length * 0.99)]!.toFixed(0)} ms`)
 })
 
+t.test('all streams of a user that catch up read in the slots of the user, also together', async t => {
+  const server = await startLimited(t, { REQUESTS_PER_USER: 2 })
+  const ann = await server.as('ann')
+  const client = server.db.$client
+  const query = client.query.bind(client) as (...args: unknown[]) => Promise<unknown>
+  const reads = { news: { now: 0, most: 0 }, news_reports: { now: 0, most: 0 } }
+  client.query = (async (...args: Array<{ name?: keyof typeof reads }>) => {
+    const read = reads[args[0]!.name!] ?? { now: 0, most: 0 }
+    read.most = Math.max(read.most, ++read.now)
+    try {
+      const answer = await query(...args)
+      if (args[0]!.name! in reads) await sleep(10)
+      return answer
+    } finally {
+      read.now--
+    }
+  }) as never
+  const readUntil = async (path: string, last: string) => {
+    const { answer, leave } = await listenTo(t, server, path, ann.headers)
+    let body = ''
+    for await (const piece of answer) if ((body += piece).includes(last)) break
+    leave()
+    return body
+  }
+  const ready = await readUntil('/api/events', '"reset":')
+  const [, cursor] = /"cursor":"([^"]*)"/.exec(ready)!
+  await fill(server, 'ann', 200, 5, 'Hi')
+  const { id } = (await ann.post('/api/conversations', { name: 'Long' })).json()
+  await server.query("INSERT INTO messages (conversation_id, id, rev, sender, user_id, text) SELECT id, m, m, 'user', owner_id, $2 FROM conversations, generate_series(1, 40) m WHERE id = $1", [id, '😀'.repeat(8000)])
+  await server.query('UPDATE conversations SET last_rev = 40 WHERE id = $1', [id])
+
+  const bodies = await Promise.all(Array.from({ length: 8 }, () => readUntil(`/api/conversations/${id}/events?after=0`, '"rev":40,')))
+  t.ok(bodies.every(body => body.split('event: message').length === 41), 'each stream has all messages')
+  t.ok(reads.news.most <= 3, `${reads.news.most} pages are read at the same time: two in the slots, and one for all streams that are live`)
+  const news = await Promise.all(Array.from({ length: 8 }, () => readUntil(`/api/events?after=${encodeURIComponent(cursor!)}`, '"reset":')))
+  t.ok(news.every(body => body.split('event: conversation').length === 202), 'each stream has all conversations')
+  t.ok(reads.news_reports.most <= 3, `${reads.news_reports.most} pieces of news are read at the same time`)
+})
+
 t.test('a front end that sends many requests at once gets all responses, in turn', async t => {
   const server = await startLimited(t, { REQUESTS_PER_USER: 2 })
   const ann = await server.as('ann')

@@ -20,7 +20,8 @@ export function createSocketNews (socket: LiveSocket, news: UserNews) {
       async drained () {
         while (socket.connected && backlogOf(socket) > RESUME_BELOW_BYTES) await sleep(20)
       },
-      isOpen: () => socket.connected
+      isOpen: () => socket.connected,
+      inSlot: async read => await read() // the event has a slot
     })
     stop = stopNow
     if (!socket.connected) stop()

@@ -67,7 +67,7 @@ export function createStreams (sse: Sse, events: Events, feeds: FeedStore, sessi
         while (news.more) {
           await writeAll(news.changes)
           after = news.changes.at(-1)!.rev
-          news = await feeds.newsFor(user.id, conversation, after)
+          news = await reply.inSlot(user.id, async () => await feeds.newsFor(user.id, conversation, after))
           if (!stream.writable) return
         }
         const follower: Follower = { user: user.id, after: news.changes.at(-1)?.rev ?? after, heard: heardIn(news), hear, grow, leave: close }

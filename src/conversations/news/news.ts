@@ -27,6 +27,8 @@ export interface NewsReader {
   hear: (item: NewsItem) => void
   /** Called when a reader cannot go on from where it is: it has to load its lists anew. */
   reset: (ready: NewsReady) => void
+  /** Reads the next part of what was missed, when it is the user's turn. */
+  inSlot: <T>(read: () => Promise<T>) => Promise<T>
   /** Resolves when the client has taken most of what was sent. */
   drained: () => Promise<void>
   isOpen: () => boolean
@@ -184,9 +186,11 @@ export function createNews (listener: Pick<Listener, 'publish' | 'subscribe'>, e
     }
   }
 
-  async function catchUp ({ told, hear, drained, isOpen }: Live, pairs: Array<Pair & { after: number }>) {
-    for await (const reports of store.reports(pairs)) {
-      for (const report of reports) {
+  async function catchUp ({ told, hear, inSlot, drained, isOpen }: Live, pairs: Array<Pair & { after: number }>) {
+    const pieces = store.reports(pairs)
+    const next = async () => await inSlot(async () => await pieces.next())
+    for (let piece = await next(); !piece.done; piece = await next()) {
+      for (const report of piece.value) {
         remember(told, report)
         hear(itemOf(report))
         await drained()

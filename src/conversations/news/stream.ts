@@ -16,7 +16,7 @@ export function createNewsStreams (sse: Sse, news: UserNews) {
       let lastCursor: string | undefined
       let isFirst = true
       beat()
-      listen({ hear, reset, drained, isOpen: () => stream.writable }).then(({ stop, ...ready }) => {
+      listen({ hear, reset, drained, isOpen: () => stream.writable, inSlot: async read => await reply.inSlot(user.id, read) }).then(({ stop, ...ready }) => {
         if (!stream.writable) return stop()
         reset(ready)
         untilEnd(stop)
