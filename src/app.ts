@@ -65,7 +65,8 @@ export async function buildApp (deps: Deps) {
     trustProxy: config.TRUST_PROXY,
     requestTimeout: config.REQUEST_TIMEOUT * 1000,
     // Node looks every 30 s by default, and takes the longer one of the two times for the whole request.
-    http: { headersTimeout: config.REQUEST_TIMEOUT * 1000, requestTimeout: config.REQUEST_TIMEOUT * 1000, connectionsCheckingInterval: Math.min(config.REQUEST_TIMEOUT * 100, 5_000) },
+    // `refuseMalformed` answers a request without a Host; Node would do it before our hooks.
+    http: { requireHostHeader: false, headersTimeout: config.REQUEST_TIMEOUT * 1000, requestTimeout: config.REQUEST_TIMEOUT * 1000, connectionsCheckingInterval: Math.min(config.REQUEST_TIMEOUT * 100, 5_000) },
     routerOptions: { maxParamLength: ROUTER_PARAM_LENGTH },
     rewriteUrl: replaceMalformed,
     frameworkErrors: handleErrors(),

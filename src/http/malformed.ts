@@ -21,13 +21,23 @@ export function replaceMalformed ({ url = '/' }: IncomingMessage): string {
   return isWellFormed(url) ? url : MALFORMED
 }
 
-/** Refuses malformed URLs. Register it after the hooks that set headers and count requests. */
+/** Refuses malformed URLs, and requests without a Host or with several. Register it after the hooks that set headers and count requests. */
 export function refuseMalformed (app: FastifyInstance) {
-  app.addHook('onRequest', async ({ url, originalUrl, params }) => {
+  app.addHook('onRequest', async ({ url, originalUrl, params, raw }) => {
     if (url === MALFORMED && originalUrl !== MALFORMED) throw new INVALID_REQUEST()
+    if (!hasRightHost(raw)) throw Object.assign(new INVALID_REQUEST(), { message: 'The request needs one Host header' })
     const { '*': rest, ...others } = params as Record<string, string>
     if (Object.values(others).some(param => param.length > MAX_PARAM_LENGTH)) throw new INVALID_REQUEST()
   })
+}
+
+/**
+ * Whether a request names one host. With several, a proxy before us may have checked another one than Node takes, which is the first.
+ * @see RFC 9112, section 3.2
+ */
+function hasRightHost ({ rawHeaders, httpVersion }: IncomingMessage) {
+  const hosts = rawHeaders.filter((name, nth) => nth % 2 === 0 && name.toLowerCase() === 'host').length
+  return hosts === 1 || (hosts === 0 && httpVersion === '1.0')
 }
 
 function isWellFormed (url: string) {

@@ -629,6 +629,20 @@ t.test('malformed HTTP is refused with the usual JSON error', async t => {
   }
 })
 
+t.test('a request without a Host, or with several, is refused like any other bad request', async t => {
+  const { app } = await startApp(t)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const get = (version: string, ...hosts: string[]) => exchange(port, [`GET /api/test HTTP/${version}`, ...hosts.map(host => `hOSt: ${host}`), 'Connection: close', '', ''].join('\r\n'))
+  for (const hosts of [[], ['localhost', 'example.com'], ['localhost', 'localhost']]) {
+    const [head, body] = (await get('1.1', ...hosts)).split('\r\n\r\n')
+    t.match(head, /^HTTP\/1\.1 400 [^]*x-content-type-options: nosniff/i, `${hosts.length} hosts`)
+    t.same(JSON.parse(body!), { statusCode: 400, code: 'INVALID_REQUEST', error: 'The request needs one Host header' })
+  }
+  t.match(await get('1.1', 'localhost'), /^HTTP\/1\.1 200 /)
+  t.match(await get('1.0'), /^HTTP\/1\.1 200 /, 'HTTP/1.0 knows no Host')
+})
+
 t.test('a client that offers to upgrade to HTTP/2 gets its responses over HTTP/1.1', async t => {
   const { app } = await startApp(t)
   await app.listen({ host: '127.0.0.1', port: 0 })
