@@ -5,6 +5,7 @@ import type { AnySchemaObject } from 'ajv'
 import { COMPRESSED_BODY, INVALID_JSON, INVALID_REQUEST, INVALID_TEXT, UNSUPPORTED_MEDIA_TYPE } from '../errors.ts'
 import { isStorable } from '../text/text.ts'
 import { isCrowded, MAX_CONTAINERS } from './crowded-json.ts'
+import { invalidRequest } from './faults.ts'
 import { createValidation } from './validation.ts'
 
 declare module 'fastify' {
@@ -116,15 +117,16 @@ function readIntegers (part: Record<string, unknown>, { properties = {} }: AnySc
 }
 
 /**
- * Refuses a parsed JSON value that holds text which Postgres cannot store (a NUL character, a lone surrogate), or a key
- * that could change an object's prototype. A loop instead of recursion, so that deep nesting cannot overflow the stack.
- * @throws INVALID_TEXT, INVALID_JSON
+ * Refuses a parsed JSON value that holds text which Postgres cannot store (a NUL character, a lone surrogate), a key
+ * that could change an object's prototype, or a number such as 1e999, which would be stored as null. A loop instead of recursion, so that deep nesting cannot overflow the stack.
+ * @throws INVALID_TEXT, INVALID_JSON, INVALID_REQUEST
  */
 function refuseUnsafe (body: unknown) {
   const left = [body]
   while (left.length > 0) {
     const value = left.pop()
     if (typeof value === 'string' && !isStorable(value)) throw new INVALID_TEXT()
+    if (value === Infinity || value === -Infinity) throw invalidRequest([{ path: '', message: 'has a number that is too large' }])
     if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) continue
     if (Array.isArray(value)) {
       for (const inner of value) left.push(inner) // `Object.keys` would take ten times as long

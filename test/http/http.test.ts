@@ -195,6 +195,7 @@ function wrongBodies (limit: number): Wrong[] {
       'UTF-16': Buffer.from('{"a": 1}', 'utf16le')
     }),
     ...json('INVALID_TEXT', { 'a NUL character': '{"a": "\\u0000"}', 'half a surrogate pair': '{"a": ["\\ud800"]}', 'the other half of a surrogate pair': '{"a": "\\udc00"}' }),
+    ...json('INVALID_REQUEST', { 'a number that is too large': '{"a": [1e999]}', 'a negative number that is too large': '{"a": {"b": -1e999}}' }),
     ...json('BODY_TOO_LARGE', { 'a byte too large': large, 'a byte too large, in pieces': Readable.from([large.slice(0, 100), large.slice(100)]) })
   ]
 }
