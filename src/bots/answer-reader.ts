@@ -15,9 +15,9 @@ const MAX_PARSE_ATTEMPTS = 20
 
 /**
  * `eventsIn` takes the chunks of an answer one after the other, and `undefined` at its end. It gives the events that each
- * chunk completes, or the parsed answer if that is one JSON text.
+ * chunk completes, or the parsed answer if that is one JSON text. `unreadable` makes the error for one that is not JSON.
  */
-export function createAnswerReader () {
+export function createAnswerReader (unreadable: (text: string, error: unknown) => Error) {
   const decoder = new TextDecoder()
   const eventsIn = createEventReader()
   const linesIn = createLineReader()
@@ -51,6 +51,16 @@ export function createAnswerReader () {
     return isKnown && parsedOr(whole.slice(0, end), false) !== undefined ? 'lines' : 'whole'
   }
 
+  /** Parses a JSON text; undefined when it is incomplete. @throws the error of `unreadable` when it has ended and is not JSON */
+  function parsedOr (text: string, hasEnded: boolean): unknown {
+    try {
+      return JSON.parse(text)
+    } catch (error) {
+      if (hasEnded) throw unreadable(text, error)
+      return undefined
+    }
+  }
+
   return {
     head: () => head,
 
@@ -70,14 +80,4 @@ function kindOf (text: string) {
   const first = /\S/.exec(text)?.[0]
   if (first === undefined) return undefined
   return first === '{' || first === '[' ? 'whole' : 'events'
-}
-
-/** Parses a JSON text; undefined when it is incomplete. @throws BOT_NONSENSE when it has ended and is not JSON */
-function parsedOr (text: string, hasEnded: boolean): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    if (hasEnded) throw failure('BOT_NONSENSE', error)
-    return undefined
-  }
 }

@@ -87,9 +87,12 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
     read,
 
     end (isOver, head) {
-      if (!isOver) throw unusable(isCompletion ? 'BOT_BROKE_OFF' : 'BOT_NONSENSE', 'The answer ended without a finish_reason or [DONE]', isCompletion ? '' : head)
+      if (!isCompletion) throw unusable('BOT_NONSENSE', 'The answer is not a chat completion', head)
+      if (!isOver) throw unusable('BOT_BROKE_OFF', 'The answer ended without a finish_reason or [DONE]', '')
       return finish === '' ? thoughts.end(false) : []
     },
+
+    unreadable: text => unusable('BOT_NONSENSE', 'The answer is not JSON', text),
 
     rest: () => thoughts.end(true)
   }

@@ -14,6 +14,8 @@ export interface Reader<P = ReplyPiece> {
   read: (event: unknown, name?: string) => ReadPieces<P>
   /** Called after the last event. `isOver`: the provider announced the end. `head` is the beginning of the answer, for the log. */
   end?: (isOver: boolean, head: string) => P[]
+  /** Makes the error for a text that should be JSON and is not. Left out: BOT_NONSENSE, with the parser's error, which repeats a part of the text. */
+  unreadable?: (text: string) => Error
   /** Called when the answer breaks off. Returns the text that was held back. */
   rest?: () => P[]
 }
@@ -33,8 +35,9 @@ const CLOSE_WAIT_MS = 100
  * called; if it breaks then, that is no error.
  * @throws BOT_BROKE_OFF, BOT_NONSENSE, and what the reader throws
  */
-export async function * readPieces<P> (body: Bytes, { read, end, rest }: Reader<P>, close: () => void): AsyncGenerator<P, void> {
-  const reading = createAnswerReader()
+export async function * readPieces<P> (body: Bytes, { read, end, unreadable, rest }: Reader<P>, close: () => void): AsyncGenerator<P, void> {
+  const unreadableOr = (text: string, error: unknown) => unreadable?.(text) ?? failure('BOT_NONSENSE', error)
+  const reading = createAnswerReader(unreadableOr)
   let isOver = false
   let isDone = false
   let closing: NodeJS.Timeout | undefined
@@ -64,7 +67,7 @@ export async function * readPieces<P> (body: Bytes, { read, end, rest }: Reader<
         closeIn(CLOSE_WAIT_MS)
         return
       }
-      const event = isWhole ? data : parseEvent(data as string, name)
+      const event = isWhole ? data : parseEvent(data as string, name, unreadableOr)
       if (event === undefined) continue
       const said = read(event, name)
       const isLast = isWhole || said.isLast === true
@@ -78,12 +81,12 @@ export async function * readPieces<P> (body: Bytes, { read, end, rest }: Reader<
 }
 
 /** Parses the data of an event. Events with a name that we do not know, such as a keep-alive, need not be JSON and are skipped. */
-function parseEvent (data: string, name: string): unknown {
+function parseEvent (data: string, name: string, unreadableOr: (text: string, error: unknown) => Error): unknown {
   try {
     return JSON.parse(data)
   } catch (error) {
     if (name === 'error') return data
-    if (['', 'message', 'completion', 'data'].includes(name)) throw failure('BOT_NONSENSE', error)
+    if (['', 'message', 'completion', 'data'].includes(name)) throw unreadableOr(data, error)
     return undefined
   }
 }
