@@ -303,8 +303,13 @@ t.test('only programs on the same machine may read /metrics without the token', 
   for (const name of ['user-agent', 'accept', 'authorization-hint', 'x-prometheus-scrape-timeout-seconds', 'traceparent', 'x-request-id']) t.equal(await ask({ host: 'localhost', [name]: 'x' }), 200, name)
   t.equal(await ask({ host: 'localhost' }, '192.0.2.1'), 401)
   const port = Number(new URL(await server.app.listen({ port: 0, host: '127.0.0.1' })).port)
-  for (const head of ['GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost', 'GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example', 'GET /metrics HTTP/1.1\r\nHost: evil.example\r\nHost: localhost']) {
-    t.match(await exchange(port, `${head}\r\nConnection: close\r\n\r\n`), /^HTTP\/1.1 401 /, head)
+  const elsewhere = {
+    'GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost': 401,
+    'GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example': 400,
+    'GET /metrics HTTP/1.1\r\nHost: evil.example\r\nHost: localhost': 400
+  }
+  for (const [head, status] of Object.entries(elsewhere)) {
+    t.match(await exchange(port, `${head}\r\nConnection: close\r\n\r\n`), `HTTP/1.1 ${status} `, head)
   }
   t.equal(await ask({ host: 'localhost' }, '::ffff:127.0.0.1'), 200)
   t.equal(await ask({ host: 'chat.example.com', authorization: 'Bearer a-token-for-tests-only' }, '192.0.2.1'), 200)
