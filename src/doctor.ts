@@ -94,7 +94,7 @@ async function database (config: Config) {
 }
 
 function clock (skewS: number) {
-  const text = `Clock: ${skewS} s from the database's`
+  const text = `Clock: it differs by ${skewS} s from the database's`
   return skewS <= MAX_CLOCK_SKEW_SECONDS ? right(text) : wrong(`${text}. Sessions and limits go by the clock: please have it set by NTP.`)
 }
 
@@ -117,7 +117,7 @@ async function botServers ({ WEBHOOK_ALLOW = '' }: Config, bots: ExaminedBot[]) 
       await body.dump()
       return right(`${bot} answers, with status ${statusCode} to HEAD`)
     } catch (error) {
-      return wrong(`${bot} cannot be reached: ${reasonOf(error).message}. If it is in your own network, list it in WEBHOOK_ALLOW.`)
+      return wrong(`${bot} cannot be reached: ${reasonOf(error).message}.${isFailure(error) ? ' To allow that, list it in WEBHOOK_ALLOW.' : ''}`)
     }
   }))
   await dispatcher.destroy()
@@ -140,7 +140,7 @@ function nearestFolder (folder: string) {
 async function dataFolder (folder: string) {
   const nearest = nearestFolder(folder)
   const isUsable = (await stat(nearest)).isDirectory() && await access(nearest, constants.W_OK).then(() => true, () => false)
-  return isUsable ? [right(`Database: an embedded one will be made in ${path.resolve(folder)}`)] : [wrong(`DATA_DIR, ${path.resolve(folder)}, cannot be used: ${nearest} is no folder that we may write to.`)]
+  return isUsable ? [right(`Database: an embedded one will be made in ${path.resolve(folder)}`)] : [wrong(`DATA_DIR, ${path.resolve(folder)}, cannot be used: ${nearest} is not a folder that we may write to.`)]
 }
 
 async function mail ({ SMTP_URL, DATA_DIR }: Config) {

@@ -132,7 +132,7 @@ t.test('a data folder that is none', { buffered: true }, async t => {
   const place = await openPlace(t)
   const file = path.join(place.folder, 'file')
   await writeFile(file, '')
-  await finds(t, place, { DATA_DIR: path.join(file, 'data') }, /^DATA_DIR, .*, cannot be used: .*file is no folder that we may write to\.$/)
+  await finds(t, place, { DATA_DIR: path.join(file, 'data') }, /^DATA_DIR, .*, cannot be used: .*file is not a folder that we may write to\.$/)
 })
 
 t.test('mail that cannot be sent', { buffered: true }, async t => {
@@ -216,7 +216,10 @@ t.test('bots that settings name, webhooks and agents', { buffered: true }, async
     VALUES ('helper', 'webhook', '{"url": "http://127.0.0.1:${port}/", "secret": "s3cret"}'), ('agent', 'ag-ui', '{"url": "http://127.0.0.1:${port}/run", "headers": {"x-key": "s3cret"}}')`)
   const { stdout } = await examine(place, { ...settings, WEBHOOK_ALLOW: '127.0.0.1' })
   for (const bot of ['Webhook bot helper', 'AG-UI bot agent']) t.match(stdout, new RegExp(`^✓ ${bot}: 127.0.0.1:${port} answers, with status 405 to HEAD$`, 'm'))
-  await finds(t, place, settings, /^Webhook bot helper: 127\.0\.0\.1:\d+ cannot be reached: .*list it in WEBHOOK_ALLOW\.$/, /^AG-UI bot agent: 127\.0\.0\.1:\d+ cannot be reached: .*list it in WEBHOOK_ALLOW\.$/)
+  const refused = 'cannot be reached: 127\\.0\\.0\\.1 is inside our own network\\. To allow that, list it in WEBHOOK_ALLOW\\.$'
+  await finds(t, place, settings, new RegExp(`^Webhook bot helper: 127\\.0\\.0\\.1:\\d+ ${refused}`), new RegExp(`^AG-UI bot agent: 127\\.0\\.0\\.1:\\d+ ${refused}`))
+  await run(database, "DELETE FROM chatbots WHERE name = 'agent'; UPDATE chatbots SET settings = '{\"url\": \"http://127.0.0.1:1/\", \"secret\": \"s3cret\"}' WHERE name = 'helper'")
+  await finds(t, place, { ...settings, WEBHOOK_ALLOW: '127.0.0.1' }, /^Webhook bot helper: 127\.0\.0\.1:1 cannot be reached: connect ECONNREFUSED 127\.0\.0\.1:1\.$/)
 })
 
 t.test('a clock that is wrong, and a disk that is full', { buffered: true }, async t => {
@@ -224,7 +227,7 @@ t.test('a clock that is wrong, and a disk that is full', { buffered: true }, asy
   const database = await freshDatabase(t)
   await run(database, `CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT now() + interval '1 hour' $$;
     ALTER DATABASE "${database.database}" SET search_path = public, pg_catalog`)
-  await finds(t, place, { DATABASE_URL: urlOf(database) }, /^Clock: 3(600|599|601) s from the database's\. .*NTP\.$/)
+  await finds(t, place, { DATABASE_URL: urlOf(database) }, /^Clock: it differs by 3(600|599|601) s from the database's\. .*NTP\.$/)
   const { stdout } = await examine(place, { DATA_DIR: '/proc/nothing' })
   t.match(stdout, /^! Disk: 0\.0 GiB free for \/proc\/nothing\. The database and backups need more\.$/m)
 })

@@ -26,7 +26,7 @@ export function createFencedPost ({ WEBHOOK_ALLOW: allow = '', BOT_TIMEOUT_CONNE
      */
     async send ({ url, headers, body, signal }: FencedRequest) {
       const answer = await post(url, { headers: { 'user-agent': 'parley', 'content-type': 'application/json', ...headers }, body, signal, dispatcher })
-        .catch((error: unknown) => { throw unreachable(error) })
+        .catch((error: unknown) => { throw isFailure(error) ? notAllowed(error) : unreachable(error) })
       const close = () => { answer.body.destroy() }
       if (!answer.ok) {
         close()
@@ -49,4 +49,9 @@ export function createFencedPost ({ WEBHOOK_ALLOW: allow = '', BOT_TIMEOUT_CONNE
       throw isFailure(error) ? error : failure('BOT_BROKE_OFF', error)
     }
   }
+}
+
+/** The failure of a connection that the SSRF guard refused, which does not know the setting. */
+function notAllowed ({ cause }: Error) {
+  return failure('BOT_REFUSED', new Error(`${(cause as Error).message}, and WEBHOOK_ALLOW does not list it`))
 }

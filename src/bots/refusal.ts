@@ -8,9 +8,9 @@ export type PassingFailure = Failure & { retryAfter: number | undefined }
 export const isFailure = (error: unknown): error is Failure => error instanceof Error && 'failure' in error
 export const mayPass = (error: unknown): error is PassingFailure => isFailure(error) && 'retryAfter' in error
 
-/** The failure of a request that got no response. If the SSRF guard refused the connection, its own failure is kept. */
-export function unreachable (error: unknown): Failure {
-  return isFailure(error) ? error : passing('BOT_UNREACHABLE', error)
+/** The failure of a request that got no response. */
+export function unreachable (error: unknown): PassingFailure {
+  return passing('BOT_UNREACHABLE', error)
 }
 
 /** The failure that a response's status stands for. @see RFC 9110, section 15 */

@@ -25,7 +25,7 @@ export function createFencedConnector (allow: string, timeout: number, lookup: L
     lookup(name, { ...options, all: true }, (error, found: LookupAddress[]) => {
       if (error !== null) return callback(error, '')
       const inside = allowed.includes(name.toLowerCase()) ? undefined : found.find(({ address }) => !mayConnect(address))
-      if (inside !== undefined) return callback(refused(`${name} is ${inside.address}`), '')
+      if (inside !== undefined) return callback(refused(`${name} is ${inside.address}, which`), '')
       callback(null, found)
     })
   }
@@ -62,5 +62,5 @@ function networkOf (text: string) {
 }
 
 function refused (what: string) {
-  return failure('BOT_REFUSED', new Error(`${what}, inside our own network; WEBHOOK_ALLOW may list it`))
+  return failure('BOT_REFUSED', new Error(`${what} is inside our own network`))
 }

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { hkdfSync } from 'node:crypto'
 import { generateKeyPair, SignJWT, type CryptoKey, type JWTPayload } from 'jose'
 import type { ClientMetadata } from 'oidc-provider'
+import pino from 'pino'
 import { createOpenIdProvider } from '../../../src/accounts/oidc/provider.ts'
 import { createFencedConnector } from '../../../src/bots/ssrf-guard.ts'
 import type { Config } from '../../../src/config.ts'
@@ -372,10 +373,13 @@ t.test('a provider that is away, slow, broken or in our own network delays only 
     bad.answerWith((_request, response) => {
       response.setHeader('content-type', 'application/json').end(JSON.stringify({ issuer: bad.issuer, authorization_endpoint: `${bad.issuer}/auth`, token_endpoint: `${elsewhere}/token`, jwks_uri: `${elsewhere}/jwks` }))
     })
-    const browser = browserOf(await startApp(t, oidc(bad.issuer)))
+    const lines: string[] = []
+    const browser = browserOf(await startApp(t, oidc(bad.issuer), pino({ level: 'warn' }, { write (line) { lines.push(line) } })))
     const state = new URL(await start(browser)).searchParams.get('state')
     t.equal(placeOf(await browser.open(`${CALLBACK}?code=any&state=${state}`)), '302 /#sign-in-failed=SIGN_IN_FAILED')
     t.same(inside.asked, [])
+    t.match(lines, [/127\.0\.0\.2 is inside our own network/])
+    t.notMatch(lines[0], /WEBHOOK_ALLOW/, 'a setting for bots, which would not help')
   })
 })
 
