@@ -14,6 +14,8 @@ import { CANNOT_START } from './errors.ts'
 // node dist/admin.js --create USERNAME creates the account first. It reads the password from the first line of its input. On a
 // server where nobody can sign up, this creates the first account.
 
+const USAGE = 'Usage: npm run admin -- USERNAME, or --create USERNAME, or --subject SUB (docs/admin.md)'
+
 const say = (sentence: string) => { process.stdout.write(`${sentence}\n`) }
 const log = { info: String, warn: (...[details, sentence = details]: unknown[]) => say(String(sentence)), error: String }
 
@@ -22,7 +24,7 @@ try {
   const isNew = flag === '--create'
   const isSubject = flag === '--subject'
   const username = (isNew || isSubject ? rest : process.argv.slice(2)).join(' ').trim()
-  if (username === '') throw new CANNOT_START('Please say whose account: npm run admin -- USERNAME')
+  if (username === '') throw new CANNOT_START(`Please say whose account.\n${USAGE}`)
   const config = readConfig()
   const who = isSubject ? { issuer: issuerOf(config), subject: username } : username
   const { connection, title, leave } = await reachDatabase(config, log)
@@ -31,7 +33,7 @@ try {
     const db = createDb({ ...connection, max: 1, application_name: 'parley-admin' }, log)
     try {
       if (isNew) await makeAccount(db, config, username)
-      if (!await makeAdmin(db, who)) throw new CANNOT_START(`There is no account ${isSubject ? 'of' : 'named'} ${username} in ${title}: please sign ${isSubject ? 'in' : 'up'} first.`)
+      if (!await makeAdmin(db, who)) throw new CANNOT_START(`There is no account ${isSubject ? 'of' : 'named'} ${username} in ${title}: please sign ${isSubject ? 'in' : 'up'} first.${username.startsWith('-') ? `\n${USAGE}` : ''}`)
     } finally {
       await db.$client.end()
     }
@@ -54,7 +56,7 @@ async function makeAccount (db: Db, config: Config, username: string) {
   const password = (await text(process.stdin)).split(/\r?\n/)[0]!
   const account = { username, password }
   if (!Value.Check(NewAccountSchema, account)) {
-    throw new CANNOT_START('A username has 3 to 64 characters that can be seen, and a password, the first line of the input, 8 to 128 characters.')
+    throw new CANNOT_START('A username needs 3 to 64 visible characters. The password is the first line of the input, and needs 8 to 128 characters.')
   }
   /* c8 ignore next -- a new account has no sessions whose end could be announced */
   const announce = async () => {}

@@ -468,8 +468,10 @@ t.test('requests are refused if the account is deleted, or its password changed,
 t.test('only a command can make an existing account an admin', async t => {
   const place = await openPlace(t)
   const make = (...names: string[]) => place.run('admin.ts', names).ended
-  t.match(await make(), { code: 1, stderr: 'Please say whose account: npm run admin -- USERNAME\n' })
+  const USAGE = 'Usage: npm run admin -- USERNAME, or --create USERNAME, or --subject SUB (docs/admin.md)\n'
+  t.match(await make(), { code: 1, stderr: `Please say whose account.\n${USAGE}` })
   t.match(await make(' '), { code: 1, stderr: /Please say whose account/ })
+  t.match(await make('--help'), { code: 1, stderr: `please sign up first.\n${USAGE}` }, 'a username may begin with a dash')
 
   const server = await place.serve()
   const role = { role: 'admin', is_admin: true }
