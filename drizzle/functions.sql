@@ -8,7 +8,8 @@
 --   Locks: the row and advisory locks, in the order in which they are taken. They are held until the transaction ends.
 --     Every function takes a conversation's lock before a user's, and several conversations' in the order of their ids,
 --     so that no two transactions wait for each other. The lock on a conversation is FOR NO KEY UPDATE on its row. Every
---     change of a conversation's messages happens under it.
+--     change of a conversation's messages happens under it. The rows to which a new row's foreign keys refer are locked, too,
+--     FOR KEY SHARE, which conflicts only with deleting them. A header names these locks only where something depends on them.
 --   Returns: the result.
 --   Raises: the SQLSTATEs that the function raises on purpose, or that its callers handle.
 --   Called by: the function or store in src/ that calls it, or the SQL function, trigger or index that uses it.
@@ -21,7 +22,8 @@
 -- ------------------------------------------------------------
 
 -- is_contact_origin: whether people who come through this channel are known only by an address, such as a phone number or
--- a WhatsApp contact, and have no account. This is the only list of those channels.
+-- a WhatsApp contact, and have no account. This is the only list of those channels in SQL; CONTACT_ORIGINS in src/enums.ts is
+-- the same list for TypeScript, and a test compares the two.
 --
 -- Such a person has one unfinished conversation at a time. Its bot is found by its name, so that bots are neither added
 -- nor taken out there. PostgreSQL inlines the function into the queries that use it.
@@ -158,7 +160,8 @@ CREATE OR REPLACE TRIGGER forget_bots AFTER DELETE ON chatbots REFERENCING OLD T
 -- one take 1.5 times as long. Change both: test/db/functions.test.ts gives both the same generated cases and compares what they store.
 --
 -- Locks: the conversation; then the bots, against deletion; then, when one of the replies is null, the author's user row, and
--- the replies that are stopped; then the author's row of conversation_users.
+-- the replies that are stopped; then, for the first message of a minute, the rows of conversation_users of all members (see
+-- move_used_in); then the author's row of conversation_users.
 -- Returns: one row with the message's id, its time, and the statuses of the message and of the replies; no row when
 -- nothing was stored.
 -- Raises: PB001 when the conversation rejects messages while a reply is under way; PB002 when three replies to the author's
@@ -248,7 +251,8 @@ END $$;
 --
 -- Locks: the conversations, in the order of their ids. A conversation that another transaction has locked is skipped
 -- (SKIP LOCKED). Waiting for it would hold up all conversations that this call has locked already. Then the bots, against
--- deletion; then the authors' rows of conversation_users.
+-- deletion; then the rows of conversation_users of the authors and, for the first message of a minute, of all members (see
+-- move_used_in).
 -- Returns: a row for each message that was stored, with its conversation, id and time; a row without an id and a time for
 -- each conversation that was skipped; no row for a message that may not be stored.
 -- Raises: 23505 on messages_client_id when an author has used the client id before. Then no message is stored.
