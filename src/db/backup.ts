@@ -34,7 +34,7 @@ export async function backUp (connection: pg.ClientConfig, file: string, isPlain
     await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
     await pipeline(pgDump === undefined ? copyAll(client) : dump(pgDump, connection), createGzip(), createWriteStream(draft, { mode: 0o600, flush: true }))
     await rename(draft, file)
-    return pgDump === undefined ? 'as a plain copy' : 'by pg_dump'
+    return pgDump === undefined ? 'written by Parley itself' : 'written by pg_dump'
   } finally {
     await rm(draft, { force: true })
     await client.end()
