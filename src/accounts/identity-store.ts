@@ -27,8 +27,8 @@ export function createIdentityStore (db: Pick<Db, 'select' | 'update' | 'insert'
 
   /**
    * Gives a second address to a user who has only one. A user who has several already gets none, because one matching address
-   * does not prove that it is the same user. A lock makes others who give this user an address at the same moment wait. It is not
-   * the one of the user's row, which comes after that of a conversation, because the caller may lock a conversation afterwards.
+   * does not prove that it is the same user. An advisory lock makes others who give this user an address at the same moment wait.
+   * A lock on the user's row could deadlock: it must come after the locks of conversations, which the caller may take later.
    */
   async function adopt (tx: Transaction, address: string, userId: number): Promise<number | undefined> {
     await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended('identities of ' || ${userId}::bigint, 0))`)

@@ -91,7 +91,7 @@ async function forgetWhatsApp (tx: Transaction, ids: number[], keptSince: SQL) {
   const contacts = rows.map(({ contact }) => contact)
   if (contacts.length === 0) return
   const keys = contacts.flatMap(contact => [`whatsapp-inbox ${contact}`, `whatsapp-send ${contact}`])
-  // First what was sent, which would be deleted with the messages: a status locks its delivery, and then jobs and its row in the inbox.
+  // Delete the deliveries before the inbox and the jobs, because a status locks them in this order, too. Otherwise the two could deadlock.
   await tx.delete(whatsappDeliveries).where(inArray(whatsappDeliveries.conversationId, tx.select({ id: conversations.id }).from(conversations).where(inArray(conversations.ownerId, ids))))
   const forgotten = await tx.delete(whatsappInbox).where(inArray(whatsappInbox.contact, contacts))
     .returning({ isKept: sql<boolean>`${whatsappInbox.kind} = 'message' AND ${whatsappInbox.handledAt} IS NULL AND ${whatsappInbox.receivedAt} >= ${keptSince}` })

@@ -151,7 +151,7 @@ export const chatbots = pgTable('chatbots', {
 }, table => [uniqueIndex('chatbots_name').on(sql`lower(${table.name})`)])
 
 /**
- * `state` holds each guided bot's place in its script, by the bot's id. `lastRev` counts the changes of the log.
+ * `state` has what each bot remembers, by the bot's id: the position in a script, or the state that a webhook sent. `lastRev` counts the changes of the log.
  * An identity that proves only itself (a phone, a WhatsApp contact) has one unfinished conversation at a time. `clientId` is
  * the owner's own id for the conversation, which a new owner does not inherit. `metadata` is kept as it came, as `json`:
  * `jsonb` would write `1e300` back as 301 digits.
@@ -333,11 +333,11 @@ export const workers = pgTable('workers', {
   seenAt: time().notNull().defaultNow()
 })
 
-/** Which job may run, of those with the same key, which run one at a time (`take_turn`). A row counts only while its job is running. */
+/** Of the jobs with the same key, one runs at a time: `job` (see `take_turn`). A row counts only while its job is running. */
 export const turns = pgTable('turns', {
   key: text().primaryKey(),
   job: reference().notNull(),
-  /** Set when another job of this key came and ended while this one was running: this one has to look for work once more. */
+  /** Set when another job of this key ended at once because this one was running. Then this one looks for work once more. */
   isWanted: boolean('wanted').notNull().default(false)
 })
 

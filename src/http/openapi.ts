@@ -14,7 +14,7 @@ const WRITE_ERRORS = [INVALID_JSON, INVALID_TEXT, UNSUPPORTED_MEDIA_TYPE]
 /** Why a server key may not act for a user. */
 const ACTING_ERRORS = [MISSING_SCOPE, ACCOUNT_LOCKED, USER_NOT_FOUND]
 
-/** For the page at /docs: it takes everything from here, also where we are reached by http. */
+/** The content security policy of the page at /docs: everything comes from this server. Without `upgrade-insecure-requests`, so that the page works over http. */
 const DOCS_CSP = { 'default-src': "'self'", 'img-src': ["'self'", 'data:'], 'base-uri': "'none'", 'frame-ancestors': "'none'" }
 
 const ABOUT = 'The durable backend behind a chat: accounts, conversations, bots and channels over one log per conversation. ' +

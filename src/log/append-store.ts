@@ -79,8 +79,8 @@ export function createAppendStore (db: Db) {
   }
 
   /**
-   * Begins conversations of several contacts in one statement. A contact whose user is locked begins on their own, and so do all
-   * contacts if the database refuses one of them.
+   * Begins conversations of several contacts in one statement. A contact whose user's row another transaction has locked begins in a
+   * statement of its own, and so do all contacts if the database refuses one of them.
    */
   async function beginAll (items: Beginning[]): Promise<Array<Stored | undefined | Promise<Stored | undefined>>> {
     const firsts = new Map(items.toReversed().map(item => [item.addition.author, item])) // begin_conversations takes each contact once

@@ -73,7 +73,7 @@ export function createOpenIdProvider ({ issuer, clientId, clientSecret, createCo
     }
   }
 
-  /** By POST where the provider takes that, since not all providers decode what Basic encodes. Basic is what a provider takes that says nothing. */
+  /** Sends the client secret in the body if the provider says that it supports that, because some do not decode the encoding of Basic. Otherwise with Basic, which the standard makes the default. */
   function clientAuth ({ ClientSecretBasic, ClientSecretPost, None }: typeof import('openid-client')): ClientAuth {
     if (clientSecret === undefined) return None()
     const [basic, post] = [ClientSecretBasic(clientSecret), ClientSecretPost(clientSecret)]

@@ -34,7 +34,7 @@ export interface NewsReader {
   isOpen: () => boolean
 }
 
-/** A reader that has caught up. `told` has what it knows that was written after its place, and would be found again. */
+/** A reader that has caught up to `place`. `told` has the later versions of conversations that it got already, so that it does not get them twice. */
 interface Live extends NewsReader { user: number, place: Place, told: Map<number, { version: string, xid: number }> }
 
 export type UserNews = ReturnType<typeof createNews>
@@ -89,7 +89,7 @@ export function createNews (listener: Pick<Listener, 'publish' | 'subscribe'>, e
     working = undefined
   }
 
-  /** Tells what notifications were about. A reader's place stays, since it may have missed others. */
+  /** Reads the conversations that notifications named, and tells the readers. Their places stay, because other notifications may have been lost. */
   async function readHints () {
     const pairs = [...read.values()]
     read.clear()
@@ -127,7 +127,7 @@ export function createNews (listener: Pick<Listener, 'publish' | 'subscribe'>, e
     }
   }
 
-  /** The place after which all readers of a user need what is new. */
+  /** The earliest place of a user's readers: what changed after it is new for at least one of them. */
   function placeOf (user: number) {
     return Math.min(...[...open.get(user)!].map(({ place }) => place.xid))
   }
@@ -142,9 +142,9 @@ export function createNews (listener: Pick<Listener, 'publish' | 'subscribe'>, e
 
   return {
     /**
-     * Finds what a user has missed after a cursor. Gives a function that tells it to a reader, and then what happens. That one
-     * resolves when the reader has caught up, to where it is and a function that stops telling it. Without a cursor, or with
-     * one that is of no use any more, it begins at the present.
+     * Finds what a user has missed after a cursor. Returns `listen`, which sends that to a reader, and then everything new. `listen`
+     * resolves when the reader has caught up, with its new cursor and a function that stops it. Without a cursor, or if the
+     * cursor is not valid any more, the news begin at the present.
      */
     async begin (user: number, cursor: string | undefined): Promise<(reader: NewsReader) => Promise<NewsReady & { stop: () => void }>> {
       const from = cursor === undefined ? undefined : decodePlace(cursor)

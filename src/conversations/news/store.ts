@@ -24,12 +24,13 @@ export interface Report extends Version { json: string | null }
 const AT_ONCE = { reports: 64, bytes: 256 * 1024 }
 
 /**
- * Reads what changed in somebody's conversations. A message writes nothing for this: that a conversation changed is known
- * by the transaction that wrote its row last (`xmin`), as is what the user has read, by that of the user's row in it.
+ * Reads what changed in somebody's conversations. A message writes no rows for this. A change of a conversation shows in the
+ * id of the transaction that wrote its row last (`xmin`), and what the user has read in that of the user's row in
+ * `conversation_users`.
  */
 export function createNewsStore (db: Db) {
   return {
-    /** The present place, and what has changed for each user after the place `after`, without what it is now. */
+    /** The present place, and the conversations that have changed for each user after the place `after`, without their content. */
     async versions (readers: Array<{ user: number, after: number }>): Promise<{ present: Place, versions: Version[] }> {
       const { rows } = await db.$client.query<{ present: number, history: string, time: Date } & (Version | { user: null })>({
         name: 'news_versions', text: VERSIONS, values: [readers.map(({ user }) => user), readers.map(({ after }) => after)]
@@ -45,7 +46,7 @@ export function createNewsStore (db: Db) {
       return rows
     },
 
-    /** What these conversations are now, in pieces. One that has not changed after the user's place is left out. */
+    /** The present content of these conversations, in pieces. One that has not changed after the user's place is left out. */
     async * reports (pairs: Array<Pair & { after: number }>): AsyncGenerator<Report[]> {
       for (let left = pairs; left.length > 0;) {
         const some = left.slice(0, AT_ONCE.reports)
