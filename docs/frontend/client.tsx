@@ -39,6 +39,7 @@ function SignIn () {
 function Chat ({ id }: { id: number }) {
   const { messages, unsent, isReplying, hasOlder, connection, ...chat } = useConversation(id)
   useEffect(() => { chat.markRead().catch(() => { /* the next call tells it again */ }) }, [messages])
+  const again = () => chat.regenerate().catch(error => alert(error.message))
   return (
     <>
       {hasOlder && <button onClick={chat.older}>Older messages</button>}
@@ -51,7 +52,7 @@ function Chat ({ id }: { id: number }) {
       ))}
       <output>{connection}</output>
       {isReplying && <button onClick={chat.stop}>Stop</button>}
-      {!isReplying && messages.length > 1 && <button onClick={() => chat.regenerate()}>Again</button>}
+      {!isReplying && messages.length > 1 && <button onClick={again}>Again</button>}
       <form action={form => { chat.send(String(form.get('text'))) }}>
         <input name='text' /><button>Send</button>
       </form>

@@ -90,11 +90,19 @@ t.test('the chat in React of docs/frontend.md', { skip: noBrowser }, async t => 
   await click(page, 'Discard')
   await shows(page, 'ann: Hello!', 'slow: Two')
 
-  // What happens in another conversation is unread.
+  // A bot that answers at once cannot answer again, and what happens in another conversation is unread.
   await click(page, 'New chat')
   await page.getByRole('button', { name: 'A chat' }).waitFor()
   await page.locator('output').getByText('live').waitFor()
   await shows(page)
+  await write(page, 'Hi')
+  await shows(page, 'ann: Hi', 'simulated: You said: Hi')
+  const refusal = page.waitForEvent('dialog')
+  await click(page, 'Again')
+  const dialog = await refusal
+  t.equal(dialog.message(), 'Only the last reply of a streaming bot can be generated again')
+  await dialog.accept()
+
   const said = ann.post('/api/conversations/1/messages', { text: 'From elsewhere' })
   const third = await bots.call(3)
   third.say('Three')

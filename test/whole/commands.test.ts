@@ -16,6 +16,7 @@ const NOT_RUN: Record<string, string> = {
   'make test': 'runs this test',
   'npm create --yes vite@latest my-chat -- --template react-ts --no-interactive': 'needs the registry of npm',
   'npm install socket.io-client': 'needs the registry of npm',
+  'npm install @ag-ui/client': 'needs the registry of npm',
   'npm run admin -- --subject f81d4fae-7dec-11d0-a765-00a0c91e6bf6': 'needs a user of an OpenID Connect provider; admin.test.ts runs it',
   'docker compose up --detach --wait': 'needs Docker',
   'docker compose exec app node dist/doctor.js': 'needs Docker',
@@ -123,6 +124,14 @@ t.test('the commands of the README and of docs/', { skip: notBuilt, timeout: 600
   t.match(await sh(block('docs/admin.md', 'admin/users')), /"username":"ada"/)
   t.match(await sh(block('docs/users.md', 'admin/keys')), /"external_id":"42"[^]*"token":"[^]*"username":"Maria","text":"How can I help\?"/)
   t.match(await sh(block('docs/users.md', 'me/keys')), /"username":"ann"/)
+
+  const [mkdirTerminal, cd, copy, token, chat] = ['mkdir my-terminal', 'cd my-terminal', 'cp ../parley/docs/frontend/ag-ui.ts', 'export TOKEN', 'node chat'].map(start => command('docs/frontend.md', start))
+  await sh([mkdirTerminal!, cd!, copy!], { cwd: home })
+  const terminal = path.join(home, 'my-terminal')
+  await symlink(path.resolve('node_modules'), path.join(terminal, 'node_modules'))
+  await writeFile(path.join(terminal, 'chat.mjs'), local(await readFile(path.join(terminal, 'chat.mjs'), 'utf8')))
+  t.match(await sh([token!, chat!], { cwd: terminal, input: 'hi\n' }), /simulated: You said: hi/)
+
   t.match(await sh(command('docs/operations.md', 'make doctor')), /✓ Database/)
   await mkdir(path.join(home, 'backups'))
   await sh(command('docs/operations.md', 'make backup FILE').replace('/mnt', home))
