@@ -83,7 +83,7 @@ export const ProfileSchema = Type.Object({
   username: Nullable(Type.String()),
   name: Nullable(Type.String()),
   picture: Nullable(Type.String({ description: 'The address of an image' })),
-  issuer: Nullable(Type.String({ description: 'Who vouches for the user, where that is another issuer of tokens; empty for a user of a server key' })),
+  issuer: Nullable(Type.String({ description: 'The other issuer of tokens that the user comes from; empty for a user of a server key' })),
   external_id: Nullable(Type.String({ description: 'The user’s id there: the `sub` of the tokens, or the id that a server key gave' })),
   email: Nullable(Type.String()),
   is_email_verified: Type.Boolean(),

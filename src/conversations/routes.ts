@@ -91,7 +91,7 @@ const Change = {
   schema: {
     ...common,
     operationId: 'updateConversation',
-    summary: 'Renames a conversation, says what becomes of a message that comes while a bot still answers, or replaces its metadata',
+    summary: 'Changes the name, `when_busy` or metadata of a conversation',
     description: '`when_busy`: `queue`, it is answered after; `interrupt`, the reply is stopped and both are answered; `reject`, it is refused.',
     params: ConversationParams,
     body: ConversationChangesSchema,

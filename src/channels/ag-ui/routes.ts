@@ -77,7 +77,7 @@ const Stop = {
   schema: {
     ...common,
     operationId: 'stopThread',
-    summary: 'Stops the replies of a thread that are under way; what was said stays',
+    summary: 'Stops the replies of a thread that are under way; their text stays',
     description: 'AG-UI\'s own `abortRun` only closes the connection, which does not stop a reply.',
     params: Type.Object({ id: ClientId }),
     response: answers({ 204: Type.Null() }, [UNAUTHORIZED, CONVERSATION_NOT_FOUND])

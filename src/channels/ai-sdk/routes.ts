@@ -79,7 +79,7 @@ const Stop = {
   schema: {
     ...common,
     operationId: 'stopUiChat',
-    summary: 'Stops the replies of a chat that are under way; what was said stays',
+    summary: 'Stops the replies of a chat that are under way; their text stays',
     description: 'The AI SDK\'s own `stop` only closes the connection, which does not stop a reply.',
     response: answers({ 204: Type.Null() }, FAILURES)
   }

@@ -52,7 +52,7 @@ const List = {
   schema: {
     ...common,
     operationId: 'listDeliveries',
-    summary: 'Lists the messages to WhatsApp and what became of them, newest first',
+    summary: 'Lists the messages to WhatsApp with their delivery state, newest first',
     querystring: Type.Object({
       limit: PageQuery.properties.limit,
       before: Type.Optional(Type.Integer({ ...Id, description: 'The page before the delivery with this id' })),

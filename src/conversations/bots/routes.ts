@@ -117,7 +117,7 @@ const Remove = {
     ...common,
     operationId: 'deleteBot',
     summary: 'Deletes a bot, for admins',
-    description: 'It leaves all conversations. What it said stays, without a name.',
+    description: 'It is removed from all conversations. Its messages stay, without a name.',
     params: Type.Object({ id: Id }),
     response: answers({ 204: Type.Null() }, [...NO_ADMIN, BOT_NOT_FOUND])
   }

@@ -47,7 +47,7 @@ const Listen = {
   schema: {
     ...common,
     operationId: 'streamEvents',
-    summary: 'A conversation as it happens, as server-sent events',
+    summary: 'The changes of a conversation, as server-sent events',
     description: 'Each `message` event is a whole message, new or changed, its id the message\'s `rev`; a `delta` `{id, part, type, offset, text}` is what ' +
       'a part of a reply grows by; `part` is left out for 0, `type` for a text. With `Last-Event-ID`, or `after`, all that changed after that rev comes first; without, the stream begins with ' +
       'what happens from now on. A connection may break before the first event: give `after`, or read the messages each time that the stream opens.',
@@ -62,7 +62,7 @@ const Stop = {
   schema: {
     ...common,
     operationId: 'stopReplies',
-    summary: 'Stops the replies that are under way; what was said stays',
+    summary: 'Stops the replies that are under way; their text stays',
     params: ConversationParams,
     response: answers({ 204: Type.Null() }, [UNAUTHORIZED, CONVERSATION_NOT_FOUND])
   }
@@ -73,7 +73,7 @@ const Regenerate = {
   schema: {
     ...common,
     operationId: 'regenerateReply',
-    summary: 'Asks again for the last reply of a bot that takes its time, in the same place',
+    summary: 'Generates the last reply of a streaming bot again, in its place',
     description: 'Answers when the reply has ended, or with `Accept: text/event-stream` with events as it grows.',
     params: MessageParams,
     response: answers({ 200: MessageOrStream }, [UNAUTHORIZED, MESSAGE_NOT_FOUND, BOT_BUSY, NOT_THE_LAST_REPLY, TOO_MANY_REPLIES, BUDGET_SPENT])

@@ -62,7 +62,7 @@ const Invite = {
   schema: {
     ...common,
     operationId: 'addMember',
-    summary: 'Lets a user into your own conversation, who then reads all of it',
+    summary: 'Adds a user to your own conversation, who can read its full history',
     params: ConversationParams,
     body: UserNameSchema,
     response: answers({ 201: UserSchema }, [...NOT_YOURS, NOT_THE_OWNER, USER_NOT_FOUND, CONVERSATION_FULL])
@@ -73,7 +73,7 @@ const RemoveUser = {
   schema: {
     ...common,
     operationId: 'removeMember',
-    summary: 'Leaves a conversation, or takes a user out of your own',
+    summary: 'Leaves a conversation, or removes a user from your own',
     description: 'An owner who leaves hands the conversation to its oldest member.',
     params: UserParams,
     response: answers({ 204: Type.Null() }, [...NOT_YOURS, NOT_THE_OWNER, USER_NOT_FOUND, LAST_MEMBER])
@@ -107,7 +107,7 @@ const RemoveBot = {
   schema: {
     ...common,
     operationId: 'removeConversationBot',
-    summary: 'Takes a bot out of your own conversation, with all that it remembered of it',
+    summary: 'Removes a bot and its state from your own conversation',
     params: BotParams,
     response: answers({ 204: Type.Null() }, [...NOT_YOURS, NOT_THE_OWNER, BOT_NOT_FOUND])
   }

@@ -12,7 +12,7 @@ export const BotTitleSchema = Type.Object({
   id: Id,
   name: Type.String(),
   description: Nullable(Type.String({ description: 'What the bot is for, where an admin has said so' })),
-  streaming: Type.Boolean({ description: 'Whether its replies take time: they stream, can be stopped and can be asked for again' }),
+  streaming: Type.Boolean({ description: 'Whether its replies stream, and can be stopped and generated again' }),
   is_default: Type.Boolean({ description: 'Whether it is in a conversation that is begun without naming bots' }),
   is_ready: Type.Boolean({ description: 'Whether it can reply; a language model without an API key cannot' })
 }, { title: 'BotTitle' })

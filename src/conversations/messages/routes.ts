@@ -119,7 +119,7 @@ const Edit = {
     ...common,
     operationId: 'editMessage',
     summary: 'Changes the text of your own message',
-    description: 'A bot that takes its time and has answered it last answers again.',
+    description: 'If a streaming bot gave the last reply to it, that reply is generated again.',
     params: MessageParams,
     body: EditedMessageSchema,
     response: answers({ 200: MessageSchema }, [...NOT_THERE, NOT_THE_AUTHOR])

@@ -32,7 +32,7 @@ const Listen = {
   schema: {
     ...common,
     operationId: 'streamNews',
-    summary: 'Your news, as server-sent events',
+    summary: 'What happens in all your conversations, as server-sent events',
     description: '`conversation`, `gone`, and `ready` when what you missed was sent. Event ids are cursors.',
     querystring: Type.Object({ after: Type.Optional(NewsCursor) }),
     headers: Type.Object({ 'last-event-id': Type.Optional(NewsCursor) }),

@@ -57,7 +57,7 @@ const Usage = {
   schema: {
     operationId: 'getMyUsage',
     summary: 'What the replies to this account cost in tokens, by day (UTC) and bot, newest first',
-    description: 'Every attempt counts, however it ended. What became of the messages later changes nothing.',
+    description: 'Every attempt counts, however it ended, also if its message was deleted later.',
     tags: ['profile'],
     security: LOGGED_IN,
     querystring: Type.Object({
