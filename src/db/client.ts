@@ -70,7 +70,29 @@ export function createDb (connection: pg.PoolConfig, log: Log): Db {
     if (!pool.ending) log.warn({ err: error }, 'A database connection was lost')
   }))
   pool.on('error', () => { /* logged by the connection itself */ })
-  return drizzle({ client: pool, casing: 'snake_case' })
+  return Object.assign(drizzle({ client: pool, casing: 'snake_case' }), { transaction: createTransaction(pool) })
+}
+
+/**
+ * Runs a transaction on a connection of the pool. Drizzle's own function for pools never returns the connection if BEGIN fails, and
+ * returns one that does not answer for others to use. Each such connection would be lost for good, or make the next query time out.
+ */
+function createTransaction (pool: pg.Pool): NodePgDatabase['transaction'] {
+  const bound = new WeakMap<pg.PoolClient, NodePgDatabase>()
+  return async (work, config) => {
+    const client = await pool.connect()
+    const db = bound.get(client) ?? drizzle({ client, casing: 'snake_case' })
+    bound.set(client, db)
+    let isLost = false
+    try {
+      return await db.transaction(work, config)
+    } catch (error) {
+      isLost = isUnavailable(error)
+      throw error
+    } finally {
+      client.release(isLost)
+    }
+  }
 }
 
 export interface Database {

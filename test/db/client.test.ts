@@ -1,9 +1,12 @@
 import t from 'tap'
+import { sql } from 'drizzle-orm'
 import { createDb } from '../../src/db/client.ts'
 import { freshDatabase } from '../support/helper.ts'
 import { connect, until } from '../support/process.ts'
 
 // The pool of connections.
+
+const silent = { info () {}, warn () {}, error () {} }
 
 t.test('a lost connection is logged, unless the pool is being closed', async t => {
   const connection = await freshDatabase(t)
@@ -26,4 +29,39 @@ t.test('a lost connection is logged, unless the pool is being closed', async t =
   await loses(second)
   await ended
   t.same(lost, [])
+})
+
+t.test('a transaction whose connection no longer answers leaves room for the next query', async t => {
+  const connection = await freshDatabase(t)
+  const db = createDb({ ...connection, max: 1, query_timeout: 500, connectionTimeoutMillis: 2_000 }, silent)
+  t.teardown(() => db.$client.end())
+  const backend = async (on: Pick<typeof db, 'execute'>) => (await on.execute<{ pid: number }>(sql`SELECT pg_backend_pid() AS pid`)).rows[0]!.pid
+  const freeze = (pid: number) => {
+    process.kill(pid, 'SIGSTOP')
+    t.teardown(() => process.kill(pid, 'SIGCONT'))
+  }
+
+  await t.test('before it begins', async t => {
+    const first = await backend(db)
+    freeze(first)
+    await t.rejects(db.transaction(backend), /Failed query/)
+    t.not(await backend(db), first)
+  })
+
+  await t.test('in the middle', async t => {
+    const pids: number[] = []
+    const stuck = db.transaction(async tx => {
+      pids.push(await backend(tx))
+      freeze(pids[0]!)
+      return await backend(tx)
+    })
+    await t.rejects(stuck, /Failed query/)
+    t.not(await backend(db), pids[0])
+  })
+
+  await t.test('but a refusal of ours keeps the connection', async t => {
+    const before = await backend(db)
+    await t.rejects(db.transaction(async () => { throw new Error('refused') }), /refused/)
+    t.equal(await backend(db), before)
+  })
 })
