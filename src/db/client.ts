@@ -153,15 +153,18 @@ export function jsonTime (column: string): string {
   return `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24":"MI":"SS.MS"Z"')`
 }
 
-/** SQLSTATE classes 08, 53 and 57P, a statement timeout (57014), and Node's codes for sockets. @see https://www.postgresql.org/docs/current/errcodes-appendix.html */
-const AWAY = /^(08|53|57P|57014)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOENT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/
+/**
+ * SQLSTATE classes 08, 53 and 57P, a statement or lock timeout (57014, 55P03), a database that is read-only (25006: a standby, or a
+ * managed one with a full disk), and Node's codes for sockets. @see https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
+const AWAY = /^(08|53|57P|57014|55P03|25006)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOENT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/
 /** Conflicts with a concurrent transaction: a deadlock, or a foreign key whose row was just deleted. */
 const RACED = /^(40P01|23503)$/
 /** The query before it on this connection, which was to prepare the statement for both, failed. */
 const UNPREPARED = '26000'
 const TIMED_OUT = /timeout|terminated|not queryable/i
 
-/** Whether the database is unreachable or overloaded, or a concurrent transaction was in the way, so that trying again may help. */
+/** Whether the database is unreachable, overloaded or read-only, or a concurrent transaction was in the way, so that trying again may help. */
 export function isUnavailable (error: unknown): boolean {
   const { code, message } = reasonOf(error)
   return code === undefined ? TIMED_OUT.test(message) : AWAY.test(code) || RACED.test(code) || code === UNPREPARED

@@ -120,6 +120,37 @@ t.test('while a slow query uses the only connection, others get an error soon', 
   t.same(await run(database, 'SELECT text FROM messages ORDER BY id'), [{ text: 'Free again' }, { text: 'You said: Free again' }], 'refused messages were not stored')
 })
 
+t.test('while the database is read-only, as after a failover or with a full disk, what writes gets 503 and the rest works', { buffered: true }, async t => {
+  const database = await freshDatabase(t)
+  const place = await openPlace(t)
+  const server = await place.serve({ DATABASE_URL: urlOf(database) })
+  const ann = await server.join('ann')
+  const { body: { id } } = await ann.post('/api/conversations', { name: 'Talk' })
+  const postgres = await connect(t, database)
+  const becomes = async (what: string) => {
+    await postgres.query(`ALTER DATABASE ${database.database} ${what}`)
+    await postgres.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()')
+  }
+  await becomes('SET default_transaction_read_only = on')
+  await until(async () => (await ann.get('/api/conversations')).status === 200)
+  const writes = {
+    message: () => ann.post(`/api/conversations/${id}/messages`, { text: 'Hello' }),
+    'conversation, in a transaction': () => ann.post('/api/conversations', { name: 'Another' }),
+    'guided chat': () => server.post('/chat', { user_phone: '111', user_message: 'hello' }),
+    login: () => server.post('/api/login', { username: 'ann', password: 'correct horse' })
+  }
+  for (const [what, write] of Object.entries(writes)) {
+    const { status, headers, body } = await write()
+    t.match({ status, retryAfter: headers.get('retry-after'), body }, { status: 503, retryAfter: /^\d+$/, body: { code: 'UNAVAILABLE' } }, what)
+  }
+  t.same((await ann.get('/api/conversations')).body.map(({ name }: { name: string }) => name), ['Talk'])
+  await becomes('RESET default_transaction_read_only')
+  for (const [what, write] of Object.entries(writes)) {
+    await until(async () => [200, 201].includes((await write()).status))
+    t.pass(`${what}: works again`)
+  }
+})
+
 t.test('jobs that end while the database is down are run again, and later jobs are run too', { buffered: true }, async t => {
   const postgres = await startPostgres(t)
   await migrateUp(postgres.connection)
