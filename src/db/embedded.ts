@@ -12,6 +12,9 @@ const run = promisify(execFile)
 const ADVISORY_LOCK_KEY = 0x7061726c
 const START_TIMEOUT_MS = 60_000
 
+/** How long we wait before we try again to start a Postgres that crashed and does not start, in milliseconds. */
+const RETRY_INTERVAL_MS = 5_000
+
 export interface EmbeddedPostgres {
   /** The settings for `pg`. They include `port` and `ssl`, so that PGPORT or PGSSLMODE in the environment have no effect. */
   connection: { host: string, port: number, user: string, database: string, ssl: false }
@@ -37,13 +40,16 @@ export async function joinPostgres (dataDir: string, settings: Record<string, st
     // When a backend crashes or Postgres is killed, all connections are lost, and with ours the lock. Without the lock
     // this process would count as gone, and the next process to leave would stop Postgres while this one uses it.
     function comeBackIfLost () {
-      client.once('end', () => {
-        if (left !== undefined) return
-        returned = enter(place, settings).then(
-          again => { client = again.client; comeBackIfLost() },
-          /* c8 ignore next -- needs a Postgres that crashes and then cannot start; its queries report the error */
-          () => {})
-      })
+      client.once('end', () => { if (left === undefined) returned = comeBack() })
+    }
+
+    /** Tries again until it succeeds: what keeps Postgres from starting, such as a full disk, may be over later. Queries report the error. */
+    async function comeBack (): Promise<void> {
+      const again = await enter(place, settings).catch(() => sleep(RETRY_INTERVAL_MS))
+      if (again !== undefined) {
+        client = again.client
+        comeBackIfLost()
+      } else if (left === undefined) await comeBack()
     }
     comeBackIfLost()
 

@@ -122,6 +122,23 @@ t.test('after a crash of Postgres every process still counts as connected', asyn
   t.pass('leaving directly after Postgres was killed does not hang')
 })
 
+t.test('a Postgres that crashed and cannot start, as with a full disk, is started when it can be', async t => {
+  const server = await join(t, dir)
+  await remember(server, 'kept')
+  const log = path.join(dir, 'postgres.log')
+  const control = path.join(dir, 'postgres/global/pg_control')
+  const failures = () => readFileSync(log, 'utf8').split('could not find the database system').length - 1
+  await rename(control, `${control}.away`)
+  process.kill(serverPid(), 'SIGKILL')
+  await until(() => failures() === 7)
+  await rename(`${control}.away`, control)
+  await until(() => recall(server).catch(() => undefined))
+  t.equal(await recall(server), 'kept')
+  const other = await startMember(t, dir)
+  await other.end('SIGTERM')
+  t.equal(await recall(server), other.fact, 'the server counts as connected again')
+})
+
 t.test('a copy of the data folder is a separate database, also while the first one runs', async t => {
   const first = await join(t, dir)
   await remember(first, 'ours')
