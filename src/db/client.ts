@@ -11,8 +11,8 @@ export type Db = NodePgDatabase & { $client: pg.Pool }
 export type Transaction = Parameters<Parameters<Db['transaction']>[0]>[0]
 type Log = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
 
-/** The name of the server's connections in `pg_stat_activity`. */
-export const APPLICATION_NAME = 'parley'
+/** The names of the server's connections in `pg_stat_activity`, by which `make restore` and the like see that it is running. */
+export const APPLICATION_NAMES = { pool: 'parley', jobs: 'parley-jobs', listener: 'parley-listener' }
 
 const { INT8, TIMESTAMPTZ } = pg.types.builtins
 const parseAnyTime = pg.types.getTypeParser(TIMESTAMPTZ)
@@ -55,13 +55,12 @@ export async function prepareSession (client: pg.ClientBase): Promise<void> {
 
 /**
  * Creates a pool of connections. A query fails if it takes longer than 10 s, if it waits longer than 5 s for a connection,
- * or after 12 s if the database does not answer at all. One connection is always kept open, so that `make clean_db` and the
- * like can see in `pg_stat_activity` that the server is running. Queries that are begun at once on the same connection are
- * pipelined. The pool emits 'query' with the duration of each query.
+ * or after 12 s if the database does not answer at all. One connection is kept open. Queries that are begun at once on the same
+ * connection are pipelined. The pool emits 'query' with the duration of each query.
  */
 export function createDb (connection: pg.PoolConfig, log: Log): Db {
   const pool = new pg.Pool({
-    application_name: APPLICATION_NAME, min: 1, statement_timeout: 10_000, query_timeout: 12_000, connectionTimeoutMillis: 5_000, onConnect: prepareSession, pipeline: true, ...connection, types
+    application_name: APPLICATION_NAMES.pool, min: 1, statement_timeout: 10_000, query_timeout: 12_000, connectionTimeoutMillis: 5_000, onConnect: prepareSession, pipeline: true, ...connection, types
   })
   // The pool handles errors of idle connections only. An 'error' event of another one without a listener would end the process.
   pool.on('connect', client => timeQueries(client, pool))
@@ -113,7 +112,8 @@ export async function reachDatabase (config: Pick<Config, 'DATABASE_URL' | 'DATA
     const { connection, leave } = await joinPostgres(config.DATA_DIR, settings)
     return { connection, title: `the embedded database in ${config.DATA_DIR}`, leave }
   }
-  const connection = { connectionString: config.DATABASE_URL }
+  // A name in the URL would take the place of our own, and nothing could see that the server is running.
+  const connection = { connectionString: config.DATABASE_URL.replace(/(?<=[?&])application_name=[^&#]*&?/g, '') }
   const { host, port, database } = parse(connection)
   const address = `${host}:${port}`
   await untilItAnswers(connection, address, log, patience)

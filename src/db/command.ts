@@ -4,7 +4,7 @@ import pg from 'pg'
 import { readConfig, type Config } from '../config.ts'
 import { CANNOT_START } from '../errors.ts'
 import { backUp } from './backup.ts'
-import { APPLICATION_NAME, reachDatabase, type Database } from './client.ts'
+import { APPLICATION_NAMES, reachDatabase, type Database } from './client.ts'
 import { alone, appliedMigrations, migrateDown, migrateUp, removeAll } from './migrate.ts'
 import { restore } from './restore.ts'
 
@@ -61,12 +61,13 @@ const commands: Record<string, (database: Database, config: Config) => Promise<v
   }
 }
 
+/** A server that is idle since Postgres was restarted has no connection in its pool, but those for jobs and notifications. */
 async function unlessInUse (connection: pg.ClientConfig) {
   const client = new pg.Client(connection)
   client.on('error', () => { /* the running query rejects with it too */ })
   await client.connect()
   const { rowCount } = await client.query(
-    'SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1', [APPLICATION_NAME])
+    'SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = ANY ($1)', [Object.values(APPLICATION_NAMES)])
   await client.end()
   if (rowCount !== 0) throw new CANNOT_START('Parley is running on this database: please stop it first (make stop).')
 }

@@ -2,10 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Db } from './client.ts'
-
-/** The name of the LISTEN connection in `pg_stat_activity`. */
-const LISTENER_NAME = 'parley-listener'
+import { APPLICATION_NAMES, type Db } from './client.ts'
 
 export type Listener = ReturnType<typeof createListener>
 
@@ -36,7 +33,7 @@ export function createListener (db: Db, log: Pick<FastifyBaseLogger, 'warn'>) {
 
   /** Listens until the connection ends. A connection that is still being opened cannot be closed; it is closed once it is open. */
   async function listenOnce () {
-    const client = new pg.Client({ ...db.$client.options, application_name: LISTENER_NAME, keepAlive: true, keepAliveInitialDelayMillis: 10_000 })
+    const client = new pg.Client({ ...db.$client.options, application_name: APPLICATION_NAMES.listener, keepAlive: true, keepAliveInitialDelayMillis: 10_000 })
     const ended = new Promise<void>(resolve => { client.once('end', resolve) })
     client.on('error', error => log.warn({ err: error }, 'The LISTEN connection was lost'))
     client.on('notification', ({ channel, payload }) => {

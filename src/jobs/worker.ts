@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Logger, runTaskList, type Job, type TaskList, type WorkerEvents, type WorkerPool } from 'graphile-worker'
 import type pg from 'pg'
-import { createDb } from '../db/client.ts'
+import { APPLICATION_NAMES, createDb } from '../db/client.ts'
 import { createWorkerStore } from './worker-store.ts'
 
 /** In seconds: how often a worker sends a heartbeat, and how long after the last one it counts as dead. */
@@ -34,7 +34,7 @@ export type Worker = Awaited<ReturnType<typeof startWorker>>
  * 15 s, and a job that this worker was given but did not hear of begins within 20 s.
  */
 export async function startWorker ({ connection, tasks, log }: WorkerOptions) {
-  const db = createDb({ ...connection, application_name: 'parley-jobs', max: MAX_CONCURRENT_JOBS + 1 }, log)
+  const db = createDb({ ...connection, application_name: APPLICATION_NAMES.jobs, max: MAX_CONCURRENT_JOBS + 1 }, log)
   const workers = createWorkerStore(db)
   const logger = describeTo(log)
   const jobs = followJobs()

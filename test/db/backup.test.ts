@@ -163,8 +163,15 @@ t.test('a database of DATABASE_URL, without pg_dump', { buffered: true }, async 
     const server = await place.serve(settings)
     const refused = { code: 1, stderr: 'Parley is running on this database: please stop it first (make stop).\n' }
     t.match(await command('restore', file, '--force'), refused)
+    await run(database, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'parley%'")
+    await until(async () => (await run(database, "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'parley-jobs'")).length > 0)
+    t.match(await command('restore', file, '--force'), refused, 'a server without requests since Postgres was restarted')
     server.kill('SIGTERM')
     await server.ended
+    const named = await place.serve({ DATABASE_URL: `${urlOf(database)}&application_name=shop` })
+    t.match(await command('restore', file, '--force'), refused, 'a server with another name in DATABASE_URL')
+    named.kill('SIGTERM')
+    await named.ended
     t.same(await run(database, SAID), said)
 
     const slow = place.run('db/command.ts', ['restore', file], settings)
