@@ -57,7 +57,7 @@ async function serve (config: Config) {
   // Register this before the database has started. Otherwise a signal during the start would leave the embedded database running.
   if (config.DATABASE_URL === undefined) opened.push(() => reaching.then(({ leave }) => leave(), () => {}))
   const { connection, title } = await reaching
-  if (seat === undefined) await migrateUp(connection)
+  if (seat === undefined) await migrateUp(connection, log)
 
   if (isFirst && workers === 1) warn(config, log)
   const secret = config.JWT_SECRET ?? await readOrMakeSecret(config.DATA_DIR)

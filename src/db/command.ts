@@ -15,7 +15,7 @@ const file = args.find(arg => !arg.startsWith('--'))
 
 const commands: Record<string, (database: Database, config: Config) => Promise<void>> = {
   async migrate ({ connection, title }) {
-    await migrateUp(connection)
+    await migrateUp(connection, log)
     say(`All migrations are applied to ${title}.`)
   },
 
@@ -56,7 +56,7 @@ const commands: Record<string, (database: Database, config: Config) => Promise<v
       await unlessInUse(connection)
     }
     await restore(connection, file)
-    await migrateUp(connection)
+    await migrateUp(connection, log)
     say(`${file} was restored to ${title}.`)
   }
 }
@@ -86,12 +86,13 @@ function say (sentence: string) {
 }
 
 const logged = (sentence: unknown) => say(String(sentence))
+const log = { info: logged, warn: logged, error: logged }
 
 try {
   const command = commands[name]
   if (command === undefined) throw new CANNOT_START('Please say migrate, rollback, clean, backup or restore.')
   const config = readConfig()
-  const database = await reachDatabase(config, { info: logged, warn: logged, error: logged })
+  const database = await reachDatabase(config, log)
   try {
     await command(database, config)
   } finally {

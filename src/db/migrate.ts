@@ -1,11 +1,13 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { runMigrations as migrateJobs } from 'graphile-worker'
 import pg from 'pg'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { migrate } from 'drizzle-orm/node-postgres/migrator'
+import type { FastifyBaseLogger } from 'fastify'
 import { pino } from 'pino'
 import { CANNOT_START } from '../errors.ts'
 import { createDb, prepareSession, reasonOf } from './client.ts'
@@ -14,15 +16,23 @@ const folder = fileURLToPath(new URL('../../drizzle', import.meta.url))
 const ADVISORY_LOCK_KEY = 0x5061726c
 const NAME = 'parley-migrations'
 
+type Log = Pick<FastifyBaseLogger, 'warn'>
+const silent = pino({ enabled: false })
+
+/** How long a migration waits for a lock before it lets others have the table and tries again, in milliseconds. */
+const LOCK_TIMEOUT_MS = 2_000
+const RETRY_INTERVAL_MS = 5_000
+const LOCK_NOT_AVAILABLE = '55P03'
+
 /**
  * Applies the missing migrations, ours and those of the job queue. If several processes do this at once, one works and the
- * others wait.
+ * others wait. Logs a warning when it waits for a lock.
  * @throws CANNOT_START with the database's error
  */
-export async function migrateUp (connection: pg.ClientConfig): Promise<void> {
+export async function migrateUp (connection: pg.ClientConfig, log: Log = silent): Promise<void> {
   try {
     await alone(connection, async client => {
-      await migrate(drizzle({ client }), { migrationsFolder: folder })
+      await migrateTables(client, log)
       await migrateQueue(connection)
     })
   } catch (error) {
@@ -30,9 +40,26 @@ export async function migrateUp (connection: pg.ClientConfig): Promise<void> {
   }
 }
 
+/**
+ * A migration needs some tables for itself. While it waits for a long query, such as a backup, all later queries of other
+ * instances on that table would wait behind it. So it waits for a short time only, and tries again later.
+ */
+async function migrateTables (client: pg.Client, log: Log): Promise<void> {
+  await client.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}`)
+  for (;;) {
+    try {
+      return await migrate(drizzle({ client }), { migrationsFolder: folder })
+    } catch (error) {
+      if (reasonOf(error).code !== LOCK_NOT_AVAILABLE) throw error
+      log.warn('Waiting to update the tables: another query uses them, such as a backup')
+      await sleep(RETRY_INTERVAL_MS)
+    }
+  }
+}
+
 /** Lets graphile-worker create its own schema, for which it needs a pool. Errors are thrown, so the pool need not log them. */
 async function migrateQueue (connection: pg.ClientConfig) {
-  const { $client: pgPool } = createDb({ application_name: NAME, ...connection, min: 0, max: 1 }, pino({ enabled: false }))
+  const { $client: pgPool } = createDb({ application_name: NAME, ...connection, min: 0, max: 1 }, silent)
   try {
     await migrateJobs({ pgPool })
   } finally {

@@ -4,6 +4,7 @@ import { generateDrizzleJson, generateMigration } from 'drizzle-kit/api'
 import { migrateDown, migrateUp } from '../../src/db/migrate.ts'
 import * as tables from '../../src/db/tables.ts'
 import { freshDatabase, run } from '../support/helper.ts'
+import { connect, isWaiting, until } from '../support/process.ts'
 
 /** The whole schema of the database, as text. */
 const SCHEMA = `
@@ -47,6 +48,24 @@ t.test('several processes that start at the same time migrate once', async t => 
   await Promise.all(Array.from({ length: 5 }, () => migrateUp(empty)))
   t.equal((await run(empty, 'SELECT FROM drizzle.__drizzle_migrations')).length, known.length)
   t.same(await run(empty, 'SELECT * FROM graphile_worker.jobs'), [], 'the job queue exists, too')
+})
+
+t.test('a migration that waits for a long query, such as a backup, does not hold up requests', async t => {
+  const connection = await freshDatabase(t)
+  for (let undone; undone !== '0032_token_order';) undone = await migrateDown(connection)
+  const backup = await connect(t, connection)
+  await backup.query('BEGIN; LOCK TABLE external_users IN ACCESS SHARE MODE')
+  const said: string[] = []
+  const migrated = migrateUp(connection, { warn: (sentence: string) => { said.push(sentence) } } as never)
+  const server = await connect(t, { ...connection, statement_timeout: 10_000 })
+  await isWaiting(server)
+  await server.query('SELECT FROM external_users')
+  t.pass('a request gets its answer while the backup is still being written')
+  await until(() => said.length > 0)
+  t.match(said[0], /^Waiting to update the tables/)
+  await backup.query('COMMIT')
+  await migrated
+  t.equal((await run(connection, 'SELECT FROM drizzle.__drizzle_migrations')).length, known.length)
 })
 
 t.test('the migrations create the schema of tables.ts', async t => {
