@@ -18,7 +18,7 @@ export const LAST_LINE = '-- PostgreSQL database dump complete'
 /**
  * Writes a consistent snapshot of the whole database into a file, while others may go on writing. The file is gzipped SQL,
  * with the rows in `COPY` format. It is made by pg_dump if there is one (and not `isPlain`), else by our own code; `restore`
- * and psql can read both. An existing file of this name is replaced only when the new one is complete.
+ * and psql can read both. pg_dump would write the tables of other programs too, which a restore keeps, so that they would collide. An existing file of this name is replaced only when the new one is complete.
  * @returns which way it was made, as a part of a sentence
  * @throws CANNOT_START with what is wrong
  */
@@ -30,7 +30,7 @@ export async function backUp (connection: pg.ClientConfig, file: string, isPlain
   const draft = `${file}.part`
   try {
     if ((await appliedMigrations(client)).length === 0) throw new CANNOT_START('There is nothing to back up: Parley has no tables in this database.')
-    const pgDump = isPlain ? undefined : await findPgDump(client)
+    const pgDump = isPlain || await isShared(client) ? undefined : await findPgDump(client)
     await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
     await pipeline(pgDump === undefined ? copyAll(client) : dump(pgDump, connection), createGzip(), createWriteStream(draft, { mode: 0o600, flush: true }))
     await rename(draft, file)
@@ -39,6 +39,12 @@ export async function backUp (connection: pg.ClientConfig, file: string, isPlain
     await rm(draft, { force: true })
     await client.end()
   }
+}
+
+/** Whether the database has tables or views of other programs. */
+async function isShared (client: pg.Client) {
+  const { rowCount } = await client.query(FOREIGN, [await schemaOf(client)])
+  return rowCount !== 0
 }
 
 /** Finds a pg_dump of the server's own major version. The output of a newer one may not load into this server. */
@@ -115,6 +121,14 @@ const TABLES = `
   FROM level JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
   GROUP BY c.oid, nspname, relname
   ORDER BY max(depth), name`
+
+/** Tables and views that neither a migration nor an extension has created. */
+const FOREIGN = `
+  SELECT FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+  WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND nspname NOT IN ('information_schema', 'drizzle', 'graphile_worker') AND NOT starts_with(nspname, 'pg_')
+    AND NOT (nspname = 'public' AND (strpos($1, 'CREATE TABLE "' || relname || '"') > 0 OR strpos($1, 'CREATE VIEW "public"."' || relname || '"') > 0))
+    AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')
+  LIMIT 1`
 
 /** The value of each sequence. Read after the rows, so that it is never behind them, though others may have advanced it since. */
 const SEQUENCES = `

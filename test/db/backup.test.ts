@@ -247,6 +247,17 @@ t.test('by pg_dump, and from one major version of Postgres to another', { buffer
     t.match(await place.run('db/command.ts', ['backup', path.join(place.folder, 'tls.sql.gz')], encrypted).ended, { code: 0, stdout: /, written by pg_dump\.\n$/, stderr: '' })
   })
 
+  await t.test('a database that other programs use too can be restored in place, and what is theirs stays', async t => {
+    const shared = path.join(place.folder, 'shared.sql.gz')
+    await run(connection, 'CREATE TABLE "notes (" AS SELECT \'theirs\' AS text')
+    const before = await everything(connection)
+    t.match(await command('backup', shared), { code: 0, stderr: '' })
+    t.match(await command('restore', shared, '--force'), { code: 0, stderr: '' })
+    t.same(await everything(connection), before)
+    t.same(await run(connection, 'TABLE "notes ("'), [{ text: 'theirs' }])
+    await run(connection, 'DROP TABLE "notes ("')
+  })
+
   await t.test('psql can restore a backup of our own, too', async t => {
     const plain = path.join(place.folder, 'plain.sql.gz')
     t.match(await command('restore', file, '--force'), { code: 0 })
