@@ -34,6 +34,8 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
   let closing = new AbortController()
   let log = EMPTY
   let older: Promise<void> | undefined
+  /** Changes that arrived while a page of older messages was loading. The server may have read that page before they happened. */
+  let changedMeanwhile: Message[] = []
   let readRev = 0
   const kept = keptMessages.read(id)
   /** The message that is being sent, and the newest id before it. It may arrive as an event before the response that says that it is stored. */
@@ -48,7 +50,7 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
       return { conversation: id, after: log.rev }
     },
     hear (events) {
-      const { next, isWhole } = take(log, events)
+      const { next, isWhole } = heard(events)
       const rev = Math.max(log.rev, ...events.map(({ id = 0 }) => Number(id)))
       show({ ...next, rev })
       if (!isWhole) throw new Error('A piece of a reply is missing')
@@ -80,6 +82,11 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
     return log.messages.findLast(message => message.sender === 'user' && message.id > sending!.after && message.text === text.trim())
   }
 
+  function heard (events: ServerEvent[]) {
+    if (older !== undefined) changedMeanwhile.push(...events.flatMap(({ event, data }) => event === 'message' ? [data as Message] : []))
+    return take(log, events)
+  }
+
   async function readPage (query: object, signal?: AbortSignal) {
     const { data, next } = await http.call<Message[]>('GET', `${path}/messages`, { query: { limit: PAGE_SIZE, ...query }, signal })
     return { messages: data, hasOlder: next !== undefined }
@@ -102,7 +109,7 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
     const leaving = new AbortController()
     let answer: Message | undefined
     function hear (events: ServerEvent[]) {
-      show(take(log, events).next)
+      show(heard(events).next)
       answer ??= events.map(({ data }) => data as Message).find(isIt)
       if (answer !== undefined) {
         resolve(answer)
@@ -170,8 +177,11 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
     async older () {
       if (!log.hasOlder) return
       older ??= readPage({ before: log.messages[0]!.id }, closing.signal)
-        .then(({ messages, hasOlder }) => show(withOlder(log, messages, hasOlder)))
-        .finally(() => { older = undefined })
+        .then(({ messages, hasOlder }) => show(withChanges(withOlder(log, messages, hasOlder), changedMeanwhile)))
+        .finally(() => {
+          older = undefined
+          changedMeanwhile = []
+        })
       await older
     },
 

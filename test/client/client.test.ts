@@ -124,6 +124,36 @@ t.test('messages come in pages', async t => {
   t.same(ids(), Array.from({ length: 120 }, (_, n) => n + 1))
 })
 
+t.test('a message that is edited or deleted while its page is on its way is not shown as it was', async t => {
+  const asked = Promise.withResolvers<void>()
+  const arriving = Promise.withResolvers<void>()
+  const { parley, ann, query } = await start(t, {
+    async fetch (input, init) {
+      const answer = await fetch(input, init)
+      if (String(input).includes('before=')) {
+        asked.resolve()
+        await arriving.promise
+      }
+      return answer
+    }
+  })
+  const chat = await parley.create({ bots: [] })
+  const path = `/api/conversations/${chat.id}/messages`
+  await query("INSERT INTO messages (conversation_id, id, rev, sender, user_id, text) SELECT id, n, n, 'user', owner_id, 'Number ' || n FROM conversations, generate_series(1, 60) n WHERE id = $1", [chat.id])
+  await query('UPDATE conversations SET last_rev = 60 WHERE id = $1', [chat.id])
+  await when(watch(t, chat), ({ isLoaded }) => isLoaded)
+  const loading = chat.older()
+  await asked.promise
+  await ann.put(`${path}/3`, { text: 'Number three' })
+  await ann.delete(`${path}/4`)
+  await ann.post(path, { text: 'Number 61' })
+  await when(chat, state => said(state).at(-1) === 'Number 61')
+  arriving.resolve()
+  await loading
+  t.same(said(chat.state).slice(0, 4), ['Number 1', 'Number 2', 'Number three', 'Number 5'])
+  t.same([chat.state.messages.length, chat.state.hasOlder], [60, false])
+})
+
 t.test('stopped, regenerated, edited and deleted', async t => {
   const { chat, bots } = await start(t)
   watch(t, chat)
