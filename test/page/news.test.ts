@@ -72,3 +72,25 @@ t.test('a page that was offline catches up', { skip: noBrowser }, async t => {
   await page.getByRole('link', { name: /^Better plans .* While you were away 1 unread message$/ }).waitFor()
   await until(async () => await page.title() === '(1) Parley')
 })
+
+t.test('the page says when the open conversation was deleted, or its user taken out, in the meantime', { skip: noBrowser }, async t => {
+  const { url, as } = await serveToBrowsers(t)
+  const [ann, bob] = [await as('ann'), await as('bob')]
+  const { person } = await openBrowser(t)
+  const ways: Array<(id: number) => Promise<unknown>> = [
+    id => ann.delete(`/api/conversations/${id}`),
+    async id => await ann.delete(`/api/conversations/${id}/users/${(await bob.get('/api/me')).json().id}`)
+  ]
+  for (const end of ways) {
+    const { page } = await person()
+    const { id } = (await ann.post('/api/conversations', { name: 'Plans', bots: [] })).json()
+    await ann.post(`/api/conversations/${id}/users`, { username: 'bob' })
+    await openAt(page, url, bob.headers['cookie']!, `#/c/${id}`)
+    await page.getByText('No messages yet.').waitFor()
+    await page.getByRole('link', { name: /^Plans/ }).waitFor()
+    await end(id)
+    await page.getByRole('alert').getByText('This conversation was deleted, or you are no longer a member.').waitFor()
+    await page.getByText('No conversations yet.').waitFor()
+    t.same(await barriers(page), [])
+  }
+})

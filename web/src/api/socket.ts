@@ -39,7 +39,7 @@ export async function listen (listening: Listening) {
   }
   shared.socket.on('disconnect', end)
   signal.addEventListener('abort', end, { signal: over.signal })
-  connected(shared).then(async () => { await join(shared.socket, listening, tell, over.signal) }).catch(reject)
+  connected(shared).then(async () => { await join(shared.socket, listening, tell, end, over.signal) }).catch(reject)
   try {
     await promise
   } finally {
@@ -69,8 +69,8 @@ async function connect (socket: LiveSocket) {
   await promise.finally(() => socket.off('connect', done).off('connect_error', refuse).off('disconnect', lose))
 }
 
-/** Asks for what was missed, and for what happens. */
-async function join (socket: LiveSocket, { opened, conversation, after }: Listening, tell: (...events: ServerEvent[]) => void, signal: AbortSignal) {
+/** Asks for what was missed, and for what happens. Calls `end` when a conversation is gone. */
+async function join (socket: LiveSocket, { opened, conversation, after }: Listening, tell: (...events: ServerEvent[]) => void, end: () => void, signal: AbortSignal) {
   signal.throwIfAborted()
   const asking = socket.timeout(ACK_TIMEOUT_MS)
   if (conversation === undefined) {
@@ -87,6 +87,8 @@ async function join (socket: LiveSocket, { opened, conversation, after }: Listen
   const hear = (event: ServerEvent) => early === undefined ? tell(event) : early.push(event)
   on('new_message', message => { if (message.chat_session_id === conversation) hear({ ...eventOf(message), id: String(message.rev) }) })
   on('message_delta', ({ chat_session_id: id, ...delta }) => { if (id === conversation) hear({ event: 'delta', id: undefined, data: delta }) })
+  // Of a conversation that is gone, a socket gets no more events, but the news of its user say so. Joining again is then refused.
+  on('news', ({ event, data }) => { if (event === 'gone' && data.id === conversation) end() })
   for (let rev: number = after, more = true; more;) {
     const answer: { messages: LiveMessage[], more: boolean } = acknowledged(await asking.emitWithAck('join_chat', { chat_session_id: conversation, after: rev }))
     signal.throwIfAborted()
