@@ -94,3 +94,35 @@ t.test('the page says when the open conversation was deleted, or its user taken 
     t.same(await barriers(page), [])
   }
 })
+
+t.test('an open conversation is read, also if it is too old for the list, or the connection was lost at that moment', { skip: noBrowser }, async t => {
+  const { port, as } = await serveToBrowsers(t)
+  const url = `http://127.0.0.1:${port}`
+  const [ann, bob] = [await as('ann'), await as('bob')]
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans', bots: [] })).json()
+  await ann.post(`/api/conversations/${id}/users`, { username: 'bob' })
+  await ann.post(`/api/conversations/${id}/messages`, { text: 'Dinner on Friday?' })
+  for (let at = 0; at < 31; at++) await bob.post('/api/conversations', { name: `Number ${at}`, bots: [] })
+  const isRead = async () => (await bob.get(`/api/conversations/${id}`)).json().unread === 0
+  const { person } = await openBrowser(t)
+  const { page, context } = await person({ viewport: { width: 1100, height: 400 } })
+  await openAt(page, url, bob.headers['cookie']!, `#/c/${id}`)
+  await page.locator('[data-message]').getByText('Dinner on Friday?').waitFor()
+  await until(isRead)
+  t.equal(await page.getByRole('link', { name: /^Plans/ }).count(), 0)
+
+  let lost = 0
+  await page.route('**/read', async route => {
+    lost++
+    await route.abort()
+  })
+  await ann.post(`/api/conversations/${id}/messages`, { text: 'Or on Saturday?' })
+  await page.locator('[data-message]').getByText('Or on Saturday?').waitFor()
+  await until(() => lost > 0)
+  await context.setOffline(true)
+  await page.getByText('You are offline.').waitFor()
+  await page.unroute('**/read')
+  t.notOk(await isRead())
+  await context.setOffline(false)
+  await until(isRead)
+})

@@ -28,7 +28,7 @@ export function ConversationPage ({ id, me }: { id: number, me: Profile }) {
   const conversation = known ?? details
   const name = conversation?.name ?? ''
   useEffect(() => { if (name !== '') setTitle(`${name} – ${words.name}`) }, [name])
-  useMarkRead(chat, (known?.unread ?? 0) > 0)
+  useMarkRead(chat, (conversation?.unread ?? 0) > 0)
   const members = known?.members
   useEffect(() => {
     if (isSuccess && members !== undefined && members !== users.length) queries.invalidateQueries({ queryKey: ['members', id] })
