@@ -124,6 +124,28 @@ t.test('a message can be copied, and deleted after a confirmation', { skip: noBr
   t.equal(await atBobs.getByRole('button', { name: 'Delete' }).count(), 0, 'only the owner can delete messages of others')
 })
 
+t.test('screen readers announce each reply when it ends, also if another one is queued behind it, and none twice', { skip: noBrowser }, async t => {
+  const { page, bots } = await annAndSlow(t)
+  const announced = (text: string) => page.locator('p[role=status]').getByText(text, { exact: true })
+  await say(page, 'One')
+  const first = await bots.call()
+  first.say('The first.')
+  await page.locator('.bot').getByText('The first.').waitFor()
+  await say(page, 'Two')
+  await page.locator('.status.queued').waitFor()
+  t.equal(await announced('Slow: The first.').count(), 0, 'it is still being written')
+  first.end()
+  const second = await bots.call(2)
+  await announced('Slow: The first.').waitFor({ state: 'attached' })
+  second.say('The second.')
+  second.end()
+  await announced('Slow: The second.').waitFor({ state: 'attached' })
+  await page.locator('.bot', { hasText: 'The second.' }).getByRole('button', { name: 'Delete' }).click()
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Delete' }).click()
+  await page.locator('.bot', { hasText: 'The second.' }).waitFor({ state: 'detached' })
+  t.equal(await announced('Slow: The first.').count(), 0)
+})
+
 t.test('with two bots, only the mentioned one replies: a hint says so, and @ completes their names', { skip: noBrowser }, async t => {
   const { page, bots, ann, id } = await annAndSlow(t)
   await button(page, 'Conversation details').focus()

@@ -47,6 +47,11 @@ export function MessageList ({ chat, send, sent, hasFailed, me, bots, isOwner, l
   const myLast = messages.findLast(isMine)
   const lastReply = messages.findLast(({ sender }) => sender === 'bot')
   const newest = messages.at(-1)
+  // What ended last, which need not be the newest message: another reply may be queued behind it.
+  const latest = messages.reduce<Message | undefined>((last, message) => isMine(message) || !hasEnded(message) || message.rev < (last?.rev ?? 0) ? last : message, undefined)
+  // When a message is deleted, the one before it is not announced again.
+  const [announced, setAnnounced] = useState(0)
+  if (latest !== undefined && latest.rev > announced) setAnnounced(latest.rev)
   return (
     <>
       <Scroller label={label || words.chat.conversations} sent={sent} onTop={hasOlder ? readOlder : undefined}>
@@ -77,7 +82,7 @@ export function MessageList ({ chat, send, sent, hasFailed, me, bots, isOwner, l
         ))}
       </Scroller>
       <p className='visually-hidden' role='status'>
-        {newest !== undefined && !isMine(newest) && hasEnded(newest) && words.chat.announced(authorOf(newest, bots), newest.status === 'complete' ? newest.text.slice(0, MOST_ANNOUNCED) : noteOf(newest))}
+        {latest !== undefined && latest.rev >= announced && words.chat.announced(authorOf(latest, bots), latest.status === 'complete' ? latest.text.slice(0, MOST_ANNOUNCED) : noteOf(latest))}
       </p>
     </>
   )
