@@ -146,6 +146,22 @@ t.test('screen readers announce each reply when it ends, also if another one is 
   t.equal(await announced('Slow: The first.').count(), 0)
 })
 
+t.test('a dialog stays open when text is selected in it with the mouse, and closes when the page beside it is clicked', { skip: noBrowser }, async t => {
+  const { page } = await annAndSlow(t)
+  await button(page, 'Conversation details').click()
+  const dialog = page.getByRole('dialog')
+  const name = dialog.getByLabel('Name')
+  const { x, y, height } = (await name.boundingBox())!
+  await page.mouse.move(x + 40, y + height / 2)
+  await page.mouse.down()
+  await page.mouse.move(10, y + height / 2)
+  await page.mouse.up()
+  t.ok(await dialog.isVisible())
+  t.not(await page.evaluate('getSelection().toString()'), '')
+  await page.mouse.click(10, y)
+  await dialog.waitFor({ state: 'hidden' })
+})
+
 t.test('with two bots, only the mentioned one replies: a hint says so, and @ completes their names', { skip: noBrowser }, async t => {
   const { page, bots, ann, id } = await annAndSlow(t)
   await button(page, 'Conversation details').focus()

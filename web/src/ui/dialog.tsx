@@ -8,6 +8,8 @@ interface DialogProps { title: string, onClose: () => void, role?: 'alertdialog'
 /** A modal dialog: the browser keeps the focus inside, and Escape closes it. */
 export function Dialog ({ title, onClose, role, children }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null)
+  /** Whether the mouse button was pressed outside of the dialog. A drag from the inside to the outside, which selects text, ends with a click there, too. */
+  const isPressedOutside = useRef(false)
   const id = useId()
   // In a layout effect, since the dialog has to be closed before it is removed, or the focus would not go back to where it was.
   useLayoutEffect(() => {
@@ -19,7 +21,9 @@ export function Dialog ({ title, onClose, role, children }: DialogProps) {
   return (
     <dialog
       ref={dialog} className='dialog' role={role} aria-labelledby={id}
-      onCancel={event => { event.stopPropagation(); onClose() }} onClick={event => { if (event.target === dialog.current) onClose() }}
+      onCancel={event => { event.stopPropagation(); onClose() }}
+      onPointerDown={event => { isPressedOutside.current = event.target === dialog.current }}
+      onClick={event => { if (event.target === dialog.current && isPressedOutside.current) onClose() }}
     >
       <div className='dialog-body'>
         <header className='dialog-head'>
