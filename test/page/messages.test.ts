@@ -102,6 +102,11 @@ t.test('a message can be copied, and deleted after a confirmation', { skip: noBr
   await reply.getByRole('button', { name: 'Copied' }).waitFor()
   t.equal(await page.evaluate('navigator.clipboard.readText()'), 'Here: **bold**', 'the Markdown as the bot wrote it')
 
+  await reply.getByRole('button', { name: 'Copy' }).waitFor()
+  await page.evaluate("navigator.clipboard.writeText = async () => { throw new DOMException('Write permission denied.', 'NotAllowedError') }")
+  await reply.getByRole('button', { name: 'Copy' }).click()
+  await reply.getByRole('button', { name: 'Could not copy. Select the text instead.' }).waitFor()
+
   await reply.getByRole('button', { name: 'Delete' }).focus()
   await page.keyboard.press('Enter')
   await page.getByRole('alertdialog', { name: 'Delete message?' }).waitFor()

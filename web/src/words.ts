@@ -147,6 +147,7 @@ export const words = {
     copy: 'Copy',
     copyCode: 'Copy code',
     copied: 'Copied',
+    notCopied: 'Could not copy. Select the text instead.',
     deleteMessage: 'Delete message?',
     deleteMessageText: 'The message is deleted for everyone. This cannot be undone.',
     reasoning: 'Reasoning',
