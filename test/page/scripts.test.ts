@@ -164,6 +164,28 @@ t.test('each conversation keeps its draft after a reload, and no other user sees
   t.equal(await page.evaluate('JSON.stringify(sessionStorage)'), '{}', 'signing out deletes the drafts')
 })
 
+t.test('where the browser blocks its storage, each conversation keeps its draft until the page is closed', { skip: noBrowser }, async t => {
+  const { page, ann } = await enter(t, 'First')
+  await page.addInitScript("Object.defineProperty(window, 'sessionStorage', { get () { throw new DOMException('Access is denied', 'SecurityError') } })")
+  await ann.post('/api/conversations', { name: 'Second', bots: [] })
+  await page.reload()
+  await composerOf(page).fill('Half a sentence')
+  await page.getByRole('link', { name: /^Second/ }).click()
+  await page.getByRole('heading', { level: 1, name: 'Second' }).waitFor()
+  t.equal(await composerOf(page).inputValue(), '')
+  await composerOf(page).fill('And another')
+  await page.getByRole('link', { name: /^First/ }).click()
+  await page.getByRole('heading', { level: 1, name: 'First' }).waitFor()
+  t.equal(await composerOf(page).inputValue(), 'Half a sentence')
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByLabel('Username').fill('ann')
+  await page.getByLabel('Password').fill('correct horse')
+  await page.keyboard.press('Enter')
+  await page.getByRole('link', { name: /^First/ }).click()
+  await page.getByRole('heading', { level: 1, name: 'First' }).waitFor()
+  t.equal(await composerOf(page).inputValue(), '', 'signing out deletes it')
+})
+
 t.test('a message that was not stored when the page was reloaded is sent, once', { skip: noBrowser }, async t => {
   const { page, ann, id, url, query } = await enter(t, 'First')
   const path = '**/api/conversations/*/messages'
