@@ -390,6 +390,30 @@ t.test('a new conversation is created once, although its answer is lost, the pag
   t.same(await conversations(), ['First (0)', 'Lost (1)', 'Reloaded (1)', 'Twice (1)', 'Twice (1)'], 'the same again is another one')
 })
 
+t.test('whoever opens another conversation while a new one is being created stays there', { skip: noBrowser }, async t => {
+  const { page, url } = await enter(t, 'First')
+  await page.goto(`${url}/#/new`)
+  await page.getByRole('heading', { level: 1, name: 'New conversation' }).waitFor()
+  const { promise: answer, resolve: answerNow } = Promise.withResolvers<void>()
+  await page.route('**/api/conversations', async route => {
+    await answer
+    await route.fallback()
+  })
+  await composerOf(page).fill('Hello')
+  await page.keyboard.press('Enter')
+  await page.getByRole('link', { name: /^First/ }).click()
+  await page.getByRole('heading', { level: 1, name: 'First' }).waitFor()
+  await page.keyboard.type('While I')
+  answerNow()
+  await page.getByRole('link', { name: /^Hello .* 1 unread message$/ }).waitFor()
+  await page.keyboard.type(' wait')
+  t.equal(await page.getByRole('heading', { level: 1 }).textContent(), 'First')
+  t.equal(await composerOf(page).inputValue(), 'While I wait')
+  await page.getByRole('link', { name: 'New conversation' }).click()
+  await page.getByRole('heading', { level: 1, name: 'New conversation' }).waitFor()
+  t.equal(await composerOf(page).inputValue(), '', 'it was sent')
+})
+
 t.test('what is written while a new conversation is being created goes along, and the cursor is behind it', { skip: noBrowser }, async t => {
   const { page, url } = await enter(t, 'First')
   await page.goto(`${url}/#/new`)

@@ -34,9 +34,11 @@ export function NewConversation ({ me }: { me: Profile }) {
       // What the user has written in the meantime goes along.
       const written = readDraft(draft)
       keepDraft(draftOf(me.id, chat.id), written.startsWith(sent) ? written.slice(sent.length).trimStart() : written)
-      go(pathTo.conversation(chat.id))
+      return chat.id
     }
   })
+  // Shows the conversation, unless the user has opened something else meanwhile.
+  const start = (text: string) => begin.mutateAsync(text, { onSuccess: id => go(pathTo.conversation(id)) })
   const choices: Array<[string, Choice]> = [
     [words.chat.default, { kind: 'default' }],
     ...bots.filter(({ is_ready: isReady }) => isReady).map(({ name }): [string, Choice] => [botTitle(name), { kind: 'bot', name }]),
@@ -63,7 +65,7 @@ export function NewConversation ({ me }: { me: Profile }) {
         {bot !== undefined && <p className='hint'>{[botTitle(bot.name), bot.description].filter(Boolean).join(' – ')}</p>}
         {begin.error !== null && <p className='problem' role='alert'>{inWords(begin.error)}</p>}
       </div>
-      <Composer draft={draft} onSend={begin.mutateAsync} isDisabled={begin.isPending} />
+      <Composer draft={draft} onSend={start} isDisabled={begin.isPending} />
     </main>
   )
 }
