@@ -334,6 +334,33 @@ t.test('messages of a phone chat arrive in their order, also when the first one 
   t.same((await page.locator('.message .plain').allTextContents()), ['hello', 'What is your name?', 'Ann', 'Hello Ann, what is your favorite song?', 'Imagine', 'Playing Imagine'])
 })
 
+t.test('when a message of a phone chat cannot be sent, those behind it are not sent either, and a reload sends them in their order', { skip: noBrowser }, async t => {
+  const { url, query } = await serveToBrowsers(t)
+  const { person } = await openBrowser(t)
+  const { page } = await person()
+  const { promise: lost, resolve: lose } = Promise.withResolvers<void>()
+  await page.route('**/chat', async route => {
+    await lost
+    await route.abort()
+  })
+  await page.goto(`${url}/#/phone/+491701234567`)
+  for (const text of ['hello', 'Ann', 'Imagine']) {
+    await composerOf(page).fill(text)
+    await page.keyboard.press('Enter')
+    await page.locator('.mine').getByText(text).waitFor()
+  }
+  const requests: unknown[] = []
+  page.on('request', request => { if (request.url().endsWith('/chat')) requests.push(request.postDataJSON().user_message) })
+  lose()
+  await page.locator('.unsent').nth(2).waitFor()
+  t.same(requests, [], 'after the first request, there is no other')
+  await page.unroute('**/chat')
+  t.same(await query('SELECT text FROM messages'), [])
+  await page.reload()
+  await page.locator('.bot').getByText('Playing Imagine').waitFor()
+  t.same(requests, ['hello', 'Ann', 'Imagine'])
+})
+
 t.test('a new conversation is created once, although its answer is lost, the page is reloaded, or Enter comes twice', { skip: noBrowser }, async t => {
   const { page, url, query } = await enter(t, 'First')
   const conversations = async () => (await query("SELECT name, (SELECT count(*)::int FROM messages WHERE conversation_id = c.id AND sender = 'user') AS messages FROM conversations c ORDER BY id"))

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'react'
-import { newClientId } from 'parley'
+import { newClientId, ParleyError } from 'parley'
 import { readPhoneNumber } from '../../../src/text/phone-number.ts'
 import { inWords } from '../api/in-words.ts'
 import { parley } from '../api/parley.ts'
@@ -15,8 +15,11 @@ import { words } from '../words.ts'
 /** The longest message of the guided chat, in code points. */
 const MOST_CODE_POINTS = 8_000
 
+/** Why a message was not sent, in words, and whether that is because the server could not be reached. */
+interface Problem { text: string, isUnreachable: boolean }
+
 /** A message with the bot's answer, once there is one. `clientId` stays the same on a retry, so that it is stored once. */
-interface Exchange { clientId: string, text: string, at: string, answer?: { text: string, at: string }, problem?: string }
+interface Exchange { clientId: string, text: string, at: string, answer?: { text: string, at: string }, problem?: Problem | undefined }
 
 /**
  * The guided chat. It needs no account, so the API does not give its history to anyone who types a number. The messages
@@ -34,27 +37,40 @@ export function PhoneChat ({ phone }: { phone: string }) {
     setExchanges(known => known.map(other => other.clientId === clientId ? { ...other, ...next } : other))
   }
 
-  /** Sends messages one after the other: requests that are under way at the same time may arrive in another order. */
-  const delivering = useRef(Promise.resolve())
+  const unsent = useRef<Exchange[]>([])
   function deliver (exchange: Exchange) {
     change(exchange.clientId, { problem: undefined })
-    delivering.current = delivering.current.then(async () => { await post(exchange) })
+    unsent.current.push(exchange)
+    if (unsent.current.length === 1) deliverAll()
   }
 
-  async function post ({ clientId, text }: Exchange) {
+  /**
+   * Sends messages one after the other: requests that are under way at the same time may arrive in another order. The messages behind one
+   * that could not be sent are not sent either, because the bot would take them for answers to other questions.
+   */
+  async function deliverAll () {
+    while (unsent.current.length > 0) {
+      const problem = await post(unsent.current[0]!)
+      if (problem === undefined) unsent.current.shift()
+      else for (const { clientId } of unsent.current.splice(0)) change(clientId, { problem })
+    }
+  }
+
+  async function post ({ clientId, text }: Exchange): Promise<Problem | undefined> {
     try {
       const body = { user_phone: phone, user_message: text, client_id: clientId }
       // The route accepts several kinds of bodies and has as many answers, one of them a stream. The generated types cannot tell them apart.
       const answer = await parley.request('post', '/chat', { body: body as never })
       if (typeof answer === 'object' && 'bot_message' in answer) change(clientId, { answer: { text: answer.bot_message, at: new Date().toISOString() } })
+      return undefined
     } catch (error) {
-      change(clientId, { problem: inWords(error as Error) })
+      return { text: inWords(error as Error), isUnreachable: error instanceof ParleyError && error.code === 'UNREACHABLE' }
     }
   }
 
-  // A reload may have interrupted a request. The same client id makes sending again safe.
+  // A reload may have interrupted requests, and the page may have noticed that as a lost connection. The same client id makes sending again safe.
   useEffect(() => {
-    for (const exchange of exchanges) if (exchange.answer === undefined && exchange.problem === undefined) deliver(exchange)
+    for (const exchange of exchanges) if (exchange.answer === undefined && exchange.problem?.isUnreachable !== false) deliver(exchange)
   }, [])
 
   function send (text: string) {
@@ -84,7 +100,7 @@ export function PhoneChat ({ phone }: { phone: string }) {
               who={words.chat.you} at={exchange.at} isMine
               note={exchange.problem !== undefined && (
                 <Unsent
-                  problem={exchange.problem} onAgain={() => deliver(exchange)}
+                  problem={exchange.problem.text} onAgain={() => deliver(exchange)}
                   onDiscard={() => setExchanges(known => known.filter(other => other !== exchange))}
                 />
               )}
