@@ -1,3 +1,4 @@
+import { isCrowded } from '../text/crowded-json.ts'
 import { failure } from './bot.ts'
 import { createEventReader, createLineReader, MAX_EVENT_LENGTH, type Event } from './event-lines.ts'
 
@@ -10,8 +11,9 @@ const MAX_ANSWER_LENGTH = 8 * MAX_EVENT_LENGTH
 /** How much of the beginning of an answer is kept for the log, in UTF-16 units. */
 const HEAD_LENGTH = 1000
 
-/** How often we try to parse one JSON text before the connection has ended: each attempt parses all of it again. */
+/** How often, and how much of it in UTF-16 units, we try to parse one JSON text before the connection has ended: each attempt parses all of it again. */
 const MAX_PARSE_ATTEMPTS = 20
+const MAX_PARSED_LENGTH = 2 * MAX_EVENT_LENGTH
 
 /**
  * `eventsIn` takes the chunks of an answer one after the other, and `undefined` at its end. It gives the events that each
@@ -27,12 +29,14 @@ export function createAnswerReader (unreadable: (text: string, error: unknown) =
   let hasLine = false
   let isKnown = false
   let looks = 0
+  let parsed = 0
 
   function * wholeIn (text: string | undefined): Generator<Event> {
     if (whole.length > MAX_ANSWER_LENGTH) throw failure('BOT_NONSENSE', new Error('The answer was too long'))
-    if (text !== undefined && (!/[}\]]\s*$/.test(text) || ++looks > MAX_PARSE_ATTEMPTS)) return
-    const parsed = parsedOr(whole, text === undefined)
-    if (parsed !== undefined) yield { data: parsed, name: '', isWhole: true }
+    if (text !== undefined && (!/[}\]]\s*$/.test(text) || ++looks > MAX_PARSE_ATTEMPTS || parsed > MAX_PARSED_LENGTH)) return
+    parsed += whole.length
+    const data = parsedOr(whole, text === undefined)
+    if (data !== undefined) yield { data, name: '', isWhole: true }
   }
 
   /** One JSON text a line. The first call reads everything that has arrived so far. */
@@ -44,15 +48,17 @@ export function createAnswerReader (unreadable: (text: string, error: unknown) =
   /** Decides between one JSON text and one a line, which is possible once the second line has begun. */
   function kindWith (text: string) {
     whole += text
-    hasLine ||= text.includes('\n')
+    // Looks at the new text only: a search in the whole of it for each chunk would block the event loop.
+    const begins = hasLine ? 0 : text.indexOf('\n')
+    hasLine = begins !== -1
     if (isKnown || !hasLine) return 'whole'
-    const end = whole.indexOf('\n')
-    isKnown = whole.slice(end).trim() !== ''
-    return isKnown && parsedOr(whole.slice(0, end), false) !== undefined ? 'lines' : 'whole'
+    isKnown = text.slice(begins).trim() !== ''
+    return isKnown && parsedOr(whole.slice(0, whole.indexOf('\n')), false) !== undefined ? 'lines' : 'whole'
   }
 
-  /** Parses a JSON text; undefined when it is incomplete. @throws the error of `unreadable` when it has ended and is not JSON */
+  /** Parses a JSON text; undefined when it is incomplete. @throws BOT_NONSENSE when it would take too long, the error of `unreadable` when it has ended and is not JSON */
   function parsedOr (text: string, hasEnded: boolean): unknown {
+    if (isCrowded(Buffer.from(text))) throw failure('BOT_NONSENSE', new Error('The answer has too many objects and lists'))
     try {
       return JSON.parse(text)
     } catch (error) {

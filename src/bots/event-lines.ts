@@ -6,6 +6,9 @@ export interface Event { data: unknown, name: string, isWhole: boolean }
 /** The longest event or line, in UTF-16 units. */
 export const MAX_EVENT_LENGTH = 1024 * 1024
 
+/** The longest line that ends a stream, such as `data: "[DONE]"`, in UTF-16 units. */
+const MAX_END_LENGTH = 100
+
 export const isEnd = (data: unknown) => typeof data === 'string' && /^\s*"?\[DONE\]"?\s*$/i.test(data)
 
 /**
@@ -97,7 +100,7 @@ export function createLineReader () {
     return [line, ...more]
   }
 
-  /** The line that has not ended yet. */
-  linesIn.begun = () => begun.join('')
+  /** The line that has not ended yet; an empty one if it is longer than the end of a stream, since to join it after each chunk would block the event loop. */
+  linesIn.begun = () => length > MAX_END_LENGTH ? '' : begun.join('')
   return linesIn
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isCrowded, MAX_CONTAINERS } from '../../src/http/crowded-json.ts'
+import { isCrowded, MAX_CONTAINERS } from '../../src/text/crowded-json.ts'
 
 const crowded = (json: string) => isCrowded(Buffer.from(json))
 const lists = (count: number) => `[${'[],'.repeat(count - 2)}[]]`
