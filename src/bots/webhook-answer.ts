@@ -94,7 +94,11 @@ function mustBeStorable (value: unknown, name: string, mostBytes: number) {
   let level = [value]
   for (let depth = 0; level.length > 0; depth++) {
     if (depth > MAX_STATE_DEPTH) throw nonsense(`has a ${name} that is nested more than ${MAX_STATE_DEPTH} levels deep`)
-    for (const value of level) if (typeof value === 'string' && !isStorable(value)) throw nonsense(`has a ${name} that cannot be stored`)
+    for (const value of level) {
+      if (typeof value === 'string' && !isStorable(value)) throw nonsense(`has a ${name} that cannot be stored`)
+      // JSON.parse makes Infinity of a number such as 1e999, which would be stored as null: that deletes a state.
+      if (value === Infinity || value === -Infinity) throw nonsense(`has a ${name} with a number that is too large`)
+    }
     level = level.flatMap(value => typeof value === 'object' && value !== null ? [...Object.keys(value), ...Object.values(value)] : [])
   }
   if (Buffer.byteLength(JSON.stringify(value)) > mostBytes) throw nonsense(`has a ${name} that is larger than ${mostBytes / 1024} KiB`)

@@ -261,7 +261,9 @@ t.test('an invalid answer of a webhook is BOT_NONSENSE and changes nothing', asy
     ['nothing', {}], ['null', null], ['a list', []], ['a number as text', { text: 7 }], ['only a state', { state: {} }], ['parts without text', { parts: [{ type: 'data' }] }],
     ['parts that are not a list', { parts: 'x' }], ['is_finished as text', { text: 'x', is_finished: 'yes' }], ['an incomplete usage', { usage: { prompt_tokens: 1 } }],
     ['a large state', { text: 'x', state: 'x'.repeat(64 * 1024) }], ['a deep state', { text: 'x', state: nested(101) }],
-    ['a NUL character', { text: 'x', state: { a: 'b\0' } }], ['half a surrogate pair', { text: 'x', state: { a: ['\ud800'] } }], ['a NUL in a key', { text: 'x', state: { 'a\0': 1 } }]
+    ['a NUL character', { text: 'x', state: { a: 'b\0' } }], ['half a surrogate pair', { text: 'x', state: { a: ['\ud800'] } }], ['a NUL in a key', { text: 'x', state: { 'a\0': 1 } }],
+    ['a state that is too large a number', 'data: {"text":"x","state":1e999}\n\n'], ['too large a number in a state', 'data: {"text":"x","state":{"a":[-1e999]}}\n\n'],
+    ['too large a number in data', 'data: {"text":"x","parts":[{"type":"data","name":"x","data":1e999}]}\n\n']
   ]
   for (const [what, answer] of wrong) {
     hook.answer = () => answer as object
