@@ -1,5 +1,5 @@
 import type { Grown } from '../log/followers.ts'
-import { MAX_PARTS, MAX_REASONING_LENGTH, wordsOf, type Addendum, type GrowingPart, type Part } from '../text/message-parts.ts'
+import { MAX_GROWING_PARTS, MAX_PARTS, MAX_REASONING_LENGTH, wordsOf, type Addendum, type GrowingPart, type Part } from '../text/message-parts.ts'
 import { cut, lengthOf, MAX_REPLY_LENGTH, takePiece, type Intake } from '../text/text.ts'
 import type { Growth, MessageKey } from './store.ts'
 import type { Cost, Meter } from './cost.ts'
@@ -50,10 +50,14 @@ export function take (reply: Draft, piece: string): Grown | undefined {
   return reply.parts.length === 0 ? { part: 0, type: 'text', text: reply.text, piece: whole } : grow(reply, 'text', whole)
 }
 
-/** The same for a piece of reasoning. White space at its beginning, and what there is no room for, is left out. */
+/**
+ * The same for a piece of reasoning. White space at its beginning, and what there is no room for, is left out. So is reasoning that
+ * would begin a part beyond MAX_GROWING_PARTS; the text after it continues the last text.
+ */
 export function think (reply: Draft, piece: string): Grown | undefined {
   const { parts, thoughts } = reply
   const isNew = parts.at(-1)?.type !== 'reasoning'
+  if (isNew && parts.length >= MAX_GROWING_PARTS) return undefined
   if (isNew) thoughts.half = ''
   const whole = takePiece(thoughts, isNew ? piece.replaceAll('\0', '').trimStart() : piece, MAX_REASONING_LENGTH)
   if (whole === '') return undefined

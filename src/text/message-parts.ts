@@ -28,6 +28,11 @@ export const RESERVED_TYPES = ['file', 'tool']
 /** The most parts that a user sends with a message, and that a bot adds to its text. */
 export const MAX_SENT_PARTS = 10
 export const MAX_PARTS = 32
+/**
+ * The most parts of text and reasoning that a reply has, by turns. All of them are stored again whenever the reply has grown, so that
+ * a reply of 60,000 parts, which fit into its length, would burden the database and every reader.
+ */
+export const MAX_GROWING_PARTS = 200
 export const MAX_CHOICES = 10
 export const MAX_DATA_BYTES = 16 * 1024
 

@@ -138,6 +138,15 @@ t.test('what is taken of the reasoning', async t => {
   const [thought, said] = growingPartsOf({ text: '', parts: lastOf(long).parts! })
   t.same([thought!.text.length, said], [2 * 32_000 - 1, text('Well')], 'no more than 32,000 characters')
 
+  const alternating = draft()
+  for (let n = 0; n < 5_000; n++) {
+    think(alternating, 'a')
+    take(alternating, 'b')
+  }
+  const { parts, piece } = lastOf(alternating)
+  t.same([parts!.length, piece], [200, 'b'.repeat(5_000)], 'text and reasoning take turns 200 times at most, and no text is lost')
+  t.same(parts!.at(-1), text('b'.repeat(4_901)), 'the text goes on in the last part')
+
   const torn = draft()
   think(torn, 'a\ud83d')
   take(torn, 'Well')
