@@ -31,8 +31,9 @@ export async function * tidy (pieces: AsyncIterable<ReplyPiece> | Iterable<Reply
         [intake, blank, isVisible] = [{ points: 0, half: '' }, '', false]
         yield { text: '', replaces: true }
       }
-      const text = blank + takePiece(intake, piece.text, MAX_REPLY_LENGTH)
-      isVisible ||= !isBlank(text)
+      const taken = takePiece(intake, piece.text, MAX_REPLY_LENGTH)
+      const text = blank + taken
+      isVisible ||= !isBlank(taken)
       blank = isVisible ? '' : text
       if (isVisible && text !== '') {
         yield { text }

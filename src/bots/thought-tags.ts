@@ -11,9 +11,15 @@ export const TAGS: Array<[open: string, close: string]> = [
 ]
 const CLOSES = TAGS.map(([, close]) => close)
 
+const escaped = (tag: string) => tag.replaceAll(/[[\]|/]/g, '\\$&')
+
 /** Matches any closing tag, in any case. */
-export const CLOSE = new RegExp(CLOSES.map(tag => tag.replaceAll(/[[\]|/]/g, '\\$&')).join('|'), 'i')
-const CLOSES_ALL = new RegExp(CLOSE, 'gi')
+const CLOSE = new RegExp(CLOSES.map(escaped).join('|'), 'gi')
+
+const EACH_CLOSE = new Map(CLOSES.map(tag => [tag, new RegExp(escaped(tag), 'i')]))
+
+/** The index of a closing tag in any case; -1 for none. In lower case a text such as İ would be longer, so that the index would be wrong. */
+export const indexOfClose = (text: string, tag: string) => text.search(EACH_CLOSE.get(tag)!)
 
 /** The length of the longest tag, in UTF-16 units. */
 export const MAX_TAG_LENGTH = Math.max(...TAGS.flat().map(({ length }) => length))
@@ -33,28 +39,56 @@ export function tornAt (text: string): number {
 
 /**
  * Makes a function that finds the first closing tag in a text that is not part of an example. It is called again when the text has
- * grown; `hasEnded`: nothing follows. It does not look twice at text before a tag: a reply can have thousands of tags in examples, and
- * arrives in thousands of pieces, so that to search all of it for each piece would block the event loop for seconds.
+ * grown by `piece`, or has lost its beginning, which `drop` was told before; `hasEnded`: nothing follows. A reply can have thousands of
+ * tags in examples and arrives in thousands of pieces, so nothing is searched twice, and while it waits for the end of an example,
+ * only the new piece is looked at: to search the whole text for each piece would block the event loop for seconds.
  */
 export function createTagSearch () {
-  /** How much of the text was looked at, and what there is in it: code fences, backticks in the last line, and backticks at its end. */
+  /** How much of the text was looked at, and what there is in it and before: code fences, backticks in the last line, and backticks at its end. */
   let looked = 0
   let fences = 0
   let ticks = 0
   let run = 0
+  /** The last two characters before the text, and the last two of it. */
+  let before = ''
+  let edge = ''
+  /** A tag that may stand in an example, and what must arrive to decide it. */
+  let undecided: (Tag & { awaits: RegExp }) | undefined
+  /** Where the last example that was searched for its end has it, since many tags can stand in one. */
+  const ends = { fence: -1, line: -1 }
 
-  return function firstTag (text: string, hasEnded: boolean): Tag | undefined {
+  function firstTag (text: string, piece: string, hasEnded: boolean): Tag | undefined {
+    const news = edge + piece
+    edge = news.slice(-2)
+    if (undecided !== undefined && !hasEnded && !undecided.awaits.test(news)) return undecided
+    undecided = undefined
     for (;;) {
-      CLOSES_ALL.lastIndex = looked
-      const found = CLOSES_ALL.exec(text)
+      CLOSE.lastIndex = looked
+      const found = CLOSE.exec(text)
       lookUntil(text, found?.index ?? text.length - MAX_TAG_LENGTH)
       if (found === null) return undefined
       const { 0: { length }, index: at } = found
       const kind = kindOf(text, at, at + length, hasEnded)
-      if (kind !== 'example') return { kind, at, length }
+      if (kind === 'undecided') {
+        undecided = { kind, at, length, awaits: fences % 2 === 1 ? /`{3}/ : ticks % 2 === 1 ? /[`\n]/ : /^/ }
+        return undecided
+      }
+      if (kind === 'tag') return { kind, at, length }
       lookUntil(text, at + length)
     }
   }
+
+  /** Call it before the first `length` characters of the text are removed, which have no tag. */
+  firstTag.drop = (text: string, length: number) => {
+    lookUntil(text, length)
+    looked -= length
+    before = (before + text.slice(Math.max(0, length - 2), length)).slice(-2)
+    if (undecided !== undefined) undecided.at -= length
+    ends.fence -= length
+    ends.line -= length
+  }
+
+  return firstTag
 
   function lookUntil (text: string, end: number) {
     for (; looked < end; looked++) {
@@ -71,12 +105,23 @@ export function createTagSearch () {
 
   /** An answer that explains such tags shows them in code or in quotation marks, which are closed after the tag. */
   function kindOf (text: string, begin: number, end: number, hasEnded: boolean): Tag['kind'] | 'example' {
-    if (fences % 2 === 1) return text.includes('```', end) ? 'example' : hasEnded ? 'tag' : 'undecided'
-    const newline = text.indexOf('\n', end)
-    const line = text.slice(end, newline === -1 ? undefined : newline)
-    const isLineWhole = hasEnded || newline !== -1
-    if (ticks % 2 === 1) return line.includes('`') ? 'example' : isLineWhole ? 'tag' : 'undecided'
-    if (!/(^|[\s([{—–:,;=])["'“‘„«]$/.test(text.slice(Math.max(0, begin - 2), begin))) return 'tag'
-    return /^["'”’“»]/.test(line) ? 'example' : line !== '' || isLineWhole ? 'tag' : 'undecided'
+    const inDoubt = hasEnded ? 'tag' : 'undecided'
+    if (fences % 2 === 1) return endOf('fence', text, end) === -1 ? inDoubt : 'example'
+    if (ticks % 2 === 1) {
+      const at = endOf('line', text, end)
+      return at === -1 ? inDoubt : text[at] === '`' ? 'example' : 'tag'
+    }
+    if (!/(^|[\s([{—–:,;=])["'“‘„«]$/.test((before + text.slice(Math.max(0, begin - 2), begin)).slice(-2))) return 'tag'
+    return end === text.length ? inDoubt : /["'”’“»]/.test(text[end]!) ? 'example' : 'tag'
+  }
+
+  /** The index of the next code fence, or of the next backtick or newline; -1 for none. */
+  function endOf (kind: keyof typeof ends, text: string, from: number) {
+    if (ends[kind] < from) {
+      const mark = kind === 'fence' ? /`{3}/g : /[`\n]/g
+      mark.lastIndex = from
+      ends[kind] = mark.exec(text)?.index ?? -1
+    }
+    return ends[kind]
   }
 }

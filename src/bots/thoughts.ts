@@ -1,5 +1,6 @@
+import { MAX_REPLY_LENGTH } from '../text/text.ts'
 import type { ReplyPiece } from './bot.ts'
-import { CLOSE, createTagSearch, MAX_TAG_LENGTH, TAGS, tornAt } from './thought-tags.ts'
+import { createTagSearch, indexOfClose, MAX_TAG_LENGTH, TAGS, tornAt } from './thought-tags.ts'
 
 // Separates a model's reasoning ("thoughts") from its answer, where the provider sends both in one text. Each family of
 // models marks its reasoning with its own pair of tags. Some chat templates put the opening tag into the prompt: then the
@@ -10,6 +11,9 @@ const PLAIN = /(^|\/)(gpt-\d|chatgpt|o\d|claude|gemini)/i
 
 /** After this many answers in a row without reasoning, we stop assuming that the model's answers begin inside reasoning. */
 const ANSWERS_UNTIL_FORGOTTEN = 20
+
+/** After this many closing tags in one answer, we take the next ones for text: no model thinks so often. */
+const MAX_THOUGHTS = 100
 
 /** Remembers, for each model, whether its answers begin inside reasoning, without an opening tag. */
 export type ModelMemory = ReturnType<typeof createMemory>
@@ -40,7 +44,7 @@ export type ThoughtFilter = ReturnType<typeof createThoughtFilter>
  * - If the model's answers are known to begin inside reasoning, everything before the closing tag is passed on as reasoning,
  *   and held back: if the answer ends without a closing tag, it was text.
  * - If nothing is known about the model yet, its first answer is held back in the same way, until the closing tag or the
- *   end of the answer shows which of the two it is.
+ *   end of the answer shows which of the two it is. Longer than the longest reply, it is taken for text.
  * - If a closing tag arrives although we assumed an ordinary answer, the text before it was reasoning: a piece with
  *   `replaces` takes it back, and the model is remembered.
  */
@@ -49,15 +53,17 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
   let assumes = known ?? !PLAIN.test(model)
   let state: 'start' | 'thought' | 'assumed' | 'text' = 'start'
   let close = ''
-  /** Text that is held back. In the state `assumed`: how much of it was already passed on as reasoning. */
+  /** Text in which no tag was found yet, and the newest piece of it. */
   let held = ''
-  let told = 0
-  /** In the state `assumed`: where each held piece ends. If it turns out to be text, it is sent in the same pieces. */
+  let newest = ''
+  /** The white space at the beginning of the answer. */
+  let blank = ''
+  /** The text before `held`. In the state `text` it was passed on; in `assumed` it was passed on as reasoning, if the model is known. */
+  let kept = ''
+  /** In the state `assumed`: where each piece ends. If it turns out to be text, it is sent in the same pieces. */
   const cuts: number[] = []
-  /** The text that was passed on, to see whether a tag stands in an example, such as a code block. */
-  let said = ''
-  /** Searches `said` and `held` together. */
   let firstTag = createTagSearch()
+  let thoughts = 0
   let isAfterThought = false
   let isApart = false
   let beganInside = false
@@ -67,8 +73,9 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
   /** Takes the next piece of the answer. Returns what can be passed on now. */
   function take (piece: string): ReplyPiece[] {
     held += piece
+    newest = piece
     const pieces: ReplyPiece[] = []
-    if (state === 'assumed') cuts.push(held.length)
+    if (state === 'assumed') cuts.push(kept.length + held.length)
     while (states[state](pieces)) { /* the next state continues with the rest */ }
     return pieces
   }
@@ -77,7 +84,10 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
 
   /** The beginning of the answer, or what follows a closing tag: looks for an opening tag. */
   function start (pieces: ReplyPiece[]): boolean {
+    if (thoughts === MAX_THOUGHTS) return enter('text')
     const rest = held.trimStart()
+    blank += held.slice(0, held.length - rest.length)
+    held = rest
     if (rest === '') return false
     const head = rest.slice(0, MAX_TAG_LENGTH).toLowerCase()
     const tag = TAGS.find(([open]) => head.startsWith(open))
@@ -93,14 +103,14 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
       return leave()
     }
     if (TAGS.flat().some(tag => tag.startsWith(head))) return false
-    if (isAfterThought) held = rest
+    if (!isAfterThought) held = blank + rest
     if (!assumes) return enter('text')
     cuts.push(held.length)
     return enter('assumed')
   }
 
   function thought (pieces: ReplyPiece[]): boolean {
-    const at = held.toLowerCase().indexOf(close)
+    const at = indexOfClose(held, close)
     const end = at === -1 ? Math.max(0, held.length - close.length + 1) : at
     if (end > 0) pieces.push({ reasoning: held.slice(0, end) })
     held = held.slice(at === -1 ? end : at + close.length)
@@ -109,36 +119,52 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
 
   function assumed (pieces: ReplyPiece[], hasEnded = false): boolean {
     const isKnownByNow = known === undefined && memory.get(model) === false // another answer of this model has ended in the meantime
-    if (isApart || isKnownByNow) {
-      if (told > 0) pieces.push({ reasoning: '', replaces: true })
+    const isTooLong = known === undefined && kept.length + held.length > MAX_REPLY_LENGTH
+    if (isTooLong) memory.learn(model, false)
+    if (isApart || isKnownByNow || isTooLong) {
+      if (hasTold()) pieces.push({ reasoning: '', replaces: true })
+      held = kept + held
+      kept = ''
+      firstTag = createTagSearch()
       return enter('text')
     }
-    const tag = firstTag(held, hasEnded)
+    const tag = firstTag(held, newest, hasEnded)
+    const passed = pass(tag?.at ?? tornAt(held))
+    kept += passed
     // Nothing is known of an unknown model: an empty piece shows that it is at work.
-    const end = tag?.kind === 'tag' || (known === true && tag !== undefined) ? tag.at : known === true ? tornAt(held) : told
-    pieces.push({ reasoning: held.slice(told, end) })
-    told = Math.max(told, end)
+    pieces.push({ reasoning: known === true ? passed : tag?.kind === 'tag' ? kept : '' })
     if (tag?.kind !== 'tag') return false
-    held = held.slice(tag.at + tag.length)
+    held = held.slice(tag.length)
     learnThought()
     return leave()
   }
 
   function text (pieces: ReplyPiece[]): boolean {
-    const tag = CLOSE.test(held) ? firstTag(said + held, false) : undefined
-    const end = tag === undefined ? tornAt(held) : tag.at - said.length
+    const tag = thoughts === MAX_THOUGHTS ? undefined : firstTag(held, newest, false)
+    const passed = pass(tag?.at ?? tornAt(held))
     if (tag?.kind !== 'tag') {
-      const sent = held.slice(0, end)
-      held = held.slice(end)
-      said += sent
-      if (sent !== '') pieces.push({ text: sent })
+      kept += passed
+      if (passed !== '') pieces.push({ text: passed })
       return false
     }
-    if (said !== '') pieces.push({ text: '', replaces: true })
-    pieces.push({ reasoning: said + held.slice(0, end) })
+    if (kept !== '') pieces.push({ text: '', replaces: true })
+    pieces.push({ reasoning: kept + passed })
     if (!isAfterThought) learnThought()
-    held = held.slice(end + tag.length)
+    held = held.slice(tag.length)
     return leave()
+  }
+
+  /** Takes text from the beginning of what is held, and remembers it for the search. */
+  function pass (length: number) {
+    const passed = held.slice(0, length)
+    firstTag.drop(held, length)
+    held = held.slice(length)
+    return passed
+  }
+
+  /** Whether reasoning was passed on that may be text. */
+  function hasTold () {
+    return known === true && kept !== ''
   }
 
   function learnThought () {
@@ -154,7 +180,8 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
   function leave (): true {
     assumes = false
     isAfterThought = true
-    said = ''
+    thoughts++
+    kept = ''
     firstTag = createTagSearch()
     return enter('start')
   }
@@ -163,7 +190,7 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
     take,
 
     /** Whether text is held back because it may be reasoning. */
-    holdsText: () => state === 'assumed' && held.trim() !== '',
+    holdsText: () => state === 'assumed' && (kept + held).trim() !== '',
 
     /** Call it when the provider sends the reasoning in a field of its own: then the text contains none. */
     sendsApart () {
@@ -177,9 +204,10 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
       if (state === 'assumed' && assumed(pieces, true)) while (states[state](pieces)) { /* as above */ }
       const isThought = state === 'thought' || (state === 'assumed' && isCut && known === true)
       if (!isCut && !beganInside) memory.learn(model, false)
-      if (isThought) pieces.push({ reasoning: held.slice(state === 'assumed' ? told : 0) })
-      else if (state === 'assumed' && told > 0) pieces.push({ reasoning: '', replaces: true })
-      const text = isThought ? '' : held
+      if (isThought) pieces.push({ reasoning: held })
+      else if (state === 'assumed' && hasTold()) pieces.push({ reasoning: '', replaces: true })
+      const before = state === 'assumed' ? kept : state === 'start' && !isAfterThought ? blank : ''
+      const text = isThought ? '' : before + held
       const ends = state === 'assumed' ? cuts : [text.length]
       held = ''
       state = 'text'

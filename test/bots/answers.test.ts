@@ -5,7 +5,8 @@ import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:
 import { createRedaction } from '../../src/bots/secrets.ts'
 import { createMemory, createThoughtFilter } from '../../src/bots/thoughts.ts'
 import { fit, linesOf } from '../../src/bots/history.ts'
-import type { Turn } from '../../src/bots/bot.ts'
+import type { ReplyPiece, Turn } from '../../src/bots/bot.ts'
+import { tidy } from '../../src/bots/pieces.ts'
 import { createTokenCounter } from '../../src/bots/token-counter.ts'
 import { startApp } from '../support/helper.ts'
 import { chunk, END, event, json, KEY, say, serve, stream, user, whole, type Answer } from '../support/model.ts'
@@ -119,6 +120,10 @@ t.test('reasoning in the text is not part of the reply, however the text is cut 
       t.match(await ask({ model: 'plain' }), { text, failure: undefined }, `${JSON.stringify(text)} is not reasoning`)
     }
   }
+  for (size of [1, 1000]) {
+    text = '<think>İİ.</THINK>Well, İ.'
+    t.match(await ask({ model: 'plain' }), { text: 'Well, İ.', reasoning: 'İİ.' }, 'letters that are longer in lower case')
+  }
   text = '<think>on and on'
   for (finish of ['stop', 'length']) t.match(await ask(), { text: '', reasoning: 'on and on', pieces: [], failure: 'BOT_NONSENSE' }, 'reasoning without an end')
 })
@@ -220,6 +225,16 @@ t.test('the first response of an unknown model is held back only if it may be re
   }
 })
 
+/** The text and the reasoning that readers see in the end. */
+function heardOf (pieces: ReplyPiece[]) {
+  const heard = { text: '', reasoning: '' }
+  for (const piece of pieces) {
+    const kind = 'text' in piece ? 'text' : 'reasoning'
+    heard[kind] = (piece as { replaces?: true }).replaces === true ? '' : heard[kind] + (piece as Record<string, string>)[kind]!
+  }
+  return heard
+}
+
 t.test('a response with thousands of tags in examples does not block the server', async t => {
   const inside = createMemory()
   inside.learn('begins-inside', true)
@@ -233,6 +248,48 @@ t.test('a response with thousands of tags in examples does not block the server'
       t.equal(read.map(piece => 'text' in piece ? piece.text : '').join(''), pieces.join(''), `${what}, ${model}: all of it is text`)
     }
   }
+})
+
+t.test('an answer in thousands of pieces does not block the server, whatever it begins with', async t => {
+  const inside = createMemory()
+  inside.learn('begins-inside', true)
+  const plain = { text: 'a '.repeat(45_000), reasoning: '' }
+  for (const [model, memory] of [['unknown', createMemory()], ['begins-inside', inside], ['gpt-4.1', createMemory()]] as const) {
+    for (const [what, pieces, said] of [
+      ['text', Array<string>(45_000).fill('a '), plain],
+      ['white space', [...Array<string>(100_000).fill(' '), 'a'], { text: 'a', reasoning: '' }],
+      ['a code block with a tag that goes on', ['```\n</think>\n', ...Array<string>(45_000).fill('a '), '\n```'], { text: ['```', '</think>', plain.text, '```'].join('\n'), reasoning: '' }],
+      ['a line with a tag that goes on', ['`</think>', ...Array<string>(45_000).fill('a '), '`'], { text: ['', `</think>${plain.text}`, ''].join('`'), reasoning: '' }],
+      ['tags on one line, in one piece', ['`</think>` '.repeat(9_000)], { text: '`</think>` '.repeat(9_000), reasoning: '' }],
+      ['tags in one code block, in one piece', [['', '</think>'.repeat(9_000), ''].join('```')], { text: ['', '</think>'.repeat(9_000), ''].join('```'), reasoning: '' }],
+      ['pairs of tags, in one piece', ['<think>a</think>'.repeat(9_000)], { text: '<think>a</think>'.repeat(8_900), reasoning: 'a'.repeat(100) }]
+    ] as const) {
+      const filter = createThoughtFilter(model, memory)
+      const began = performance.now()
+      const heard = heardOf([...pieces.flatMap(filter.take), ...filter.end(false)])
+      isPrompt(t, began, 1_000, `${what}, ${model}`)
+      t.ok(heard.text.trim() === said.text.trim() && heard.reasoning === said.reasoning, `${what}, ${model}: what is said and what is thought`)
+      inside.learn('begins-inside', true)
+    }
+  }
+
+  const began = performance.now()
+  let isVisible = false
+  for await (const piece of tidy((function * () { for (let n = 0; n < 99_000; n++) yield { text: ' ' }; yield { text: 'a' } })())) isVisible ||= 'text' in piece && piece.text.endsWith(' a')
+  isPrompt(t, began, 1_000, 'white space before the text')
+  t.ok(isVisible)
+})
+
+t.test('the first response of an unknown model is shown when it is longer than the longest reply, and is cut there', async t => {
+  const closed = Promise.withResolvers<void>()
+  const { ask } = await serve(t, async response => {
+    stream(response)
+    while (!response.destroyed) if (!response.write(event(chunk({ content: 'word '.repeat(100) })))) await Promise.race([once(response, 'drain'), once(response, 'close')])
+    closed.resolve()
+  })
+  t.match(await ask({ model: 'endless' }), { text: 'word '.repeat(20_000), reasoning: '', failure: undefined })
+  await closed.promise
+  t.pass('the connection to the provider is closed')
 })
 
 t.test('reasoning in a field of its own keeps a reply from timing out, and is not part of the text', async t => {
