@@ -29,6 +29,9 @@ const DOUBTFUL_WAIT_MS = 20_000
 /** How long we wait after `[DONE]` for the response to end, in milliseconds. If it does, the connection can be reused. */
 const CLOSE_WAIT_MS = 100
 
+/** The largest answer, after decompression. Reasoning is not cut anywhere else, and is kept until its tokens are counted. */
+const MAX_ANSWER_MEBIBYTES = 128
+
 /**
  * Reads a provider's answer, which is an event stream, one JSON text, or one JSON text a line, and gives its pieces.
  * The reply ends with `[DONE]`, or a short time after its last piece. If the connection is still open then, `close` is
@@ -38,6 +41,7 @@ const CLOSE_WAIT_MS = 100
 export async function * readPieces<P> (body: Bytes, { read, end, unreadable, rest }: Reader<P>, close: () => void): AsyncGenerator<P, void> {
   const unreadableOr = (text: string, error: unknown) => unreadable?.(text) ?? failure('BOT_NONSENSE', error)
   const reading = createAnswerReader(unreadableOr)
+  let left = MAX_ANSWER_MEBIBYTES * 1024 * 1024
   let isOver = false
   let isDone = false
   let closing: NodeJS.Timeout | undefined
@@ -47,7 +51,11 @@ export async function * readPieces<P> (body: Bytes, { read, end, unreadable, res
   }
   try {
     // The generators inside are synchronous, because each further promise for each piece costs more than the parsing.
-    for await (const chunk of body) if (!isDone) for (const piece of piecesIn(chunk)) yield piece
+    for await (const chunk of body) {
+      left -= chunk.length
+      if (left < 0) throw failure('BOT_NONSENSE', new Error(`The answer is larger than ${MAX_ANSWER_MEBIBYTES} MiB`))
+      if (!isDone) for (const piece of piecesIn(chunk)) yield piece
+    }
     if (!isDone) for (const piece of piecesIn()) yield piece
   } catch (error) {
     if (!isOver) {

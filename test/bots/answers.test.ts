@@ -290,6 +290,14 @@ t.test('the first response of an unknown model is shown when it is longer than t
   t.match(await ask({ model: 'endless' }), { text: 'word '.repeat(20_000), reasoning: '', failure: undefined })
   await closed.promise
   t.pass('the connection to the provider is closed')
+
+  const thinking = event(chunk({ reasoning: 'So. '.repeat(250_000) }))
+  const deep = await serve(t, async response => {
+    stream(response)
+    while (!response.destroyed) if (!response.write(thinking)) await Promise.race([once(response, 'drain'), once(response, 'close')])
+  })
+  const heard = await deep.ask({ model: 'thinks-endlessly' })
+  t.match([heard.text, heard.failure, heard.log], ['', 'BOT_NONSENSE', 'The answer is larger than 128 MiB'], 'a model that never stops thinking')
 })
 
 t.test('reasoning in a field of its own keeps a reply from timing out, and is not part of the text', async t => {
