@@ -120,7 +120,7 @@ export const ConfigSchema = Type.Object({
   BOT_TIMEOUT_FIRST: Seconds(60, 'Seconds to wait for the first token of a reply'),
   BOT_TIMEOUT_SILENCE: Seconds(60, 'Seconds to wait for each further token of a reply'),
   BOT_TIMEOUT: Seconds(900, 'Seconds that a whole reply may take'),
-  BOT_BREAKER_FAILURES: Type.Integer({ default: 5, minimum: 1, description: 'Number of replies that must fail in a row before requests to their provider are paused (circuit breaker)' }),
+  BOT_BREAKER_FAILURES: Type.Integer({ default: 5, minimum: 1, description: 'Number of replies that must fail in a row before requests to their provider are paused (circuit breaker): those of a user after as many of this user\'s replies, all after replies to as many users' }),
   BOT_BREAKER_PAUSE: Seconds(30, 'Seconds that the circuit breaker pauses requests to a provider; replies fail immediately in that time'),
   SMTP_URL: Type.Optional(Type.String({
     pattern: '^smtps?://',

@@ -30,7 +30,7 @@ export function createAgUi (config: FencedConfig, call: Call) {
       return call(url, async signal => {
         const { bytes, close } = await agents.send({ url, headers: { ...own, accept: 'text/event-stream', 'content-type': 'application/json' }, body, signal })
         return readPieces(bytes, createRunReader({ remember, logged }), close)
-      }, signal)
+      }, signal, context?.user?.id)
     }
   }
 }

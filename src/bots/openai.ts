@@ -34,7 +34,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
         const draft: RequestDraft = { model, prompt: joined(prompt, context?.instructions), temperature, maxTokens, user: context?.providerUser }
         const request = await createRequest(draft, turns, budget, name)
         const begins = () => { context?.begins?.(request.estimate()) }
-        return call(address, signal => ask(request, begins, signal), signal)
+        return call(address, signal => ask(request, begins, signal), signal, context?.user?.id)
       }
     }
   }

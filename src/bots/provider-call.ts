@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { BrokenCircuitError, circuitBreaker, ConsecutiveBreaker, handleWhen, type CircuitBreakerPolicy } from 'cockatiel'
+import { BrokenCircuitError, circuitBreaker, ConsecutiveBreaker, handleWhen, type CircuitBreakerPolicy, type IBreaker } from 'cockatiel'
+import { LRUCache } from 'lru-cache'
 import type { Config } from '../config.ts'
 import { failure, type ReplyPiece } from './bot.ts'
 import { createClock, type Limits } from './reply-timeouts.ts'
@@ -16,28 +17,36 @@ export type Call = ReturnType<typeof createCall>
 
 const RETRIES = 2
 
+/** For how many users of a provider we remember that their replies failed. */
+const MAX_REMEMBERED_USERS = 10_000
+
+/** The circuit breakers of one provider: one for all users, and one for each user. */
+interface Breakers { all: CircuitBreakerPolicy, each: LRUCache<number, CircuitBreakerPolicy>, failedFor: Set<number> }
+
 interface Begun { first: IteratorResult<ReplyPiece, void>, rest: AsyncGenerator<ReplyPiece, void> }
 
-/** Calls providers, with timeouts, retries, and a circuit breaker for each provider's address. */
+/** Calls providers, with timeouts, retries, and circuit breakers for each provider's address. */
 export function createCall (config: CallConfig) {
   const limits: Limits = {
     firstToken: config.BOT_TIMEOUT_FIRST * 1000,
     silence: config.BOT_TIMEOUT_SILENCE * 1000,
     whole: config.BOT_TIMEOUT * 1000
   }
-  const breakers = new Map<string, CircuitBreakerPolicy>()
+  const breakers = new Map<string, Breakers>()
 
   /**
    * Gives the pieces of one reply. A temporary failure before the first token is retried. A provider that has failed several
-   * times in a row gets no requests for a while (circuit breaker). Reasoning counts as tokens for the timeouts. Ends without an
+   * times in a row for one user gets no requests of this user for a while (circuit breaker), and no requests at all once it has failed
+   * for as many users in a row: a message that only its author's reply fails on, or is slow for, must not pause the bot for everybody.
+   * `user` is 0 for a server that asks for nobody. Reasoning counts as tokens for the timeouts. Ends without an
    * error when `stopped` aborts.
    * @throws failures only
    */
-  return async function * call (address: string, ask: Ask, stopped: AbortSignal): AsyncGenerator<ReplyPiece, void> {
+  return async function * call (address: string, ask: Ask, stopped: AbortSignal, user = 0): AsyncGenerator<ReplyPiece, void> {
     if (stopped.aborted) return
     const clock = createClock(limits, stopped)
     try {
-      const { first, rest } = await unlessAborted(breakerOf(address).execute(() => begin(ask, clock)), clock.signal)
+      const { first, rest } = await unlessAborted(guarded(address, user, () => begin(ask, clock)), clock.signal)
       clock.begins()
       for (let next = first; !next.done; next = await clock.wait(rest.next())) yield next.value
     } catch (error) {
@@ -49,15 +58,32 @@ export function createCall (config: CallConfig) {
     }
   }
 
-  function breakerOf (address: string) {
+  async function guarded (address: string, user: number, work: () => Promise<Begun>): Promise<Begun> {
+    const { all, each, failedFor } = breakersOf(address)
+    const own = each.get(user) ?? breakerWith(new ConsecutiveBreaker(config.BOT_BREAKER_FAILURES))
+    each.set(user, own)
+    return await own.execute(() => all.execute(() => work().catch((error: unknown) => {
+      if (isTheProviders(error)) failedFor.add(user)
+      throw error
+    })))
+  }
+
+  function breakersOf (address: string): Breakers {
     const known = breakers.get(address)
     if (known !== undefined) return known
-    const breaker = circuitBreaker(handleWhen(isTheProviders), {
-      breaker: new ConsecutiveBreaker(config.BOT_BREAKER_FAILURES),
-      halfOpenAfter: config.BOT_BREAKER_PAUSE * 1000
+    const failedFor = new Set<number>()
+    const all = breakerWith({
+      state: undefined,
+      success: () => { failedFor.clear() },
+      failure: () => failedFor.size >= config.BOT_BREAKER_FAILURES
     })
-    breakers.set(address, breaker)
-    return breaker
+    const made = { all, failedFor, each: new LRUCache<number, CircuitBreakerPolicy>({ max: MAX_REMEMBERED_USERS }) }
+    breakers.set(address, made)
+    return made
+  }
+
+  function breakerWith (breaker: IBreaker) {
+    return circuitBreaker(handleWhen(isTheProviders), { breaker, halfOpenAfter: config.BOT_BREAKER_PAUSE * 1000 })
   }
 }
 

@@ -15,7 +15,7 @@ export function createWebhook (config: FencedConfig, call: Call, lookup?: Lookup
     close: servers.close,
     createBot: ({ url, secret }: WebhookSettings): StreamingBot => (turns, signal, context) => {
       const body = JSON.stringify(questionOf(turns, context))
-      return call(url, signal => ask(url, secret, body, signal), signal)
+      return call(url, signal => ask(url, secret, body, signal), signal, context?.user?.id)
     }
   }
 

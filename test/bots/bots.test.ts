@@ -9,7 +9,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LLMock } from '@copilotkit/aimock'
-import type { BotRow, StreamingBot, Turn } from '../../src/bots/bot.ts'
+import type { BotRow, ReplyContext, StreamingBot, Turn } from '../../src/bots/bot.ts'
 import { createCall } from '../../src/bots/provider-call.ts'
 import { createDirectory, createEngines } from '../../src/bots/directory.ts'
 import type { Lookup } from '../../src/bots/ssrf-guard.ts'
@@ -28,10 +28,10 @@ function asking (t: Test, engine: BotRow['engine'], changes: Partial<Config>) {
   const engines = createEngines(settings(changes))
   t.teardown(() => engines[engine].close!())
   const directory = createDirectory(engines)
-  return (settings: BotRow['settings'] = {}, turns = HELLO, signal = new AbortController().signal, texts?: string[]) => {
+  return (settings: BotRow['settings'] = {}, turns = HELLO, signal = new AbortController().signal, texts?: string[], user?: number) => {
     const bot = directory({ id: 1, name: 'assistant', engine, settings })
     if (bot.kind !== 'streaming') throw new Error('It takes no time')
-    return hear(bot.reply(turns, signal), texts)
+    return hear(bot.reply(turns, signal, user === undefined ? undefined : { user: { id: user, name: null, metadata: {} } } as ReplyContext), texts)
   }
 }
 
@@ -387,6 +387,32 @@ t.test('circuit breaker: after repeated failures, requests to a provider are pau
   await wrongKey()
   t.match(await wrongKey(), { failure: 'BOT_REFUSED' })
   t.equal(refused.length, 2, 'a wrong key does not open the circuit breaker')
+})
+
+t.test('circuit breaker: one user whose replies fail or are slow does not pause a provider for the others', async t => {
+  let isUp = true
+  const { url, asked } = await serve(t, async (response, _request, n) => {
+    const { body } = asked[n - 1]!
+    if (body.includes('slow')) return
+    if (isUp && !body.includes('poison')) json(response, { text: 'back' })
+    else response.writeHead(500).end()
+  })
+  const ask = asking(t, 'webhook', { WEBHOOK_ALLOW: '127.0.0.1', BOT_BREAKER_FAILURES: 3, BOT_BREAKER_PAUSE: 60, BOT_TIMEOUT_FIRST: 5 })
+  const as = async (user: number, text = 'Hello') => await ask({ url, secret: SECRET }, [{ sender: 'user', name: null, text }], undefined, [], user)
+  const all = async (...users: number[]) => await Promise.all(users.map(async user => await as(user)))
+  const [ann, bob, carol, dan, eve, fay] = [1, 2, 3, 4, 5, 6] as const
+  const failed = await Promise.all([...Array<number>(3).fill(ann).map(async ann => await as(ann, 'poison')), ...Array<number>(3).fill(bob).map(async bob => await as(bob, 'slow'))])
+  t.same(failed.map(({ failure }) => failure), [...Array<string>(3).fill('BOT_UNREACHABLE'), ...Array<string>(3).fill('BOT_SILENT')])
+  const tried = asked.length
+  t.match(await all(ann, bob), [{ failure: 'BOT_OVERLOADED' }, { failure: 'BOT_OVERLOADED' }])
+  t.equal(asked.length, tried, 'no requests are sent for those two')
+  t.match(await all(carol), [{ text: 'back' }], 'the others get replies')
+
+  isUp = false
+  t.match(await all(carol, dan, eve), Array(3).fill({ failure: 'BOT_UNREACHABLE' }))
+  const down = asked.length
+  t.match(await all(fay), [{ failure: 'BOT_OVERLOADED' }], 'a provider that fails for as many users is not asked for anybody')
+  t.equal(asked.length, down)
 })
 
 const json = (response: ServerResponse, body: unknown) => response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
