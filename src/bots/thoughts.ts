@@ -15,6 +15,9 @@ const ANSWERS_UNTIL_FORGOTTEN = 20
 /** After this many closing tags in one answer, we take the next ones for text: no model thinks so often. */
 const MAX_THOUGHTS = 100
 
+/** Held text is sent in at most this many pieces. JavaScript cannot pass on several 100,000 of them at once. */
+const MAX_CUTS = 10_000
+
 /** Remembers, for each model, whether its answers begin inside reasoning, without an opening tag. */
 export type ModelMemory = ReturnType<typeof createMemory>
 
@@ -75,7 +78,7 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
     held += piece
     newest = piece
     const pieces: ReplyPiece[] = []
-    if (state === 'assumed') cuts.push(kept.length + held.length)
+    if (state === 'assumed') cuts[Math.min(cuts.length, MAX_CUTS - 1)] = kept.length + held.length
     while (states[state](pieces)) { /* the next state continues with the rest */ }
     return pieces
   }

@@ -2,6 +2,7 @@ import t from 'tap'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
+import { createAnswerReader } from '../../src/bots/answer-reader.ts'
 import { createRedaction } from '../../src/bots/secrets.ts'
 import { createMemory, createThoughtFilter } from '../../src/bots/thoughts.ts'
 import { fit, linesOf } from '../../src/bots/history.ts'
@@ -253,13 +254,13 @@ t.test('a response with thousands of tags in examples does not block the server'
 t.test('an answer in thousands of pieces does not block the server, whatever it begins with', async t => {
   const inside = createMemory()
   inside.learn('begins-inside', true)
-  const plain = { text: 'a '.repeat(45_000), reasoning: '' }
+  const plain = { text: 'a '.repeat(200_000), reasoning: '' }
   for (const [model, memory] of [['unknown', createMemory()], ['begins-inside', inside], ['gpt-4.1', createMemory()]] as const) {
     for (const [what, pieces, said] of [
-      ['text', Array<string>(45_000).fill('a '), plain],
-      ['white space', [...Array<string>(100_000).fill(' '), 'a'], { text: 'a', reasoning: '' }],
-      ['a code block with a tag that goes on', ['```\n</think>\n', ...Array<string>(45_000).fill('a '), '\n```'], { text: ['```', '</think>', plain.text, '```'].join('\n'), reasoning: '' }],
-      ['a line with a tag that goes on', ['`</think>', ...Array<string>(45_000).fill('a '), '`'], { text: ['', `</think>${plain.text}`, ''].join('`'), reasoning: '' }],
+      ['text', Array<string>(200_000).fill('a '), plain],
+      ['white space', [...Array<string>(400_000).fill(' '), 'a'], { text: 'a', reasoning: '' }],
+      ['a code block with a tag that goes on', ['```\n</think>\n', ...Array<string>(200_000).fill('a '), '\n```'], { text: ['```', '</think>', plain.text, '```'].join('\n'), reasoning: '' }],
+      ['a line with a tag that goes on', ['`</think>', ...Array<string>(200_000).fill('a '), '`'], { text: ['', `</think>${plain.text}`, ''].join('`'), reasoning: '' }],
       ['tags on one line, in one piece', ['`</think>` '.repeat(9_000)], { text: '`</think>` '.repeat(9_000), reasoning: '' }],
       ['tags in one code block, in one piece', [['', '</think>'.repeat(9_000), ''].join('```')], { text: ['', '</think>'.repeat(9_000), ''].join('```'), reasoning: '' }],
       ['pairs of tags, in one piece', ['<think>a</think>'.repeat(9_000)], { text: '<think>a</think>'.repeat(8_900), reasoning: 'a'.repeat(100) }]
@@ -271,6 +272,19 @@ t.test('an answer in thousands of pieces does not block the server, whatever it 
       t.ok(heard.text.trim() === said.text.trim() && heard.reasoning === said.reasoning, `${what}, ${model}: what is said and what is thought`)
       inside.learn('begins-inside', true)
     }
+  }
+
+  for (const [what, first, chunk, count] of [
+    ['a line in chunks that look like the end of the stream', 'data: [', ']', 100_000], ['one JSON text and white space', `{"a":"${'x'.repeat(900_000)}"}\n`, ' ', 30_000]
+  ] as const) {
+    const reader = createAnswerReader(() => new Error('not JSON'))
+    const [beginning, more] = [Buffer.from(first), Buffer.from(chunk)]
+    const began = performance.now()
+    const events = [...reader.eventsIn(beginning)]
+    for (let n = 0; n < count; n++) events.push(...reader.eventsIn(more))
+    events.push(...reader.eventsIn())
+    isPrompt(t, began, 1_000, what)
+    t.ok(events.length > 0, 'it is read')
   }
 
   const began = performance.now()
