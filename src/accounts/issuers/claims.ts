@@ -13,9 +13,12 @@ export interface ExternalProfile {
   email: string | undefined
   /** Undefined if no claim decides about admins. */
   isAdmin: boolean | undefined
-  /** When the token was issued, at the latest now. Undefined if it does not say so. */
+  /** When the token was issued, by the issuer's clock. Undefined if it does not say so. */
   issuedAt: Date | undefined
 }
+
+/** How much an issuer's clock and ours may differ, in seconds. */
+export const LEEWAY_SECONDS = 60
 
 const MAX_NAME_LENGTH = 100
 const MAX_URL_LENGTH = 2_000
@@ -36,7 +39,7 @@ export function readProfile (payload: JWTPayload, names: ClaimNames, adminClaim:
     picture: pictureOf(textOf(names.picture ?? 'picture')),
     email: email !== undefined && payload['email_verified'] === true && Value.Check(Email, email) ? email : undefined,
     isAdmin: adminClaim === undefined ? undefined : hasValue(payload, adminClaim),
-    issuedAt: payload.iat === undefined ? undefined : new Date(Math.max(0, Math.min(payload.iat * 1000, Date.now())))
+    issuedAt: payload.iat === undefined ? undefined : issuedAtOf(payload.iat)
   }
 }
 
@@ -55,6 +58,11 @@ export function isClaimedId (value: unknown): value is string {
 function hasValue (payload: object, rule: string) {
   const at = rule.lastIndexOf('=')
   return [claimOf(payload, rule.slice(0, at))].flat().includes(rule.slice(at + 1))
+}
+
+/** A time far in the future, such as one in milliseconds, is cut: with it, all later tokens would look old. */
+function issuedAtOf (iat: number) {
+  return new Date(Math.max(0, Math.min(iat * 1000, Date.now() + LEEWAY_SECONDS * 1000)))
 }
 
 function nameOf (text: string | undefined) {

@@ -2,10 +2,7 @@ import { createHash } from 'node:crypto'
 import { decodeJwt, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose'
 import { UNAVAILABLE } from '../../errors.ts'
 import type { TrustedIssuer } from '../../text/trusted-issuers.ts'
-import { claimOf, isClaimedId, readProfile, type ExternalProfile } from './claims.ts'
-
-/** How much an issuer's clock and ours may differ, in seconds. */
-const LEEWAY_SECONDS = 60
+import { claimOf, isClaimedId, LEEWAY_SECONDS, readProfile, type ExternalProfile } from './claims.ts'
 
 /** A session ends after this long, whatever its token says. */
 const MAX_LIFETIME_SECONDS = 366 * 24 * 60 * 60

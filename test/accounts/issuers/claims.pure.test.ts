@@ -42,7 +42,7 @@ t.test('the admin claim decides who is an admin', async t => {
   t.equal(read({ 'https://example.com/?a=b': ['x'] }, {}, 'https://example.com/?a=b=x').isAdmin, true)
 })
 
-t.test('a time of issue is in the past, so that a wrong clock of the issuer does not make all later tokens look old', async t => {
+t.test('a time of issue is at most a minute in the future, so that a wrong clock of the issuer does not make all later tokens look old', async t => {
   for (const [iat, issuedAt] of [[1_000, 1_000_000], [-1e300, 0]] as const) t.equal(read({ iat }).issuedAt?.getTime(), issuedAt)
-  for (const iat of [Date.now(), 1e300]) t.ok(read({ iat }).issuedAt!.getTime() <= Date.now())
+  for (const iat of [Date.now(), 1e300]) t.ok(read({ iat }).issuedAt!.getTime() <= Date.now() + 60_000)
 })
