@@ -7,7 +7,7 @@ interface RunEvent { type?: unknown, messageId?: unknown, role?: unknown, delta?
 export interface RunReaderOptions {
   /** The state to store after a reply whose last message has this id. */
   remember: (messageId: string) => BotMemory | undefined
-  /** Makes an error for the log from the agent's error message. */
+  /** Makes an error for the log from words of the agent, without the secrets in its settings. */
   logged: (words: string) => Error
 }
 
@@ -48,6 +48,8 @@ export function createRunReader ({ remember, logged }: RunReaderOptions): Reader
       const told = say(step, event)
       return { pieces: [told === '' ? AT_WORK : { text: told }] }
     },
+
+    unreadable: text => failure('BOT_NONSENSE', logged(`The agent's answer is not JSON: ${text}`)),
 
     rest,
 

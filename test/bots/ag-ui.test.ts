@@ -163,6 +163,7 @@ t.test('every kind of event', async t => {
     ['[DONE] after the end', ({ send, response }) => { send(...message('a', 'A'), { type: 'RUN_FINISHED' }); response.end('data: [DONE]\n\n') }, { text: 'A', failure: undefined }],
     ['a connection that is cut', ({ send, response }) => { send(...message('a', 'A')); response.write(': cut here\n', () => response.destroy()) }, { failure: 'BOT_BROKE_OFF' }],
     ['garbage', ({ send, response }) => { send(...message('a', 'A')); response.end('data: garbage\n\n') }, { text: 'A', failure: 'BOT_NONSENSE' }],
+    ['a text with the key', ({ response }) => { response.writeHead(200, { 'content-type': 'text/event-stream' }).end('data: no xyz-secret-of-ours\n\n') }, { text: '', failure: 'BOT_NONSENSE', causes: 'The agent\'s answer is not JSON: no … ' }],
     ['an HTML page', ({ response }) => response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Welcome!</h1>'), { text: '', failure: 'BOT_NONSENSE', causes: /no events of AG-UI/ }],
     ['JSON', json(200, { text: 'Hello' }), { text: '', failure: 'BOT_NONSENSE', causes: /no events of AG-UI/ }],
     ['nothing at all', ({ response }) => response.writeHead(204).end(), { text: '', failure: 'BOT_NONSENSE' }],
@@ -175,7 +176,7 @@ t.test('every kind of event', async t => {
   ]
   for (const [what, act, expected] of answers) {
     answer = act
-    t.match(await ask({ url }), expected, what)
+    t.match(await ask({ url, headers: { 'x-key': 'xyz-secret-of-ours' } }), expected, what)
   }
 })
 
