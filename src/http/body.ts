@@ -118,7 +118,8 @@ function readIntegers (part: Record<string, unknown>, { properties = {} }: AnySc
 
 /**
  * Refuses a parsed JSON value that holds text which Postgres cannot store (a NUL character, a lone surrogate), a key
- * that could change an object's prototype, or a number such as 1e999, which would be stored as null. A loop instead of recursion, so that deep nesting cannot overflow the stack.
+ * that could change an object's prototype, or a number such as 1e999, which would be stored as null. A loop instead of
+ * recursion, so that deep nesting cannot overflow the stack.
  * @throws INVALID_TEXT, INVALID_JSON, INVALID_REQUEST
  */
 function refuseUnsafe (body: unknown) {
