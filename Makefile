@@ -3,7 +3,7 @@
 # In the pid file's name, so that a second server runs beside the first: make run PORT=5001. The line in .env may have quotes, a comment
 # behind it, `export` before it, a byte order mark and the line ends of Windows.
 HASH := \#
-PORT_IN_ENV = s/^[^$(HASH)[:alpha:]_]*\(export  *\)\{0,1\}PORT *=[^$(HASH)[:alnum:]]*\([0-9][0-9]*\).*$$/\2/p
+PORT_IN_ENV = s/^[^$(HASH)[:alpha:]_]*\(export  *\)\{0,1\}PORT[[:space:]]*=[^$(HASH)[:alnum:]]*\([0-9][0-9]*\).*$$/\2/p
 PORT ?= $(or $(shell sed -n '$(PORT_IN_ENV)' .env 2>/dev/null | tail -n 1),5000)
 PID_FILE = .server-$(PORT).pid
 

@@ -55,7 +55,7 @@ t.test('invalid settings are listed, one on each line', { buffered: true }, asyn
 t.test('make finds the port in .env as the server does', { buffered: true }, async t => {
   const { folder } = await openPlace(t)
   const makefile = path.resolve('Makefile')
-  const lines = ['PORT=5001', 'PORT = "5001"', "PORT='5001' # ours", 'export PORT=5001', '  PORT=`5001`', 'PORT=5000\r\nPORT=5001\r', '\uFEFFPORT=5001', '# PORT=5001', '#PORT=5001', 'SUPPORT=5001', 'PORT=', 'PORT= # 5001']
+  const lines = ['PORT=5001', 'PORT = "5001"', "PORT='5001' # ours", 'export PORT=5001', '  PORT=`5001`', '\tPORT\t=\t5001', 'PORT=5000\r\nPORT=5001\r', '\uFEFFPORT=5001', '# PORT=5001', '#PORT=5001', 'SUPPORT=5001', 'PORT=', 'PORT= # 5001']
   for (const line of lines) {
     await writeFile(path.join(folder, '.env'), `${line}\n`)
     const { PORT } = parseEnv(line.replace(/^\uFEFF/, ''))
