@@ -83,7 +83,7 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
   }
 
   function heard (events: ServerEvent[]) {
-    if (older !== undefined) changedMeanwhile.push(...events.flatMap(({ event, data }) => event === 'message' ? [data as Message] : []))
+    if (older !== undefined) changedMeanwhile.push(...events.filter(({ event }) => event === 'message').map(({ data }) => data as Message))
     return take(log, events)
   }
 

@@ -83,14 +83,10 @@ function createTransaction (pool: pg.Pool): NodePgDatabase['transaction'] {
     const db = bound.get(client) ?? drizzle({ client, casing: 'snake_case' })
     bound.set(client, db)
     let isLost = false
-    try {
-      return await db.transaction(work, config)
-    } catch (error) {
+    return await db.transaction(work, config).catch((error: unknown) => {
       isLost = isUnavailable(error)
       throw error
-    } finally {
-      client.release(isLost)
-    }
+    }).finally(() => client.release(isLost))
   }
 }
 

@@ -209,6 +209,8 @@ t.test('the first response of an unknown model is held back only if it may be re
   t.same([...cutTag.take('abc</thi'), ...cutTag.take('nk>Well')], [{ reasoning: 'abc' }, { reasoning: '' }, { text: 'Well' }], 'a model that is known to begin with reasoning: nothing is held back but a part of a tag')
   const quoted = begun()
   t.same([...quoted.take('a `</think>'), ...quoted.take('` b</think>Well')], [{ reasoning: 'a `' }, { reasoning: '</think>` b' }, { text: 'Well' }], 'a tag in an example')
+  const unquoted = begun()
+  t.same([...unquoted.take('a `</think>'), ...unquoted.take('\nWell')], [{ reasoning: 'a `' }, { reasoning: '' }, { text: 'Well' }], 'a backtick before a tag that none follows in the line')
   const mistaken = begun()
   t.same(mistaken.take('One '), [{ reasoning: 'One ' }])
   mistaken.sendsApart()
