@@ -417,8 +417,8 @@ t.test('a new conversation is created once, although its answer is lost, the pag
   t.same(await conversations(), ['First (0)', 'Lost (1)', 'Reloaded (1)', 'Twice (1)', 'Twice (1)'], 'the same again is another one')
 })
 
-t.test('whoever opens another conversation while a new one is being created stays there', { skip: noBrowser }, async t => {
-  const { page, url } = await enter(t, 'First')
+/** Sends `Hello` as the beginning of a new conversation. The request is held back until the returned function is called. */
+async function beginSlowly (page: Page, url: string) {
   await page.goto(`${url}/#/new`)
   await page.getByRole('heading', { level: 1, name: 'New conversation' }).waitFor()
   const { promise: answer, resolve: answerNow } = Promise.withResolvers<void>()
@@ -428,6 +428,12 @@ t.test('whoever opens another conversation while a new one is being created stay
   })
   await composerOf(page).fill('Hello')
   await page.keyboard.press('Enter')
+  return answerNow
+}
+
+t.test('a user who opens another conversation while a new one is being created is not taken to the new one', { skip: noBrowser }, async t => {
+  const { page, url } = await enter(t, 'First')
+  const answerNow = await beginSlowly(page, url)
   await page.getByRole('link', { name: /^First/ }).click()
   await page.getByRole('heading', { level: 1, name: 'First' }).waitFor()
   await page.keyboard.type('While I')
@@ -443,15 +449,7 @@ t.test('whoever opens another conversation while a new one is being created stay
 
 t.test('what is written while a new conversation is being created goes along, and the cursor is behind it', { skip: noBrowser }, async t => {
   const { page, url } = await enter(t, 'First')
-  await page.goto(`${url}/#/new`)
-  await page.getByRole('heading', { level: 1, name: 'New conversation' }).waitFor()
-  const { promise: answer, resolve: answerNow } = Promise.withResolvers<void>()
-  await page.route('**/api/conversations', async route => {
-    await answer
-    await route.fallback()
-  })
-  await composerOf(page).fill('Hello')
-  await page.keyboard.press('Enter')
+  const answerNow = await beginSlowly(page, url)
   await page.getByRole('button', { name: 'Send', disabled: true }).waitFor()
   await page.keyboard.type(' How are')
   answerNow()

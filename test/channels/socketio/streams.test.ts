@@ -99,7 +99,7 @@ t.test('a page of more than 1 MiB waits for a client that polls', { buffered: tr
   t.match(await poll(sid), /^40/)
   const queries = server.watchQueries()
   await poll(sid, `420["join_chat",{"chat_session_id":${id}}]`)
-  await until(() => queries.filter(name => name === 'news').length === 2) // the page was read, and what comes after it is followed
+  await until(() => queries.filter(name => name === 'news').length === 2) // the first one reads the missed messages, the second one is that of the new follower
   t.match(await poll(sid), /^430\[\{"messages":\[\{/)
 })
 
