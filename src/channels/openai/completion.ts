@@ -16,7 +16,7 @@ const HEARTBEAT_INTERVAL_MS = 15_000
 /** How long a client may read nothing. A reply that waits for it would keep its place for as long. */
 const READ_TIMEOUT_MS = 60_000
 
-/** How long a stream that is cut off waits for its reader to take what was sent. */
+/** How long a stream that is cut off, because its session has ended or the server closes, waits for its reader to take what was sent. */
 const CLOSE_TIMEOUT_MS = 200
 
 export interface CompletionOptions {
@@ -98,7 +98,8 @@ export function createCompletions ({ unstored, sessions, keys }: CompletionOptio
         if (!isBegun) throw error
         const { statusCode, code, message } = error as OurError
         say(frame(inOpenAiWords({ statusCode, code, error: message })))
-        setTimeout(() => out.destroy(), CLOSE_TIMEOUT_MS).unref()
+        const isCutOff = error instanceof UNAUTHORIZED || error instanceof UNAVAILABLE
+        if (isCutOff) setTimeout(() => out.destroy(), CLOSE_TIMEOUT_MS).unref()
       } finally {
         clearInterval(heartbeat)
         out.end()

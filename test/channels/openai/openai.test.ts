@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import { connect, type AddressInfo } from 'node:net'
+import { connect, type AddressInfo, type Socket } from 'node:net'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import OpenAI, { type APIError } from 'openai'
@@ -492,6 +492,38 @@ t.test('a stream that is silent has comments, and a client that does not read sl
   socket.destroy()
   await until(async () => (await costsIn(server)).length === 1 || call.signal.aborted)
   t.equal(call.signal.reason, 'stopped')
+})
+
+t.test('a client that reads slowly gets all that a bot has said before it failed, and the error', async t => {
+  const server = await begin(t)
+  const { bots, key, port } = server
+  bots.takeOver()
+  const connected = once(server.app.server, 'connection') as Promise<[Socket]>
+  const body = JSON.stringify({ ...ASKED, stream: true })
+  const reader = connect(port, '127.0.0.1')
+  let read = ''
+  reader.setEncoding('utf8').on('data', piece => { read += piece })
+  reader.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${key}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`)
+  const [connection] = await connected
+  const call = await bots.call()
+  call.say('Well')
+  await until(() => read.includes('"content":"Well"'))
+  reader.pause()
+  let said = 0
+  while (!connection.writableNeedDrain) {
+    for (let n = 0; n < 100; n++, said++) call.say('x')
+    await new Promise(setImmediate)
+  }
+  for (let n = 0; n < 100; n++, said++) call.say('x')
+  call.cost(1, 1)
+  call.fail(Object.assign(new Error('no'), { failure: 'BOT_BROKE_OFF' }))
+  await until(async () => (await costsIn(server)).length === 1)
+  await Promise.race([once(connection, 'close'), new Promise(resolve => { setTimeout(resolve, 500) })])
+  const ended = once(reader, 'end')
+  reader.resume()
+  await ended
+  t.equal(read.split('"content":"x"').length - 1, said)
+  t.match(read, /"code":"BOT_FAILED"/)
 })
 
 t.test('a webhook is told that there is no conversation, and the instructions', async t => {
