@@ -487,6 +487,22 @@ t.test('a socket that keeps flooding the server is disconnected, whatever it sen
   t.equal(await silent.flood(), 'closed', 'a client that does not answer the close is disconnected too')
 })
 
+t.test('a request of long polling with a million packets is read no further than to the packet that disconnects its sender', async t => {
+  const server = await startLimited(t)
+  const url = `${server.url}/socket.io/?EIO=4&transport=polling`
+  const { sid } = JSON.parse((await (await fetch(url)).text()).slice(1))
+  const body = 'bAA\x1e'.repeat(MIB)
+  const { from } = Buffer
+  let decoded = 0
+  t.capture(Buffer, 'from', (data: unknown, encoding: unknown) => {
+    if (encoding === 'base64') decoded++
+    return from(data as string, encoding as BufferEncoding)
+  })
+  t.equal((await fetch(`${url}&sid=${sid}`, { method: 'POST', body })).status, 200)
+  t.equal(decoded, 1_001)
+  await until(async () => (await fetch(`${url}&sid=${sid}`)).status === 400) // the connection is closed
+})
+
 t.test('a connection beyond the limit is closed, and one that sends as much as allowed stays open', t => {
   const now = Date.now
   let ahead = 0
@@ -499,7 +515,7 @@ t.test('a connection beyond the limit is closed, and one that sends as much as a
   })
   const closed: object[] = []
   const open = () => {
-    const connection = Object.assign(new EventEmitter(), { request: { socket: { remoteAddress: '192.0.2.1' }, headers: {} }, close () { closed.push(connection) } })
+    const connection = Object.assign(new EventEmitter(), { request: { socket: { remoteAddress: '192.0.2.1' }, headers: {} }, transport: { name: 'websocket' }, close () { closed.push(connection) } })
     guard.watch(connection as never)
     return connection
   }

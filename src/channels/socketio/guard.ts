@@ -13,6 +13,9 @@ type Connection = LiveSocket['conn']
 /** The most packets of a connection in a period of milliseconds: ten times the limit on events. */
 const FLOOD = { packets: 1_000, period: 10_000 }
 
+/** Separates the packets in a request of long polling. @see https://socket.io/docs/v4/engine-io-protocol/ */
+const SEPARATOR = '\x1e'
+
 /**
  * An address with too many sockets may open this much more than its share, so that Socket.IO can tell those clients why
  * they are refused; beyond that the handshake itself is refused.
@@ -57,6 +60,7 @@ export function createSocketGuard ({ config, log, cut }: GuardOptions) {
       const remove = ofAddress.add(senderOf(connection.request))
       if (remove === undefined) return connection.close(true)
       connection.once('close', remove)
+      if (connection.transport.name === 'polling') boundPackets(connection.transport)
 
       let began = Date.now()
       let packets = 0
@@ -76,4 +80,13 @@ export function createSocketGuard ({ config, log, cut }: GuardOptions) {
       connection.once('close', remove)
     }
   }
+}
+
+/**
+ * Keeps only as many packets of one request as disconnect its sender. The engine parses all packets of a request before the first one
+ * is counted: 4 MiB have room for two million, which would block the event loop for a second, and need no login.
+ */
+function boundPackets (polling: Connection['transport']) {
+  const onData = polling['onData'].bind(polling)
+  polling['onData'] = (data: string) => onData(data.split(SEPARATOR, FLOOD.packets + 1).join(SEPARATOR))
 }
