@@ -1,4 +1,5 @@
 import { Decoder } from 'socket.io-parser'
+import { isCrowded } from '../../text/crowded-json.ts'
 
 const KIB = 1024
 
@@ -17,15 +18,15 @@ export const TOO_LONG = 'too long'
 const HEAD = /^\d?(?:\d{1,3}-)?(?:\/[^,]{0,100},)?\d{0,15}(?:\["([^"\\]{0,100})")?/
 
 /**
- * Parses packets. Of a packet that is too long it parses only what an answer needs, so that a packet of a few MiB costs no
- * more than a short one and the connection stays open. The engine disconnects clients that send even larger ones.
+ * Parses packets. Of a packet that is too long, or has too many objects and lists, it parses only what an answer needs, so that a packet of
+ * a few MiB costs no more than a short one and the connection stays open. The engine disconnects clients that send even larger ones.
  */
 export class BoundedDecoder extends Decoder {
   override add (packet: unknown) {
     // None of our events takes binary data. Its place is kept, so that the schema refuses it there.
     if (typeof packet !== 'string') return super.add(Buffer.alloc(0))
     const [head, name] = HEAD.exec(packet)!
-    if (packet.length <= eventLimitOf(name)) return super.add(packet)
+    if (packet.length <= eventLimitOf(name) && !isCrowded(Buffer.from(packet))) return super.add(packet)
     if (name !== undefined) return super.add(`${head},"${TOO_LONG}"]`)
     if (head.startsWith('0')) return super.add(`${head}{}`)
     throw new Error('a packet that is neither an event nor a connection is too long')

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { API_KEY } from '../../support/helper.ts'
 import { connect, next, refused, startLive, type Live, type Refusal } from '../../support/live.ts'
+import { MAX_CONTAINERS } from '../../../src/text/crowded-json.ts'
 import { until } from '../../support/process.ts'
 import { begin, enter, hasAll, logOf, path, startTwo, texts } from '../../support/socket-users.ts'
 
@@ -153,6 +154,9 @@ t.test('an event that is too long is refused, and the next one is answered', { b
       t.match(answer, { code: 'INVALID_MESSAGE', error: /^[^<]+$/ }, `${event} by ${transport}`)
       t.same(await error, answer)
     }
+    const tooLong = await socket.emitWithAck('join_chat', 'x'.repeat(3 * MIB)) as Refusal
+    const lists = await socket.emitWithAck('send_message', { chat_session_id: id, text: Array(MAX_CONTAINERS).fill([]) }) as Refusal
+    t.same(lists, tooLong, 'what has too many objects and lists is not read either')
     socket.emit('nothing that we know', 'x'.repeat(MIB))
     const reply = next<Live>(socket, 'new_message')
     t.match(await socket.emitWithAck('send_message', { chat_session_id: id, text: 'Hi' }), { messages: [{ text: 'Hi' }, {}] }, 'the next one is answered')
