@@ -24,10 +24,18 @@ export async function post (url: string, { headers, body, signal, dispatcher }: 
   return { status, ok: status >= 200 && status < 300, headers: all, body: await decoded(answer.body, all.get('content-encoding') ?? '') }
 }
 
+/** How often a body may be compressed. Each time takes memory for a decoder, and one header has room for thousands of names. */
+const MAX_ENCODINGS = 5
+
 /** Decompresses a body. @see RFC 9110, section 8.4.1 */
 async function decoded (body: Readable, encodings: string): Promise<Readable> {
+  const names = encodings.toLowerCase().split(',').map(name => name.trim())
+  if (names.length > MAX_ENCODINGS) {
+    body.destroy()
+    throw new Error(`The answer has ${names.length} content encodings`)
+  }
   let decoded = body
-  for (const encoding of encodings.toLowerCase().split(',').map(name => name.trim()).reverse()) {
+  for (const encoding of names.reverse()) {
     const decoder = await decoderOf(encoding, decoded)
     if (decoder === undefined) continue
     pipeline(decoded, decoder, ignore)

@@ -21,6 +21,7 @@ t.test('a response is read in every known format', async t => {
   const { ask } = await serve(t, (response, body) => write(response, body))
   const text = (...texts: string[]) => texts.map(content => event(chunk({ content }))).join('')
   const encoded = (encoding: string, encode: (text: string) => Buffer): Answer => response => response.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': encoding }).end(encode(text('well') + END))
+  const gzipTimes = (times: number, data: string | Buffer): Buffer => times === 1 ? gzipSync(data) : gzipTimes(times - 1, gzipSync(data))
   const cases: Record<string, [Answer, object]> = {
     'whole JSON': [response => whole(response, { role: 'assistant', content: 'well' }), { text: 'well' }],
     'whole JSON with the content type of a stream': [response => stream(response, `\ufeff \n${JSON.stringify({ choices: [{ message: { content: 'well' } }] }, null, 2)}`).end(), { text: 'well' }],
@@ -51,6 +52,8 @@ t.test('a response is read in every known format', async t => {
     deflate: [encoded('deflate', deflateSync), { text: 'well' }],
     'raw deflate': [encoded('deflate', deflateRawSync), { text: 'well' }],
     'twice compressed': [encoded('deflate, gzip', text => gzipSync(deflateSync(text))), { text: 'well' }],
+    'compressed five times': [encoded('gzip, gzip, gzip, gzip, gzip', text => gzipTimes(5, text)), { text: 'well' }],
+    'compressed more often, each time of which takes memory': [encoded('gzip, gzip, gzip, gzip, gzip, gzip', text => gzipTimes(6, text)), { text: '', failure: 'BOT_UNREACHABLE', log: /6 content encodings/ }],
     identity: [encoded('identity', Buffer.from), { text: 'well' }],
     'compressed data that breaks off': [response => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(text('well') + END).subarray(0, -8)), { text: 'well' }],
     'an empty body that is declared as compressed': [response => response.writeHead(200, { 'content-encoding': 'deflate' }).end(), { failure: 'BOT_NONSENSE' }],
