@@ -61,13 +61,14 @@ export interface Intake { points: number, half: string }
 
 /**
  * Takes the next piece of a text. Gives what can be stored of it: no NUL, whole characters only, and nothing beyond `most`
- * code points in all. `points` goes on counting what is cut off.
+ * code points in all. If something is cut off, `points` is larger than `most`. What is cut off is not counted: a piece may
+ * have millions of characters, and to take them apart would block the event loop.
  */
 export function takePiece (intake: Intake, piece: string, most: number): string {
   const whole = intake.half + piece.replaceAll('\0', '')
   intake.half = /[\ud800-\udbff]$/.exec(whole)?.[0] ?? ''
-  const points = [...whole.slice(0, whole.length - intake.half.length).toWellFormed()]
-  const kept = points.slice(0, Math.max(0, most - intake.points))
-  intake.points += points.length
-  return kept.join('')
+  const text = whole.slice(0, whole.length - intake.half.length).toWellFormed()
+  const kept = cut(text, Math.max(0, most - intake.points))
+  intake.points = kept.length < text.length ? most + 1 : intake.points + lengthOf(kept)
+  return kept
 }

@@ -38,8 +38,11 @@ t.test('which texts are allowed', async t => {
       taken += kept
     }
     t.equal(taken, 'a🎸b🎸🎸')
-    t.equal(intake.points, 6, 'characters that are cut off are counted, too')
+    t.equal(intake.points, 6, 'one more shows that something is cut off')
   }
+  const intake = { points: 0, half: '' }
+  t.equal(takePiece(intake, '🎸'.repeat(1_000_000), 5), '🎸'.repeat(5))
+  t.equal(intake.points, 6, 'a long piece is not taken apart to count what is cut off')
 })
 
 // --- usernames ---
