@@ -32,7 +32,7 @@ export function createFencedPost ({ WEBHOOK_ALLOW: allow = '', BOT_TIMEOUT_CONNE
         close()
         throw refusal(answer.status, answer.headers, new Error(`The ${who} answered with status ${answer.status}`))
       }
-      return { isStream: answer.headers.get('content-type')?.startsWith('text/event-stream') ?? false, bytes: bounded(answer.body), close }
+      return { isStream: answer.headers.get('content-type')?.toLowerCase().startsWith('text/event-stream') ?? false, bytes: bounded(answer.body), close }
     }
   }
 

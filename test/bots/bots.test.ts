@@ -435,6 +435,7 @@ t.test('a webhook gets the turns, signed, and answers as JSON or as a stream', a
   const event = (text: string) => `data: ${JSON.stringify({ text })}\n\n`
   const cases: Array<[string, (response: ServerResponse) => unknown, object]> = [
     ['a stream', response => stream(response, event('one '), event('two')).end(), { texts: ['one ', 'two'], failure: undefined }],
+    ['a stream whose type is written in other letters', response => stream(response.writeHead(200, { 'content-type': 'Text/Event-Stream;charset=UTF-8' }), event('one '), event('two')).end(), { texts: ['one ', 'two'], failure: undefined }],
     ['a stream whose last event has no blank line', response => stream(response, event('one '), event('two').trimEnd()).end(), { texts: ['one ', 'two'], failure: undefined }],
     ['a stream that ends with [DONE]', response => stream(response, event('one'), 'data: [DONE]\n\n').end(), { text: 'one', failure: undefined }],
     ['a stream that breaks off', response => stream(response, event('one')).write(event('two'), () => setTimeout(() => response.destroy(), 50)), { text: 'onetwo', failure: 'BOT_BROKE_OFF' }],
