@@ -1,5 +1,5 @@
 import { Decoder } from 'socket.io-parser'
-import { isCrowded } from '../../text/crowded-json.ts'
+import { isCrowded, MAX_CONTAINERS } from '../../text/crowded-json.ts'
 
 const KIB = 1024
 
@@ -26,7 +26,8 @@ export class BoundedDecoder extends Decoder {
     // None of our events takes binary data. Its place is kept, so that the schema refuses it there.
     if (typeof packet !== 'string') return super.add(Buffer.alloc(0))
     const [head, name] = HEAD.exec(packet)!
-    if (packet.length <= eventLimitOf(name) && !isCrowded(Buffer.from(packet))) return super.add(packet)
+    const isCrowdedPacket = packet.length > MAX_CONTAINERS && isCrowded(Buffer.from(packet)) // a shorter one is not copied
+    if (packet.length <= eventLimitOf(name) && !isCrowdedPacket) return super.add(packet)
     if (name !== undefined) return super.add(`${head},"${TOO_LONG}"]`)
     if (head.startsWith('0')) return super.add(`${head}{}`)
     throw new Error('a packet that is neither an event nor a connection is too long')
