@@ -52,6 +52,20 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
     }
   }
 
+  /**
+   * Makes sure that the cookie, or the token that a function gives, is of the user who wrote the unsent messages: in another tab, another
+   * user may have signed in since. A message that was written just now is sent without asking, if the user is known. @throws ParleyError
+   */
+  async function checkAuthor (isNew: boolean, signal: AbortSignal) {
+    if (!http.mayChangeUser() || (isNew && kept.user !== undefined)) return
+    const id = await http.call<Profile>('GET', '/api/me', { signal }).then(({ data }) => data.id, (error: ParleyError) => {
+      if (error.code !== 'NOT_FOR_GUESTS') throw error
+      return undefined
+    })
+    if (kept.user !== undefined && kept.user !== id) throw http.signedOut('Another user has signed in')
+    kept.user = id
+  }
+
   /** Forgets who was signed in, and discards all that is theirs. */
   function forget () {
     kept.user = undefined
@@ -102,7 +116,7 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
 
     /** Returns a conversation by its id. The same id gives the same object, so that all parts of a program share one connection. */
     conversation (id: number): LiveConversation {
-      const conversation = open.get(id) ?? createConversation(http, id, kept)
+      const conversation = open.get(id) ?? createConversation(http, id, kept, checkAuthor)
       open.set(id, conversation)
       return conversation
     },

@@ -29,7 +29,7 @@ export type LiveConversation = ReturnType<typeof createConversation>
  * A conversation: its newest messages, kept current while it has followers, and the calls that change it. It sends no request
  * before it is followed or used.
  */
-export function createConversation (http: Http, id: number, keptMessages: KeptMessages) {
+export function createConversation (http: Http, id: number, keptMessages: KeptMessages, checkAuthor: (isNew: boolean, signal: AbortSignal) => Promise<void>) {
   const path = `/api/conversations/${id}`
   let closing = new AbortController()
   let log = EMPTY
@@ -60,6 +60,7 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
   const outbox = createOutbox({
     waker: http.waker,
     post: (message, signal) => post(message, signal),
+    checkAuthor,
     kept: kept.unsent,
     changed (unsent) {
       keptMessages.write(id, { unsent, sending })

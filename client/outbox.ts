@@ -20,6 +20,8 @@ interface OutboxOptions {
   waker: Waker
   /** Sends a message, and resolves when it is stored. @throws ParleyError */
   post: (message: Unsent, signal: AbortSignal) => Promise<Message>
+  /** Makes sure that a message would be sent as its author. `isNew`: it was written just now. @throws ParleyError */
+  checkAuthor: (isNew: boolean, signal: AbortSignal) => Promise<void>
   /** Messages that an earlier page left unsent. They are sent after `resume`, or before the first message that is sent here. */
   kept: Unsent[]
   changed: (unsent: Unsent[]) => void
@@ -29,7 +31,7 @@ interface OutboxOptions {
  * Sends messages one after the other, so that they arrive in the order in which they were written. Each is kept and retried until
  * it is stored, refused or discarded.
  */
-export function createOutbox ({ waker, post, kept, changed }: OutboxOptions) {
+export function createOutbox ({ waker, post, checkAuthor, kept, changed }: OutboxOptions) {
   let unsent = kept
   let hasResumed = false
   const discards = new Map<string, AbortController>()
@@ -49,21 +51,24 @@ export function createOutbox ({ waker, post, kept, changed }: OutboxOptions) {
     discards.delete(clientId)
   }
 
-  function enqueue (message: Unsent): Promise<Message> {
+  function enqueue (message: Unsent, { isNew = false } = {}): Promise<Message> {
     const { promise, resolve, reject } = Promise.withResolvers<Message>()
     const discard = new AbortController()
     discard.signal.addEventListener('abort', () => reject(discarded()))
     discards.set(message.clientId, discard)
-    sending = sending.then(() => deliver(message, discard.signal)).then(resolve, reject)
+    sending = sending.then(() => deliver(message, isNew, discard.signal)).then(resolve, reject)
     promise.catch(() => { /* `unsent` shows the error, too */ })
     return promise
   }
 
-  async function deliver (message: Unsent, signal: AbortSignal): Promise<Message> {
+  async function deliver (message: Unsent, isNew: boolean, signal: AbortSignal): Promise<Message> {
     const { clientId } = message
-    for (let failures = 0; !signal.aborted;) {
+    // It may have waited behind another message.
+    isNew &&= unsent.some(other => other.clientId === clientId && other.status === 'sending')
+    for (let failures = 0; !signal.aborted; isNew = false) {
       change(clientId, { status: 'sending', error: undefined })
       try {
+        await checkAuthor(isNew, signal)
         const stored = await post(message, signal)
         remove(clientId)
         return stored
@@ -99,7 +104,7 @@ export function createOutbox ({ waker, post, kept, changed }: OutboxOptions) {
       const status = error === undefined ? 'sending' : 'waiting'
       const kept: Unsent = { ...message, clientId: message.clientId ?? newClientId(), createdAt: new Date().toISOString(), status, error }
       keep([...unsent, kept])
-      return enqueue(kept)
+      return enqueue(kept, { isNew: error === undefined })
     },
 
     /** Sends a refused message again. */

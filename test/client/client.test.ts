@@ -411,6 +411,27 @@ t.test('sending a refused message again on the next page sends the others that w
   t.same(await stored({ ...server, chat }), ['Hello!'])
 })
 
+t.test('what an earlier page left unsent is not sent as another user, also if nobody calls me', async t => {
+  const storage = createStorage()
+  const { url, ann, as, chat: { id }, path, query, clientOf } = await start(t)
+  const bob = await as('bob')
+  await ann.post(`${path}/users`, { username: 'bob' })
+  const before = clientAt(t, url, { storage, token: () => tokenOf(ann), fetch: withoutMessages })
+  before.conversation(id).send('Ann’s words')
+  await when(before.conversation(id), state => waiting(state)[0] === 'Ann’s words (waiting)')
+  const copy = createStorage()
+  for (const [name, value] of storage.values) copy.setItem(name, value)
+
+  const next = clientAt(t, url, { storage: copy, token: () => tokenOf(bob) })
+  t.match((await when(next.conversation(id), ({ unsent }) => unsent[0]?.status !== 'sending')).unsent[0], { status: 'waiting', error: { code: 'UNAUTHORIZED' } })
+  t.same(await query('SELECT text FROM messages'), [])
+
+  const { token } = (await clientOf({}).get('/chat/initial', { 'x-api-key': API_KEY })).json()
+  const [{ conversation_id: theirs }] = await query('SELECT conversation_id FROM messages')
+  const guest = clientAt(t, url, { storage: createStorage(), token: () => token })
+  t.match(await guest.conversation(theirs).send('A guest’s words'), { text: 'A guest’s words' })
+})
+
 t.test('a storage that is full, blocked or broken does no harm', async t => {
   const broken = createStorage()
   broken.setItem('parley unsent', '{')

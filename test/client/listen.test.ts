@@ -303,3 +303,36 @@ t.test('when the cookie is of another user, nothing of the one before is left', 
   t.same(parley.conversations.state.conversations, [])
   await when(parley.conversations, ({ isLoaded, conversations }) => isLoaded && conversations.length === 0)
 })
+
+t.test('a message that waits for a connection is not sent as another user, whose cookie the browser has meanwhile', async t => {
+  const { url, as, slowChat, query } = await startLive(t)
+  const [ann, bob] = [await as('ann'), await as('bob')]
+  const id = await slowChat(ann)
+  await ann.post(`/api/conversations/${id}/users`, { username: 'bob' })
+  let { headers } = ann
+  let isLost = true
+  let signOuts = 0
+  const inBrowser = async (input: string | URL | Request, init?: RequestInit) => {
+    if (isLost && init!.method === 'POST') throw new TypeError('offline')
+    return await fetch(input, { ...init, headers: { ...init!.headers, cookie: headers['cookie']! } })
+  }
+  // Nobody has called `me`.
+  const parley = clientAt(t, url, { session: 'cookie', fetch: inBrowser, onSignOut: () => { signOuts++ } })
+  const chat = parley.conversation(id)
+  const sent = [chat.send('Ann’s words'), chat.send('Ann’s further words')]
+  await when(chat, state => waiting(state).join() === 'Ann’s words (waiting),Ann’s further words (waiting)')
+  headers = bob.headers
+  isLost = false
+  parley.reconnect()
+  t.match((await when(chat, ({ unsent: [first] }) => first?.status !== 'sending' && first?.error?.code !== 'UNREACHABLE')).unsent[0], { status: 'waiting', error: { message: 'Another user has signed in' } })
+  t.equal(signOuts, 1)
+  chat.discard(chat.state.unsent[0]!)
+  await t.rejects(sent[0]!, { code: 'DISCARDED' })
+  await until(() => signOuts === 2)
+  t.same(await query('SELECT text FROM messages'), [])
+
+  headers = ann.headers
+  parley.reconnect()
+  t.match(await sent[1]!, { username: 'ann', text: 'Ann’s further words' })
+  t.same(await query("SELECT text FROM messages WHERE sender = 'user'"), [{ text: 'Ann’s further words' }])
+})

@@ -96,6 +96,35 @@ t.test('messages that wait for a sign-in are sent when the user has signed in in
   t.same(await query("SELECT text FROM messages WHERE sender = 'user'"), [{ text: 'Hello!' }])
 })
 
+t.test('a message that waits for a connection is not sent when another user signs in, in another tab', { skip: noBrowser }, async t => {
+  const { url, as, slowChat, query } = await serveToBrowsers(t)
+  const { person } = await openBrowser(t)
+  const [ann] = [await as('ann'), await as('bob')]
+  const id = await slowChat(ann)
+  await ann.post(`/api/conversations/${id}/users`, { username: 'bob' })
+  const { page, context } = await person()
+  await openAt(page, url, ann.headers['cookie']!, `#/c/${id}`)
+  await page.getByText('No messages yet.').waitFor()
+  let isLost = true
+  for (const path of ['**/messages', '**/api/me']) await page.route(path, async route => { await (isLost ? route.abort() : route.fallback()) })
+  await page.getByRole('textbox', { name: 'Message' }).fill('Ann’s words')
+  await page.keyboard.press('Enter')
+  await page.getByText('Not sent yet').waitFor()
+
+  await context.clearCookies()
+  const other = await context.newPage()
+  await other.goto(url)
+  await other.getByLabel('Username').fill('bob')
+  await other.getByLabel('Password').fill('correct horse')
+  await other.keyboard.press('Enter')
+  await other.getByRole('link', { name: /^Slow/ }).waitFor()
+  isLost = false
+  await page.getByRole('link', { name: 'bob, Account' }).waitFor()
+  await page.getByText('No messages yet.').waitFor()
+  t.same(await query('SELECT text FROM messages'), [])
+  t.equal(await page.evaluate('JSON.stringify(sessionStorage)'), '{}')
+})
+
 t.test('a message that waits until its author signs in is not sent when another user signs in, in another tab', { skip: noBrowser }, async t => {
   const { url, as, slowChat, query } = await serveToBrowsers(t)
   const { person } = await openBrowser(t)

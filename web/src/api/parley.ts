@@ -15,13 +15,15 @@ export const parley = createClient({
 })
 
 /**
- * Shows the sign-in screen, unless the session was replaced, as with a new password: the old one ends before the browser has
- * the cookie of the new one, and what is asked in between is refused.
+ * Shows the sign-in screen, unless the session was replaced. Another user may have signed in in another tab: then this page is theirs.
+ * With a new password, the old session ends before the browser has the cookie of the new one, and what is asked in between is refused.
  */
 async function noticeSignOut () {
   await changesEnd()
-  if (queries.getQueryData(['me']) && await parley.me().catch(() => null) !== null) parley.reconnect()
-  else forgetUser()
+  const me = queries.getQueryData(['me']) ? await parley.me().catch(() => null) : null
+  if (me === null) return forgetUser()
+  queries.setQueryData(['me'], me)
+  parley.reconnect()
 }
 
 /** Resolves when nothing is being changed. */
