@@ -1,4 +1,5 @@
 import t from 'tap'
+import { dayOf, shortly } from '../../web/src/ui/time.ts'
 import { words } from '../../web/src/words.ts'
 
 type Words = string | ((...values: Array<string & number>) => string) | { [name: string]: Words }
@@ -21,5 +22,14 @@ t.test('every text of the page has words, and contains the values that it is giv
 
 t.test('the title of the tab says how many conversations have something new', t => {
   t.same([0, 1, 3].map(conversations => words.unread(conversations, 'Parley')), ['Parley', '(1) Parley', '(3) Parley'])
+  t.end()
+})
+
+t.test('the date of a message of another year says which year', t => {
+  const now = new Date('2026-03-10T12:00:00')
+  t.match(dayOf('2024-03-09T12:00:00', now), /2024/)
+  t.match(shortly('2024-03-09T12:00:00', now), /2024/)
+  t.notMatch([dayOf('2026-03-01T12:00:00', now), shortly('2026-03-01T12:00:00', now)].join(), /2026/)
+  t.match(dayOf('2025-12-31T23:00:00', new Date('2026-01-01T01:00:00')), /Yesterday/)
   t.end()
 })
