@@ -24,6 +24,18 @@ async function logIn (page: Page, username: string, password: string) {
 
 const isLoggedIn = async (page: Page) => { await page.getByRole('navigation', { name: 'Conversations' }).waitFor({ state: 'attached' }) }
 
+/** Holds requests to this path back until `goOn`, and counts them. */
+async function hold (page: Page, path: string) {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  let count = 0
+  await page.route(path, async route => {
+    count++
+    await promise
+    await route.fallback()
+  })
+  return { goOn: resolve, count: () => count }
+}
+
 t.test('links in emails confirm an address and reset a forgotten password', { skip: noBrowser }, async t => {
   const DATA_DIR = t.testdir({})
   const { url, work } = await serveToBrowsers(t, { DATA_DIR })
@@ -140,8 +152,11 @@ t.test('a user edits the profile, signs out another device, changes the password
   await signIn.getByLabel('Current password').fill(PASSWORD)
   await signIn.getByRole('button', { name: 'Save' }).click()
   await page.locator('.account').getByText('Not confirmed yet').waitFor()
-  await page.locator('.account').getByRole('button', { name: 'Resend email' }).click()
+  const resent = await hold(page, '**/api/email/resend')
+  await page.locator('.account').getByRole('button', { name: 'Resend email' }).dblclick()
+  resent.goOn()
   await page.getByText('Email sent.').waitFor()
+  t.equal(resent.count(), 1, 'a double click sends one email')
   t.match(await query("SELECT username, name, phone_number, email FROM users WHERE name = 'Ann A.'"), [{ username: 'anna', phone_number: '+49 30 12345', email: 'anna@example.com' }])
 
   const other = (await person({ userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0' })).page
@@ -370,8 +385,11 @@ t.test('the sign-up form mentions the confirmation email, and shows each error b
   await password.locator('.field', { has: page.getByLabel('Current password') }).getByText('The password is incorrect.').waitFor()
 
   await page.goto(`${url}/#/`)
-  await page.getByRole('button', { name: 'Resend email' }).click()
+  const resent = await hold(page, '**/api/email/resend')
+  await page.getByRole('button', { name: 'Resend email' }).dblclick()
+  resent.goOn()
   await page.getByText('Email sent.').waitFor()
+  t.equal(resent.count(), 1, 'a double click sends one email')
   await query("UPDATE users SET email_verified_at = now() WHERE username = 'ann'")
   await page.reload()
   await page.getByText('No conversations yet').waitFor()

@@ -6,6 +6,7 @@ import { inWords } from '../api/in-words.ts'
 import { API_URL, parley } from '../api/parley.ts'
 import { useSessions, useSettings } from '../api/queries.ts'
 import { unlessGone } from '../api/unless-gone.ts'
+import { useAction } from '../api/use-action.ts'
 import { pathTo } from '../route.ts'
 import { Confirm } from '../ui/dialog.tsx'
 import { forgetDrafts } from '../ui/drafts.ts'
@@ -58,7 +59,7 @@ function ProfileForm ({ me }: { me: Profile }) {
 }
 
 function SignInForm ({ me }: { me: Profile }) {
-  const resend = useMutation({ mutationFn: () => parley.request('post', '/api/email/resend') })
+  const resend = useAction({ mutationFn: () => parley.request('post', '/api/email/resend') })
   async function change ({ username, email, current_password: password }: Record<string, string>) {
     const changes: Changes = { current_password: password! }
     if (username!.trim() !== me.username) changes.username = username!
@@ -80,7 +81,7 @@ function SignInForm ({ me }: { me: Profile }) {
         <Field name='current_password' type='password' label={words.account.current} autoComplete='current-password' />
       </Form>
       {me.email !== null && !me.is_email_verified && (
-        <p className='aside' role='status'>{resend.isSuccess ? words.account.resent : <button className='text-button' onClick={() => resend.mutate()}>{words.account.resend}</button>} {resend.error !== null && inWords(resend.error)}</p>
+        <p className='aside' role='status'>{resend.isSuccess ? words.account.resent : <button className='text-button' aria-busy={resend.isPending} onClick={() => resend.mutate()}>{words.account.resend}</button>} {resend.error !== null && inWords(resend.error)}</p>
       )}
     </section>
   )

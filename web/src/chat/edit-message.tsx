@@ -1,6 +1,6 @@
 import { useId, useState, type KeyboardEvent } from 'react'
-import { useMutation } from '@tanstack/react-query'
 import { inWords } from '../api/in-words.ts'
+import { useAction } from '../api/use-action.ts'
 import { isComposing } from '../ui/keyboard.ts'
 import { words } from '../words.ts'
 
@@ -10,8 +10,8 @@ interface EditMessageProps { text: string, onSave: (text: string) => Promise<unk
 export function EditMessage ({ text: before, onSave, onClose }: EditMessageProps) {
   const [text, setText] = useState(before)
   const id = useId()
-  const save = useMutation({ mutationFn: () => onSave(text.trim()), onSuccess: onClose })
-  const submit = () => { if (text.trim() !== '' && !save.isPending) save.mutate() }
+  const save = useAction({ mutationFn: () => onSave(text.trim()), onSuccess: onClose })
+  const submit = () => { if (text.trim() !== '') save.mutate() }
 
   function onKeyDown (event: KeyboardEvent) {
     if (isComposing(event)) return

@@ -1,9 +1,9 @@
 import { lazy, memo, Suspense, useState } from 'react'
-import { useMutation } from '@tanstack/react-query'
 import type { Bot, LiveConversation, Message, NewMessage, Profile, Unsent as UnsentMessage } from 'parley'
 import type { useConversation } from 'parley/react'
 import { inWords } from '../api/in-words.ts'
 import { parley } from '../api/parley.ts'
+import { useAction } from '../api/use-action.ts'
 import { Bubble } from '../ui/bubble.tsx'
 import { CopyButton } from '../ui/copy-button.tsx'
 import { Confirm } from '../ui/dialog.tsx'
@@ -98,7 +98,7 @@ interface RowProps { message: Message, chat: LiveConversation, send: (message: N
 const Row = memo(function Row ({ message, chat, send, isMine, author, day, mayEdit, mayDelete, mayRegenerate, mayChoose }: RowProps) {
   const { id, sender, text, parts, status, failure, created_at: at } = message
   const [mode, setMode] = useState<'edit' | 'delete'>()
-  const regenerate = useMutation({ mutationFn: () => chat.regenerate(id) })
+  const regenerate = useAction({ mutationFn: () => chat.regenerate(id) })
   const isBot = sender === 'bot'
   const isLeftOut = status !== 'failed' && failure !== undefined
   const close = () => setMode(undefined)

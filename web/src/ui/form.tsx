@@ -1,8 +1,8 @@
 import { createContext, use, useId, useRef, useState, type ComponentProps, type ReactNode } from 'react'
 import { flushSync } from 'react-dom'
-import { useMutation } from '@tanstack/react-query'
 import { ParleyError } from 'parley'
 import { inWords } from '../api/in-words.ts'
+import { useAction } from '../api/use-action.ts'
 import { readPhoneNumber } from '../../../src/text/phone-number.ts'
 import { words } from '../words.ts'
 import { isComposing } from './keyboard.ts'
@@ -42,7 +42,7 @@ const FIELDS_OF_CODES: Record<string, string[]> = {
 export function Form ({ action, checks = {}, submit, done, clears = [], isDanger, className = '', children }: FormProps) {
   const form = useRef<HTMLFormElement>(null)
   const [problems, setProblems] = useState<Values>({})
-  const work = useMutation({
+  const work = useAction({
     mutationFn: action,
     onSuccess () {
       for (const name of clears) {
