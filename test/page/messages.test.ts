@@ -90,6 +90,38 @@ t.test('Enter saves an edit, Escape cancels it or stops a reply, and the focus s
   (await bots.call(3)).end()
 })
 
+t.test('the problem of a Stop or Regenerate that failed disappears when it no longer matters', { skip: noBrowser }, async t => {
+  const { page, bots, ann, id } = await annAndSlow(t)
+  const problem = page.getByText('The server cannot be reached. Check')
+  await page.route(/(stop|regenerate)$/, route => route.abort())
+  await say(page, 'One')
+  const first = await bots.call()
+  await button(page, 'Stop').click()
+  await problem.waitFor()
+  first.end()
+  await problem.waitFor({ state: 'hidden' })
+
+  await button(page, 'Regenerate').click()
+  await problem.waitFor()
+  const again = ann.post(`/api/conversations/${id}/messages/2/regenerate`)
+  const second = await bots.call(2)
+  second.say('Again')
+  second.end()
+  await again
+  await page.locator('.bot').getByText('Again').waitFor()
+  await button(page, 'Regenerate').waitFor()
+  t.equal(await problem.count(), 0)
+
+  const requests: string[] = []
+  page.on('request', request => { if (request.url().endsWith('/regenerate')) requests.push(request.url()) })
+  await page.unroute(/(stop|regenerate)$/)
+  await button(page, 'Regenerate').dblclick()
+  const third = await bots.call(3)
+  third.end()
+  await button(page, 'Regenerate').waitFor()
+  t.same([requests.length, await page.getByRole('alert').count()], [1, 0], 'a double click regenerates once')
+})
+
 t.test('a message can be copied, and deleted after a confirmation', { skip: noBrowser }, async t => {
   const { page, bots, as, query, id, ann, person, url } = await annAndSlow(t)
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write'])

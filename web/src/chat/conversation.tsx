@@ -41,6 +41,9 @@ export function ConversationPage ({ id, me }: { id: number, me: Profile }) {
     setSent(count => count + 1)
     chat.send(message)
   }, [chat.send])
+  // What could not be stopped has ended by itself, or another reply is being written.
+  const { reset: forgetStop } = stop
+  useEffect(forgetStop, [isReplying, forgetStop])
   useEscape(isReplying, stop.mutate)
   return (
     <main className='chat'>

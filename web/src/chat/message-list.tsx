@@ -1,4 +1,4 @@
-import { lazy, memo, Suspense, useState } from 'react'
+import { lazy, memo, Suspense, useEffect, useState } from 'react'
 import type { Bot, LiveConversation, Message, NewMessage, Profile, Unsent as UnsentMessage } from 'parley'
 import type { useConversation } from 'parley/react'
 import { inWords } from '../api/in-words.ts'
@@ -96,9 +96,11 @@ function canReplyAgain ({ username, failure }: Message, bots: Bot[]) {
 interface RowProps { message: Message, chat: LiveConversation, send: (message: NewMessage) => void, isMine: boolean, author: string, day: string | undefined, mayEdit: boolean, mayDelete: boolean, mayRegenerate: boolean, mayChoose: boolean }
 
 const Row = memo(function Row ({ message, chat, send, isMine, author, day, mayEdit, mayDelete, mayRegenerate, mayChoose }: RowProps) {
-  const { id, sender, text, parts, status, failure, created_at: at } = message
+  const { id, rev, sender, text, parts, status, failure, created_at: at } = message
   const [mode, setMode] = useState<'edit' | 'delete'>()
   const regenerate = useAction({ mutationFn: () => chat.regenerate(id) })
+  const { reset: forgetRegenerate } = regenerate
+  useEffect(forgetRegenerate, [rev, mayRegenerate, forgetRegenerate])
   const isBot = sender === 'bot'
   const isLeftOut = status !== 'failed' && failure !== undefined
   const close = () => setMode(undefined)
