@@ -447,6 +447,27 @@ t.test('a user who opens another conversation while a new one is being created i
   t.equal(await composerOf(page).inputValue(), '', 'it was sent')
 })
 
+t.test('a new conversation is created once, and its message sent once, also if the user leaves meanwhile and comes back', { skip: noBrowser }, async t => {
+  const { page, url, query } = await enter(t, 'First')
+  const answerNow = await beginSlowly(page, url)
+  await page.getByRole('link', { name: /^First/ }).click()
+  await page.getByRole('heading', { level: 1, name: 'First' }).waitFor()
+  await page.getByRole('link', { name: 'New conversation' }).click()
+  await page.getByRole('heading', { level: 1, name: 'New conversation' }).waitFor()
+  t.equal(await composerOf(page).inputValue(), 'Hello')
+  await composerOf(page).press('Enter')
+  answerNow()
+  await page.getByRole('heading', { level: 1, name: 'Hello' }).waitFor()
+  await page.locator('.bot').getByText('Hello').waitFor()
+  await composerOf(page).fill('And then')
+  await composerOf(page).press('Enter')
+  await page.locator('.bot').getByText('And then').waitFor()
+  t.same(await query("SELECT c.name, m.text FROM conversations c JOIN messages m ON m.conversation_id = c.id WHERE sender = 'user' ORDER BY m.id"), [{ name: 'Hello', text: 'Hello' }, { name: 'Hello', text: 'And then' }])
+  await page.getByRole('link', { name: 'New conversation' }).click()
+  await page.getByRole('heading', { level: 1, name: 'New conversation' }).waitFor()
+  t.equal(await composerOf(page).inputValue(), '')
+})
+
 t.test('what is written while a new conversation is being created goes along, and the cursor is behind it', { skip: noBrowser }, async t => {
   const { page, url } = await enter(t, 'First')
   const answerNow = await beginSlowly(page, url)

@@ -1,5 +1,5 @@
-import { useRef, useState } from 'react'
-import { useMutation } from '@tanstack/react-query'
+import { useEffect, useRef, useState } from 'react'
+import { useIsMutating, useMutation } from '@tanstack/react-query'
 import { newClientId, type Profile } from 'parley'
 import { inWords } from '../api/in-words.ts'
 import { parley } from '../api/parley.ts'
@@ -17,13 +17,18 @@ type Choice = { kind: 'default' | 'nobody' } | { kind: 'bot', name: string }
 
 const MOST_IN_NAME = 60
 
+/** The user who sees this screen now. */
+let shownTo: number | undefined
+
 /** Creates a conversation with its first message, which also gives it its name. */
 export function NewConversation ({ me }: { me: Profile }) {
   const { data: bots = [] } = useBots()
   const [chosen, choose] = useState<Choice>({ kind: 'default' })
   const draft = draftOf(me.id, 'new')
   const attempt = useAttempt(`${draft} attempt`)
+  const mutationKey = ['begin a conversation', me.id]
   const begin = useMutation({
+    mutationKey,
     async mutationFn (text: string) {
       const bots = chosen.kind === 'default' ? {} : { bots: chosen.kind === 'bot' ? [chosen.name] : [] }
       const conversation = { name: nameFor(text), ...bots }
@@ -35,10 +40,16 @@ export function NewConversation ({ me }: { me: Profile }) {
       const written = readDraft(draft)
       keepDraft(draftOf(me.id, chat.id), written.startsWith(sent) ? written.slice(sent.length).trimStart() : written)
       return chat.id
-    }
+    },
+    // Shows the conversation, unless the user has opened something else meanwhile.
+    onSuccess: id => { if (shownTo === me.id) go(pathTo.conversation(id)) }
   })
-  // Shows the conversation, unless the user has opened something else meanwhile.
-  const start = (text: string) => begin.mutateAsync(text, { onSuccess: id => go(pathTo.conversation(id)) })
+  // Also one that was begun before the user left this screen and came back: the composer has its message again, which must not be sent twice.
+  const isBeginning = useIsMutating({ mutationKey }) > 0
+  useEffect(() => {
+    shownTo = me.id
+    return () => { shownTo = undefined }
+  }, [me.id])
   const choices: Array<[string, Choice]> = [
     [words.chat.default, { kind: 'default' }],
     ...bots.filter(({ is_ready: isReady }) => isReady).map(({ name }): [string, Choice] => [botTitle(name), { kind: 'bot', name }]),
@@ -65,7 +76,7 @@ export function NewConversation ({ me }: { me: Profile }) {
         {bot !== undefined && <p className='hint'>{[botTitle(bot.name), bot.description].filter(Boolean).join(' – ')}</p>}
         {begin.error !== null && <p className='problem' role='alert'>{inWords(begin.error)}</p>}
       </div>
-      <Composer draft={draft} onSend={start} isDisabled={begin.isPending} />
+      <Composer draft={draft} onSend={begin.mutateAsync} isDisabled={isBeginning} />
     </main>
   )
 }
