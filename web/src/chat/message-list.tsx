@@ -7,6 +7,7 @@ import { useAction } from '../api/use-action.ts'
 import { Bubble } from '../ui/bubble.tsx'
 import { CopyButton } from '../ui/copy-button.tsx'
 import { Confirm } from '../ui/dialog.tsx'
+import { draftOf, readDraft } from '../ui/drafts.ts'
 import { Icon } from '../ui/icon.tsx'
 import { Scroller } from '../ui/scroller.tsx'
 import { dayOf } from '../ui/time.ts'
@@ -62,7 +63,7 @@ export function MessageList ({ chat, send, sent, hasFailed, me, bots, isOwner, l
           <Row
             key={message.id} message={message} chat={conversation} send={send} isMine={isMine(message)} author={authorOf(message, bots)}
             day={dayAbove(message, messages[at - 1])}
-            mayEdit={message === myLast} mayDelete={isOwner || isMine(message)}
+            editDraft={`${draftOf(me.id, chat.id)} edit ${message.id}`} mayEdit={message === myLast} mayDelete={isOwner || isMine(message)}
             mayChoose={message === newest && unsent.length === 0}
             mayRegenerate={message === lastReply && message === newest && canReplyAgain(message, bots)}
           />
@@ -93,11 +94,11 @@ function canReplyAgain ({ username, failure }: Message, bots: Bot[]) {
   return failure !== 'BOT_NOT_CONFIGURED' && bots.some(({ name, streaming }) => streaming && name === username)
 }
 
-interface RowProps { message: Message, chat: LiveConversation, send: (message: NewMessage) => void, isMine: boolean, author: string, day: string | undefined, mayEdit: boolean, mayDelete: boolean, mayRegenerate: boolean, mayChoose: boolean }
+interface RowProps { message: Message, chat: LiveConversation, send: (message: NewMessage) => void, isMine: boolean, author: string, day: string | undefined, editDraft: string, mayEdit: boolean, mayDelete: boolean, mayRegenerate: boolean, mayChoose: boolean }
 
-const Row = memo(function Row ({ message, chat, send, isMine, author, day, mayEdit, mayDelete, mayRegenerate, mayChoose }: RowProps) {
+const Row = memo(function Row ({ message, chat, send, isMine, author, day, editDraft, mayEdit, mayDelete, mayRegenerate, mayChoose }: RowProps) {
   const { id, rev, sender, text, parts, status, failure, created_at: at } = message
-  const [mode, setMode] = useState<'edit' | 'delete'>()
+  const [mode, setMode] = useState(() => mayEdit && readDraft(editDraft) !== '' ? 'edit' : undefined as 'edit' | 'delete' | undefined)
   const regenerate = useAction({ mutationFn: () => chat.regenerate(id) })
   const { reset: forgetRegenerate } = regenerate
   useEffect(forgetRegenerate, [rev, mayRegenerate, forgetRegenerate])
@@ -122,7 +123,7 @@ const Row = memo(function Row ({ message, chat, send, isMine, author, day, mayEd
         note={isLeftOut || (isBot && status !== 'complete') ? <span className={`status ${status}`}>{noteOf(message)}</span> : undefined}
         actions={actions}
       >
-        {mode === 'edit' && <EditMessage text={text} onClose={close} onSave={changed => chat.edit(id, changed)} />}
+        {mode === 'edit' && <EditMessage draft={editDraft} text={text} onClose={close} onSave={changed => chat.edit(id, changed)} />}
         {mode !== 'edit' && (!isBot
           ? <Plain text={text} />
           : parts === undefined ? <Formatted text={text} /> : <Parts parts={parts} Text={Formatted} onChoose={mayChoose ? choice => send({ text: choice.title, parts: [{ type: 'choice', ...choice }] }) : undefined} />)}
