@@ -1,5 +1,5 @@
 import { memo, useEffect, useMemo, useState, type ReactNode } from 'react'
-import { Lexer, type MarkedToken, type Token, type Tokens } from 'marked'
+import { getDefaults, Lexer, Tokenizer, type MarkedToken, type Token, type Tokens } from 'marked'
 import { words } from '../words.ts'
 import { CopyButton } from '../ui/copy-button.tsx'
 
@@ -11,6 +11,12 @@ const MOST_IN_RUN = 5_000
 
 /** Deeply nested quotes and lists, which nobody writes and which would overflow the parser's stack. */
 const TOO_DEEP = /^[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])[ \t]*){40}/m
+
+/**
+ * A table with more cells is shown as text. The parser fills up short rows, so that 24 kB of text, with 5,000 columns and 1,000 short
+ * rows, become five million cells, which a browser cannot show.
+ */
+const MOST_CELLS = 20_000
 
 /** Schemes that links may have. A link with any other scheme, above all `javascript:`, is shown as text. */
 const SAFE = /^(https?:|mailto:|tel:)/i
@@ -29,17 +35,38 @@ const Block = memo(function Block ({ raw }: { raw: string }) {
 /** Splits a text into blocks, without parsing their inline text. */
 function blocksOf (text: string): string[] {
   if (TOO_DEEP.test(text)) return text.split(/(?<=\n)\n+/)
-  return attempt(() => new Lexer().blockTokens(text).map(({ raw }) => raw)) ?? [text]
+  return attempt(() => createLexer().blockTokens(text).map(({ raw }) => raw)) ?? [text]
 }
 
 function read (raw: string) {
-  const lexer = new Lexer()
+  const lexer = createLexer()
   const blocks = lexer.blockTokens(raw)
   for (const { src, tokens } of lexer.inlineQueue) {
     if (src.length > MOST_IN_RUN) tokens.push({ type: 'text', raw: src, text: src })
     else lexer.inlineTokens(src, tokens)
   }
   return blocks
+}
+
+function createLexer () {
+  const tokenizer = new Tokenizer()
+  const { table } = tokenizer
+  tokenizer.table = text => mayBeTable(text) ? table.call(tokenizer, text) : undefined
+  return new Lexer({ ...getDefaults(), tokenizer })
+}
+
+/**
+ * Whether a text may begin with a table that can be shown. The second line of a table and the number of its lines are looked at first:
+ * the parser would read all lines before it finds that a second line such as `---` makes no table.
+ */
+function mayBeTable (text: string) {
+  const [, line = ''] = text.split('\n', 2)
+  if (!/^[ :|-]+$/.test(line) || !/[:|]/.test(line)) return false
+  const columns = line.split('|').length
+  for (let at = 0, cells = columns; at !== -1 && text[at + 1] !== '\n'; at = text.indexOf('\n', at + 1), cells += columns) {
+    if (cells > MOST_CELLS) return false
+  }
+  return true
 }
 
 /** If the parser throws, the text is shown unformatted. */
