@@ -7,8 +7,11 @@ import { exportJWK, generateKeyPair, SignJWT, type CryptoKey, type JWK, type JWT
 
 type Answer = (request: http.IncomingMessage, response: http.ServerResponse) => void
 
-/** Starts a token issuer: an HTTP server with its keys (JWKS) and OpenID configuration, and functions that sign tokens. */
-export async function startIssuer (t: Test, { alg = 'RS256' }: { alg?: string } = {}) {
+/**
+ * Starts a token issuer: an HTTP server with its keys (JWKS) and OpenID configuration, and functions that sign tokens. `kid` is the
+ * id of all of its keys; left out, each has its own.
+ */
+export async function startIssuer (t: Test, { alg = 'RS256', kid: fixedKid }: { alg?: string, kid?: string | undefined } = {}) {
   let keys: Array<{ kid: string, key: CryptoKey, jwk: JWK }> = []
   const asked: string[] = []
   let answer: Answer | undefined
@@ -26,7 +29,7 @@ export async function startIssuer (t: Test, { alg = 'RS256' }: { alg?: string } 
   /** Makes a new key, which signs from now on. The older keys stay in the JWKS unless `keepOld` is false. */
   async function rotate ({ keepOld = true } = {}) {
     const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true })
-    const kid = randomUUID()
+    const kid = fixedKid ?? randomUUID()
     keys = [{ kid, key: privateKey, jwk: { ...await exportJWK(publicKey), kid, alg, use: 'sig' } }, ...keepOld ? keys : []]
   }
   await rotate()

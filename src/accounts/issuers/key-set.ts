@@ -9,20 +9,25 @@ const REFRESH_AFTER_MS = 10 * MINUTE_MS
 /** How long keys are used while the issuer cannot be reached. */
 const MAX_AGE_MS = 24 * 60 * MINUTE_MS
 
-/** How often unknown key ids make us fetch the keys again, at most: anybody can send a token with one. */
+/** How often tokens that fit no key make us fetch the keys again, at most: anybody can send such a token. */
 const ASK_AGAIN_AFTER_MS = MINUTE_MS
 
 /** While there are no keys, how often they are fetched at most. Requests in between are refused at once. */
 const RETRY_AFTER_MS = 5_000
 
+export interface KeySet {
+  /** Finds the key of a token. Throws UNAVAILABLE as long as there are no keys at all, and `jose`'s errors for a key that the issuer does not have. */
+  keyOf: JWTVerifyGetKey
+  /** Fetches the keys again, for a token whose signature fits none of them. Gives false if that was done less than a minute ago. */
+  refresh: () => Promise<boolean>
+}
+
 /**
  * The keys of an issuer. They are fetched for the first token, then every ten minutes, and for a token with an unknown key id.
  * @param load fetches the keys; it must end within 2 s
  * @param failed is called with the error when that fails
- * @returns finds the key of a token. Throws UNAVAILABLE as long as there are no keys at all, and `jose`'s errors for a key
- * that the issuer does not have.
  */
-export function createKeySet (load: () => Promise<JSONWebKeySet>, failed: (error: unknown) => void, now = Date.now): JWTVerifyGetKey {
+export function createKeySet (load: () => Promise<JSONWebKeySet>, failed: (error: unknown) => void, now = Date.now): KeySet {
   let find: ReturnType<typeof createLocalJWKSet> | undefined
   let loadedAt = -Infinity
   let askedAt = -Infinity
@@ -47,7 +52,13 @@ export function createKeySet (load: () => Promise<JSONWebKeySet>, failed: (error
 
   const mayAsk = (intervalMs: number) => loading !== undefined || now() - askedAt >= intervalMs
 
-  return async function keyOf (header, token) {
+  async function refresh () {
+    if (!mayAsk(ASK_AGAIN_AFTER_MS)) return false
+    await reload()
+    return true
+  }
+
+  const keyOf: JWTVerifyGetKey = async (header, token) => {
     if (now() - loadedAt > MAX_AGE_MS) find = undefined
     if (find === undefined && mayAsk(RETRY_AFTER_MS)) await reload()
     else if (now() - loadedAt > REFRESH_AFTER_MS && mayAsk(ASK_AGAIN_AFTER_MS)) reload()
@@ -55,9 +66,10 @@ export function createKeySet (load: () => Promise<JSONWebKeySet>, failed: (error
     try {
       return await find(header, token)
     } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey) || !mayAsk(ASK_AGAIN_AFTER_MS)) throw error
-      await reload()
+      if (!(error instanceof errors.JWKSNoMatchingKey) || !await refresh()) throw error
       return await find(header, token)
     }
   }
+
+  return { keyOf, refresh }
 }

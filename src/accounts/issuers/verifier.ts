@@ -3,6 +3,7 @@ import { decodeJwt, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } f
 import { UNAVAILABLE } from '../../errors.ts'
 import type { TrustedIssuer } from '../../text/trusted-issuers.ts'
 import { claimOf, isClaimedId, LEEWAY_SECONDS, readProfile, type ExternalProfile } from './claims.ts'
+import type { KeySet } from './key-set.ts'
 
 /** A session ends after this long, whatever its token says. */
 const MAX_LIFETIME_SECONDS = 366 * 24 * 60 * 60
@@ -25,8 +26,8 @@ export interface ExternalToken {
 interface VerifierOptions {
   issuers: TrustedIssuer[]
   adminClaim: string | undefined
-  /** Makes the key finder of an issuer that shares no secret with us. */
-  keysOf: (issuer: TrustedIssuer) => JWTVerifyGetKey
+  /** Makes the key set of an issuer that shares no secret with us. */
+  keysOf: (issuer: TrustedIssuer) => KeySet
 }
 
 /**
@@ -37,8 +38,8 @@ interface VerifierOptions {
 export function createVerifier ({ issuers, adminClaim, keysOf }: VerifierOptions) {
   const byName = new Map(issuers.map(issuer => {
     const { secret } = issuer
-    const key = secret === undefined ? keysOf(issuer) : () => Buffer.from(secret)
-    return [issuer.issuer, { issuer, audience: [issuer.audience].flat(), key, algorithms: secret === undefined ? ASYMMETRIC : ['HS256'] }]
+    const keys = secret === undefined ? keysOf(issuer) : { keyOf: () => Buffer.from(secret), refresh: async () => false }
+    return [issuer.issuer, { issuer, audience: [issuer.audience].flat(), keys, algorithms: secret === undefined ? ASYMMETRIC : ['HS256'] }]
   }))
 
   return async function verify (token: string): Promise<ExternalToken | undefined> {
@@ -46,7 +47,7 @@ export function createVerifier ({ issuers, adminClaim, keysOf }: VerifierOptions
       const claimed = decodeJwt(token)
       const known = byName.get(claimed.iss as string)
       if (known === undefined) return undefined
-      const { issuer, audience, key, algorithms } = known
+      const { issuer, audience, keys, algorithms } = known
       const check = async (keyOf: JWTVerifyGetKey) => await jwtVerify(token, keyOf, {
         algorithms,
         issuer: issuer.issuer,
@@ -54,7 +55,11 @@ export function createVerifier ({ issuers, adminClaim, keysOf }: VerifierOptions
         requiredClaims: ['exp', 'sub'],
         ...claimed.aud !== undefined && { audience }
       })
-      const { payload, protectedHeader } = await check(async (header, token) => await key(header, token)).catch(error => checkWithEach(error, check))
+      const checkWithAll = async () => await check(async (header, token) => await keys.keyOf(header, token)).catch(error => checkWithEach(error, check))
+      const { payload, protectedHeader } = await checkWithAll().catch(async error => {
+        if (!fitsNoKey(error) || !await keys.refresh()) throw error
+        return await checkWithAll()
+      })
       if (!ACCESS_TOKEN_TYPES.has(protectedHeader.typ?.toLowerCase().replace(/^application\//, ''))) return undefined
       if (payload.aud === undefined && !audience.includes(payload['azp'] as string)) return undefined
       const { sub } = payload
@@ -84,6 +89,14 @@ async function checkWithEach<Checked> (error: unknown, check: (keyOf: JWTVerifyG
     }
   }
   throw error
+}
+
+/**
+ * Whether the signature of a token fits none of the keys that we know. The issuer may have another key by now: without a key id in
+ * its tokens, or if the new key has the id of the former one, only the signature shows it.
+ */
+function fitsNoKey (error: unknown) {
+  return error instanceof errors.JWSSignatureVerificationFailed || error instanceof errors.JWKSMultipleMatchingKeys
 }
 
 /** If a token names a session of the issuer, all tokens with that name share one session (Supabase calls it `session_id`). Otherwise each token is a session of its own. */

@@ -157,6 +157,24 @@ t.test('an issuer whose tokens do not name their key may have several keys of on
   t.equal(await status(await issuer.sign({ aud: 'other' }, { kid: undefined }, former)), 401, 'for somebody else')
 })
 
+t.test('an issuer may replace its only key, although its tokens do not name their key or the new key has the same name', async t => {
+  const clock = Date.now
+  let aheadMs = 0
+  t.capture(Date, 'now', () => clock() + aheadMs)
+  for (const [name, header] of Object.entries({ 'without a key id': { kid: undefined }, 'with the same key id': { kid: 'only' } })) {
+    const issuer = await startIssuer(t, header)
+    const { anyone } = await startApp(t, trusting({ ...issuer.setting, jwks: `${issuer.issuer}/jwks` }))
+    const status = async (sub: string, key = issuer.key) => (await anyone.get('/api/me', bearer(await issuer.sign({ sub }, header, key)))).statusCode
+    t.equal(await status('user_1'), 200, name)
+    const former = issuer.key
+    await issuer.rotate({ keepOld: false })
+    aheadMs += 61_000
+    t.equal(await status('user_2'), 200, `${name}: a token of the new key is accepted`)
+    t.equal(await status('user_3', former), 401, `${name}: one of the former key is refused`)
+    t.equal(issuer.asked.length, 2, `${name}: the keys are fetched once a minute at most`)
+  }
+})
+
 t.test('an issuer that answers slowly, with invalid data, with too much data or with a redirect delays no other users', async t => {
   const bad = await startIssuer(t)
   const good = await startIssuer(t)

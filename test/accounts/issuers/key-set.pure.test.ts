@@ -15,7 +15,7 @@ async function setUp (...kids: string[]) {
   let keys: JSONWebKeySet | Error = { keys: await Promise.all(kids.map(jwk)) }
   const failures: unknown[] = []
   let asked = 0
-  const keyOf = createKeySet(async () => {
+  const { keyOf } = createKeySet(async () => {
     asked++
     if (keys instanceof Error) throw keys
     return keys
