@@ -1,6 +1,7 @@
-import { and, desc, eq, lt } from 'drizzle-orm'
+import { and, desc, eq, isNull, lt } from 'drizzle-orm'
 import type { Db } from '../db/client.ts'
-import { adminLog } from '../db/tables.ts'
+import { adminLog, users } from '../db/tables.ts'
+import { NOT_AN_ADMIN } from '../errors.ts'
 import { cutPage } from '../http/paging.ts'
 
 export type AdminLogStore = ReturnType<typeof createAdminLogStore>
@@ -17,8 +18,16 @@ export type AdminAction = typeof ADMIN_ACTIONS[number]
 /** `userId` is the user who was affected. `details` is kept after accounts are deleted, so it must not contain secrets or personal data. */
 interface About { userId?: number, details?: Record<string, unknown> }
 
-/** Records what an admin did, in the same transaction, so that both are stored or neither is. The entry can never be changed. */
-export async function logAction (tx: Pick<Db, 'insert'>, admin: Admin, action: AdminAction, { userId, details }: About = {}): Promise<void> {
+/**
+ * Records what an admin did, in the same transaction, so that both are stored or neither is. The entry can never be changed. A request
+ * may have waited since its caller was checked, such as for a password to be hashed, so this checks again.
+ * @throws NOT_AN_ADMIN for a user who is no admin any more, or is locked
+ */
+export async function logAction (tx: Pick<Db, 'insert' | 'select'>, admin: Admin, action: AdminAction, { userId, details }: About = {}): Promise<void> {
+  if (admin.id !== 0) {
+    const [still] = await tx.select({ id: users.id }).from(users).where(and(eq(users.id, admin.id), eq(users.role, 'admin'), isNull(users.lockedAt)))
+    if (still === undefined) throw new NOT_AN_ADMIN()
+  }
   const adminName = [admin.username, admin.name].find(name => typeof name === 'string')
   await tx.insert(adminLog).values({ adminId: admin.id, adminName, action, userId, details: admin.key === undefined ? details : { ...details, key: admin.key } })
 }

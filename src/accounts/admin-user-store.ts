@@ -74,14 +74,13 @@ export function createAdminUserStore (db: Db, sessions: Pick<Sessions, 'announce
       const ended = await db.transaction(async tx => {
         if (isLocked) await mustNotBeLastAdmin(tx, id)
         await lock(tx, id)
-        if (isLocked !== undefined) {
-          await tx.update(users).set({ lockedAt: isLocked ? sql`coalesce(${users.lockedAt}, now())` : null }).where(eq(users.id, id))
-          await logAction(tx, admin, isLocked ? 'user.lock' : 'user.unlock', { userId: id })
-        }
+        if (isLocked !== undefined) await logAction(tx, admin, isLocked ? 'user.lock' : 'user.unlock', { userId: id })
         if (budget !== undefined) {
           await tx.update(users).set({ budgetTokens: budget }).where(eq(users.id, id))
           await logAction(tx, admin, 'user.budget', { userId: id, details: { budget } })
         }
+        // After the log, which takes no entries of a locked admin: admins may lock themselves.
+        if (isLocked !== undefined) await tx.update(users).set({ lockedAt: isLocked ? sql`coalesce(${users.lockedAt}, now())` : null }).where(eq(users.id, id))
         return isLocked ? await endSessionsOf([id], tx) : []
       })
       await sessions.announce(ended)

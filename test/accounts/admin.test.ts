@@ -335,6 +335,31 @@ t.test('SIGNUP=closed: only admins can create accounts', async t => {
   t.equal((await query('SELECT FROM one_time_tokens')).length, 1, 'a mail to confirm the address was queued')
 })
 
+t.test('an admin who is demoted or locked while a request waits changes nothing any more', async t => {
+  const { anyone, ada, as, query, connection } = await startWithAdmin(t)
+  const [id, bob] = [await idOf(ada), await idOf(await as('bob'))]
+  const hash = bcrypt.hash as (password: string, cost: number) => Promise<string>
+  for (const [demote, name] of [["role = 'user'", 'demoted'], ['locked_at = now()', 'locked']] as const) {
+    const captured = t.capture(bcrypt, 'hash', async (password: string, cost: number) => {
+      await query(`UPDATE users SET ${demote} WHERE id = $1`, [id])
+      return await hash(password, cost)
+    })
+    t.match((await ada.post('/api/admin/users', { username: 'eve', password: PASSWORD })).json(), { statusCode: 403, code: 'NOT_AN_ADMIN' }, `${name} while the password is hashed`)
+    captured.restore()
+    await query("UPDATE users SET role = 'admin', locked_at = NULL WHERE id = $1", [id])
+  }
+  t.equal((await logIn(anyone, 'eve')).statusCode, 401, 'there is no such account')
+
+  const lock = await holdLock(t, connection, 0)
+  await lock.query(`SELECT FROM users WHERE id = ${bob} FOR UPDATE`)
+  const deleting = ada.delete(`/api/admin/users/${bob}`)
+  await lock.until(1)
+  await query("UPDATE users SET role = 'user' WHERE id = $1", [id])
+  await lock.release()
+  t.match((await deleting).json(), { statusCode: 403, code: 'NOT_AN_ADMIN' }, 'demoted while the user is locked by somebody else')
+  t.equal((await logIn(anyone, 'bob')).statusCode, 200)
+})
+
 t.test('SIGNUP=invite: an invitation can be used for one account', async t => {
   const server = await startSigningUp(t, 'invite')
   const { anyone, ada, query } = server

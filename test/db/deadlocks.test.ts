@@ -60,7 +60,7 @@ t.test('a bot is deleted while replies are stopped, one of them in a conversatio
 
   await holder.query('BEGIN')
   await holder.query('SELECT keep_bots(ARRAY[$1::bigint])', [bot])
-  const removed = createBotStore(db).remove({ id: 1, username: 'ann' }, bot)
+  const removed = createBotStore(db).remove({ id: 0, username: 'a command' }, bot)
   await isWaiting(watcher)
   t.comment('The deletion has the locks of its conversations, and waits to change the messages')
   const stopped = createReplyStore(db).stopFor(1)
@@ -83,7 +83,7 @@ const CONTACT = `
   INSERT INTO whatsapp_deliveries (conversation_id, message_id, contact, whatsapp_id, state) VALUES (1, 1, 'DE.1', 'wamid.1', 'sent');
   INSERT INTO whatsapp_inbox (whatsapp_id, kind, contact, body, sent_at) VALUES ('wamid.1 delivered', 'status', 'DE.1', '', now())`
 
-const admin = { id: 2, username: 'root' }
+const admin = { id: 0, username: 'a command' }
 const noSessions = { announce: async () => {} }
 
 t.test('a WhatsApp contact is deleted while a status of a message to them is processed', async t => {
