@@ -145,6 +145,22 @@ t.test('when the owner leaves, the member who joined first becomes the owner; th
   t.equal((await ann.delete(url)).statusCode, 204)
 })
 
+t.test('an owner who goes hands the conversation to a member who can log in, if there is one', async t => {
+  const server = await startApp(t)
+  const { url, ann, members: [carol, bob, dan], ids: [carols] } = await group(server, ['carol', 'bob', 'dan'])
+  await server.query('UPDATE users SET locked_at = now() WHERE id = $1', [carols])
+  t.equal((await ann.delete(`${url}/users/${await idOf(ann)}`)).statusCode, 204)
+  t.equal(await ownerOf(bob!, url), 'bob', 'carol, who joined first, is locked')
+  t.equal((await bob!.post(`${url}/users`, { username: 'ann' })).statusCode, 201)
+
+  const remove = async (client: Client) => (await client.delete('/api/me', {}, { password: 'correct horse' })).statusCode
+  t.equal(await remove(bob!), 204)
+  t.equal(await ownerOf(dan!, url), 'dan', 'the same when an account is deleted')
+  t.equal(await remove(ann), 204)
+  t.equal(await remove(dan!), 204)
+  t.equal(await ownerOf(carol!, url), 'carol', 'a locked member gets it if there is nobody else')
+})
+
 t.test('a conversation has at most a hundred users and eight bots, also with concurrent requests; both are listed in pages', async t => {
   const one = await startApp(t)
   const two = await startApp(t, {}, undefined, one.connection)
