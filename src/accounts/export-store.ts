@@ -1,4 +1,5 @@
 import { and, asc, eq, gt, inArray, lt, sql } from 'drizzle-orm'
+import type { PgColumn } from 'drizzle-orm/pg-core'
 import type { Db } from '../db/client.ts'
 import { chatbots, conversations, conversationUsers, externalUsers, identities, messages, oneTimeTokens, sessions, users } from '../db/tables.ts'
 import { UNAUTHORIZED } from '../errors.ts'
@@ -72,26 +73,30 @@ export function createExportStore (db: Db) {
       return { profile, identities: known, external_identities: external, sessions: entered, links_sent: mailed }
     },
 
-    /** The conversations that the user is in or has written in. The bots' state is included only if the user is the only member. */
+    /**
+     * The conversations that the user is in or has written in. The bots' state is included only if the user is the only member. Who has
+     * left a conversation does not learn what became of it, such as its new name.
+     */
     async * conversations (userId: number) {
       const isShared = isSharedFor(userId)
+      const ifMember = (column: PgColumn) => sql`CASE WHEN ${conversationUsers.userId} IS NOT NULL THEN ${column} END`.mapWith(column)
       const rows = await db.select({ id: conversationUsers.conversationId }).from(conversationUsers).where(eq(conversationUsers.userId, userId))
         .union(db.select({ id: messages.conversationId }).from(messages).where(eq(messages.userId, userId)))
         .orderBy(sql`1`)
       for (let first = 0; first < rows.length; first += CONVERSATIONS_BATCH_SIZE) {
         yield * await db.select({
           id: conversations.id,
-          name: conversations.name,
+          name: ifMember(conversations.name),
           origin: conversations.origin,
           is_owner: sql<boolean>`${conversations.ownerId} = ${userId}`,
           is_shared: isShared,
-          is_finished: conversations.isFinished,
+          is_finished: ifMember(conversations.isFinished),
           created_at: conversations.createdAt,
           joined_at: conversationUsers.joinedAt,
           read_rev: conversationUsers.readRev,
-          last_updated: conversations.lastUpdated,
+          last_updated: ifMember(conversations.lastUpdated),
           client_id: sql<string | null>`CASE WHEN ${conversations.ownerId} = ${userId} THEN ${conversations.clientId} END`,
-          metadata: conversations.metadata,
+          metadata: ifMember(conversations.metadata),
           remembered_by_bots: sql<unknown>`CASE WHEN NOT ${isShared} THEN ${conversations.state} END`
         }).from(conversations)
           .leftJoin(conversationUsers, and(eq(conversationUsers.conversationId, conversations.id), eq(conversationUsers.userId, userId)))

@@ -232,7 +232,8 @@ t.test('the export has everything about the user, and nothing about others', asy
   }
   await say(bob, strange, 'Bob’s secret')
   await say(cleo, await begin(cleo, 'Cleo’s secret'), 'Cleo’s secret')
-  await query('DELETE FROM conversation_users WHERE conversation_id = $1 AND user_id = $2', [left, id])
+  await bob.delete(`/api/conversations/${left}/users/${id}`)
+  await bob.patch(`/api/conversations/${left}`, { name: 'Bob’s secret name', metadata: { note: 'Bob’s secret note' } })
 
   const answer = await ann.get('/api/me/export')
   t.match(answer.headers, { 'content-type': 'application/json; charset=utf-8', 'content-disposition': 'attachment; filename="parley-export.json"' })
@@ -262,8 +263,8 @@ t.test('the export has everything about the user, and nothing about others', asy
       ]
     },
     { id: empty, name: 'Empty', messages: [] },
-    { id: shared, name: 'Shared', is_owner: false, is_shared: true, joined_at: String, remembered_by_bots: null, messages: [{ text: `Ann in ${shared}` }] },
-    { id: left, is_owner: false, is_shared: true, joined_at: null, remembered_by_bots: null, messages: [{ text: `Ann in ${left}` }] }
+    { id: shared, name: 'Shared', is_finished: false, last_updated: /^\d{4}-.*Z$/, is_owner: false, is_shared: true, joined_at: String, remembered_by_bots: null, messages: [{ text: `Ann in ${shared}` }] },
+    { id: left, name: null, metadata: null, is_finished: null, last_updated: null, is_owner: false, is_shared: true, joined_at: null, remembered_by_bots: null, messages: [{ text: `Ann in ${left}` }] }
   ])
   t.same(all.conversations.map(({ messages }: { messages: unknown[] }) => messages.length), [4, 0, 1, 1])
   const hashes = (await query('SELECT password_hash AS hash FROM users UNION SELECT client_text_hash FROM messages')).flatMap(({ hash }) => hash ?? [])
