@@ -258,6 +258,24 @@ t.test('a client that disconnects frees its slots, also those of pipelined reque
   t.same(streams.map(({ status }) => status), [200, 200], 'the slots of its streams are free too')
 })
 
+t.test('messages over sockets that are over the limit are refused at once, and are not kept until a slot is free', async t => {
+  const server = await startLimited(t, { REQUESTS_PER_USER: 1 })
+  const ann = await server.as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans' })).json()
+  const socket = await connect(t, server.url, { auth: { token: tokenOf(ann) } })
+  const { asked, release } = server.hold('conversation')
+  const slow = ann.get(`/api/conversations/${id}`)
+  await asked
+  const codes: string[] = []
+  const refused = new Promise<void>(resolve => socket.on('error', ({ code }) => { if (codes.push(code) === 5) resolve() }))
+  const answers = Promise.all(Array.from({ length: 25 }, (_, n) => socket.emitWithAck('send_message', { chat_session_id: id, text: `m${n}` })))
+  await refused
+  t.same(codes, Array(5).fill('TOO_MANY_REQUESTS'), 'while the others wait')
+  release()
+  t.equal((await slow).statusCode, 200)
+  t.equal((await answers).filter(({ messages }) => messages?.[0].sender === 'user').length, 20)
+})
+
 /** Opens a stream on a connection of its own. */
 async function listenTo (t: Test, { url }: Pick<Server, 'url'>, path: string, headers: Headers) {
   const request = http.get(`${url}${path}`, { headers, agent: false })

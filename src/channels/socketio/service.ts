@@ -34,6 +34,9 @@ export interface SocketServiceOptions {
   describe: (error: FastifyError) => ErrorBody
 }
 
+/** Events that store something. Their number is limited more strictly. */
+const WRITES = new Set<keyof ClientToServer>(['start_chat', 'send_message'])
+
 /** Handles a socket's events. The session and its rights are looked up again for each event. */
 export function createSocketService ({ app, useOf, config, sessions, conversations, feeds, events, news, converse, describe }: SocketServiceOptions) {
   const checks = { start_chat: app.checkOf(StartChat), send_message: app.checkOf(SendMessage), join_chat: app.checkOf(JoinChat), join_news: app.checkOf(JoinNews), auth_refresh: app.checkOf(AuthRefresh) }
@@ -63,7 +66,6 @@ export function createSocketService ({ app, useOf, config, sessions, conversatio
     })
 
     on('start_chat', async (user, { name = 'Chat', bots, users = [], stream = false }) => {
-      await writes?.count(userId)
       canGrow ||= stream
       const { id } = await conversations.create(user, { name, bots, users })
       follow(id, 0)
@@ -72,7 +74,6 @@ export function createSocketService ({ app, useOf, config, sessions, conversatio
     })
 
     on('send_message', async (user, { chat_session_id: id, text, parts, metadata, client_id: clientId = `socket:${randomUUID()}` }) => {
-      await writes?.count(userId)
       const own: Sent = { isAnswered: false }
       sent.set(clientId, own)
       try {
@@ -121,6 +122,8 @@ export function createSocketService ({ app, useOf, config, sessions, conversatio
         let slot: Slot | undefined
         try {
           await requests?.count(userId)
+          // Before it waits for a slot: hundreds of long messages would be kept in memory meanwhile.
+          if (WRITES.has(event)) await writes?.count(userId)
           slot = app.enterSlot(userId, { isPatient: true })
           await slot.ready
           const user = await sessions.userOf(sessionId)
