@@ -84,7 +84,7 @@ function createTransaction (pool: pg.Pool): NodePgDatabase['transaction'] {
     bound.set(client, db)
     let isLost = false
     return await db.transaction(work, config).catch((error: unknown) => {
-      isLost = isUnavailable(error)
+      isLost = mayHaveBroken(error)
       throw error
     }).finally(() => client.release(isLost))
   }
@@ -156,6 +156,8 @@ export function jsonTime (column: string): string {
 const AWAY = /^(08|53|57P|57014|55P03|25006)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOENT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/
 /** Conflicts with a concurrent transaction: a deadlock, or a foreign key whose row was just deleted. */
 const RACED = /^(40P01|23503)$/
+/** A statement or lock timeout. Postgres has ended the statement, and goes on with the connection. */
+const TOOK_TOO_LONG = /^(57014|55P03)$/
 /** The query before it on this connection, which was to prepare the statement for both, failed. */
 const UNPREPARED = '26000'
 const TIMED_OUT = /timeout|terminated|not queryable/i
@@ -164,6 +166,12 @@ const TIMED_OUT = /timeout|terminated|not queryable/i
 export function isUnavailable (error: unknown): boolean {
   const { code, message } = reasonOf(error)
   return code === undefined ? TIMED_OUT.test(message) : AWAY.test(code) || RACED.test(code) || code === UNPREPARED
+}
+
+/** Whether the connection on which this error occurred is lost, does not answer, or leads to a server that has become a standby. */
+function mayHaveBroken (error: unknown) {
+  const { code = '' } = reasonOf(error)
+  return isUnavailable(error) && !RACED.test(code) && !TOOK_TOO_LONG.test(code)
 }
 
 /** Whether the database has answered with an error, so that the statement certainly had no effect. */

@@ -64,4 +64,19 @@ t.test('a transaction whose connection no longer answers leaves room for the nex
     await t.rejects(db.transaction(async () => { throw new Error('refused') }), /refused/)
     t.equal(await backend(db), before)
   })
+  await t.test('and so does a transaction that Postgres refuses, as in a deadlock', async t => {
+    const before = await backend(db)
+    const ends = {
+      'a deadlock': sql`DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'deadlock_detected'; END $$`,
+      'a row that was just deleted': sql`INSERT INTO sessions (id, user_id, kind, expires_at) VALUES (gen_random_uuid(), 2147483647, 'cookie', now())`,
+      'a lock that others have': sql`DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'lock_not_available'; END $$`,
+      'a slow query': sql`SET LOCAL statement_timeout = 1; SELECT pg_sleep(1)`
+    }
+    for (const [what, statement] of Object.entries(ends)) {
+      await t.rejects(db.transaction(async tx => await tx.execute(statement)), /Failed query/)
+      t.equal(await backend(db), before, what)
+    }
+    await t.rejects(db.transaction(async tx => await tx.execute(sql`SET TRANSACTION READ ONLY; CREATE TABLE later ()`)), /Failed query/)
+    t.not(await backend(db), before, 'but not a server that takes no writes: after a failover, a new connection reaches the new one')
+  })
 })
