@@ -68,12 +68,15 @@ export function createWorkers (log: Pick<FastifyBaseLogger, 'error'>) {
     const worker = cluster.fork()
     let hasListened = false
     workers.add(worker)
+    const closeUnanswered = followHandovers(worker)
+    worker.on('error', () => { /* it has just died, so a write to it failed: 'exit' follows */ })
     worker.once('listening', () => { hasListened = true })
     worker.once('exit', async (code, signal) => {
       workers.delete(worker)
       if (isStopping || (isFirstTry && !hasListened)) return
       log.error({ worker: seat.number, pid: worker.process.pid, code, signal }, 'A worker ended, and is replaced')
       await sleep(RESTART_DELAY_MS)
+      closeUnanswered()
       if (!isStopping) fork(seat, false)
     })
     return worker
@@ -82,4 +85,22 @@ export function createWorkers (log: Pick<FastifyBaseLogger, 'error'>) {
 
 async function isListening (worker: Worker) {
   return await Promise.race([once(worker, 'listening').then(() => true), once(worker, 'exit').then(() => false)])
+}
+
+/**
+ * Follows the connections that are handed to a worker. `node:cluster` keeps each one open until the worker answers. If the worker dies
+ * before, the client would wait for ever: the returned function closes these connections. It must be called a while after the
+ * worker's end, when all of its answers have arrived. No other worker can get the connections, because the dead one may have
+ * read a request.
+ */
+function followHandovers ({ process: child }: Worker) {
+  const unanswered = new Map<unknown, { close: () => void }>()
+  const { send } = child as { send: (...args: unknown[]) => boolean }
+  child.send = (...args: unknown[]) => {
+    const [{ act, seq }, connection] = args as [{ act?: string, seq?: number }, { close: () => void }]
+    if (act === 'newconn') unanswered.set(seq, connection)
+    return send.apply(child, args)
+  }
+  child.on('internalMessage', ({ ack }: { ack?: number }) => unanswered.delete(ack))
+  return () => { for (const connection of unanswered.values()) connection.close() }
 }

@@ -1,11 +1,11 @@
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import http from 'node:http'
 import path from 'node:path'
 import { io, type Socket } from 'socket.io-client'
 import t, { type Test } from 'tap'
 import { next } from '../support/live.ts'
-import { openPlace, until, type Place, type Settings } from '../support/process.ts'
+import { freePort, openPlace, until, type Place, type Settings } from '../support/process.ts'
 
 // The server as several processes that share a port: WORKERS=2.
 
@@ -111,6 +111,44 @@ t.test('a worker that dies is replaced, and jobs go on', { buffered: true }, asy
   const { code, stdout } = await server.ended
   t.equal(code, 0, 'a terminal sends SIGINT to all processes')
   t.notMatch(stdout, /second SIGINT/)
+})
+
+t.test('when a worker dies, the connection that it was being given is closed, and the primary goes on', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const port = await freePort() // not 0, with which workers that are all new listen on another port
+  const server = await serve(place, { PORT: `${port}` })
+  const hasState = (pid: number, state: string) => until(() => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.startsWith(state))
+  const ask = (path: string, agent: http.Agent) => new Promise<number | string>(resolve => {
+    http.get(`${server.url}${path}`, { agent }, answer => answer.resume().once('end', () => resolve(answer.statusCode!))).once('error', () => resolve('closed'))
+  })
+
+  const [stuck, other] = server.workers as [number, number]
+  process.kill(stuck, 'SIGSTOP')
+  await hasState(stuck, 'T')
+  let answered = 0
+  const asked = Array.from({ length: 8 }, () => ask('/health/live', agent).finally(() => { answered++ }))
+  await until(() => answered === 7)
+  process.kill(stuck, 'SIGKILL')
+  t.same((await Promise.all(asked)).filter(answer => answer !== 200), ['closed'])
+  process.kill(other, 'SIGKILL')
+  await until(() => pidsOf(server.said.stdout).length === 4)
+
+  const agents = [1, 2, 3, 4].map(() => new http.Agent({ keepAlive: true, maxSockets: 1 }))
+  for (const each of agents) await ask('/health/live', each)
+  process.kill(server.pid, 'SIGSTOP')
+  await hasState(server.pid, 'T')
+  const scraped = ask('/metrics', agents[0]!)
+  for (let n = 0; n < 10; n++) for (const each of agents.slice(1)) await ask('/health/live', each) // when both workers have answered, one has asked the primary
+  for (const pid of pidsOf(server.said.stdout).slice(2)) {
+    process.kill(pid, 'SIGKILL')
+    await hasState(pid, 'Z')
+  }
+  process.kill(server.pid, 'SIGCONT')
+  t.equal(await scraped, 'closed', 'the primary could not answer the worker')
+  await until(() => pidsOf(server.said.stdout).length === 6)
+  t.equal(await ask('/health/live', agent), 200, 'and has replaced both')
+  server.kill('SIGTERM')
+  t.match(await server.ended, { code: 0, stderr: '' })
 })
 
 t.test('when the primary is killed, its workers end, and the next server continues with the same data', { buffered: true }, async t => {
