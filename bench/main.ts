@@ -21,8 +21,14 @@ const MEASURES: Record<string, Measure> = { messages, writers, workers, start, l
 const RESULTS = fileURLToPath(new URL('results.json', import.meta.url))
 
 const isQuick = process.argv.includes('--quick')
-const chosen = process.argv.slice(2).filter(name => name in MEASURES)
+const chosen = process.argv.slice(2).filter(argument => argument !== '--quick')
 const said = (text: string) => process.stdout.write(`${text}\n`)
+
+const unknown = chosen.filter(name => !Object.hasOwn(MEASURES, name))
+if (unknown.length > 0) {
+  process.stderr.write(`There are no measurements of this name: ${unknown.join(', ')}. There are: ${Object.keys(MEASURES).join(', ')}.\n`)
+  process.exit(1)
+}
 
 const [cpu] = os.cpus()
 const machine = {

@@ -33,6 +33,14 @@ t.test('the quick form of the benchmark measures every row', async t => {
   t.match(stdout, /yardstick pgbench|On Debian and Ubuntu it is in the package postgresql/)
 })
 
+t.test('a name that no measurement has is refused, instead of measuring everything', async t => {
+  await t.rejects(promisify(execFile)(process.execPath, ['bench/main.ts', '--quick', 'streams', 'stream'], { cwd: fileURLToPath(new URL('../..', import.meta.url)) }), {
+    code: 1,
+    stdout: '',
+    stderr: 'There are no measurements of this name: stream. There are: messages, writers, workers, start, logins, shares, streams, sockets.\n'
+  })
+})
+
 const noPgbench = !await hasPgbench() && 'pgbench is not installed (apt-get install postgresql)'
 
 t.test('the reference measurement by pgbench also works when its clients connect slowly', { skip: noPgbench }, async t => {
