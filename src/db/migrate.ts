@@ -26,7 +26,7 @@ const LOCK_NOT_AVAILABLE = '55P03'
 
 /**
  * Applies the missing migrations, ours and those of the job queue. If several processes do this at once, one works and the
- * others wait. Logs a warning when it waits for a lock.
+ * others wait. Logs a warning when it waits for them or for a lock.
  * @throws CANNOT_START with the database's error
  */
 export async function migrateUp (connection: pg.ClientConfig, log: Log = silent): Promise<void> {
@@ -34,7 +34,7 @@ export async function migrateUp (connection: pg.ClientConfig, log: Log = silent)
     await alone(connection, async client => {
       await migrateTables(client, log)
       await migrateQueue(connection)
-    })
+    }, log)
   } catch (error) {
     throw new CANNOT_START(`The tables cannot be made or updated: ${reasonOf(error).message}.`, { cause: error })
   }
@@ -130,14 +130,18 @@ CREATE SCHEMA graphile_worker;
 CREATE TABLE graphile_worker.migrations (id int PRIMARY KEY, ts timestamptz NOT NULL DEFAULT now(), breaking boolean NOT NULL DEFAULT false);
 `
 
-/** Calls `work` with a connection that holds the lock on migrations, so that no other process migrates meanwhile. */
-export async function alone<T> (connection: pg.ClientConfig, work: (client: pg.Client) => Promise<T>): Promise<T> {
+/** Calls `work` with a connection that holds the lock on migrations, so that no other process migrates meanwhile. Logs a warning when it waits for one. */
+export async function alone<T> (connection: pg.ClientConfig, work: (client: pg.Client) => Promise<T>, log: Log = silent): Promise<T> {
   const client = new pg.Client({ application_name: NAME, ...connection })
   client.on('error', () => { /* the running query rejects with it too */ })
   await client.connect()
   await prepareSession(client)
   try {
-    await client.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCK_KEY])
+    const { rows: [lock] } = await client.query('SELECT pg_try_advisory_lock($1) AS taken', [ADVISORY_LOCK_KEY])
+    if (!lock.taken) {
+      log.warn('Waiting for another process that updates or restores the tables')
+      await client.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCK_KEY])
+    }
     return await work(client)
   } finally {
     await client.end()

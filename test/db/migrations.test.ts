@@ -1,7 +1,7 @@
 import t from 'tap'
 import { existsSync, readdirSync } from 'node:fs'
 import { generateDrizzleJson, generateMigration } from 'drizzle-kit/api'
-import { migrateDown, migrateUp } from '../../src/db/migrate.ts'
+import { alone, migrateDown, migrateUp } from '../../src/db/migrate.ts'
 import * as tables from '../../src/db/tables.ts'
 import { freshDatabase, run } from '../support/helper.ts'
 import { connect, isWaiting, until } from '../support/process.ts'
@@ -48,6 +48,21 @@ t.test('several processes that start at the same time migrate once', async t => 
   await Promise.all(Array.from({ length: 5 }, () => migrateUp(empty)))
   t.equal((await run(empty, 'SELECT FROM drizzle.__drizzle_migrations')).length, known.length)
   t.same(await run(empty, 'SELECT * FROM graphile_worker.jobs'), [], 'the job queue exists, too')
+})
+
+t.test('a process that waits for another one to migrate says so', async t => {
+  const connection = await freshDatabase(t)
+  const other = Promise.withResolvers<void>()
+  const working = new Promise<void>(resolve => { alone(connection, async () => { resolve(); await other.promise }) })
+  await working
+  const said: string[] = []
+  const migrated = migrateUp(connection, { warn: (sentence: string) => { said.push(sentence) } } as never)
+  await isWaiting(await connect(t, connection))
+  t.same(said, ['Waiting for another process that updates or restores the tables'])
+  other.resolve()
+  await migrated
+  await migrateUp(connection, { warn: (sentence: string) => { said.push(sentence) } } as never)
+  t.equal(said.length, 1)
 })
 
 t.test('a migration that waits for a long query, such as a backup, does not hold up requests', async t => {
