@@ -50,7 +50,7 @@ async function serve (config: Config) {
 
   if (wantsTraces()) {
     const { startTracing } = await import('./tracing.ts')
-    opened.push(startTracing())
+    opened.push(startTracing(log))
   }
   const settings: Record<string, string> = workers > 1 ? { max_connections: `${100 + workers * (config.DATABASE_POOL + CONNECTIONS_BESIDE_POOL)}` } : {}
   const reaching = reachDatabase(config, log, undefined, settings)

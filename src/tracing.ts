@@ -1,16 +1,20 @@
 import { createRequire } from 'node:module'
 import { subscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { context } from '@opentelemetry/api'
+import { context, diag, DiagLogLevel } from '@opentelemetry/api'
 import { getRPCMetadata } from '@opentelemetry/core'
 import { HttpInstrumentation } from '@opentelemetry/instrumentation-http'
 import { PgInstrumentation } from '@opentelemetry/instrumentation-pg'
 import { UndiciInstrumentation } from '@opentelemetry/instrumentation-undici'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { NodeSDK } from '@opentelemetry/sdk-node'
+import type { FastifyBaseLogger } from 'fastify'
 
 /** How long sending the remaining spans may take while the server closes, in milliseconds. */
 const SHUTDOWN_TIMEOUT_MS = 2_000
+
+/** How often at most the log says that traces cannot be sent, in milliseconds. The SDK tries it every few seconds. */
+const LOG_INTERVAL_MS = 60_000
 
 /**
  * Starts tracing: spans for requests, queries and calls of providers. Returns a function that stops it. The SDK reads the
@@ -18,7 +22,8 @@ const SHUTDOWN_TIMEOUT_MS = 2_000
  * they do not contain the query string, which may have a token, and of providers' URLs only the host.
  * @see https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
  */
-export function startTracing (): () => Promise<void> {
+export function startTracing (log: Pick<FastifyBaseLogger, 'warn'>): () => Promise<void> {
+  tellErrors(log)
   const sdk = new NodeSDK({
     resource: resourceFromAttributes({ 'service.name': 'parley' }), // unless the environment says otherwise
     metricReaders: [], // Prometheus reads /metrics
@@ -38,6 +43,23 @@ export function startTracing (): () => Promise<void> {
   patch()
   subscribe('tracing:fastify.request.handler:start', nameByRoute)
   return async () => { await Promise.race([sdk.shutdown().catch(() => { /* the collector cannot be reached, and the server closes */ }), sleep(SHUTDOWN_TIMEOUT_MS, undefined, { ref: false })]) }
+}
+
+/** Logs the errors of the SDK, which are almost always those of sending. It gives them as text. */
+function tellErrors (log: Pick<FastifyBaseLogger, 'warn'>) {
+  let told = -Infinity
+  const ignore = () => {}
+  diag.setLogger({
+    error (reason) {
+      if (performance.now() - told < LOG_INTERVAL_MS) return
+      told = performance.now()
+      log.warn({ reason }, 'Traces cannot be sent, and are dropped')
+    },
+    warn: ignore,
+    info: ignore,
+    debug: ignore,
+    verbose: ignore
+  }, DiagLogLevel.ERROR)
 }
 
 /**

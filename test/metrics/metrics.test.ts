@@ -11,7 +11,7 @@ import pino from 'pino'
 import type { Config } from '../../src/config.ts'
 import { freshDatabase, startApp, type Headers } from '../support/helper.ts'
 import { connect, listen, startLive, tokenOf, type Server } from '../support/live.ts'
-import { layCable, openPlace, until, urlOf, type Place, type Settings } from '../support/process.ts'
+import { freePort, layCable, openPlace, until, urlOf, type Place, type Settings } from '../support/process.ts'
 
 // Metrics, limits under load (503) and traces.
 
@@ -421,6 +421,27 @@ t.test('OpenTelemetry is not loaded unless its variables are set', { buffered: t
   t.same(await loadedBy(place, { DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_SDK_DISABLED: 'true' }), API)
   const loaded = await loadedBy(place, { DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' })
   t.ok(loaded.includes('sdk-node') && loaded.includes('instrumentation-pg'), 'it is loaded, and the server ends normally although no collector answers')
+})
+
+t.test('the log says once, not for each attempt, that the collector refuses traces or does not answer', { buffered: true }, async t => {
+  let refused = 0
+  const collector = http.createServer((request, response) => { request.resume().once('end', () => { refused++; response.writeHead(403).end() }) })
+  await once(collector.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => { collector.closeAllConnections(); collector.close() })
+  const refusing = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`
+  const silent = `http://127.0.0.1:${await freePort()}`
+  for (const [endpoint, reason] of [[refusing, /Forbidden/], [silent, /ECONNREFUSED/]] as const) {
+    const place = await openPlace(t)
+    const server = await place.serve({ DATABASE_URL: urlOf(await freshDatabase(t)), OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_BSP_SCHEDULE_DELAY: '50', OTEL_EXPORTER_OTLP_TIMEOUT: '100' })
+    await server.get('/api/conversations')
+    const [line] = await server.hasSaid(/\{.*Traces cannot be sent, and are dropped"\}/)
+    t.match(JSON.parse(line), { level: 40, reason })
+    if (endpoint === refusing) await until(async () => (await server.get('/api/conversations')) && refused > 2)
+    server.kill('SIGTERM')
+    const { code, stdout } = await server.ended
+    t.equal(code, 0)
+    t.equal(stdout.match(/Traces cannot be sent/g)!.length, 1)
+  }
 })
 
 t.test('a trace spans request, database and provider, and contains no message text', { buffered: true }, async t => {
