@@ -73,21 +73,27 @@ async function forgetMails (tx: Transaction, ids: number[]) {
   for (const { email } of found) await tx.execute(sql`SELECT FROM graphile_worker.remove_job(${forgotKey(email!)})`)
 }
 
-/** Deletes the WhatsApp data of all addresses of these users. A number that belongs to another user by now is left out. */
+/**
+ * Deletes the WhatsApp data of all addresses of these users. A contact of another user is left out: its key may be a number that one of
+ * these users had before or has now.
+ */
 async function forgetWhatsApp (tx: Transaction, ids: number[], keptSince: SQL) {
   const { rows } = await tx.execute<{ contact: string }>(sql`
     WITH known AS (
       SELECT ${identities.address} FROM ${identities} WHERE ${identities.channel} = 'whatsapp' AND ${identities.userId} = ANY(${sql.param(ids)})
     ), named AS (
       SELECT address FROM known
+      UNION SELECT ${whatsappContacts.contact} FROM ${whatsappContacts} JOIN known ON ${whatsappContacts.userId} = known.address
+      UNION SELECT ${whatsappContacts.contact} FROM ${whatsappContacts} JOIN known ON ${whatsappContacts.phone} = known.address
+        WHERE ${whatsappContacts.userId} IS NULL
       UNION SELECT ${whatsappContacts.phone} FROM ${whatsappContacts} JOIN known ON ${whatsappContacts.contact} = known.address
         WHERE ${whatsappContacts.phone} IS NOT NULL
       UNION SELECT ${users.phoneNumber} FROM ${users}
         WHERE ${users.id} = ANY(${sql.param(ids)}) AND ${users.origin} = 'whatsapp' AND ${users.phoneNumber} IS NOT NULL
     )
-    SELECT address AS contact FROM named WHERE NOT EXISTS (
+    SELECT named.address AS contact FROM named LEFT JOIN ${whatsappContacts} ON ${whatsappContacts.contact} = named.address WHERE NOT EXISTS (
       SELECT FROM ${identities}
-      WHERE ${identities.channel} = 'whatsapp' AND ${identities.address} = named.address AND ${identities.userId} <> ALL(${sql.param(ids)}))`)
+      WHERE ${identities.channel} = 'whatsapp' AND ${identities.address} = coalesce(${whatsappContacts.userId}, ${whatsappContacts.phone}, named.address) AND ${identities.userId} <> ALL(${sql.param(ids)}))`)
   const contacts = rows.map(({ contact }) => contact)
   if (contacts.length === 0) return
   const keys = contacts.flatMap(contact => [`whatsapp-inbox ${contact}`, `whatsapp-send ${contact}`])

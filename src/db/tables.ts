@@ -343,7 +343,8 @@ export const turns = pgTable('turns', {
 
 /**
  * A contact. Its key, `contact`, is the first address that WhatsApp gave for it: the user id if there was one, else the
- * phone number. It never changes. `userId` and `phone` are its current addresses.
+ * phone number, with -2 appended if that is the key of the number's former owner. It never changes. `userId` and `phone` are its
+ * current addresses.
  */
 export const whatsappContacts = pgTable('whatsapp_contacts', {
   contact: text().primaryKey(),

@@ -94,9 +94,11 @@ function contentFor (delivery: NextDelivery): Content | undefined {
 
 /**
  * Gives the contact's phone number if it is known, as Meta prefers, else the user id, which has a field of its own. Neither is known
- * of a contact who wrote while their user was being deleted, and the contact's row with it. Its key is the first address it had.
+ * of a contact who wrote while their user was being deleted, and the contact's row with it. Its key is the first address it had,
+ * with a number such as -2 appended if that was the key of somebody else.
  */
 function addressOf (contact: string, { phone, userId }: NextDelivery): Recipient {
-  const number = phone ?? (userId === null && /^\d+$/.test(contact) ? contact : null)
+  const address = contact.replace(/^(\d+)-\d+$/, '$1')
+  const number = phone ?? (userId === null && /^\d+$/.test(address) ? address : null)
   return number === null ? { recipient: userId ?? contact } : { to: number }
 }

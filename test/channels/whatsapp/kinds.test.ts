@@ -13,6 +13,7 @@ const SORRY = 'Sorry, I can only read text messages. Please write it to me.'
 const revoke = (from: string, original: string, more: object = {}) => text(from, '', { type: 'revoke', text: undefined, revoke: { original_message_id: original }, ...more })
 const edit = (from: string, original: string, body: string, more: object = {}) =>
   text(from, '', { type: 'edit', text: undefined, edit: { original_message_id: original, message: { context: { id: 'M0' }, type: 'text', text: { body } } }, ...more })
+const moved = (from: string, to: string, more: object = {}) => text(from, '', { type: 'system', text: undefined, system: { type: 'user_changed_number', wa_id: to }, ...more })
 const only = (...messages: object[]) => webhook({ contacts: [contact(ANN)], messages })
 
 async function startThinking (t: Test) {
@@ -293,6 +294,45 @@ t.test('after WhatsApp has announced a new number, a new owner of the old one is
   await changed(ANN, BOB) // which belongs to the first user
   t.equal(await say(ANN, 'hello'), `${ANN} What is your name?`)
   t.equal((await query('SELECT FROM users')).length, 2)
+})
+
+t.test('a reply that waits while its contact changes the number goes to the new number, not to the new owner of the old one', { buffered: true }, async t => {
+  const { deliver, meta, allDone, query, hurry, holdRetries, admin, clientOf } = await start(t, { bot: 'simulated' })
+  const root = await admin()
+  const { key } = (await root.post('/api/admin/keys', { name: 'shop', scopes: ['act'] })).json()
+  await holdRetries()
+  meta.plan({ status: 503 })
+  await deliver(webhook({ messages: [text(ANN, 'My secret')] }))
+  await until(async () => (await query('SELECT FROM whatsapp_deliveries WHERE attempts > 0')).length === 1)
+  await deliver(webhook({ messages: [moved(ANN, BOB)] }))
+  await deliver(webhook({ messages: [text(ANN, 'I am new')] }))
+  await until(async () => (await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NULL')).length === 0)
+  await hurry()
+  await allDone()
+  const sent = () => meta.sent.map(({ to, text }) => `${to} ${text}`)
+  t.same(sent().sort(), [`${ANN} You said: I am new`, `${BOB} You said: My secret`])
+  const ledger = async () => (await query('SELECT contact, count(*)::int FROM whatsapp_deliveries GROUP BY 1 ORDER BY 1')).map(({ contact, count }) => `${contact}: ${count}`)
+  t.same(await ledger(), [`${ANN}: 1`, `${ANN}-2: 1`])
+
+  const [first] = await query('SELECT min(id) AS id FROM conversations')
+  t.equal((await clientOf({ authorization: `Bearer ${key}` }).post(`/api/conversations/${first.id}/messages`, { text: 'Bye', as: { bot: 'simulated' } })).statusCode, 201)
+  await allDone()
+  t.equal(sent().at(-1), `${BOB} Bye`)
+
+  // The numbers go round once more: each of the three contacts has its own row, and keeps it.
+  await deliver(webhook({ messages: [moved(ANN, '4930')] }))
+  for (const [number, body] of [[ANN, 'third'], ['4930', 'second'], [BOB, 'first'], [ANN, 'third again']] as const) await deliver(webhook({ messages: [text(number, body)] }))
+  await allDone()
+  t.same(await ledger(), [`${ANN}: 3`, `${ANN}-2: 2`, `${ANN}-3: 2`])
+  t.same(sent().slice(3).sort(), [`${ANN} You said: third`, `${ANN} You said: third again`, `${BOB} You said: first`, '4930 You said: second'].sort())
+
+  const users = await query('SELECT user_id AS id FROM identities ORDER BY address') // of ANN, BOB and 4930, by address
+  const contacts = async () => (await query('SELECT contact, phone FROM whatsapp_contacts UNION SELECT contact, NULL FROM whatsapp_inbox WHERE contact NOT IN (SELECT contact FROM whatsapp_contacts) ORDER BY 1')).map(({ contact, phone }) => `${contact}: ${phone}`)
+  t.same(await contacts(), [`${ANN}: ${BOB}`, `${ANN}-2: 4930`, `${ANN}-3: ${ANN}`])
+  t.equal((await root.delete(`/api/admin/users/${users[0].id}`)).statusCode, 204)
+  t.same(await contacts(), [`${ANN}: ${BOB}`, `${ANN}-2: 4930`], 'deleting the present owner of a number deletes nothing of the former ones')
+  t.equal((await root.delete(`/api/admin/users/${users[1].id}`)).statusCode, 204)
+  t.same(await contacts(), [`${ANN}-2: 4930`], 'everything of a contact is deleted, whatever its key')
 })
 
 t.test('forms, orders and unknown types are shown by their type in the log, and are answered', { buffered: true }, async t => {

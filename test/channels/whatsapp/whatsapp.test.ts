@@ -267,7 +267,8 @@ t.test('how a contact is identified', { buffered: true }, async t => {
 t.test('a contact who writes while their user is being deleted is a new user, and is answered', { buffered: true }, async t => {
   const { deliver, meta, query, allDone, admin, connection, said } = await start(t, { bot: 'simulated' })
   const root = await admin()
-  for (const [contact, message] of [[ANN, { from: ANN }], [USER_ID, { from: undefined, from_user_id: USER_ID }]] as const) {
+  for (const [contact, message, former] of [[ANN, { from: ANN }, []], [USER_ID, { from: undefined, from_user_id: USER_ID }, []], [ANN, { from: ANN }, [BOB]]] as const) {
+    for (const phone of former) await query('INSERT INTO whatsapp_contacts (contact, phone) VALUES ($1, $2)', [ANN, phone]) // the former owner of the number
     await deliver(webhook({ messages: [text(ANN, 'one', message)] }))
     await allDone()
     const [{ id }] = await query("SELECT user_id::int AS id FROM identities WHERE channel = 'whatsapp'") as unknown as [{ id: number }]
