@@ -259,6 +259,20 @@ t.test('a contact that changes from a number to a user id, or changes one of the
   t.equal((await query('SELECT FROM users')).length, 2, 'the new owner is a different user')
 })
 
+t.test('a message from before a change of the user id, which comes late, does not bring the old id back', { buffered: true }, async t => {
+  const { deliver, meta, allDone, query } = await start(t, { bot: 'simulated' })
+  const say = async (from_user_id: string, body: string, more: object = {}) => {
+    await deliver(webhook({ messages: [text(ANN, body, { from: undefined, from_user_id, ...more })] }))
+    await allDone()
+    return meta.sent.at(-1)!
+  }
+  await say('US.1', '1')
+  await deliver(webhook({ messages: [text(ANN, '', { from: undefined, from_user_id: 'US.2', type: 'system', text: undefined, system: { type: 'user_changed_user_id', user_id: 'US.2', previous_user_id: 'US.1' } })] }))
+  t.match(await say('US.1', '2', { timestamp: secondsAgo(9) }), { text: 'You said: 2', body: { recipient: 'US.2' } })
+  t.match(await say('US.2', '3'), { text: 'You said: 3', body: { recipient: 'US.2' } })
+  t.same(await query('SELECT DISTINCT contact FROM whatsapp_inbox'), [{ contact: 'US.1' }], 'the messages stay those of one contact, in order')
+})
+
 t.test('after a number was given to another person, it no longer leads to its former contact', { buffered: true }, async t => {
   const { deliver, meta, allDone, query } = await start(t, { bot: 'simulated' })
   const say = async (body: string, from_user_id: string, from?: string) => {
