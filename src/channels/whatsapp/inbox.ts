@@ -11,7 +11,7 @@ import type { WhatsAppClient } from './client.ts'
 import type { DeliveryStore } from './deliveries-store.ts'
 import type { InboxStore, WaitingMessage } from './inbox-store.ts'
 import { partsOf } from './parts.ts'
-import { readStatus, type ContactMessage } from './reading.ts'
+import { readMessage, readStatus, type ContactMessage } from './reading.ts'
 
 /** Sent to a contact whose token budget for today is spent. */
 const BUDGET_SPENT_REPLY = 'Sorry, I cannot answer any more today. Please write again tomorrow.'
@@ -46,6 +46,7 @@ export interface InboxOptions {
 export function createInbox ({ inbox, deliveries, identities, locks, log, isStreaming, client, bot }: InboxOptions) {
   const changes = createChanges({ inbox, identities, amend: log.amend })
   const shownAt = new Map<string, number>()
+  const isMove = (body: Buffer) => readMessage(body).successor !== undefined
   const identify = (contact: ContactMessage) => identities.identify(addressesOf(contact), contact)
 
   async function move (contact: ContactMessage, { userId, phone }: Contact) {
@@ -61,10 +62,10 @@ export function createInbox ({ inbox, deliveries, identities, locks, log, isStre
   async function answerInTurn (contact: string, waiting: WaitingMessage) {
     // Messages that an earlier attempt has joined stay joined, whichever bot answers now: they are one message in the log.
     if (waiting.togetherWith === null) {
-      if (!await isStreaming(bot)) return await answer(contact, waiting, [waiting])
+      if (isMove(waiting.body) || !await isStreaming(bot)) return await answer(contact, waiting, [waiting])
       if (waiting.secondsHere < BATCH_WINDOW_SECONDS) return false
     }
-    const all = await inbox.gather(contact, waiting)
+    const all = await inbox.gather(contact, waiting, isMove)
     return await answer(contact, all.find(({ id }) => id === waiting.togetherWith) ?? waiting, all)
   }
 

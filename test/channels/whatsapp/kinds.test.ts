@@ -349,6 +349,29 @@ t.test('a reply that waits while its contact changes the number goes to the new 
   t.same(await contacts(), [`${ANN}-2: 4930`], 'everything of a contact is deleted, whatever its key')
 })
 
+t.test('a streaming bot: messages before and after a new number are answered in the same conversation', { buffered: true }, async t => {
+  const { deliver, bots, meta, allDone, query } = await startThinking(t)
+  const answer = async (nth: number) => {
+    const call = await bots.call(nth)
+    call.say(`Answer ${nth}`)
+    call.end()
+    await meta.has(nth)
+    return call.turns.map(({ text }) => text)
+  }
+  await deliver(webhook({ messages: [text(ANN, 'one', { timestamp: secondsAgo(20) })] }))
+  await answer(1)
+  await allDone()
+  await deliver(webhook({
+    messages: [
+      text(ANN, 'My secret', { timestamp: secondsAgo(9) }), text(ANN, 'two', { timestamp: secondsAgo(8) }), moved(ANN, BOB, { timestamp: secondsAgo(7) }), text(BOB, 'three', { timestamp: secondsAgo(6) })
+    ]
+  }))
+  t.same(await answer(2), ['one', 'Answer 1', 'My secret\ntwo'])
+  t.same(await answer(3), ['one', 'Answer 1', 'My secret\ntwo', 'Answer 2', 'three'])
+  await allDone()
+  t.same(await query('SELECT address FROM identities'), [{ address: BOB }], 'the old number leads to nobody')
+})
+
 t.test('forms, orders and unknown types are shown by their type in the log, and are answered', { buffered: true }, async t => {
   const { deliver, meta, allDone, said, query } = await start(t, { bot: 'simulated' })
   const say = (type: unknown, content: object = {}) => text(ANN, '', { type, text: undefined, [String(type)]: content })
