@@ -20,7 +20,7 @@ export function createIdentityStore (db: Pick<Db, 'select' | 'update' | 'insert'
     return addresses.map(address => userIds.get(address))
   }, { most: 1000 })
 
-  /** The user of the first of these addresses that is known. */
+  /** The user of the first of these addresses that is known. Creates and changes nothing. */
   async function find (addresses: string[]): Promise<number | undefined> {
     return (await Promise.all(addresses.map(userOf))).find(userId => userId !== undefined)
   }
@@ -62,6 +62,8 @@ export function createIdentityStore (db: Pick<Db, 'select' | 'update' | 'insert'
   }
 
   return {
+    find,
+
     /**
      * Returns the user behind an address, and creates one if there is none. The first address decides. The others are
      * those by which the same person may be known already. If the first of them that is known leads to a user who has no

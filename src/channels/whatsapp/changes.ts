@@ -13,7 +13,7 @@ export interface Read extends ContactMessage {
 
 export interface ChangesOptions {
   inbox: Pick<InboxStore, 'messagesWith' | 'changesOf' | 'handled'>
-  identities: Pick<IdentityStore, 'identify'>
+  identities: Pick<IdentityStore, 'find'>
   amend: Amend
 }
 
@@ -34,14 +34,20 @@ export function createChanges ({ inbox, identities, amend }: ChangesOptions) {
   return {
     read,
 
-    /** Changes the message in the log. One that is not answered yet has nothing there; `read` applies its changes later. */
-    async apply (contact: string, { id }: WaitingMessage, about: string): Promise<void> {
+    /**
+     * Changes the message in the log. One that is not answered yet has nothing there; `read` applies its changes later. The
+     * contact may have another address by now than when the message was sent.
+     */
+    async apply (contact: string, { id, body }: WaitingMessage, about: string): Promise<void> {
       const all = await inbox.messagesWith(contact, about)
       const first = all.find(one => one.id === one.togetherWith) ?? all[0]
       if (first !== undefined) {
         const now = await read(contact, all)
-        const author = await identities.identify(addressesOf(now[0]!), now[0]!)
-        await amend({ author, clientId: first.whatsappId, text: joined(now.filter(({ isRevoked }) => !isRevoked)), isAnswered: first.isHandled })
+        const text = joined(now.filter(({ isRevoked }) => !isRevoked))
+        const authors = await Promise.all([now[0]!, readMessage(body)].map(async sender => await identities.find(addressesOf(sender))))
+        for (const author of new Set(authors)) {
+          if (author !== undefined) await amend({ author, clientId: first.whatsappId, text, isAnswered: first.isHandled })
+        }
       }
       await inbox.handled(id)
     }

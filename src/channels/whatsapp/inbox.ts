@@ -130,7 +130,8 @@ export function createInbox ({ inbox, deliveries, identities, locks, log, isStre
 
   /** Gives the replies to messages that were deleted after the bot had answered. */
   async function whatWasSaid ({ whatsappId }: WaitingMessage, said: ContactMessage[]) {
-    const recalled = await log.recall(await identify(said[0]!), whatsappId)
+    const author = await identities.find(addressesOf(said[0]!))
+    const recalled = author === undefined ? undefined : await log.recall(author, whatsappId)
     return recalled === undefined ? [] : recalled.messages.slice(1).flatMap(reply => partsIn(recalled.conversation, reply))
   }
 

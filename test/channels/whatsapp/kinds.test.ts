@@ -63,6 +63,25 @@ t.test('a contact deletes and edits messages after they are answered: the log sh
   t.equal((await said(ANN))[2], 'user: ', 'an edit does not restore a message that was deleted in the log')
 })
 
+t.test('a contact with a new number deletes a message that was sent from the old one, and keeps the name', { buffered: true }, async t => {
+  const { deliver, allDone, said, query } = await start(t, { bot: 'simulated' })
+  const say = async (phone: string, name: string, message: object) => {
+    await deliver(webhook({ contacts: [contact(phone, name)], messages: [message] }))
+    await allDone()
+  }
+  const [one, two] = [text(ANN, 'one'), text(ANN, 'two')]
+  await say(ANN, 'Ann', one)
+  await say(ANN, 'Ann', two)
+  await say(ANN, 'Anna', text(ANN, 'three'))
+  await say(ANN, 'Anna', revoke(ANN, one.id))
+  const people = async () => (await query('SELECT name, address FROM users JOIN identities ON user_id = users.id')).map(({ name, address }) => `${name} ${address}`)
+  t.same(await people(), [`Anna ${ANN}`], 'an older message does not bring an older name back')
+  await say(ANN, 'Anna', moved(ANN, BOB))
+  await say(BOB, 'Anna', revoke(BOB, two.id))
+  t.same((await said()).filter(line => line.startsWith('user')), ['user: ', 'user: ', 'user: three'])
+  t.same(await people(), [`Anna ${BOB}`], 'the old number leads to nobody')
+})
+
 t.test('a bot does not get a message that was deleted, or its old text, before it was answered, in any order of the webhooks', { buffered: true }, async t => {
   const { deliver, allDone, said, work, meta, query } = await start(t, { bot: 'simulated', works: false })
   const [gone, early, changed, twice, kept] = [1, 2, 3, 4, 5].map(n => text(ANN, `secret ${n}`, { timestamp: secondsAgo(10 - n) }))
