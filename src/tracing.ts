@@ -48,18 +48,13 @@ export function startTracing (log: Pick<FastifyBaseLogger, 'warn'>): () => Promi
 /** Logs the errors of the SDK, which are almost always those of sending. It gives them as text. */
 function tellErrors (log: Pick<FastifyBaseLogger, 'warn'>) {
   let told = -Infinity
-  const ignore = () => {}
-  diag.setLogger({
-    error (reason) {
-      if (performance.now() - told < LOG_INTERVAL_MS) return
-      told = performance.now()
-      log.warn({ reason }, 'Traces cannot be sent, and are dropped')
-    },
-    warn: ignore,
-    info: ignore,
-    debug: ignore,
-    verbose: ignore
-  }, DiagLogLevel.ERROR)
+  function tell (reason: string) {
+    if (performance.now() - told < LOG_INTERVAL_MS) return
+    told = performance.now()
+    log.warn({ reason }, 'Traces cannot be sent, and are dropped')
+  }
+  // At this level the SDK calls only `error`.
+  diag.setLogger({ error: tell, warn: tell, info: tell, debug: tell, verbose: tell }, DiagLogLevel.ERROR)
 }
 
 /**

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { dayOf, shortly } from '../../web/src/ui/time.ts'
+import { dayOf, momentOf, shortly, timeOf } from '../../web/src/ui/time.ts'
 import { words } from '../../web/src/words.ts'
 
 type Words = string | ((...values: Array<string & number>) => string) | { [name: string]: Words }
@@ -30,6 +30,10 @@ t.test('the date of a message of another year says which year', t => {
   t.match(dayOf('2024-03-09T12:00:00', now), /2024/)
   t.match(shortly('2024-03-09T12:00:00', now), /2024/)
   t.notMatch([dayOf('2026-03-01T12:00:00', now), shortly('2026-03-01T12:00:00', now)].join(), /2026/)
-  t.match(dayOf('2025-12-31T23:00:00', new Date('2026-01-01T01:00:00')), /Yesterday/)
+  const [yesterday, newYear] = ['2025-12-31T23:45:00', new Date('2026-01-01T01:00:00')] as const
+  t.notMatch(dayOf(yesterday, newYear), /\d/, 'a word, not the date')
+  t.match(shortly(yesterday, newYear), /2025/)
+  t.equal(shortly(yesterday, new Date('2025-12-31T23:50:00')), timeOf(yesterday), 'what was sent today has its time')
+  t.match(momentOf(yesterday), /2025.*45/)
   t.end()
 })

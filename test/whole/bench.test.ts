@@ -22,11 +22,15 @@ const MEASURED = [
   'memory of each of 500 quiet sockets', 'message to a group of 100, 99th percentile'
 ]
 
-t.test('the quick form of the benchmark measures every row', async t => {
-  const { stdout } = await promisify(execFile)(process.execPath, ['bench/main.ts', '--quick'], {
+async function bench (...args: string[]) {
+  return await promisify(execFile)(process.execPath, ['bench/main.ts', ...args], {
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
     env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' } // the benchmark runs the built server, whose coverage cannot be added to that of the sources
   })
+}
+
+t.test('the quick form of the benchmark measures every row', async t => {
+  const { stdout } = await bench('--quick')
   const lines = stdout.split('\n')
   for (const what of MEASURED) t.match(lines.find(line => line.startsWith(`${what}  `)), /^.* [\d.,]+ .*(reached|yardstick fell|no yardstick)$/, what)
   if (await hasPgbench()) for (const count of [4, 16, 64]) t.match(stdout, new RegExp(`\\n${count} connections append to one bot: .* %`), 'what they wait for')
@@ -34,7 +38,7 @@ t.test('the quick form of the benchmark measures every row', async t => {
 })
 
 t.test('a name that no measurement has is refused, instead of measuring everything', async t => {
-  await t.rejects(promisify(execFile)(process.execPath, ['bench/main.ts', '--quick', 'streams', 'stream'], { cwd: fileURLToPath(new URL('../..', import.meta.url)) }), {
+  await t.rejects(bench('--quick', 'streams', 'stream'), {
     code: 1,
     stdout: '',
     stderr: 'There are no measurements of this name: stream. There are: messages, writers, workers, start, logins, shares, streams, sockets.\n'
