@@ -211,7 +211,8 @@ t.test('the page stays usable after replies of 100,000 characters and Markdown t
   const paragraph = 'A *paragraph* with `code`, [a link](https://example.com) and **bold** text.\n\n- one\n- two\n\n'
   const long = paragraph.repeat(Math.ceil(100_000 / paragraph.length)).slice(0, 99_990) + '\n\nThe end.'
   const wide = `${'|a'.repeat(5_000)}|\n${'|-'.repeat(5_000)}|\n${'|x|\n'.repeat(10_000)}`
-  const answers = [long, wide, '> '.repeat(50_000), '_a_'.repeat(33_333), '['.repeat(100_000), 'a'.repeat(100_000)]
+  const slow = ['x|\n-|-\n', '1. \\\n#', '<  \n> -\n', '|x|\n|-|\n'].map(lines => lines.repeat(99_000 / lines.length))
+  const answers = [long, wide, ...slow, '> '.repeat(50_000), '_a_'.repeat(33_333), '['.repeat(100_000), 'a'.repeat(100_000)]
   for (const [at, answer] of answers.entries()) {
     await say(page, `Number ${at}`)
     const call = await bots.call(at + 1)

@@ -12,6 +12,12 @@ const MOST_IN_RUN = 5_000
 /** Deeply nested quotes and lists, which nobody writes and which would overflow the parser's stack. */
 const TOO_DEEP = /^[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])[ \t]*){40}/m
 
+/** Longer quotes and paragraphs are shown as several. Each part of such a paragraph is too long to be parsed. */
+const MOST_IN_BLOCK = MOST_IN_RUN + 1_000
+
+/** Longer headings, of those that are underlined with `===` or `---`, are shown as text. */
+const MOST_IN_HEADING = 1_000
+
 /**
  * A table with more cells is shown as text. The parser fills up short rows, so that 24 kB of text, with 5,000 columns and 1,000 short
  * rows, become five million cells, which a browser cannot show.
@@ -48,25 +54,31 @@ function read (raw: string) {
   return blocks
 }
 
+/**
+ * The parser, which gets only as much of a text as it needs. By itself it reads the rest of the text for each line that may begin a quote,
+ * a heading or a table, so that its time grows with the square of the length: a reply of 100 kB could take it ten seconds.
+ */
 function createLexer () {
   const tokenizer = new Tokenizer()
-  const { table } = tokenizer
-  tokenizer.table = text => mayBeTable(text) ? table.call(tokenizer, text) : undefined
+  const { blockquote, lheading, paragraph, table } = tokenizer
+  tokenizer.blockquote = text => blockquote.call(tokenizer, beginning(text, MOST_IN_BLOCK))
+  tokenizer.lheading = text => lheading.call(tokenizer, beginning(text, MOST_IN_HEADING))
+  tokenizer.paragraph = text => paragraph.call(tokenizer, beginning(text, MOST_IN_BLOCK))
+  tokenizer.table = text => {
+    const [firstTwoLines] = /^[^\n]*\n?[^\n]*/.exec(text)!
+    const empty = table.call(tokenizer, firstTwoLines)
+    if (!empty) return empty
+    const [raw] = tokenizer.rules.block.table.exec(text)!
+    if (raw.split('\n').length * empty.header.length <= MOST_CELLS) return table.call(tokenizer, raw)
+    return { type: 'paragraph', raw, text: raw, tokens: [{ type: 'text', raw, text: raw }] } as unknown as Tokens.Table
+  }
   return new Lexer({ ...getDefaults(), tokenizer })
 }
 
-/**
- * Whether a text may begin with a table that can be shown. The second line of a table and the number of its lines are looked at first:
- * the parser would read all lines before it finds that a second line such as `---` makes no table.
- */
-function mayBeTable (text: string) {
-  const [, line = ''] = text.split('\n', 2)
-  if (!/^[ :|-]+$/.test(line) || !/[:|]/.test(line)) return false
-  const columns = line.split('|').length
-  for (let at = 0, cells = columns; at !== -1 && text[at + 1] !== '\n'; at = text.indexOf('\n', at + 1), cells += columns) {
-    if (cells > MOST_CELLS) return false
-  }
-  return true
+/** The first lines of a text: as many as have this many characters. */
+function beginning (text: string, characters: number) {
+  const end = text.indexOf('\n', characters)
+  return end === -1 ? text : text.slice(0, end + 1)
 }
 
 /** If the parser throws, the text is shown unformatted. */
