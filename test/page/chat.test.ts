@@ -205,6 +205,18 @@ t.test('a reply can neither run scripts nor load anything', { skip: noBrowser },
   t.same(await barriers(page), [])
 })
 
+t.test('a reply whose lines end as on Windows is formatted like any other', { skip: noBrowser }, async t => {
+  const { bots, enter } = await annAndSlow(t)
+  const page = await enter()
+  await say(page, 'From Windows')
+  const call = await bots.call()
+  call.say('# Title\r\n\r\nText\r\n\r\n| a | b |\r\n|---|--:|\r\n| 1 | 2 |\r\n')
+  call.end()
+  await page.locator('.bot').getByRole('heading', { name: 'Title', exact: true }).waitFor()
+  await page.locator('.bot').getByRole('paragraph').getByText('Text', { exact: true }).waitFor()
+  t.same(await page.locator('.bot td').allTextContents(), ['1', '2'])
+})
+
 t.test('the page stays usable after replies of 100,000 characters and Markdown that is slow to parse', { skip: noBrowser }, async t => {
   const { bots, enter } = await annAndSlow(t)
   const page = await enter()

@@ -29,7 +29,7 @@ const SAFE = /^(https?:|mailto:|tel:)/i
 
 /** Parses only the blocks that have changed: while a reply is being written, the last one. */
 export default function Markdown ({ text }: { text: string }) {
-  const blocks = useMemo(() => blocksOf(text), [text])
+  const blocks = useMemo(() => blocksOf(text.replaceAll(/\r\n?/g, '\n')), [text]) // the parser knows no other ends of lines
   return <div className='markdown'>{blocks.map((raw, at) => <Block key={at} raw={raw} />)}</div>
 }
 
