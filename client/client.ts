@@ -28,6 +28,8 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
   const open = new Map<number, LiveConversation>()
   const conversations = createConversations(http)
   const kept = createKeptMessages(storage)
+  /** Who is signed in, as the server has said last: null for a guest. */
+  let signedIn: number | null | undefined
 
   /**
    * Returns the signed-in user's profile; null if nobody is signed in, or a guest. Discards data of another user, also if a guest
@@ -38,16 +40,20 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
       const { data } = await http.call<Profile>('GET', '/api/me')
       const before = kept.user
       if (before !== undefined && before !== data.id) reset()
-      kept.user = data.id
+      kept.user = signedIn = data.id
       // The user may not open these conversations again, and sees their messages nowhere else.
       if (before === data.id) for (const id of kept.conversations) client.conversation(id).resume()
       return data
     } catch (caught) {
       const error = caught as ParleyError
-      if (isSignedOut(error)) return null
+      if (isSignedOut(error)) {
+        signedIn = undefined
+        return null
+      }
       if (error.code !== 'NOT_FOR_GUESTS') throw error
       // A guest is another user. Guests are not told apart, so their own data stays.
       if (kept.user !== undefined) forget()
+      signedIn = null
       return null
     }
   }
@@ -57,18 +63,22 @@ export function createClient ({ session = 'document' in globalThis ? 'cookie' : 
    * user may have signed in since. A message that was written just now is sent without asking, if the user is known. @throws ParleyError
    */
   async function checkAuthor (isNew: boolean, signal: AbortSignal) {
-    if (!http.mayChangeUser() || (isNew && kept.user !== undefined)) return
+    const isKnown = signedIn === (kept.user ?? null)
+    if (!http.mayChangeUser() || (isNew && isKnown)) return
     const id = await http.call<Profile>('GET', '/api/me', { signal }).then(({ data }) => data.id, (error: ParleyError) => {
       if (error.code !== 'NOT_FOR_GUESTS') throw error
-      return undefined
+      return null
     })
-    if (kept.user !== undefined && kept.user !== id) throw http.signedOut('Another user has signed in')
-    kept.user = id
+    // `onSignOut` may call `reconnect`, which leads to this place again.
+    const isNews = signedIn !== id
+    signedIn = id
+    if (kept.user !== undefined && kept.user !== id) throw http.signedOut('Another user has signed in', { isNews })
+    kept.user = id ?? undefined
   }
 
   /** Forgets who was signed in, and discards all that is theirs. */
   function forget () {
-    kept.user = undefined
+    kept.user = signedIn = undefined
     reset()
   }
 

@@ -125,10 +125,10 @@ export function createHttp ({ url = '', token, timeoutMs = TIMEOUT_MS, fetch = g
     /** Whether later requests may be those of another user: with a cookie, or a token that a function gives. */
     mayChangeUser: () => typeof currentToken !== 'string',
 
-    /** Returns the error with which requests wait for the next sign-in. */
-    signedOut (sentence: string) {
+    /** Returns the error with which requests wait for the next sign-in. `isNews`: `onSignOut` is called. */
+    signedOut (sentence: string, { isNews }: { isNews: boolean }) {
       const error = new ParleyError({ code: 'UNAUTHORIZED', error: sentence }, { status: 401 })
-      notice(error)
+      if (isNews) notice(error)
       return error
     },
 

@@ -360,9 +360,21 @@ t.test('what was refused stays so on the next page, and belongs to its user', as
   t.same(another.conversation(chat.id).state.unsent, [])
 })
 
+/** Notes the path of each request. */
+const recording = (asked: string[]): typeof fetch => async (input, init) => {
+  asked.push(new URL(String(input)).pathname)
+  return await fetch(input, init)
+}
+
 /** A connection over which no message gets through. */
 const withoutMessages: typeof fetch = async (input, init) =>
   init!.method === 'POST' && String(input).endsWith('/messages') ? await noAnswer(init!.signal!) : await fetch(input, init)
+
+/** A connection over which messages fail at once. */
+const losingMessages: typeof fetch = async (input, init) => {
+  if (init!.method === 'POST') throw new TypeError('offline')
+  return await fetch(input, init)
+}
 
 /** Ends only when the request is aborted, as when its page is closed. */
 async function noAnswer (signal: AbortSignal): Promise<Response> {
@@ -416,7 +428,7 @@ t.test('what an earlier page left unsent is not sent as another user, also if no
   const { url, ann, as, chat: { id }, path, query, clientOf } = await start(t)
   const bob = await as('bob')
   await ann.post(`${path}/users`, { username: 'bob' })
-  const before = clientAt(t, url, { storage, token: () => tokenOf(ann), fetch: withoutMessages })
+  const before = clientAt(t, url, { storage, token: () => tokenOf(ann), fetch: losingMessages })
   before.conversation(id).send('Ann’s words')
   await when(before.conversation(id), state => waiting(state)[0] === 'Ann’s words (waiting)')
   const copy = createStorage()
@@ -428,8 +440,40 @@ t.test('what an earlier page left unsent is not sent as another user, also if no
 
   const { token } = (await clientOf({}).get('/chat/initial', { 'x-api-key': API_KEY })).json()
   const [{ conversation_id: theirs }] = await query('SELECT conversation_id FROM messages')
-  const guest = clientAt(t, url, { storage: createStorage(), token: () => token })
-  t.match(await guest.conversation(theirs).send('A guest’s words'), { text: 'A guest’s words' })
+  const asked: string[] = []
+  const guest = clientAt(t, url, { storage: createStorage(), token: () => token, fetch: recording(asked) })
+  for (const text of ['A guest’s words', 'More words']) t.match(await guest.conversation(theirs).send(text), { text })
+  t.equal(asked.filter(path => path === '/api/me').length, 1, 'who a guest is is asked once')
+})
+
+t.test('a message that waits for its author does not keep asking, also if a sign-out makes the app reconnect', async t => {
+  const storage = createStorage()
+  const { url, ann, as, bots, chat: { id } } = await start(t)
+  const bob = await as('bob')
+  let author = ann
+  const asked: string[] = []
+  let isLost = true
+  const parley = clientAt(t, url, {
+    storage,
+    token: () => tokenOf(author),
+    fetch: async (...request) => await (isLost ? losingMessages : recording(asked))(...request),
+    async onSignOut () {
+      await parley.request('get', '/api/bots') // as if a new token was asked for
+      parley.reconnect()
+    }
+  })
+  const sent = parley.conversation(id).send('Ann’s words')
+  await when(parley.conversation(id), state => waiting(state)[0] === 'Ann’s words (waiting)')
+  author = bob
+  isLost = false
+  parley.reconnect()
+  await when(parley.conversation(id), ({ unsent: [first] }) => first?.status === 'waiting' && first.error?.code === 'UNAUTHORIZED')
+  for (let at = 0; at < 10; at++) await parley.request('get', '/api/conversations')
+  t.ok(asked.filter(path => path === '/api/me').length <= 2, asked.join())
+  author = ann
+  parley.reconnect()
+  t.match(await sent, { text: 'Ann’s words' });
+  (await bots.call()).end()
 })
 
 t.test('a storage that is full, blocked or broken does no harm', async t => {
