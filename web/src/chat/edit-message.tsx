@@ -16,6 +16,8 @@ interface EditMessageProps {
 /** A form in place of the message. Enter saves, Shift+Enter begins a new line, Escape cancels. */
 export function EditMessage ({ draft, text: before, onSave, onClose }: EditMessageProps) {
   const [text, setText] = useState(() => readDraft(draft) || before)
+  // After a reload, this form comes by itself, and the user may be writing in the composer already.
+  const [takesFocus] = useState(() => !(document.activeElement instanceof HTMLTextAreaElement))
   const id = useId()
   const save = useAction({ mutationFn: () => onSave(text.trim()), onSuccess: close })
   const submit = () => { if (text.trim() !== '') save.mutate() }
@@ -42,7 +44,7 @@ export function EditMessage ({ draft, text: before, onSave, onClose }: EditMessa
     <form className='edit' onSubmit={event => { event.preventDefault(); submit() }} onKeyDown={onKeyDown}>
       <label className='visually-hidden' htmlFor={id}>{words.chat.editing}</label>
       <textarea
-        id={id} dir='auto' value={text} autoFocus aria-describedby={`${id}-hint`}
+        id={id} dir='auto' value={text} autoFocus={takesFocus} aria-describedby={`${id}-hint`}
         onFocus={({ target }) => target.setSelectionRange(text.length, text.length)} onChange={event => write(event.target.value)}
       />
       <p id={`${id}-hint`} className='hint'>{words.chat.editHint}</p>
