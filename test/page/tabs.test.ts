@@ -103,7 +103,7 @@ t.test('messages that wait for a sign-in are sent when the user has signed in in
 t.test('a message that waits for a connection is not sent when another user signs in, in another tab', { skip: noBrowser }, async t => {
   const { url, as, slowChat, query } = await serveToBrowsers(t)
   const { person } = await openBrowser(t)
-  const [ann] = [await as('ann'), await as('bob')]
+  const [ann, bob] = [await as('ann'), await as('bob')]
   const id = await slowChat(ann)
   await ann.post(`/api/conversations/${id}/users`, { username: 'bob' })
   const { page, context } = await person()
@@ -115,12 +115,8 @@ t.test('a message that waits for a connection is not sent when another user sign
   await page.keyboard.press('Enter')
   await page.getByText('Not sent yet').waitFor()
 
-  await context.clearCookies()
   const other = await context.newPage()
-  await other.goto(url)
-  await other.getByLabel('Username').fill('bob')
-  await other.getByLabel('Password').fill('correct horse')
-  await other.keyboard.press('Enter')
+  await openAt(other, url, bob.headers['cookie']!)
   await other.getByRole('link', { name: /^Slow/ }).waitFor()
   isLost = false
   await page.getByRole('link', { name: 'bob, Account' }).waitFor()
