@@ -2,7 +2,7 @@ import t from 'tap'
 import { API_KEY, holdLock, startApp, type Client } from '../support/helper.ts'
 import { bearer } from '../support/issuer.ts'
 import { connect, follow, listen, startLive, tokenOf, type Live } from '../support/live.ts'
-import { from, status, webhook } from '../support/meta.ts'
+import { from, status, text, webhook } from '../support/meta.ts'
 import { until } from '../support/process.ts'
 import { ANN, BOB, start, USER_ID } from '../support/whatsapp.ts'
 
@@ -260,4 +260,27 @@ t.test('outside of WhatsApp’s window of 24 hours it is in the log, and the led
   t.equal((await server.post(`/api/conversations/${id}/messages`, { text: 'Hello?', as: { agent: 'Maria' } })).statusCode, 201)
   await app.ledgerIs([{}, { state: 'window_closed' }])
   t.equal(app.meta.sent.length, 1)
+})
+
+t.test('on WhatsApp it is sent to the contact’s new number, also while the notice of that number waits to be processed', async t => {
+  const app = await start(t, { bot: 'simulated', works: false })
+  const { server } = await shop(app)
+  const { deliver, allDone, meta, query } = app
+  const { stop } = await app.work()
+  await deliver(from(ANN, 'Hi'))
+  await allDone()
+  await stop()
+  await deliver(webhook({ messages: [text(ANN, '', { type: 'system', text: undefined, system: { type: 'user_changed_number', wa_id: BOB } })] }))
+  const [{ id }] = await query("SELECT id FROM conversations WHERE origin = 'whatsapp'")
+  const post = async (body: string) => (await server.post(`/api/conversations/${id}/messages`, { text: body, as: { agent: 'Maria' } })).statusCode
+  t.equal(await post('It is on its way.'), 201)
+  await app.work()
+  await allDone()
+  t.match(meta.sent.at(-1), { to: BOB, text: 'It is on its way.' })
+
+  t.comment('A contact that an earlier version has given to the new owner of the old number')
+  await query('UPDATE whatsapp_contacts SET phone = contact')
+  await query("WITH made AS (INSERT INTO users (origin) VALUES ('whatsapp') RETURNING id) INSERT INTO identities SELECT 'whatsapp', $1, id FROM made", [ANN])
+  t.equal(await post('Still there?'), 201)
+  await app.ledgerIs([{ contact: ANN }, { contact: ANN }, { contact: BOB, state: 'window_closed' }])
 })
