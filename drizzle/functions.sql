@@ -759,8 +759,9 @@ $$;
 
 -- note_whatsapp_contact: finds the contact with a user id, a phone number, or both, and stores what is new about it. A
 -- contact that is not known is stored. Its key is the user id or the number; a number that is the key of its former owner
--- gets -2 appended, -3, and so on. A user id that is known stays: only a notice changes it, and a message from before the
--- notice may come late. A number that comes with a user id is taken from any other contact that has it and a user id of its own.
+-- gets -2 appended, -3, and so on. Only a notice changes a user id. A message with the former one was sent before the notice and
+-- comes late, so its number is not stored: it may be the former one, too. A number that comes with a user id is taken from
+-- any other contact that has it and a user id of its own.
 --
 -- Locks: an advisory lock on 'whatsapp_contacts', unless nothing is new. One transaction at a time changes contacts, so
 -- that two transactions that introduce the same contact make one.
@@ -775,6 +776,9 @@ DECLARE
 BEGIN
   FOR attempt IN 1..2 LOOP
     known := find_whatsapp_contact(in_user_id, in_phone);
+    IF known.user_id <> in_user_id THEN
+      RETURN known.contact;
+    END IF;
     IF known.contact IS NOT NULL AND (in_user_id IS NULL OR known.user_id = in_user_id) AND (in_phone IS NULL OR known.phone = in_phone) THEN
       RETURN known.contact;
     END IF;
@@ -790,7 +794,7 @@ BEGIN
     END LOOP;
     INSERT INTO whatsapp_contacts (contact, user_id, phone) VALUES (known.contact, in_user_id, in_phone);
   ELSE
-    UPDATE whatsapp_contacts c SET user_id = coalesce(c.user_id, in_user_id), phone = coalesce(in_phone, c.phone) WHERE c.contact = known.contact;
+    UPDATE whatsapp_contacts c SET user_id = coalesce(in_user_id, c.user_id), phone = coalesce(in_phone, c.phone) WHERE c.contact = known.contact;
   END IF;
   IF in_user_id IS NOT NULL THEN
     UPDATE whatsapp_contacts c SET phone = NULL WHERE c.phone = in_phone AND c.user_id IS NOT NULL AND c.contact <> known.contact;

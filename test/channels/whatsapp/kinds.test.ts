@@ -292,6 +292,20 @@ t.test('a message from before a change of the user id, which comes late, does no
   t.same(await query('SELECT DISTINCT contact FROM whatsapp_inbox'), [{ contact: 'US.1' }], 'the messages stay those of one contact, in order')
 })
 
+t.test('a message from before a change of the number, which comes late, does not bring the old number back', { buffered: true }, async t => {
+  const { deliver, meta, allDone } = await start(t, { bot: 'simulated' })
+  const say = async (from: string, from_user_id: string, body: string, more: object = {}) => {
+    await deliver(webhook({ messages: [text(from, body, { from_user_id, ...more })] }))
+    await allDone()
+    return `${meta.sent.at(-1)!.to} ${meta.sent.at(-1)!.text}`
+  }
+  t.equal(await say(ANN, 'US.1', '1', { timestamp: secondsAgo(20) }), `${ANN} You said: 1`)
+  await deliver(webhook({ messages: [moved(ANN, BOB, { timestamp: secondsAgo(10), system: { type: 'user_changed_number', wa_id: BOB, user_id: 'US.2', previous_user_id: 'US.1' } })] }))
+  t.equal(await say(ANN, 'US.1', '2', { timestamp: secondsAgo(15) }), `${BOB} You said: 2`)
+  t.equal(await say(BOB, 'US.2', '3'), `${BOB} You said: 3`)
+  t.equal(await say('4930', 'US.2', '4'), '4930 You said: 4', 'a newer message brings a newer number, also without a notice')
+})
+
 t.test('after a number was given to another person, it no longer leads to its former contact', { buffered: true }, async t => {
   const { deliver, meta, allDone, query } = await start(t, { bot: 'simulated' })
   const say = async (body: string, from_user_id: string, from?: string) => {
