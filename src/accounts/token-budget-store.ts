@@ -9,8 +9,8 @@ export type Budgets = ReturnType<typeof createBudgets>
 
 /**
  * Daily token budgets, by the UTC day of the database's clock: one for each user, and one that all guests of an API key
- * share, or that a server key has for itself. The cost of a reply is known only when it ends. So replies that are running when a budget runs out, three for a
- * user at most, are still completed.
+ * share, or that a server key has for itself. The cost of a reply is known only when it ends. So replies that are under way when a
+ * budget runs out are still completed, also queued ones: those to three messages of a user at most. A message to eight bots has eight.
  */
 export function createBudgets (db: Db, { BUDGET_TOKENS_PER_USER_DAY: perUser, BUDGET_TOKENS_PER_KEY_DAY: perKey }: Pick<Config, 'BUDGET_TOKENS_PER_USER_DAY' | 'BUDGET_TOKENS_PER_KEY_DAY'>) {
   return {

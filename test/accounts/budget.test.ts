@@ -67,6 +67,17 @@ t.test('a user whose token budget for the day is spent cannot ask a streaming bo
   t.match((await carol.post(`/api/conversations/${bobs}/messages/2/regenerate`)).json(), { statusCode: 404, code: 'MESSAGE_NOT_FOUND' }, 'a stranger does not learn about the budget')
 })
 
+t.test('a message to several bots gets all of its replies, although the first one spends the budget', async t => {
+  const { as, query } = await startWithBudget(t, { BUDGET_TOKENS_PER_USER_DAY: 1 })
+  const ann = await as('ann')
+  const bots = Array.from({ length: 8 }, (_, n) => `bot${n}`)
+  await query("INSERT INTO chatbots (name, engine) SELECT name, 'webhook' FROM unnest($1::text[]) name", [bots])
+  const { id } = (await ann.post('/api/conversations', { name: 'Many', bots })).json()
+  const answer = await say(ann, id, `${bots.map(name => `@${name}`).join(' ')} Hi`)
+  t.same(answer.json().slice(1).map(({ username, status }: { username: string, status: string }) => `${username} ${status}`), bots.map(name => `${name} complete`))
+  t.match((await say(ann, id, '@bot0 Hi')).json(), SPENT)
+})
+
 t.test('an admin gives a user another budget', async t => {
   const { as, query, slowChat, spend } = await startWithBudget(t, {})
   const ada = await as('ada')
