@@ -78,6 +78,8 @@ async function forgetMails (tx: Transaction, ids: number[]) {
  * these users had before or has now.
  */
 async function forgetWhatsApp (tx: Transaction, ids: number[], keptSince: SQL) {
+  /** The key of a contact that WhatsApp introduced by a user id. Other keys are numbers, such as 16505551234 or 16505551234-2. */
+  const keyIfUserId = sql`substring(${whatsappContacts.contact} FROM '^.*[^0-9-].*$')`
   const { rows } = await tx.execute<{ contact: string }>(sql`
     WITH known AS (
       SELECT ${identities.address} FROM ${identities} WHERE ${identities.channel} = 'whatsapp' AND ${identities.userId} = ANY(${sql.param(ids)})
@@ -93,7 +95,8 @@ async function forgetWhatsApp (tx: Transaction, ids: number[], keptSince: SQL) {
     )
     SELECT named.address AS contact FROM named LEFT JOIN ${whatsappContacts} ON ${whatsappContacts.contact} = named.address WHERE NOT EXISTS (
       SELECT FROM ${identities}
-      WHERE ${identities.channel} = 'whatsapp' AND ${identities.address} = coalesce(${whatsappContacts.userId}, ${whatsappContacts.phone}, named.address) AND ${identities.userId} <> ALL(${sql.param(ids)}))`)
+      WHERE ${identities.channel} = 'whatsapp' AND ${identities.address} = coalesce(${whatsappContacts.userId}, ${keyIfUserId}, ${whatsappContacts.phone}, named.address)
+        AND ${identities.userId} <> ALL(${sql.param(ids)}))`)
   const contacts = rows.map(({ contact }) => contact)
   if (contacts.length === 0) return
   const keys = contacts.flatMap(contact => [`whatsapp-inbox ${contact}`, `whatsapp-send ${contact}`])
