@@ -83,7 +83,7 @@ const isUnused = (since: SQL) => sql<boolean>`(
   AND NOT EXISTS (SELECT FROM sessions s WHERE s.user_id = users.id AND s.last_used_at >= ${since})
   AND NOT EXISTS (SELECT FROM conversations c WHERE c.owner_id = users.id AND c.last_updated >= ${since})
   AND NOT EXISTS (
-    SELECT FROM identities i JOIN whatsapp_contacts w ON w.contact = i.address
+    SELECT FROM identities i JOIN whatsapp_contacts w ON i.address IN (w.contact, w.phone, w.user_id)
     WHERE i.user_id = users.id AND i.channel = 'whatsapp' AND w.last_message_at >= ${since})
   AND NOT EXISTS (
     SELECT FROM identities i JOIN whatsapp_inbox w ON w.contact = i.address

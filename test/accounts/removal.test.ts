@@ -250,6 +250,8 @@ t.test('inactive guests, phone numbers and WhatsApp contacts are deleted with th
     ['guest', "UPDATE sessions SET last_used_at = now() WHERE kind = 'guest'", "UPDATE sessions SET last_used_at = now() - interval '91 days' WHERE kind = 'guest'"],
     ['phone', "UPDATE conversations SET last_updated = now() WHERE origin = 'phone'", "UPDATE conversations SET last_updated = now() - interval '91 days' WHERE origin = 'phone'"],
     ['whatsapp', 'UPDATE whatsapp_contacts SET last_message_at = now()', "UPDATE whatsapp_contacts SET last_message_at = now() - interval '91 days'"],
+    // A contact whose key is not the present address, as after a new number.
+    ['whatsapp', "UPDATE whatsapp_contacts SET contact = '16505551234-2', last_message_at = now()", "UPDATE whatsapp_contacts SET contact = phone, last_message_at = now() - interval '91 days'"],
     ['whatsapp', 'UPDATE whatsapp_inbox SET handled_at = NULL', 'UPDATE whatsapp_inbox SET handled_at = now()']
   ]
   for (const [, use] of uses) await query(use)
