@@ -15,7 +15,7 @@ export interface Draft extends MessageKey, Intake {
   parts: Array<GrowingPart & { from: number }>
   /** The reasoning so far, and its length in UTF-16 units. */
   thoughts: Intake & { length: number }
-  /** How much of the text and of the reasoning is stored, in UTF-16 units for us and in code points for Postgres, and since when. */
+  /** How much of the text and of the reasoning is stored, in UTF-16 units for us and in code points for Postgres, and since when, on the clock of `performance.now()`, which nobody sets. */
   stored: { length: number, thoughts: number, at: number, time: number }
   /** Whether the next flush includes it even if it has not grown. */
   isHurried: boolean
@@ -35,7 +35,7 @@ export interface Draft extends MessageKey, Intake {
 
 /** Makes an empty draft. */
 export function createDraft (place: MessageKey, owner: string, ahead?: Promise<Task | undefined>): Draft {
-  return { ...place, owner, ahead, text: '', parts: [], thoughts: { points: 0, half: '', length: 0 }, points: 0, half: '', stored: { length: 0, thoughts: 0, at: 0, time: Date.now() }, isHurried: false, abort: new AbortController(), isEnding: false, addenda: [], unsaid: [], from: 0 }
+  return { ...place, owner, ahead, text: '', parts: [], thoughts: { points: 0, half: '', length: 0 }, points: 0, half: '', stored: { length: 0, thoughts: 0, at: 0, time: performance.now() }, isHurried: false, abort: new AbortController(), isEnding: false, addenda: [], unsaid: [], from: 0 }
 }
 
 /**
@@ -131,5 +131,5 @@ export function lastOf (reply: Draft): Growth {
 /** Marks the reply as stored up to `length` UTF-16 units of text, of which `piece` is new, and `thoughts` of reasoning, with its costs. */
 export function noteStored (reply: Draft, { piece, length, thoughts, cost }: { piece: string, length: number, thoughts: number, cost: Cost | null }) {
   reply.meter?.noteStored(cost)
-  reply.stored = { length, thoughts, at: reply.stored.at + lengthOf(piece), time: Date.now() }
+  reply.stored = { length, thoughts, at: reply.stored.at + lengthOf(piece), time: performance.now() }
 }

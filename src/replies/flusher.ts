@@ -32,7 +32,7 @@ export function createFlusher ({ store, events, log }: FlusherOptions) {
 
   async function flush () {
     isFlushing = true
-    const since = Date.now() - RENEW_EVERY_MS
+    const since = performance.now() - RENEW_EVERY_MS
     const due = [...drafts.values()].filter(draft => draft.isHurried || hasGrown(draft) || draft.stored.time < since)
     for (const draft of due) draft.isHurried = false
     if (due.length > 0) await storeAll(due).catch(err => wasRefused(err) ? storeOneByOne(due) : warn(err))

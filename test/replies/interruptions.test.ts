@@ -54,6 +54,26 @@ t.test('a reply whose conversation stays locked does not keep the others from be
   for (const answer of await Promise.all(asked)) t.match(answer.json()[1], { status: 'interrupted' })
 })
 
+t.test('a reply whose bot is silent keeps its lease when the clock of the server is set back', async t => {
+  const { bots, ann, url, query } = await oneInstance(t)
+  const asked = ask(ann, url, 'Hi')
+  const call = await bots.call()
+  const { now } = Date
+  t.teardown(() => { Date.now = now })
+  Date.now = () => now() - 60_000
+  // The first renewal may have begun before the clock was set back.
+  for (let renewals = 0; renewals < 2; renewals++) {
+    const { lease_until: before } = await rowOf({ query }, 2)
+    await until(async () => {
+      const { lease_until: lease, status } = await rowOf({ query }, 2)
+      return lease > before || status !== 'streaming'
+    })
+  }
+  call.say('Here I am')
+  call.end()
+  t.match((await asked).json()[1], { text: 'Here I am', status: 'complete' })
+})
+
 t.test('an instance that has lost its lease writes nothing more, neither into this reply nor into the next one', async t => {
   const { bots, ann, url, query } = await oneInstance(t)
   const asked = ask(ann, url, 'Hi')
