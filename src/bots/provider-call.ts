@@ -98,7 +98,7 @@ async function begin (ask: Ask, clock: ReturnType<typeof createClock>, retries =
     if (!mayPass(error) || retries === 0) throw error
     // Wait at least as long as the provider asks. The random part keeps many replies from retrying at the same moment.
     const pause = (error.retryAfter ?? 250 * 2 ** (RETRIES - retries)) + Math.random() * 250
-    if (Date.now() + pause >= firstBy) throw error
+    if (performance.now() + pause >= firstBy) throw error
     await sleep(pause, undefined, { signal, ref: false })
     return await begin(ask, clock, retries - 1)
   }

@@ -18,8 +18,8 @@ export function createClock ({ firstToken, silence, whole }: Limits, stopped: Ab
 
   return {
     signal: over.signal,
-    /** When the first token must have arrived, by `Date.now()`. */
-    firstBy: Date.now() + firstToken,
+    /** When the first token must have arrived, by `performance.now()`. */
+    firstBy: performance.now() + firstToken,
     /** Call it when the first token has arrived. */
     begins () { clearTimeout(timers[0]) },
     async wait<T> (next: Promise<T>) {

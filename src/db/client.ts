@@ -125,7 +125,7 @@ function parse (connection: pg.ClientConfig) {
 }
 
 async function untilItAnswers (connection: pg.ClientConfig, address: string, log: Log, patience: number) {
-  const giveUp = Date.now() + patience
+  const giveUp = performance.now() + patience
   for (let pause = 250; ; pause = Math.min(2 * pause, 4_000)) {
     const client = new pg.Client({ ...connection, connectionTimeoutMillis: 5_000 })
     client.on('error', () => { /* queries on this connection reject with it too */ })
@@ -135,7 +135,7 @@ async function untilItAnswers (connection: pg.ClientConfig, address: string, log
     } catch (error) {
       const { message } = reasonOf(error)
       if (!isUnavailable(error)) throw new CANNOT_START(`The database at ${address} refuses us: ${message}. Please check DATABASE_URL.`, { cause: error })
-      if (Date.now() + pause > giveUp) throw new CANNOT_START(`No database answers at ${address}: ${message}. Please start it, or check DATABASE_URL.`, { cause: error })
+      if (performance.now() + pause > giveUp) throw new CANNOT_START(`No database answers at ${address}: ${message}. Please start it, or check DATABASE_URL.`, { cause: error })
       log.warn(`Waiting for the database at ${address}: ${message}`)
     } finally {
       await client.end()

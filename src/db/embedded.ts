@@ -76,14 +76,14 @@ export async function joinPostgres (dataDir: string, settings: Record<string, st
  * the process that started it may use another socket folder than this one would.
  */
 async function enter (place: ClusterPlace, settings: Record<string, string>) {
-  const giveUp = Date.now() + START_TIMEOUT_MS
+  const giveUp = performance.now() + START_TIMEOUT_MS
   let isStarting = false
   let starts = 0
   for (;;) {
     const server = await findServer(place.cluster)
     const entered = server.isReady && await connect(server)
     if (entered) return entered
-    if (Date.now() > giveUp) {
+    if (performance.now() > giveUp) {
       throw new CANNOT_START(`The Postgres of ${place.folder} (process ${server.pid}) is not ready after a minute. If ${place.log} shows that it is still recovering, start again later; otherwise end that process first.`)
     }
     if (!server.isAlive && !isStarting) {
@@ -148,6 +148,6 @@ async function leave (client: pg.Client, { cluster }: ClusterPlace) {
 async function stop (cluster: string) {
   const { pid } = await findServer(cluster)
   process.kill(pid, 'SIGINT') // fast shutdown: closes the remaining connections and writes a checkpoint
-  const giveUp = Date.now() + START_TIMEOUT_MS
-  while (await isPostmaster(pid, cluster) && Date.now() < giveUp) await sleep(10)
+  const giveUp = performance.now() + START_TIMEOUT_MS
+  while (await isPostmaster(pid, cluster) && performance.now() < giveUp) await sleep(10)
 }

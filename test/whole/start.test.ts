@@ -133,6 +133,18 @@ t.test('waiting for the database ends after a minute', async t => {
   t.ok(isUnavailable(new AggregateError([Object.assign(new Error('connect ECONNREFUSED ::1:5432'), { code: 'ECONNREFUSED' })])))
 })
 
+t.test('a clock that is set forward does not end the wait for the database', async t => {
+  const { url: DATABASE_URL, open } = await layCable(t, await freshDatabase(t))
+  const { now } = Date
+  t.teardown(() => { Date.now = now })
+  let refused = 0
+  const warn = () => {
+    if (++refused === 1) Date.now = () => now() + 60 * 60 * 1_000
+    if (refused === 2) open()
+  }
+  await t.resolves(reachDatabase({ DATABASE_URL, DATA_DIR: '' }, { ...silent, warn }))
+})
+
 t.test('the start fails if the database stops during it', { buffered: true }, async t => {
   const cable = await layCable(t, await freshDatabase(t))
   await cable.open()

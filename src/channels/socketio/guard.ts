@@ -62,10 +62,10 @@ export function createSocketGuard ({ config, log, cut }: GuardOptions) {
       connection.once('close', remove)
       if (connection.transport.name === 'polling') boundPackets(connection.transport)
 
-      let began = Date.now()
+      let began = performance.now()
       let packets = 0
       connection.on('packet', () => {
-        if (Date.now() - began > FLOOD.period) [began, packets] = [Date.now(), 0]
+        if (performance.now() - began > FLOOD.period) [began, packets] = [performance.now(), 0]
         if (++packets !== FLOOD.packets + 1) return
         log.warn({ address: senderOf(connection.request) }, 'A socket was disconnected because it sent too many packets')
         cut(connection)
