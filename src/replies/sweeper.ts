@@ -19,12 +19,20 @@ export interface SweeperOptions {
 export function createSweeper ({ store, events, log, spent, room, beginNext }: SweeperOptions) {
   let timer: NodeJS.Timeout | undefined
   let isOver = false
+  /**
+   * While the database was unavailable, the leases of all replies have expired, also of those whose instances live. One sweep is left
+   * out then, so that the instances can renew them first.
+   */
+  let wasAway = false
 
   async function sweep () {
     try {
-      for (const place of await store.lapsed()) await interrupt(place)
+      const lapsed = await store.lapsed()
+      if (!wasAway) for (const place of lapsed) await interrupt(place)
+      wasAway = false
       if (room() > 0) for (const conversation of await store.waiting(room())) await beginNext(conversation)
     } catch (err) {
+      wasAway = true
       log.warn({ err }, 'Abandoned replies cannot be looked for; trying again soon')
     }
     if (!isOver) timer = setTimeout(sweep, SWEEP_EVERY_MS).unref()

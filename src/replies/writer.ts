@@ -83,11 +83,12 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
   }
 
   /**
-   * Stores how the reply ended, with retries for about as long as the lease lasts; after that, another instance ends the reply. If the
-   * lease is lost, the reply has been ended already, and only its cost is stored.
+   * Stores how the reply ended, with retries for about as long as the lease lasts; after that, another instance ends the reply. While the
+   * database is unavailable, nobody can end it. So a reply that was not aborted waits until the database is back: the flusher then renews
+   * its lease. If the lease is lost, the reply has been ended already, and only its cost is stored.
    */
   async function end (draft: Draft, { error, memory }: Outcome, reason: Reason | undefined) {
-    const { conversation, id, text, from, meter } = draft
+    const { conversation, id, text, from, meter, abort: { signal } } = draft
     const status = reason === 'lost' ? 'interrupted' : reason ?? (error === null ? 'complete' : 'failed')
     const cost = await meter?.total(text.slice(from)).catch(err => {
       log.warn({ err, conversation, id }, 'The tokens of a reply cannot be counted')
@@ -97,6 +98,6 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
     await insist(async () => {
       const added = await store.finish(ending)
       if (cost !== null) spent?.({ bot: cost.bot, ...added })
-    }, err => log.warn({ err, conversation, id }, 'The end of a reply cannot be stored'))
+    }, err => log.warn({ err, conversation, id }, 'The end of a reply cannot be stored'), signal)
   }
 }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { freshDatabase, holdLock, startApp } from '../support/helper.ts'
+import { freshDatabase, holdLock, run, startApp } from '../support/helper.ts'
 import { layCable, until } from '../support/process.ts'
 import { listen, openStream } from '../support/reader.ts'
 import { ask, BROKEN, GONE, hasStatus, isAborted, isStored, messagesOf, oneInstance, rowOf, twoInstances, type App } from '../support/slow-replies.ts'
@@ -147,6 +147,28 @@ t.test('when an instance loses the database permanently, others end its replies;
   t.match((await waiting).json()[1], { text: 'I take over', status: 'complete' })
   await cables[0]!.open()
   t.match((await first).json()[1], { text: 'all that was stored', status: 'interrupted' }, 'a request that waits at this instance is answered when the database is back')
+})
+
+t.test('a reply that ends while the database is away for longer than its lease is complete when the database is back', async t => {
+  const connection = await freshDatabase(t)
+  const cable = await layCable(t, connection as pg.ClientConfig)
+  await cable.open()
+  const one = await startApp(t, {}, undefined, { connectionString: cable.url })
+  one.bots.takeOver()
+  const ann = await one.as('ann')
+  const url = `/api/conversations/${await one.slowChat(ann)}`
+  const asked = ask(ann, url, 'Hi')
+  const call = await one.bots.call()
+  call.say('Stored, ')
+  const query = (sql: string) => run(connection, sql)
+  await until(async () => (await query("SELECT FROM messages WHERE text = 'Stored, '")).length === 1)
+  await cable.close()
+  call.say('and not yet')
+  call.end()
+  await until(async () => (await query("SELECT FROM messages WHERE status = 'streaming' AND lease_until < now()")).length === 1)
+  await cable.open()
+  t.match((await asked).json()[1], { text: 'Stored, and not yet', status: 'complete' })
+  t.match(await query('SELECT text, status FROM messages WHERE id = 2'), [{ text: 'Stored, and not yet', status: 'complete' }])
 })
 
 t.test('a server that shuts down lets replies end, interrupts those that take too long, and begins no new ones', async t => {
