@@ -767,7 +767,7 @@ $$;
 -- that two transactions that introduce the same contact make one.
 -- Returns: the key of the contact.
 -- Raises: nothing.
--- Called by: `createInboxStore` and `createTemplateStore`.
+-- Called by: `createInboxStore`, `createTemplateStore` and `deliverPost`.
 CREATE OR REPLACE FUNCTION note_whatsapp_contact (in_user_id text, in_phone text) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -6,18 +6,18 @@ const ATTEMPTS = 5
 const PAUSE_MS = 500
 
 /**
- * Calls `store`, with retries, so that the end of a reply is not lost. Calls `warn` with each error. Gives up after the last attempt. With
- * a `signal`, it does not give up while the database is unavailable, until the signal aborts.
+ * Calls `store`, with retries, so that the end of a reply is not lost. Calls `warn` with the errors of the first attempts. Gives up after
+ * ATTEMPTS. With a `signal`, it does not give up while the database is unavailable, until the signal aborts.
  */
 export async function insist (store: () => Promise<void>, warn: (error: unknown) => void, signal?: AbortSignal): Promise<void> {
-  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+  for (let attempt = 1; ; attempt++) {
     try {
-      await store()
-      return
+      return await store()
     } catch (error) {
-      warn(error)
-      await sleep(attempt * PAUSE_MS)
-      if (attempt === ATTEMPTS && isUnavailable(error) && signal?.aborted === false) attempt--
+      if (attempt <= ATTEMPTS) warn(error)
+      await sleep(Math.min(attempt, ATTEMPTS) * PAUSE_MS)
+      const isWaiting = isUnavailable(error) && signal?.aborted === false
+      if (attempt >= ATTEMPTS && !isWaiting) return
     }
   }
 }
