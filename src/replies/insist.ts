@@ -8,16 +8,19 @@ const PAUSE_MS = 500
 /**
  * Calls `store`, with retries, so that the end of a reply is not lost. Calls `warn` with the errors of the first attempts. Gives up after
  * ATTEMPTS. With a `signal`, it does not give up while the database is unavailable, until the signal aborts.
+ * @param pauseMs the first pause between two attempts, in milliseconds
  */
-export async function insist (store: () => Promise<void>, warn: (error: unknown) => void, signal?: AbortSignal): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
+export async function insist (store: () => Promise<void>, warn: (error: unknown) => void, signal?: AbortSignal, pauseMs = PAUSE_MS): Promise<void> {
+  let isOver = false
+  for (let attempt = 1; !isOver; attempt++) {
     try {
-      return await store()
+      await store()
+      isOver = true
     } catch (error) {
       if (attempt <= ATTEMPTS) warn(error)
-      await sleep(Math.min(attempt, ATTEMPTS) * PAUSE_MS)
+      await sleep(Math.min(attempt, ATTEMPTS) * pauseMs)
       const isWaiting = isUnavailable(error) && signal?.aborted === false
-      if (attempt >= ATTEMPTS && !isWaiting) return
+      isOver = attempt >= ATTEMPTS && !isWaiting
     }
   }
 }
