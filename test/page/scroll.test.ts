@@ -118,7 +118,14 @@ t.test('the wheel, a finger or a key scrolls away from a growing reply; scrollin
   await composerOf(page).fill('')
   await isAtEnd(page)
   t.equal(await toEnd(page).count(), 0)
+
   clearInterval(talking)
+  await page.locator('.bot').getByText(`word ${words - 1}`, { exact: true }).waitFor()
+  await view.press('End')
+  await page.evaluate(`${VIEW}.scrollTop -= 300`) // without an event of the user, as a list does after a finger has left it
+  await page.evaluate('new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve)))')
+  await isAtEnd(page)
+  t.equal(await toEnd(page).count(), 0, 'what the user scrolled before asking for the end does not count, also if the list still moves')
   call.end()
 })
 

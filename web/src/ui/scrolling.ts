@@ -28,6 +28,8 @@ interface ScrollingEvents { onTop: () => void, onFollowing: (isFollowing: boolea
 export function createScrolling (view: HTMLElement, content: HTMLElement, { onTop, onFollowing }: ScrollingEvents) {
   let isFollowing = true
   let inputAt = -Infinity
+  /** When the user asked for the end, or the list last went on moving up after that, as it does for a while after a finger has left it. */
+  let momentumAt = -Infinity
   let seen = look()
 
   /** What the view looked like when it was last put in order. */
@@ -58,6 +60,10 @@ export function createScrolling (view: HTMLElement, content: HTMLElement, { onTo
     const toEnd = view.scrollHeight - view.clientHeight - view.scrollTop
     // The end as the user saw it: a reply that is being written may have moved it since.
     const toSeenEnd = seen.scrollHeight - seen.clientHeight - view.scrollTop
+    if (isFollowing && moved < 0 && toEnd > 1 && performance.now() - momentumAt < INPUT_LASTS_MS) {
+      momentumAt = performance.now()
+      return settle()
+    }
     if (isFollowing && moved < 0 && toEnd > 1 && (!isResized || performance.now() - inputAt < INPUT_LASTS_MS)) follow(false)
     else if (!isFollowing && moved > 0 && Math.min(toEnd, toSeenEnd) < NEAR_END_PX) follow(true)
     if (isResized) return settle()
@@ -83,11 +89,13 @@ export function createScrolling (view: HTMLElement, content: HTMLElement, { onTo
   const onPointer = ({ buttons }: PointerEvent) => { if (buttons !== 0) onInput(false) }
   function onInput (isUp: boolean) {
     inputAt = performance.now()
+    momentumAt = -Infinity
     if (isUp && view.scrollTop > 0) follow(false)
   }
 
   function toEnd () {
     inputAt = -Infinity // what the user did before asked for another place
+    momentumAt = performance.now()
     follow(true)
     settle()
   }
