@@ -75,6 +75,13 @@ t.test('Enter saves an edit, Escape cancels it or stops a reply, and the focus s
   await button(page, 'Edit').focus()
   await page.keyboard.press('Enter')
   await page.getByLabel('Edit message').fill('Two')
+  const size = page.viewportSize()!
+  for (const width of [320, 700, 900, 1280]) {
+    await page.setViewportSize({ width, height: 700 })
+    const ends = await page.evaluate("['.bubble:has(.edit)', '.edit'].map(name => document.querySelector(name).getBoundingClientRect().right)") as [number, number]
+    t.ok(ends[1] < ends[0], `${width} px wide: the form is inside its message`)
+  }
+  await page.setViewportSize(size)
   await page.keyboard.press('Escape')
   await page.locator('.mine').getByText('One').waitFor()
   t.ok(await getsFocus(button(page, 'Edit')), 'Escape moves the focus back to the button')
