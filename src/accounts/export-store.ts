@@ -74,8 +74,8 @@ export function createExportStore (db: Db) {
     },
 
     /**
-     * The conversations that the user is in or has written in. The bots' state is included only if the user is the only member. Who has
-     * left a conversation does not learn what became of it, such as its new name.
+     * The conversations that the user is in or has written in. The bots' state is included only if the user is the only member. If the
+     * user has left a conversation, its name and what else may have changed since are null: only members may know them.
      */
     async * conversations (userId: number) {
       const isShared = isSharedFor(userId)

@@ -15,7 +15,10 @@ export interface Draft extends MessageKey, Intake {
   parts: Array<GrowingPart & { from: number }>
   /** The reasoning so far, and its length in UTF-16 units. */
   thoughts: Intake & { length: number }
-  /** How much of the text and of the reasoning is stored, in UTF-16 units for us and in code points for Postgres, and since when, on the clock of `performance.now()`, which nobody sets. */
+  /**
+   * How much of the text and of the reasoning is stored, in UTF-16 units for us and in code points for Postgres. `time` is when it was
+   * stored, by `performance.now()`: the system's clock may be set meanwhile.
+   */
   stored: { length: number, thoughts: number, at: number, time: number }
   /** Whether the next flush includes it even if it has not grown. */
   isHurried: boolean

@@ -60,11 +60,12 @@ export function createScrolling (view: HTMLElement, content: HTMLElement, { onTo
     const toEnd = view.scrollHeight - view.clientHeight - view.scrollTop
     // The end as the user saw it: a reply that is being written may have moved it since.
     const toSeenEnd = seen.scrollHeight - seen.clientHeight - view.scrollTop
-    if (isFollowing && moved < 0 && toEnd > 1 && performance.now() - momentumAt < INPUT_LASTS_MS) {
+    const hasLeftEnd = isFollowing && moved < 0 && toEnd > 1
+    if (hasLeftEnd && isRecent(momentumAt)) {
       momentumAt = performance.now()
       return settle()
     }
-    if (isFollowing && moved < 0 && toEnd > 1 && (!isResized || performance.now() - inputAt < INPUT_LASTS_MS)) follow(false)
+    if (hasLeftEnd && (!isResized || isRecent(inputAt))) follow(false)
     else if (!isFollowing && moved > 0 && Math.min(toEnd, toSeenEnd) < NEAR_END_PX) follow(true)
     if (isResized) return settle()
     seen = look()
@@ -122,5 +123,7 @@ export function createScrolling (view: HTMLElement, content: HTMLElement, { onTo
     }
   }
 }
+
+const isRecent = (time: number) => performance.now() - time < INPUT_LASTS_MS
 
 const topOf = (element: Element) => element.getBoundingClientRect().top
