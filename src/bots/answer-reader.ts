@@ -1,4 +1,4 @@
-import { isCrowded } from '../text/crowded-json.ts'
+import { createJsonScanner } from '../text/json-scanner.ts'
 import { failure } from './bot.ts'
 import { createEventReader, createLineReader, MAX_EVENT_LENGTH, type Event } from './event-lines.ts'
 
@@ -11,13 +11,10 @@ const MAX_ANSWER_LENGTH = 8 * MAX_EVENT_LENGTH
 /** How much of the beginning of an answer is kept for the log, in UTF-16 units. */
 const HEAD_LENGTH = 1000
 
-/** How often, and how much of it in UTF-16 units, we try to parse one JSON text before the connection has ended: each attempt parses all of it again. */
-const MAX_PARSE_ATTEMPTS = 20
-const MAX_PARSED_LENGTH = 2 * MAX_EVENT_LENGTH
-
 /**
  * `eventsIn` takes the chunks of an answer one after the other, and `undefined` at its end. It gives the events that each
- * chunk completes, or the parsed answer if that is one JSON text. `unreadable` makes the error for one that is not JSON.
+ * chunk completes, or the parsed answer if that is one JSON text. When more follows after that, it was the first line of several.
+ * `unreadable` makes the error for an answer that is not JSON.
  */
 export function createAnswerReader (unreadable: (text: string, error: unknown) => Error) {
   const decoder = new TextDecoder()
@@ -28,15 +25,19 @@ export function createAnswerReader (unreadable: (text: string, error: unknown) =
   let whole = ''
   let hasLine = false
   let isKnown = false
-  let looks = 0
-  let parsed = 0
+  const scanner = createJsonScanner()
 
+  /** Parses the whole answer when it is complete, or at its end. An attempt with each chunk would block the event loop, since it reads all of it again. */
   function * wholeIn (text: string | undefined): Generator<Event> {
     if (whole.length > MAX_ANSWER_LENGTH) throw failure('BOT_NONSENSE', new Error('The answer was too long'))
-    if (text !== undefined && (!/[}\]]\s*$/.test(text) || ++looks > MAX_PARSE_ATTEMPTS || parsed > MAX_PARSED_LENGTH)) return
-    parsed += whole.length
-    const data = parsedOr(whole, text === undefined)
-    if (data !== undefined) yield { data, name: '', isWhole: true }
+    if (scanner.isCrowded()) throw failure('BOT_NONSENSE', new Error('The answer has too many objects and lists'))
+    if (!scanner.isComplete()) {
+      if (text !== undefined) return
+      throw unreadable(whole, new Error('The answer ends within a JSON text'))
+    }
+    yield { data: parsed(whole), name: '', isWhole: true }
+    kind = 'lines'
+    whole = ''
   }
 
   /** One JSON text a line. The first call reads everything that has arrived so far. */
@@ -53,17 +54,14 @@ export function createAnswerReader (unreadable: (text: string, error: unknown) =
     hasLine = begins !== -1
     if (isKnown || !hasLine) return 'whole'
     isKnown = text.slice(begins).trim() !== ''
-    return isKnown && parsedOr(whole.slice(0, whole.indexOf('\n')), false) !== undefined ? 'lines' : 'whole'
+    return isKnown && isComplete(whole.slice(0, whole.indexOf('\n'))) ? 'lines' : 'whole'
   }
 
-  /** Parses a JSON text; undefined when it is incomplete. @throws BOT_NONSENSE when it would take too long, the error of `unreadable` when it has ended and is not JSON */
-  function parsedOr (text: string, hasEnded: boolean): unknown {
-    if (isCrowded(Buffer.from(text))) throw failure('BOT_NONSENSE', new Error('The answer has too many objects and lists'))
+  function parsed (text: string): unknown {
     try {
       return JSON.parse(text)
     } catch (error) {
-      if (hasEnded) throw unreadable(text, error)
-      return undefined
+      throw unreadable(text, error)
     }
   }
 
@@ -74,7 +72,10 @@ export function createAnswerReader (unreadable: (text: string, error: unknown) =
       const text = chunk && decoder.decode(chunk, { stream: true })
       if (head.length < HEAD_LENGTH) head += (text ?? '').slice(0, HEAD_LENGTH)
       kind ??= kindOf(text ?? '')
-      if (kind === 'whole') kind = kindWith(text ?? '')
+      if (kind === 'whole') {
+        scanner.take(chunk ?? Buffer.of())
+        kind = kindWith(text ?? '')
+      }
       if (kind === 'lines') return jsonLinesIn(text)
       return kind === 'whole' ? wholeIn(text) : eventsIn(text)
     }
@@ -86,4 +87,11 @@ function kindOf (text: string) {
   const first = /\S/.exec(text)?.[0]
   if (first === undefined) return undefined
   return first === '{' || first === '[' ? 'whole' : 'events'
+}
+
+/** Whether a text is one JSON object or list. */
+function isComplete (text: string) {
+  const scanner = createJsonScanner()
+  scanner.take(Buffer.from(text))
+  return scanner.isComplete()
 }

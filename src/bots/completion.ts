@@ -68,7 +68,8 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
     const cost = [about['usage'], choice['usage'], fieldsOf(about['x_groq'])['usage']].map(costIn).find(each => each !== undefined)
     if (cost !== undefined) pieces.push(cost)
     if (isLast && !hasText && FILTERED.test(finish)) throw filtered(hasThought)
-    return { pieces, hasWords: text + reasoning !== '', isLast: isLast || name === 'done' }
+    const isPart = 'delta' in choice || about['object'] === 'chat.completion.chunk' || fieldsOf(event)['done'] === false
+    return { pieces, hasWords: text + reasoning !== '', isLast: isLast || name === 'done', isPart }
   }
 
   /** The web pages that a choice cites, each once. */

@@ -5,8 +5,11 @@ import { isFailure } from './refusal.ts'
 
 type Bytes = AsyncIterable<Uint8Array>
 
-/** The content of one event. `hasWords`: it has text or reasoning. `isLast`: the provider says that no event after it has any. */
-export interface ReadPieces<P = ReplyPiece> { pieces: P[], hasWords?: boolean, isLast?: boolean }
+/**
+ * The content of one event. `hasWords`: it has text or reasoning. `isLast`: the provider says that no event after it has any.
+ * `isPart`: it has the form of one of several events.
+ */
+export interface ReadPieces<P = ReplyPiece> { pieces: P[], hasWords?: boolean, isLast?: boolean, isPart?: boolean }
 
 /** Turns a provider's events into pieces of a reply. An error that it throws ends the reply. */
 export interface Reader<P = ReplyPiece> {
@@ -44,6 +47,7 @@ export async function * readPieces<P> (body: Bytes, { read, end, unreadable, res
   let left = MAX_ANSWER_MEBIBYTES * 1024 * 1024
   let isOver = false
   let isDone = false
+  let isAlone = false
   let closing: NodeJS.Timeout | undefined
   const closeIn = (time: number) => {
     clearTimeout(closing)
@@ -57,6 +61,7 @@ export async function * readPieces<P> (body: Bytes, { read, end, unreadable, res
       if (!isDone) for (const piece of piecesIn(chunk)) yield piece
     }
     if (!isDone) for (const piece of piecesIn()) yield piece
+    isOver ||= isAlone
   } catch (error) {
     if (!isOver) {
       if (rest !== undefined) yield * rest()
@@ -78,12 +83,14 @@ export async function * readPieces<P> (body: Bytes, { read, end, unreadable, res
       const event = isWhole ? data : parseEvent(data as string, name, unreadableOr)
       if (event === undefined) continue
       const said = read(event, name)
-      const isLast = isWhole || said.isLast === true
+      const isComplete = isWhole && said.isPart !== true
+      const isLast = isComplete || said.isLast === true
       yield * said.pieces
       if (isOver && said.hasWords === true) closeIn(DOUBTFUL_WAIT_MS)
-      else if (isLast && !isOver) closeIn(isWhole ? CLOSE_WAIT_MS : USAGE_WAIT_MS)
+      else if (isLast && !isOver) closeIn(isComplete ? CLOSE_WAIT_MS : USAGE_WAIT_MS)
       isOver ||= isLast
-      isDone ||= isWhole
+      isDone ||= isComplete
+      isAlone = isWhole
     }
   }
 }

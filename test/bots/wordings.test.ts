@@ -6,6 +6,13 @@ import { bot, chunk, END, event, HELLO, json, say, serve, stream, user, whole, t
 
 // Further response formats and wordings of errors, one line for each. When you find a new one, add it here.
 
+/** Sends the parts of a response one after the other, so that they arrive one by one. */
+function inTurn (response: Parameters<Answer>[0], [part, ...parts]: string[]) {
+  if (part === undefined) return response.end()
+  response.write(part)
+  setTimeout(() => inTurn(response, parts), 50)
+}
+
 const well = event(chunk({ content: 'well' }))
 /** The response of a provider, and the expected reply. */
 const SHAPES: Record<string, [Answer, object]> = {
@@ -27,6 +34,14 @@ const SHAPES: Record<string, [Answer, object]> = {
   'plain text 200': [r => r.writeHead(200, { 'content-type': 'text/plain' }).end('no healthy upstream'), { failure: 'BOT_NONSENSE', log: /no healthy upstream/ }],
   'ndjson native ollama': [r => r.writeHead(200, { 'content-type': 'application/x-ndjson' }).end(['we', 'll', ''].map((content, n) => JSON.stringify({ model: 'x', message: { role: 'assistant', content }, done: n === 2 }) + '\n').join('')), { text: 'well' }],
   'ndjson of chunks': [r => r.writeHead(200, { 'content-type': 'application/x-ndjson' }).end([chunk({ content: 'we' }), chunk({ content: 'll' }), chunk({}, 'stop')].map(c => JSON.stringify(c) + '\n').join('')), { text: 'well' }],
+  'lines that arrive one by one, of Ollama': [r => inTurn(r, ['we', 'll', ''].map((content, n) => JSON.stringify({ model: 'x', message: { role: 'assistant', content }, done: n === 2 }) + '\n')), { text: 'well', failure: undefined }],
+  'lines that arrive one by one, of chunks': [r => inTurn(r, [chunk({ content: 'we' }), chunk({ content: 'll' }), chunk({}, 'stop')].map(c => JSON.stringify(c) + '\n')), { text: 'well', failure: undefined }],
+  'lines of which the first arrives before its end': [r => inTurn(r, [chunk({ content: 'we' }), chunk({ content: 'll' }), chunk({}, 'stop')].map((c, n) => (n === 0 ? '' : '\n') + JSON.stringify(c))), { text: 'well', failure: undefined }],
+  'lines that arrive one by one, of which the first has no choices': [r => inTurn(r, [{ object: 'chat.completion.chunk', choices: [], prompt_filter_results: [] }, chunk({ content: 'well' }), chunk({}, 'stop')].map(c => JSON.stringify(c) + '\n')), { text: 'well', failure: undefined }],
+  'lines that break off after the first one': [r => { r.writeHead(200); r.write(JSON.stringify(chunk({ content: 'we' })) + '\n'); setTimeout(() => r.destroy(), 50) }, { text: 'we', failure: 'BOT_BROKE_OFF' }],
+  'a single line in the form of a chunk': [r => r.end(JSON.stringify(chunk({ content: 'well' }))), { text: 'well', failure: undefined }],
+  'one JSON text in two chunks, of which the first ends with a bracket': [r => inTurn(r, JSON.stringify({ choices: [{ message: { content: 'well' }, logprobs: [] }] }).split(/(?<=\[\])/)), { text: 'well', failure: undefined }],
+  'one JSON text that ends too early': [r => r.end('{"choices":[{"message":{"content":"well"}}]'), { text: '', failure: 'BOT_NONSENSE', log: /not JSON.*well/ }],
   'whole ollama native': [r => json(r, 200, { model: 'x', message: { role: 'assistant', content: 'well' }, done: true, done_reason: 'stop' }), { text: 'well' }],
   zstd: [r => r.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'zstd' }).end(zstdCompressSync(well + END)), { text: 'well' }],
   'gzip streamed in pieces': [r => { r.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' }); const z = gzipSync(well + END); for (const b of z) r.write(Buffer.from([b])); r.end() }, { text: 'well' }],

@@ -1,5 +1,5 @@
 import { Decoder } from 'socket.io-parser'
-import { isCrowded, MAX_CONTAINERS } from '../../text/crowded-json.ts'
+import { isCrowded, MAX_CONTAINERS } from '../../text/json-scanner.ts'
 
 const KIB = 1024
 

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { API_KEY } from '../../support/helper.ts'
 import { connect, next, refused, startLive, type Live, type Refusal } from '../../support/live.ts'
-import { MAX_CONTAINERS } from '../../../src/text/crowded-json.ts'
+import { MAX_CONTAINERS } from '../../../src/text/json-scanner.ts'
 import { until } from '../../support/process.ts'
 import { begin, enter, hasAll, logOf, path, startTwo, texts } from '../../support/socket-users.ts'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isCrowded, MAX_CONTAINERS } from '../../src/text/crowded-json.ts'
+import { createJsonScanner, isCrowded, MAX_CONTAINERS } from '../../src/text/json-scanner.ts'
 
 const crowded = (json: string) => isCrowded(Buffer.from(json))
 const lists = (count: number) => `[${'[],'.repeat(count - 2)}[]]`
@@ -18,4 +18,19 @@ t.test('what looks like objects and lists in a text does not count', async t => 
   t.equal(crowded(`["\\"${text}"]`), false, 'nor behind an escaped quote')
   t.equal(crowded(`["\\\\\\"${text}"]`), false)
   t.equal(crowded(`["${text}`), false, 'nor in a text that does not end')
+})
+
+t.test('a JSON text is complete when each object and list in it has ended, wherever it is cut', async t => {
+  const text = JSON.stringify({ a: [{}, [], '}]"\\'], 'é"}': { b: '\\"[' } })
+  const bytes = Buffer.from(text)
+  for (let size = 1; size <= bytes.length; size++) {
+    const scanner = createJsonScanner()
+    const complete: number[] = []
+    for (let from = 0; from < bytes.length; from += size) {
+      scanner.take(bytes.subarray(from, from + size))
+      if (scanner.isComplete()) complete.push(Math.min(from + size, bytes.length))
+    }
+    t.same(complete, [bytes.length], `in chunks of ${size} bytes`)
+  }
+  t.equal(createJsonScanner().isComplete(), false, 'an empty text is not')
 })
