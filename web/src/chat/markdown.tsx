@@ -1,94 +1,26 @@
 import { memo, useEffect, useMemo, useState, type ReactNode } from 'react'
-import { getDefaults, Lexer, Tokenizer, type MarkedToken, type Token, type Tokens } from 'marked'
+import type { MarkedToken, Token, Tokens } from 'marked'
 import { words } from '../words.ts'
 import { CopyButton } from '../ui/copy-button.tsx'
+import { createSplitter, parseBlock } from './blocks.ts'
 
 // Renders the Markdown of bots as React elements. No HTML string is produced in between, so that nothing in a reply can
 // run: HTML in the text is shown as text, and no images are loaded.
-
-/** Longer runs of inline text are not parsed, since the parser's time grows with the square of their length. */
-const MOST_IN_RUN = 5_000
-
-/** Deeply nested quotes and lists, which nobody writes and which would overflow the parser's stack. */
-const TOO_DEEP = /^[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])[ \t]*){40}/m
-
-/** Longer quotes and paragraphs are shown as several. Each part of such a paragraph is too long to be parsed. */
-const MOST_IN_BLOCK = MOST_IN_RUN + 1_000
-
-/** Longer headings, of those that are underlined with `===` or `---`, are shown as text. */
-const MOST_IN_HEADING = 1_000
-
-/**
- * A table with more cells is shown as text. The parser fills up short rows, so that 24 kB of text, with 5,000 columns and 1,000 short
- * rows, become five million cells, which a browser cannot show.
- */
-const MOST_CELLS = 20_000
 
 /** Schemes that links may have. A link with any other scheme, above all `javascript:`, is shown as text. */
 const SAFE = /^(https?:|mailto:|tel:)/i
 
 /** Parses only the blocks that have changed: while a reply is being written, the last one. */
 export default function Markdown ({ text }: { text: string }) {
-  const blocks = useMemo(() => blocksOf(text.replaceAll(/\r\n?/g, '\n')), [text]) // the parser knows no other ends of lines
+  const [split] = useState(createSplitter)
+  const blocks = useMemo(() => split(text), [split, text])
   return <div className='markdown'>{blocks.map((raw, at) => <Block key={at} raw={raw} />)}</div>
 }
 
 const Block = memo(function Block ({ raw }: { raw: string }) {
-  const tokens = TOO_DEEP.test(raw) ? undefined : attempt(() => read(raw))
+  const tokens = parseBlock(raw)
   return tokens === undefined ? <p className='plain' dir='auto'>{raw}</p> : <>{show(tokens)}</>
 })
-
-/** Splits a text into blocks, without parsing their inline text. */
-function blocksOf (text: string): string[] {
-  if (TOO_DEEP.test(text)) return text.split(/(?<=\n)\n+/)
-  return attempt(() => createLexer().blockTokens(text).map(({ raw }) => raw)) ?? [text]
-}
-
-function read (raw: string) {
-  const lexer = createLexer()
-  const blocks = lexer.blockTokens(raw)
-  for (const { src, tokens } of lexer.inlineQueue) {
-    if (src.length > MOST_IN_RUN) tokens.push({ type: 'text', raw: src, text: src })
-    else lexer.inlineTokens(src, tokens)
-  }
-  return blocks
-}
-
-/**
- * The parser, which gets only as much of a text as it needs. By itself it reads the rest of the text for each line that may begin a quote,
- * a heading or a table, so that its time grows with the square of the length: a reply of 100 kB could take it ten seconds.
- */
-function createLexer () {
-  const tokenizer = new Tokenizer()
-  const { blockquote, lheading, paragraph, table } = tokenizer
-  tokenizer.blockquote = text => blockquote.call(tokenizer, beginning(text, MOST_IN_BLOCK))
-  tokenizer.lheading = text => lheading.call(tokenizer, beginning(text, MOST_IN_HEADING))
-  tokenizer.paragraph = text => paragraph.call(tokenizer, beginning(text, MOST_IN_BLOCK))
-  tokenizer.table = text => {
-    const [firstTwoLines] = /^[^\n]*\n?[^\n]*/.exec(text)!
-    const empty = table.call(tokenizer, firstTwoLines)
-    if (!empty) return empty
-    const [raw] = tokenizer.rules.block.table.exec(text)!
-    if (raw.split('\n').length * empty.header.length <= MOST_CELLS) return table.call(tokenizer, raw)
-    return { type: 'paragraph', raw, text: raw, tokens: [{ type: 'text', raw, text: raw }] } as unknown as Tokens.Table
-  }
-  return new Lexer({ ...getDefaults(), tokenizer })
-}
-
-/** The first lines of a text: as many as have this many characters. */
-function beginning (text: string, characters: number) {
-  const end = text.indexOf('\n', characters)
-  return end === -1 ? text : text.slice(0, end + 1)
-}
-
-/** If the parser throws, the text is shown unformatted. */
-function attempt<T> (read: () => T): T | undefined {
-  try {
-    return read()
-  } catch {
-    return undefined
-  }
-}
 
 /**
  * A quote or a list has the writing direction of its text. Browsers find it by `dir=auto`, but skip children that have a
