@@ -402,6 +402,67 @@ t.test('a transaction that began earlier and commits later is not missed', async
   await third.has(slow, ({ name }) => name === 'Later')
 })
 
+t.test('while a transaction of another program runs for long, what was told is not read again at every poll, and nothing is missed', async t => {
+  const server = await startLive(t)
+  const ann = await server.as('ann')
+  const ids = [await begin(ann, 'Long'), await begin(ann, 'Short'), await begin(ann, 'Quiet')]
+  const [long, short, quiet] = ids as [number, number, number]
+  const [other, another] = [await openConnection(t, server.connection), await openConnection(t, server.connection)]
+  await other.query('BEGIN; SAVEPOINT part')
+  await other.query("UPDATE conversations SET name = 'At last' WHERE id = $1", [long])
+  await other.query('RELEASE part')
+  const next = watchPolls(server)
+  const first = await openNewsStream(t, server, ann)
+  await say(ann, short, 'One')
+  await say(ann, quiet, 'One')
+  for (const id of [short, quiet]) await first.has(id, saysLast('One'))
+  await readsNothing()
+  t.same([short, quiet].map(id => first.of(id).length), [1, 1])
+
+  const { cursor } = first
+  await another.query('BEGIN; SAVEPOINT part')
+  await another.query("UPDATE conversations SET name = 'Shorter' WHERE id = $1", [short])
+  await next()
+  await say(ann, quiet, 'Two')
+  await first.has(quiet, saysLast('Two'))
+  await next()
+  await another.query('COMMIT')
+  await first.has(short, ({ name }) => name === 'Shorter')
+  const second = await openNewsSocket(t, server, ann, { after: cursor })
+  t.match([short, quiet].map(id => second.shown.get(id)), [{ name: 'Shorter' }, { newest: { text: 'Two' } }], 'a reader that comes back has missed nothing')
+  await say(ann, quiet, 'Three')
+  for (const reader of [first, second]) await reader.has(quiet, saysLast('Three'))
+  await readsNothing()
+  await other.query('COMMIT')
+  for (const reader of [first, second]) await reader.has(long, ({ name }) => name === 'At last')
+
+  /** Waits for a poll that reads nothing. Other tests use the same Postgres: when one of their transactions ends, a poll reads everything since its begin. */
+  async function readsNothing () {
+    const found = [await next()]
+    while (found.at(-1) !== 0 && found.length < 10) found.push(await next())
+    t.equal(found.at(-1), 0, 'a poll does not read again what an earlier one has read')
+  }
+
+  /** Counts the conversations that each poll of this server reads. The function that it gives waits for a poll that begins from now on. */
+  function watchPolls ({ db }: Server) {
+    const query = db.$client.query.bind(db.$client) as (...args: unknown[]) => Promise<{ rows: Array<{ user: number | null }> }>
+    const polls: number[] = []
+    let begun = 0
+    db.$client.query = (async (...args: [{ name?: string }]) => {
+      if (args[0].name !== 'news_versions') return await query(...args)
+      const nth = begun++
+      const answer = await query(...args)
+      polls[nth] = answer.rows.filter(({ user }) => user !== null).length
+      return answer
+    }) as never
+    return async function next () {
+      const nth = begun
+      await until(() => polls[nth] !== undefined)
+      return polls[nth]
+    }
+  }
+})
+
 t.test('long catching up comes in pieces, and a reader that does not read is cut', async t => {
   const server = await startLive(t)
   const ann = await server.as('ann')

@@ -34,8 +34,11 @@ export interface NewsReader {
   isOpen: () => boolean
 }
 
-/** A reader that has caught up to `place`. `told` has the later versions of conversations that it got already, so that it does not get them twice. */
-interface Live extends NewsReader { user: number, place: Place, told: Map<number, { version: string, xid: number }> }
+/**
+ * A reader that has caught up to `place`. `told` has the later versions of conversations that it got already, so that it does not get them
+ * twice. `seen` is the snapshot of the last poll that told it everything; undefined before the first one.
+ */
+interface Live extends NewsReader { user: number, place: Place, seen: string | undefined, told: Map<number, { version: string, xid: number }> }
 
 export type UserNews = ReturnType<typeof createNews>
 
@@ -117,12 +120,13 @@ export function createNews (listener: Pick<Listener, 'publish' | 'subscribe'>, e
     const users = [...due].filter(user => open.has(user))
     due.clear()
     if (users.length === 0) return
-    const readers = users.flatMap(user => [...open.get(user)!])
-    const { present, versions } = await store.versions(users.map(user => ({ user, after: placeOf(user) })))
-    await tellAll(versions.filter(({ user, conversation, version }) => [...open.get(user) ?? []].some(({ told }) => told.get(conversation)?.version !== version)))
-    for (const live of readers) {
+    const readers = new Map(users.map(user => [user, [...open.get(user)!]]))
+    const { present, snapshot, versions } = await store.versions(users.map(user => ({ user, after: placeOf(user), seen: seenBy(user) })))
+    await tellAll(versions.filter(({ user, conversation, version }) => readers.get(user)!.some(({ told }) => told.get(conversation)?.version !== version)))
+    for (const live of [...readers.values()].flat()) {
       if (!canContinue(live.place, present)) live.reset({ cursor: encodePlace(present), reset: true })
       live.place = present
+      live.seen = snapshot
       for (const [conversation, { xid }] of live.told) if (xid < present.xid) live.told.delete(conversation)
     }
   }
@@ -130,6 +134,12 @@ export function createNews (listener: Pick<Listener, 'publish' | 'subscribe'>, e
   /** The earliest place of a user's readers: what changed after it is new for at least one of them. */
   function placeOf (user: number) {
     return Math.min(...[...open.get(user)!].map(({ place }) => place.xid))
+  }
+
+  /** What all of a user's readers have seen; undefined if one of them has just begun. */
+  function seenBy (user: number) {
+    const [first, ...others] = open.get(user)!
+    return others.every(({ seen }) => seen === first!.seen) ? first!.seen : undefined
   }
 
   async function poll () {
@@ -153,7 +163,7 @@ export function createNews (listener: Pick<Listener, 'publish' | 'subscribe'>, e
       const missed = reset ? [] : versions.map(version => ({ ...version, after: from.xid }))
 
       return async function listen (reader) {
-        const live: Live = { ...reader, user, place: present, told: new Map() }
+        const live: Live = { ...reader, user, place: present, seen: undefined, told: new Map() }
         await catchUp(live, missed)
         const readers = open.get(user) ?? new Set()
         if (reader.isOpen()) {

@@ -30,14 +30,17 @@ const AT_ONCE = { reports: 64, bytes: 256 * 1024 }
  */
 export function createNewsStore (db: Db) {
   return {
-    /** The present place, and the conversations that have changed for each user after the place `after`, without their content. */
-    async versions (readers: Array<{ user: number, after: number }>): Promise<{ present: Place, versions: Version[] }> {
-      const { rows } = await db.$client.query<{ present: number, history: string, time: Date } & (Version | { user: null })>({
-        name: 'news_versions', text: VERSIONS, values: [readers.map(({ user }) => user), readers.map(({ after }) => after)]
+    /**
+     * The present place, and the conversations that have changed for each user after the place `after`, without their content. With
+     * `seen`, the snapshot that an earlier call has returned, those are left out that the earlier call found.
+     */
+    async versions (readers: Array<{ user: number, after: number, seen?: string | undefined }>): Promise<{ present: Place, snapshot: string, versions: Version[] }> {
+      const { rows } = await db.$client.query<{ present: number, snapshot: string, history: string, time: Date } & (Version | { user: null })>({
+        name: 'news_versions', text: VERSIONS, values: [readers.map(({ user }) => user), readers.map(({ after }) => after), readers.map(({ seen }) => seen)]
       })
-      const { present, history, time } = rows[0]!
+      const { present, snapshot, history, time } = rows[0]!
       const versions = rows.flatMap(row => row.user === null ? [] : [{ user: row.user, conversation: row.conversation, version: row.version, xid: row.xid }])
-      return { present: { xid: present, history, time }, versions }
+      return { present: { xid: present, history, time }, snapshot, versions }
     },
 
     /** Those of these users who are, or were, in these conversations. */
@@ -81,17 +84,30 @@ const XID = (number: string) => `(${number} % 4294967296)::text::xid`
 
 const IN_PRESENT = `
   WITH present AS MATERIALIZED (
-    SELECT xid AS present, age(${XID('xid')}) AS present_age, ${HISTORY} AS history, clock_timestamp()::timestamptz(3) AS time
-    FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xid) snapshot
+    SELECT xid AS present, age(${XID('xid')}) AS present_age, snapshot, ${HISTORY} AS history, clock_timestamp()::timestamptz(3) AS time
+    FROM (SELECT pg_current_snapshot() AS snapshot) now, LATERAL (SELECT pg_snapshot_xmin(snapshot)::text::bigint AS xid) oldest
   )`
+
+/** The transactions that were running when a snapshot was taken. */
+const RUNNING_IN = (snapshot: string) => `SELECT pg_snapshot_xip(${snapshot})::text::bigint AS xid`
+
+/**
+ * The first transaction whose changes may be visible now, but were not in the snapshot `seen`: the oldest one that was running then and
+ * has ended since, or else the next one. A subtransaction, of which snapshots do not tell, has a higher id than its transaction. A
+ * transaction that goes on running for hours, perhaps in another database, does not move this back, as it does move the place.
+ */
+const FIRST_UNSEEN = (seen: string, present: string) => `
+  SELECT coalesce(min(ended.xid), pg_snapshot_xmax(${seen})::text::bigint) AS first
+  FROM (${RUNNING_IN(seen)} EXCEPT ${RUNNING_IN(present)}) ended`
 
 const IS_GONE = (gone: string) => `NOT ${IS_MEMBER(`${gone}.conversation_id`, `${gone}.user_id`)}`
 
 const VERSIONS = `${IN_PRESENT}
-  SELECT present.present, present.history, present.time, found.*
+  SELECT present.present, present.snapshot, present.history, present.time, found.*
   FROM present LEFT JOIN LATERAL (
     SELECT reader.user_id AS "user", one.conversation, one.version, present.present + present.present_age - one.age AS xid
-    FROM unnest($1::bigint[], $2::bigint[]) AS reader (user_id, after)
+    FROM unnest($1::bigint[], $2::bigint[], $3::pg_snapshot[]) AS reader (user_id, after, seen)
+    CROSS JOIN LATERAL (${FIRST_UNSEEN('reader.seen', 'present.snapshot')}) unseen
     CROSS JOIN LATERAL (
       SELECT c.id AS conversation, c.xmin || ' ' || member.xmin AS version, least(${AGE('c.xmin')}, ${AGE('member.xmin')}) AS age
       FROM conversation_users member JOIN conversations c ON c.id = member.conversation_id
@@ -101,7 +117,7 @@ const VERSIONS = `${IN_PRESENT}
       FROM gone_conversations gone
       WHERE gone.user_id = reader.user_id AND ${IS_GONE('gone')}
     ) one
-    WHERE one.age <= present.present_age + present.present - reader.after
+    WHERE one.age <= present.present_age + present.present - coalesce(unseen.first, reader.after)
   ) found ON true`
 
 const CONCERNED = `
