@@ -4,9 +4,11 @@ import { isDeepStrictEqual } from 'node:util'
 import { createTidyStore } from '../../src/accounts/tidy-store.ts'
 import { createNews } from '../../src/conversations/news/news.ts'
 import { createNewsStore } from '../../src/conversations/news/store.ts'
+import { migrateUp } from '../../src/db/migrate.ts'
 import { API_KEY, run, silent, type Client } from '../support/helper.ts'
 import { connect, CUT, startLive, type Server } from '../support/live.ts'
 import { openNewsSocket, openNewsStream, WAYS, type Listed, type Reader } from '../support/news.ts'
+import { startPostgres } from '../support/postgres.ts'
 import { connect as openConnection, until } from '../support/process.ts'
 import { auth, startTwo } from '../support/socket-users.ts'
 
@@ -644,6 +646,32 @@ t.test('a history that is cut off, such as by a backup that is restored, makes r
     t.not(reader.cursor, cursor)
     t.match((await openNews(t, server, ann, { after: cursor! })).told, [{ event: 'ready', data: { reset: true } }])
   }
+})
+
+t.test('after a crash of Postgres, which uses ids of transactions again, readers begin anew', async t => {
+  const postgres = await startPostgres(t)
+  await migrateUp(postgres.connection)
+  const server = await startLive(t, {}, postgres.connection)
+  const ann = await server.as('ann')
+  const id = await begin(ann, 'Plans')
+  // These transactions change nothing. So Postgres does not wait until the disk has them, as with those that change temporary tables only.
+  const takeIds = async () => { for (let n = 0; n < 100; n++) await server.query('SELECT pg_current_xact_id()') }
+  await server.query("ALTER SYSTEM SET wal_writer_delay = '10s'")
+  await server.query('SELECT pg_reload_conf()')
+  await takeIds()
+  const live = await openNewsStream(t, server, ann)
+  const away = await openNewsStream(t, server, ann)
+  away.leave()
+  await postgres.crash()
+  await postgres.start()
+  await until(async () => (await ann.put(at(id), { name: 'Plans after the crash' })).statusCode === 200)
+  await takeIds()
+  await takeIds()
+  t.match((await openNewsStream(t, server, ann, { after: away.cursor })).told, [{ event: 'ready', data: { reset: true } }], 'one that was away')
+  await until(() => live.told.filter(({ event }) => event === 'ready').length === 2)
+  t.match(live.told.findLast(({ event }) => event === 'ready'), { data: { reset: true } }, 'one that was there')
+  await say(ann, id, 'Here again')
+  await live.has(id, saysLast('Here again'))
 })
 
 t.test('many readers are checked in turn', async t => {

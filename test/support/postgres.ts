@@ -42,12 +42,18 @@ export async function startPostgres (t: Test, bin?: string) {
     await ended
   }
 
+  /** Ends Postgres like a crash (an immediate shutdown). It loses the transactions that are not on the disk yet, and uses their ids again. */
+  async function crash () {
+    process.kill(pid, 'SIGQUIT')
+    await ended
+  }
+
   t.teardown(async () => {
     await stop().catch(() => { /* the test has stopped it */ })
     await rm(place.folder, { recursive: true, maxRetries: 5 })
   })
   await start()
-  return { connection, start, stop }
+  return { connection, start, stop, crash }
 }
 
 async function answers (connection: pg.ClientConfig) {

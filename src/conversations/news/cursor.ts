@@ -2,7 +2,7 @@
  * How far somebody has read their news. Transactions change conversations in one order and commit in another, so a counter
  * or a time would miss what commits late. A place is therefore a transaction id: all transactions with smaller ids had ended
  * when the news were read, and so everything that is not known yet was written by this transaction or a later one.
- * Ids have a meaning in one history of one database only: not after a backup was restored, or a replica took over.
+ * Ids have a meaning in one history of one database only: not after a backup was restored, Postgres crashed, or a replica took over.
  * @see https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
  */
 export interface Place { xid: number, history: string, time: Date }

@@ -124,7 +124,10 @@ export function createNews (listener: Pick<Listener, 'publish' | 'subscribe'>, e
     const { present, snapshot, versions } = await store.versions(users.map(user => ({ user, after: placeOf(user), seen: seenBy(user) })))
     await tellAll(versions.filter(({ user, conversation, version }) => readers.get(user)!.some(({ told }) => told.get(conversation)?.version !== version)))
     for (const live of [...readers.values()].flat()) {
-      if (!canContinue(live.place, present)) live.reset({ cursor: encodePlace(present), reset: true })
+      if (!canContinue(live.place, present)) {
+        live.told.clear()
+        live.reset({ cursor: encodePlace(present), reset: true })
+      }
       live.place = present
       live.seen = snapshot
       for (const [conversation, { xid }] of live.told) if (xid < present.xid) live.told.delete(conversation)

@@ -71,10 +71,13 @@ export function createNewsStore (db: Db) {
   }
 }
 
-/** Names the history that transaction ids belong to: this cluster, its timeline, and these tables. */
-const HISTORY = `left(md5(
-  (SELECT system_identifier FROM pg_control_system()) || ' ' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || ' ' || 'conversations'::regclass::oid
-), 8)`
+/**
+ * Names the history that transaction ids belong to: this cluster, its timeline, its last crash, and these tables. After a crash Postgres uses
+ * the ids again of transactions that were not on the disk yet. It also begins all its statistics anew then.
+ */
+const HISTORY = `left(md5(concat_ws(' ',
+  (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8), pg_stat_get_bgwriter_stat_reset_time(), 'conversations'::regclass::oid
+)), 8)`
 
 /** How many transactions ago. A row that was not written for 2^31 transactions has a negative age. */
 const AGE = (xid: string) => `CASE WHEN age(${xid}) < 0 THEN 2147483647 ELSE age(${xid}) END`
