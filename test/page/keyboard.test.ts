@@ -9,7 +9,8 @@ t.setTimeout(900_000)
 const VIEWS = [
   { where: '1280 px', viewport: { width: 1280, height: 800 }, colorScheme: 'light' },
   { where: '390 px', viewport: { width: 390, height: 800 }, colorScheme: 'light' },
-  { where: 'dark', viewport: { width: 1280, height: 800 }, colorScheme: 'dark' }
+  { where: 'dark', viewport: { width: 1280, height: 800 }, colorScheme: 'dark' },
+  { where: 'forced colors', viewport: { width: 1280, height: 800 }, forcedColors: 'active' }
 ] as const
 
 t.test('a user can do everything by keyboard, from signing up to signing out', { skip: noBrowser }, async t => {
