@@ -129,6 +129,36 @@ t.test('the wheel, a finger or a key scrolls away from a growing reply; scrollin
   call.end()
 })
 
+t.test('a print has all messages that are loaded, and nothing that only works on the screen; afterwards the list is where it was', { skip: noBrowser }, async t => {
+  const { page, url } = await longConversation(t, { colorScheme: 'dark' })
+  const place = async () => await page.evaluate(`${VIEW}.scrollTop`) as number
+  /** The number of pages of a print. */
+  const pagesOf = (pdf: Buffer) => Number(/\/Type \/Pages\s+\/Count (\d+)/.exec(pdf.toString('latin1'))![1])
+  await page.locator('.scroller-view').hover()
+  await page.mouse.wheel(0, -1_000)
+  await toEnd(page).waitFor()
+  await page.locator('.mine').getByText('Message 40').waitFor()
+  const before = await place()
+  for (const landscape of [false, true]) t.ok(pagesOf(await page.pdf({ format: 'A4', landscape })) >= 3)
+  t.equal(await place(), before)
+
+  const color = async () => await page.evaluate("getComputedStyle(document.querySelector('.message')).color")
+  const dark = await color()
+  await page.emulateMedia({ colorScheme: 'light' })
+  const light = await color()
+  t.not(light, dark)
+  await page.emulateMedia({ media: 'print', colorScheme: 'dark' })
+  t.equal(await color(), light, 'a print is dark on white')
+  t.ok(await page.locator('.mine').getByText('Message 1', { exact: true }).isVisible())
+  for (const hidden of [composerOf(page), page.getByRole('navigation'), page.getByRole('button')]) t.equal(await hidden.filter({ visible: true }).count(), 0)
+  t.equal(await page.evaluate(`${VIEW}.scrollHeight - ${VIEW}.clientHeight`), 0, 'the list does not scroll')
+
+  await page.emulateMedia({ media: null })
+  await page.goto(`${url}/#/account`)
+  await page.getByText('This device').waitFor()
+  t.ok(pagesOf(await page.pdf({ format: 'A4' })) >= 2, 'the account is longer than a page')
+})
+
 const TABLE = `| Programming language | Year | Designed by | Paradigm | What people use it for today |
 |---|--:|---|---|---|
 | TypeScript | 2012 | Anders Hejlsberg and others at Microsoft | multi-paradigm, structural typing | web pages, servers, tools; nearly everything that JavaScript does |
