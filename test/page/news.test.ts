@@ -95,6 +95,24 @@ t.test('the page says when the open conversation was deleted, or its user taken 
   }
 })
 
+t.test('an address that no conversation has, or can have, says the same as a conversation that was deleted', { skip: noBrowser }, async t => {
+  const { url, as } = await serveToBrowsers(t)
+  const ann = await as('ann')
+  const { person } = await openBrowser(t)
+  const { page } = await person()
+  const refused = new Set<number>()
+  page.on('response', response => { if (response.status() >= 400) refused.add(response.status()) })
+  await openAt(page, url, ann.headers['cookie']!)
+  for (const id of ['12345', '0', '00', '-1', '1.5', 'abc', '1/2', '9007199254740993', '999999999999999999999']) {
+    await page.goto('about:blank')
+    await page.goto(`${url}/#/c/${id}`)
+    await page.getByRole('alert').getByText('This conversation was deleted, or you are no longer a member.').waitFor()
+    await page.getByRole('heading', { level: 1, name: 'Conversation', exact: true }).waitFor()
+    t.same(await barriers(page), [], id)
+  }
+  t.same([...refused], [404], 'the page asks for no id that the server refuses as invalid')
+})
+
 t.test('an open conversation is read, also if it is too old for the list, or the connection was lost at that moment', { skip: noBrowser }, async t => {
   const { port, as } = await serveToBrowsers(t)
   const url = `http://127.0.0.1:${port}`

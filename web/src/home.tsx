@@ -5,7 +5,7 @@ import { queries } from './api/cache.ts'
 import './api/socket.ts' // with this screen, since it cannot be live without it
 import { AccountPage } from './account/account.tsx'
 import { ConversationList } from './chat/conversation-list.tsx'
-import { ConversationPage } from './chat/conversation.tsx'
+import { ConversationPage, NoConversation } from './chat/conversation.tsx'
 import { NewConversation } from './chat/new-conversation.tsx'
 import type { Route } from './route.ts'
 import { forgetDrafts } from './ui/drafts.ts'
@@ -30,7 +30,9 @@ export default function Home ({ me, route }: { me: Profile, route: Route }) {
         <div role='status'>{isOffline && <p className='offline'>{words.offline}</p>}</div>
         {route.at === 'conversation'
           ? <ConversationPage key={route.id} id={route.id} me={me} />
-          : route.at === 'account' ? <AccountPage me={me} /> : <NewConversation me={me} />}
+          : route.at === 'no-conversation'
+            ? <NoConversation />
+            : route.at === 'account' ? <AccountPage me={me} /> : <NewConversation me={me} />}
       </div>
     </div>
   )

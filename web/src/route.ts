@@ -7,7 +7,7 @@ import { readPhoneNumber } from '../../src/text/phone-number.ts'
  */
 export type Route =
   | { at: 'home' } | { at: 'new' } | { at: 'account' } | { at: 'forgot' }
-  | { at: 'conversation', id: number }
+  | { at: 'conversation', id: number } | { at: 'no-conversation' }
   | { at: 'phone', phone: string }
   | { at: 'reset-password' | 'verify-email' | 'invite', token: string }
   | { at: 'sign-in-failed', code: string }
@@ -36,8 +36,8 @@ function read (hash: string): Route {
   if (purpose !== undefined) return { at: purpose as 'reset-password' | 'verify-email' | 'invite', token: token! }
   const [, code] = /^#sign-in-failed=([A-Z_]+)$/.exec(hash) ?? []
   if (code !== undefined) return { at: 'sign-in-failed', code }
-  const [, id] = /^#\/c\/(\d{1,15})$/.exec(hash) ?? []
-  if (id !== undefined) return { at: 'conversation', id: Number(id) }
+  const [, id] = /^#\/c\/(.+)$/.exec(hash) ?? []
+  if (id !== undefined) return /^0*[1-9]\d{0,14}$/.test(id) ? { at: 'conversation', id: Number(id) } : { at: 'no-conversation' }
   const [, phone] = /^#\/phone\/(.{1,200})$/.exec(hash) ?? []
   if (phone !== undefined && isPhone(decoded(phone))) return { at: 'phone', phone: decoded(phone) }
   const [, at] = /^#\/(new|account|forgot)$/.exec(hash) ?? []

@@ -114,6 +114,8 @@ export const words = {
 
   chat: {
     conversations: 'Conversations',
+    /** The heading when the name is not known. */
+    unknown: 'Conversation',
     new: 'New conversation',
     none: 'No conversations yet.',
     start: 'Start a conversation',

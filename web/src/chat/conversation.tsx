@@ -48,8 +48,8 @@ export function ConversationPage ({ id, me }: { id: number, me: Profile }) {
   return (
     <main className='chat'>
       <header className='chat-head'>
-        <a className='icon-button back' href={pathTo.home} aria-label={words.back} title={words.back}><Icon name='back' /></a>
-        <h1 className='cut' dir='auto' aria-label={isPending && name === '' ? words.loading : undefined}>{name}</h1>
+        <Back />
+        <h1 className='cut' dir='auto' aria-label={isPending && name === '' ? words.loading : undefined}>{name === '' && !isPending ? words.chat.unknown : name}</h1>
         {conversation !== undefined && <button className='icon-button' aria-label={words.chat.details} title={words.chat.details} onClick={() => setIsShowingDetails(true)}><Icon name='people' /></button>}
       </header>
       {problem !== undefined && (
@@ -73,6 +73,23 @@ export function ConversationPage ({ id, me }: { id: number, me: Profile }) {
       )}
     </main>
   )
+}
+
+/** What an address shows that no conversation can have, such as `#/c/abc`. */
+export function NoConversation () {
+  return (
+    <main className='chat'>
+      <header className='chat-head'>
+        <Back />
+        <h1>{words.chat.unknown}</h1>
+      </header>
+      <div className='notice' role='alert'>{words.errors['CONVERSATION_NOT_FOUND']} <a href={pathTo.home}>{words.chat.conversations}</a></div>
+    </main>
+  )
+}
+
+function Back () {
+  return <a className='icon-button back' href={pathTo.home} aria-label={words.back} title={words.back}><Icon name='back' /></a>
 }
 
 /** Calls `action` on Escape, unless something else takes the key: an open dialog, the edit form, the list of mentions. */
