@@ -21,18 +21,18 @@ async function isAtEnd (page: Page) {
   await until(async () => await distanceToEnd(page) < 2)
 }
 
-/** Opens the page as Ann, in a conversation with 40 messages. Its bot repeats each message, or streams what the test writes. */
-async function longConversation (t: Test, options = {}) {
+/** Opens the page as Ann, in a conversation with 40 messages or more. Its bot repeats each message, or streams what the test writes. */
+async function longConversation (t: Test, options = {}, count = 40) {
   const server = await serveToBrowsers(t)
   const ann = await server.as('ann')
   const id = await server.slowChat(ann)
   await server.query(`INSERT INTO messages (conversation_id, id, rev, sender, user_id, text, status)
-    SELECT ${id}, n, n, 'user', (SELECT id FROM users WHERE username = 'ann'), 'Message ' || n, 'complete' FROM generate_series(1, 40) n`)
-  await server.query('UPDATE conversations SET last_rev = 40 WHERE id = $1', [id])
+    SELECT ${id}, n, n, 'user', (SELECT id FROM users WHERE username = 'ann'), 'Message ' || n, 'complete' FROM generate_series(1, ${count}) n`)
+  await server.query('UPDATE conversations SET last_rev = $2 WHERE id = $1', [id, count])
   const { person } = await openBrowser(t)
   const { page } = await person(options)
   await openAt(page, server.url, ann.headers['cookie']!, `#/c/${id}`)
-  await page.locator('.mine').getByText('Message 40').waitFor()
+  await page.locator('.mine').getByText(`Message ${count}`).waitFor()
   await isAtEnd(page)
   return { ...server, ann, id, page }
 }
@@ -127,6 +127,31 @@ t.test('the wheel, a finger or a key scrolls away from a growing reply; scrollin
   await isAtEnd(page)
   t.equal(await toEnd(page).count(), 0, 'what the user scrolled before asking for the end does not count, also if the list still moves')
   call.end()
+})
+
+t.test('a user who reaches the top before older messages have arrived stays where they are, and one page is loaded', { skip: noBrowser }, async t => {
+  const { page } = await longConversation(t, {}, 200)
+  let asked = 0
+  const { promise: arrival, resolve: arrive } = Promise.withResolvers<void>()
+  await page.route('**/messages?*before=*', async route => {
+    asked++
+    await arrival
+    await route.continue()
+  })
+  const oldest = page.locator('.mine').getByText('Message 151', { exact: true })
+  await page.locator('.scroller-view').hover()
+  await until(async () => {
+    await page.mouse.wheel(0, -2_000)
+    return await page.evaluate(`${VIEW}.scrollTop`) === 0
+  })
+  await until(() => asked === 1)
+  const { y: before } = (await oldest.boundingBox())!
+  arrive()
+  await page.locator('.mine').getByText('Message 101', { exact: true }).waitFor({ state: 'attached' })
+  await page.evaluate('new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve)))')
+  const { y: after } = (await oldest.boundingBox())!
+  t.ok(Math.abs(after - before) < 100, `Message 151 was at ${before} and is at ${after}`) // the date above it moves to the new first message
+  t.equal(asked, 1)
 })
 
 t.test('a print has all messages that are loaded, and nothing that only works on the screen; afterwards the list is where it was', { skip: noBrowser }, async t => {

@@ -36,7 +36,8 @@ export function createScrolling (view: HTMLElement, content: HTMLElement, { onTo
   function look () {
     const { scrollTop, scrollHeight, clientHeight } = view
     const edge = topOf(view)
-    const anchor = Array.from(content.children).find(child => child.getBoundingClientRect().bottom > edge)
+    // The button for older messages cannot be the anchor: it stays at the top, above the messages that are inserted.
+    const anchor = Array.from(content.children).find(child => !child.matches('button') && child.getBoundingClientRect().bottom > edge)
     return { scrollTop, scrollHeight, clientHeight, anchor, anchorTop: anchor === undefined ? 0 : topOf(anchor) }
   }
 
