@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { Page } from 'playwright-core'
-import { isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers } from '../support/browser.ts'
+import { comesTrue, getsFocus, isTooWide, lostFocus, noBrowser, openAt, openBrowser, serveToBrowsers } from '../support/browser.ts'
 import { until } from '../support/process.ts'
 
 // The page in a real browser: which messages are in view while others are added.
@@ -152,6 +152,19 @@ t.test('a user who reaches the top before older messages have arrived stays wher
   const { y: after } = (await oldest.boundingBox())!
   t.ok(Math.abs(after - before) < 100, `Message 151 was at ${before} and is at ${after}`) // the date above it moves to the new first message
   t.equal(asked, 1)
+})
+
+t.test('a keyboard user who loads older messages up to the beginning goes on to the first message', { skip: noBrowser }, async t => {
+  const { page } = await longConversation(t, {}, 80)
+  const view = page.locator('.scroller-view')
+  await view.focus()
+  await page.keyboard.press('Tab') // to the button for older messages; this scrolls to the top, where they are loaded
+  await page.locator('.mine').getByText('Message 1', { exact: true }).waitFor({ state: 'attached' })
+  t.ok(await getsFocus(view), 'the list has the focus')
+  await page.keyboard.press('Tab')
+  t.ok(await getsFocus(page.locator('[data-message]').first().getByRole('button').first()))
+  await comesTrue(async () => await lostFocus(page) === undefined)
+  t.equal(await lostFocus(page), undefined, 'the first message is in view')
 })
 
 t.test('a print has all messages that are loaded, and nothing that only works on the screen; afterwards the list is where it was', { skip: noBrowser }, async t => {

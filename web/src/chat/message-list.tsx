@@ -57,7 +57,7 @@ export function MessageList ({ chat, send, sent, hasFailed, me, bots, isOwner, l
     <>
       <Scroller label={label || words.chat.conversations} sent={sent} onTop={hasOlder ? readOlder : undefined}>
         {!isLoaded && !hasFailed && <p className='empty' role='status'>{words.loading}</p>}
-        {hasOlder && <button className='text-button more' onClick={readOlder}>{words.chat.older}</button>}
+        {hasOlder && <button ref={leaveFocus} className='text-button more' onClick={readOlder}>{words.chat.older}</button>}
         {isLoaded && messages.length === 0 && unsent.length === 0 && <p className='empty'>{words.chat.empty}</p>}
         {messages.map((message, at) => (
           <Row
@@ -87,6 +87,11 @@ export function MessageList ({ chat, send, sent, hasFailed, me, bots, isOwner, l
       </p>
     </>
   )
+}
+
+/** When the beginning has been loaded, this button disappears. If it had the focus, the list gets it, so that the next Tab leads to the first message. */
+function leaveFocus (button: HTMLButtonElement) {
+  return () => { if (document.activeElement === button) button.closest<HTMLElement>('.scroller-view')!.focus({ preventScroll: true }) }
 }
 
 /** Only streaming bots can regenerate a reply; the others would say the same again. A bot that is not set up cannot either. */
