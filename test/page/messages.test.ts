@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { Page } from 'playwright-core'
+import type { Locator, Page } from 'playwright-core'
 import { failure } from '../../src/bots/bot.ts'
 import { barriers, comesTrue, getsFocus, hasFocus, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers } from '../support/browser.ts'
 import { until } from '../support/process.ts'
@@ -11,6 +11,9 @@ t.setTimeout(900_000)
 const composerOf = (page: Page) => page.getByRole('textbox', { name: 'Message' })
 const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true })
 const focusIsIn = async (page: Page) => await until(async () => await hasFocus(composerOf(page)))
+
+/** The browser's IntersectionObserver. */
+type Observer = new (see: (entries: Array<{ intersectionRatio: number }>) => void) => { observe: (element: unknown) => void }
 
 async function say (page: Page, text: string) {
   await composerOf(page).fill(text)
@@ -334,6 +337,25 @@ t.test('a new user on a phone sees how to start a conversation', { skip: noBrows
   await page.getByRole('heading', { name: 'What would you like to talk about?' }).waitFor()
   t.same(await page.locator('.chip').allTextContents(), ['Default', 'Simulated', 'Favorite song', 'No bot'])
   t.same(await barriers(page), [])
+})
+
+t.test('at 400 % zoom, a user can scroll to each conversation, and to everything on the screen for a new one', { skip: noBrowser }, async t => {
+  const { page, query } = await annAndSlow(t, { viewport: { width: 320, height: 256 } })
+  await query("UPDATE users SET email = 'ann@example.com'")
+  /** Scrolls to an element. Returns how much of it is in view. */
+  const visiblePart = async (shown: Locator) => {
+    await shown.scrollIntoViewIfNeeded()
+    return await shown.evaluate(async element => await new Promise<number>(resolve => {
+      const { IntersectionObserver } = globalThis as unknown as { IntersectionObserver: Observer }
+      new IntersectionObserver(([entry]) => { resolve(entry!.intersectionRatio) }).observe(element)
+    }))
+  }
+  await page.reload()
+  await page.getByRole('link', { name: 'Back' }).click()
+  await button(page, 'Resend email').waitFor()
+  for (const shown of [page.getByRole('link', { name: /^Slow/ }), button(page, 'Sign out')]) t.ok(await visiblePart(shown) > 0.95, `${shown}`)
+  await page.getByRole('link', { name: 'New conversation' }).click()
+  for (const shown of [page.getByRole('heading', { level: 2 }), page.getByText('No bot')]) t.ok(await visiblePart(shown) > 0.95, `${shown}`)
 })
 
 t.test('times have the format of the browser’s locale', { skip: noBrowser }, async t => {
