@@ -293,6 +293,9 @@ t.test('code is highlighted, \\( keeps its backslash, and the list shows a reply
     await page.emulateMedia({ colorScheme })
     t.same(await barriers(page), [], colorScheme)
   }
+  const selected = await page.evaluate("(getSelection().selectAllChildren(document.querySelector('.scroller-content')), getSelection().toString())") as string
+  t.match(selected, 'const area = 42 // square')
+  t.notMatch(selected, /Copy|Edit|Delete/, 'what is copied with the mouse has no names of buttons')
   t.equal((await query("SELECT FROM messages WHERE text LIKE '%**%'")).length, 2)
 })
 
