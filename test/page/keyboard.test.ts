@@ -157,6 +157,26 @@ t.test('a user can do everything by keyboard, from signing up to signing out', {
   }
 })
 
+t.test('Tab leads through all conversations, also those that are loaded on the way', { skip: noBrowser }, async t => {
+  const { url, as } = await serveToBrowsers(t)
+  const ann = await as('ann')
+  const names = Array.from({ length: 65 }, (_, at) => `Number ${65 - at}`)
+  for (const name of names.toReversed()) await ann.post('/api/conversations', { name, bots: [] })
+  const { person } = await openBrowser(t)
+  const { page } = await person({ viewport: { width: 1280, height: 500 } })
+  await openAt(page, url, ann.headers['cookie']!)
+  await page.locator('.entry').first().focus()
+  const reached: string[] = []
+  const focused = page.locator('.entry:focus .entry-name')
+  while (reached.length < names.length) {
+    if (!await comesTrue(async () => await focused.count() === 1)) break
+    reached.push((await focused.textContent())!)
+    await page.keyboard.press('Tab')
+  }
+  t.same(reached, names)
+  t.ok(await getsFocus(page.getByRole('link', { name: /Account/ })))
+})
+
 t.test('with forced colors, what is selected looks different from the rest', { skip: noBrowser }, async t => {
   const { url, as, slowChat } = await serveToBrowsers(t)
   const ann = await as('ann')

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'react'
+import { useEffect, useLayoutEffect, useRef } from 'react'
 import { useMutation } from '@tanstack/react-query'
 import type { ListedConversation, Message, Profile } from 'parley'
 import { useConversations } from 'parley/react'
@@ -29,6 +29,14 @@ export function ConversationList ({ me, selected }: { me: Profile, selected: num
       go(pathTo.home)
     }
   })
+  // A user who has come to the button for more by Tab goes on at the first conversation that it has loaded, not behind all of them.
+  const entries = useRef<HTMLUListElement>(null)
+  const goesOnAt = useRef<number>(undefined)
+  useLayoutEffect(() => {
+    if (goesOnAt.current === undefined || conversations.length <= goesOnAt.current) return
+    entries.current!.children[goesOnAt.current]!.querySelector('a')!.focus()
+    goesOnAt.current = undefined
+  }, [conversations.length])
   const isVisible = useIsVisible()
   // What is open in front of the user is about to be marked as read.
   const unreadOf = ({ id, unread }: ListedConversation) => id === selected && isVisible ? 0 : unread
@@ -52,12 +60,12 @@ export function ConversationList ({ me, selected }: { me: Profile, selected: num
             <a className='button primary' href={pathTo.new}>{words.chat.start}</a>
           </div>
         )}
-        <ul>
+        <ul ref={entries}>
           {conversations.map(conversation => <li key={conversation.id}><Entry conversation={conversation} unread={unreadOf(conversation)} isSelected={conversation.id === selected} /></li>)}
         </ul>
         {problem !== undefined && <Problem error={problem} onAgain={parley.reconnect} />}
         {older.error !== null && <Problem error={older.error} onAgain={older.mutate} />}
-        {hasMore && older.error === null && <More onSight={older.mutate} isBusy={older.isPending} />}
+        {hasMore && older.error === null && <More onSight={older.mutate} isBusy={older.isPending} onFocus={isFocused => { goesOnAt.current = isFocused ? conversations.length : undefined }} />}
       </div>
       <footer className='sidebar-foot'>
         <a className='me' href={pathTo.account} aria-label={`${me.name ?? me.username ?? words.details.unnamed}, ${words.chat.account}`}><Icon name='person' /><span className='cut' dir='auto'>{me.name ?? me.username ?? words.details.unnamed}</span></a>
@@ -91,7 +99,7 @@ function lineOf ({ sender, status, text }: Message) {
 }
 
 /** A button that presses itself when it comes into view. */
-function More ({ onSight, isBusy }: { onSight: () => void, isBusy: boolean }) {
+function More ({ onSight, isBusy, onFocus }: { onSight: () => void, isBusy: boolean, onFocus: (isFocused: boolean) => void }) {
   const button = useRef<HTMLButtonElement>(null)
   useEffect(() => {
     if (isBusy) return
@@ -99,5 +107,5 @@ function More ({ onSight, isBusy }: { onSight: () => void, isBusy: boolean }) {
     observer.observe(button.current!)
     return () => observer.disconnect()
   }, [isBusy, onSight])
-  return <button ref={button} className='text-button more' aria-busy={isBusy} onClick={() => onSight()}>{words.more}</button>
+  return <button ref={button} className='text-button more' aria-busy={isBusy} onClick={() => onSight()} onFocus={() => onFocus(true)} onBlur={() => onFocus(false)}>{words.more}</button>
 }
