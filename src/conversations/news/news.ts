@@ -36,9 +36,9 @@ export interface NewsReader {
 
 /**
  * A reader that has caught up to `place`. `told` has the later versions of conversations that it got already, so that it does not get them
- * twice. `seen` is the snapshot of the last poll that told it everything; undefined before the first one.
+ * twice. `seen` is the snapshot up to which it was told everything.
  */
-interface Live extends NewsReader { user: number, place: Place, seen: string | undefined, told: Map<number, { version: string, xid: number }> }
+interface Live extends NewsReader { user: number, place: Place, seen: string, told: Map<number, { version: string, xid: number }> }
 
 export type UserNews = ReturnType<typeof createNews>
 
@@ -139,7 +139,7 @@ export function createNews (listener: Pick<Listener, 'publish' | 'subscribe'>, e
     return Math.min(...[...open.get(user)!].map(({ place }) => place.xid))
   }
 
-  /** What all of a user's readers have seen; undefined if one of them has just begun. */
+  /** What all of a user's readers have seen; undefined if one of them began, or was told everything, at another moment than the others. */
   function seenBy (user: number) {
     const [first, ...others] = open.get(user)!
     return others.every(({ seen }) => seen === first!.seen) ? first!.seen : undefined
@@ -161,12 +161,12 @@ export function createNews (listener: Pick<Listener, 'publish' | 'subscribe'>, e
      */
     async begin (user: number, cursor: string | undefined): Promise<(reader: NewsReader) => Promise<NewsReady & { stop: () => void }>> {
       const from = cursor === undefined ? undefined : decodePlace(cursor)
-      const { present, versions } = await store.versions([{ user, after: from?.xid ?? Number.MAX_SAFE_INTEGER }])
+      const { present, snapshot, versions } = await store.versions([{ user, after: from?.xid ?? Number.MAX_SAFE_INTEGER }])
       const reset = from === undefined || !canContinue(from, present)
       const missed = reset ? [] : versions.map(version => ({ ...version, after: from.xid }))
 
       return async function listen (reader) {
-        const live: Live = { ...reader, user, place: present, seen: undefined, told: new Map() }
+        const live: Live = { ...reader, user, place: present, seen: snapshot, told: new Map() }
         await catchUp(live, missed)
         const readers = open.get(user) ?? new Set()
         if (reader.isOpen()) {
