@@ -1,5 +1,10 @@
 import t from 'tap'
+import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
+import { createCompletionReader } from '../../src/bots/completion.ts'
+import { readPieces } from '../../src/bots/event-stream.ts'
+import { createMemory, createThoughtFilter } from '../../src/bots/thoughts.ts'
 import { isPrompt } from '../support/prompt.ts'
 import type { Body } from '../support/providers.ts'
 import { bot, chunk, END, event, HELLO, json, say, serve, stream, user, whole, type Answer } from '../support/model.ts'
@@ -120,6 +125,61 @@ t.test('a response is read in these formats', async t => {
     isPrompt(t, began, 2_000, what)
   }
 })
+
+t.test('a response is read in the same way wherever it is cut', async t => {
+  for (const [what, [answer]] of Object.entries(SHAPES)) {
+    const sent = await bodyOf(answer)
+    if (sent === undefined || sent.length > 20_000) continue
+    const expected = await readIn([sent])
+    const lines = sent.toString('latin1').split(/(?<=\n)/).map(line => Buffer.from(line, 'latin1'))
+    t.same(await readIn(lines), expected, `${what}: each line`)
+    for (const size of [1, 2, 3, 7, 50]) {
+      const chunks = Array.from({ length: Math.ceil(sent.length / size) }, (_, n) => sent.subarray(n * size, (n + 1) * size))
+      t.same(await readIn(chunks), expected, `${what}: chunks of ${size} bytes`)
+    }
+  }
+})
+
+/** What a fake provider sends as the body; undefined if that is compressed or the status is not 200. */
+async function bodyOf (answer: Answer): Promise<Buffer | undefined> {
+  const body: Buffer[] = []
+  let isPlain = true
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const response = {
+    headersSent: false,
+    writeHead (status: number, headers: Record<string, string> = {}) {
+      isPlain = status === 200 && headers['content-encoding'] === undefined
+      response.headersSent = true
+      return response
+    },
+    write (part: string | Buffer) { body.push(Buffer.from(part)) },
+    end (part: string | Buffer = '') {
+      body.push(Buffer.from(part))
+      resolve()
+    },
+    destroy: () => resolve()
+  }
+  await answer(response as never, { model: 'm', messages: [] } as never)
+  await Promise.race([promise, sleep(200)])
+  return isPlain ? Buffer.concat(body) : undefined
+}
+
+/** The reply that is read from these chunks, and the error. */
+async function readIn (chunks: Buffer[]) {
+  const error = (...said: unknown[]) => new Error(JSON.stringify(said).slice(0, 500))
+  const reader = createCompletionReader({ thoughts: createThoughtFilter('some', createMemory()), begins: () => {}, reported: error, filtered: error, unusable: error })
+  const heard = { text: '', reasoning: '', others: [] as object[], error: '' }
+  try {
+    for await (const piece of readPieces(Readable.from(chunks), reader, () => {})) {
+      if ('text' in piece) heard.text = (piece.replaces === true ? '' : heard.text) + piece.text
+      else if ('reasoning' in piece) heard.reasoning = (piece.replaces === true ? '' : heard.reasoning) + piece.reasoning
+      else heard.others.push(piece)
+    }
+  } catch (error) {
+    heard.error = String((error as Error).cause ?? error).slice(0, 500)
+  }
+  return heard
+}
 
 /** The refused option, the status, the error message, and the provider that sends it. */
 const REFUSALS: Array<[string, number, unknown, string]> = [
