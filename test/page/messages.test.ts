@@ -118,7 +118,7 @@ t.test('the problem of a Stop or Regenerate that failed disappears when it no lo
   second.say('Again')
   second.end()
   await again
-  await page.locator('.bot').getByText('Again').waitFor()
+  await page.locator('.bot').getByText('Again', { exact: true }).waitFor() // the problem says "try again"
   await button(page, 'Regenerate').waitFor()
   t.equal(await problem.count(), 0)
 
