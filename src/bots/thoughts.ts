@@ -147,7 +147,8 @@ export function createThoughtFilter (model: string, memory: ModelMemory) {
     const passed = pass(tag?.at ?? tornAt(held))
     if (tag?.kind !== 'tag') {
       kept += passed
-      if (passed !== '') pieces.push({ text: passed })
+      // A tag in a block of code holds back the rest of the block. The empty piece keeps the reply from timing out meanwhile.
+      pieces.push(passed === '' ? { reasoning: '' } : { text: passed })
       return false
     }
     if (kept !== '') pieces.push({ text: '', replaces: true })

@@ -339,6 +339,18 @@ t.test('reasoning in a field of its own keeps a reply from timing out, and is no
   }))
 })
 
+t.test('text that is held back because of a tag in a block of code keeps a reply from timing out', async t => {
+  const lines = ['Write:\n```\n', 'tag = "</think>"\n', ...Array.from({ length: 10 }, (_, n) => `line ${n}\n`), '```\nDone.']
+  const { ask } = await serve(t, async response => {
+    for (const content of lines) {
+      stream(response, event(chunk({ content })))
+      await sleep(300)
+    }
+    stream(response, END).end()
+  }, { BOT_TIMEOUT_FIRST: 1.5, BOT_TIMEOUT_SILENCE: 1.5 })
+  await Promise.all(['gpt-4.1', 'unknown'].map(async model => t.match(await ask({ model }), { text: lines.join(''), reasoning: '', failure: undefined }, model)))
+})
+
 t.test('reasoning that was shown by mistake is removed for readers', async t => {
   const { url } = await serve(t, response => stream(response, event(chunk({ content: 'The user greets.' })), event(chunk({ content: '</think>' })), event(chunk({ content: 'Well 🙂.' })), END).end())
   const { as } = await startApp(t, { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: url })
