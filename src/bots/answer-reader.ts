@@ -47,7 +47,9 @@ export function createAnswerReader (unreadable: (text: string, error: unknown) =
   }
 
   /** Decides between one JSON text and one a line, which is possible once the second line has begun. */
-  function kindWith (text: string) {
+  function kindWith (chunk: string) {
+    // White space before the first line is not a line.
+    const text = whole === '' ? chunk.trimStart() : chunk
     whole += text
     // Looks at the new text only: a search in the whole of it for each chunk would block the event loop.
     const begins = hasLine ? 0 : text.indexOf('\n')

@@ -75,6 +75,7 @@ const SHAPES: Record<string, [Answer, object]> = {
   unused94: [r => stream(r, event(chunk({ content: '<unused94>thought\nhm<unused95>well' })), END).end(), { text: 'well' }],
   'mm:think': [r => stream(r, event(chunk({ content: '<mm:think>hm</mm:think>well' })), END).end(), { text: 'well' }],
   'JSON lines, split into pieces': [r => { for (const piece of ['{"choices":[{"delta":{"con', 'tent":"we"}}]}', '\n{"choices":[{"delta":{"content":"ll"},"finish_reason":"stop"}]}']) r.write(piece); r.end() }, { text: 'well' }],
+  'JSON lines after empty lines': [r => r.end(` \r\n\n${JSON.stringify(chunk({ content: 'we' }))}\n${JSON.stringify(chunk({ content: 'll' }))}\n${JSON.stringify(chunk({}, 'stop'))}\n`), { text: 'well' }],
   'JSON lines on a connection that stays open': [r => { r.write(`${JSON.stringify(chunk({ content: 'well' }))}\n${JSON.stringify(chunk({}, 'stop'))}\n`) }, { text: 'well' }],
   'JSON lines that break off': [r => r.end(`${JSON.stringify(chunk({ content: 'well' }))}\n{"choi`), { text: 'well', failure: 'BOT_NONSENSE' }],
   'one line of JSON, and white space': [r => r.end(`${JSON.stringify({ choices: [{ message: { content: 'well' } }] })}\n \n`), { text: 'well' }],
