@@ -23,6 +23,8 @@ interface Says {
 /** Reads one answer, event by event; an answer that was not streamed is a single event. */
 export function createCompletionReader ({ thoughts, begins, reported, filtered, unusable }: Says): Reader<ReplyPiece> {
   let isCompletion = false
+  let hasWords = false
+  let hasEnded = false
   let hasText = false
   let hasThought = false
   let finish = ''
@@ -59,17 +61,22 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
     pieces.push(...citationsIn(choice))
     const reason = choice['finish_reason'] ?? choice['finishReason']
     const isLast = typeof reason === 'string' && !['', 'null'].includes(reason)
-    if (isLast) {
-      finish = reason
-      pieces.push(...thoughts.end(CUT.test(finish) || FILTERED.test(finish)))
-    }
+    hasWords ||= text + reasoning !== ''
+    if (isLast) finish = reason
+    // Open WebUI and others send a finish_reason in the first event, too, before the model has said anything.
+    if (isLast && hasWords) pieces.push(...endOfThoughts())
     hasText ||= pieces.some(piece => 'text' in piece && piece.text.trim() !== '')
     hasThought ||= pieces.some(piece => 'reasoning' in piece)
     const cost = [about['usage'], choice['usage'], fieldsOf(about['x_groq'])['usage']].map(costIn).find(each => each !== undefined)
     if (cost !== undefined) pieces.push(cost)
     if (isLast && !hasText && FILTERED.test(finish)) throw filtered(hasThought)
     const isPart = 'delta' in choice || about['object'] === 'chat.completion.chunk' || fieldsOf(event)['done'] === false
-    return { pieces, hasWords: text + reasoning !== '', isLast: isLast || name === 'done', isPart }
+    return { pieces, hasWords: text + reasoning !== '', isLast: isLast || name === 'done', isInDoubt: !hasWords, isPart }
+  }
+
+  function endOfThoughts () {
+    hasEnded = true
+    return thoughts.end(CUT.test(finish) || FILTERED.test(finish))
   }
 
   /** The web pages that a choice cites, each once. */
@@ -90,7 +97,7 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
     end (isOver, head) {
       if (!isCompletion) throw unusable('BOT_NONSENSE', 'The answer is not a chat completion', head)
       if (!isOver) throw unusable('BOT_BROKE_OFF', 'The answer ended without a finish_reason or [DONE]', '')
-      return finish === '' ? thoughts.end(false) : []
+      return hasEnded ? [] : endOfThoughts()
     },
 
     unreadable: text => unusable('BOT_NONSENSE', 'The answer is not JSON', text),

@@ -7,9 +7,9 @@ type Bytes = AsyncIterable<Uint8Array>
 
 /**
  * The content of one event. `hasWords`: it has text or reasoning. `isLast`: the provider says that no event after it has any.
- * `isPart`: it has the form of one of several events.
+ * `isInDoubt`: no event before it had any, either, so that it may not be the last one. `isPart`: it has the form of one of several events.
  */
-export interface ReadPieces<P = ReplyPiece> { pieces: P[], hasWords?: boolean, isLast?: boolean, isPart?: boolean }
+export interface ReadPieces<P = ReplyPiece> { pieces: P[], hasWords?: boolean, isLast?: boolean, isInDoubt?: boolean, isPart?: boolean }
 
 /** Turns a provider's events into pieces of a reply. An error that it throws ends the reply. */
 export interface Reader<P = ReplyPiece> {
@@ -26,7 +26,7 @@ export interface Reader<P = ReplyPiece> {
 /** How long we wait after the last piece of text, in milliseconds: the provider may still send the token usage. */
 const USAGE_WAIT_MS = 2000
 
-/** The same if text arrived after a piece that was marked as the last one: longer than most pauses between two pieces. */
+/** The same if text arrived after a piece that was marked as the last one, or none before it: longer than most pauses between two pieces. */
 const DOUBTFUL_WAIT_MS = 20_000
 
 /** How long we wait after `[DONE]` for the response to end, in milliseconds. If it does, the connection can be reused. */
@@ -87,7 +87,7 @@ export async function * readPieces<P> (body: Bytes, { read, end, unreadable, res
       const isLast = isComplete || said.isLast === true
       yield * said.pieces
       if (isOver && said.hasWords === true) closeIn(DOUBTFUL_WAIT_MS)
-      else if (isLast && !isOver) closeIn(isComplete ? CLOSE_WAIT_MS : USAGE_WAIT_MS)
+      else if (isLast && !isOver) closeIn(isComplete ? CLOSE_WAIT_MS : said.isInDoubt === true ? DOUBTFUL_WAIT_MS : USAGE_WAIT_MS)
       isOver ||= isLast
       isDone ||= isComplete
       isAlone = isWhole

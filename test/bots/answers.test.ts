@@ -84,6 +84,7 @@ t.test('the reply ends with the response, even if the connection stays open or b
     ['a finish_reason, and nothing after it', response => stream(response, event(chunk({ content: 'well' }, 'stop'))), { pieces: [{ text: 'well' }] }, 1800, 2500],
     ['a finish_reason in every piece', async response => { for (const content of ['w', 'e', 'l', 'l']) { stream(response, event(chunk({ content }, 'stop'))); await sleep(content === 'e' ? 2300 : 500) } stream(response, event('[DONE]')) }, { text: 'well' }, 3800, 15_000],
     ['a finish_reason in the first piece', async response => { stream(response, event(chunk({ content: 'w' }, 'stop'))); for (const content of ['e', 'l', 'l']) { await sleep(1000); stream(response, event(chunk({ content }))) } response.end() }, { text: 'well' }, 3000, 15_000],
+    ['a finish_reason in the first event, which has no text', async response => { stream(response, event(chunk({ role: 'assistant', content: '' }, 'stop'))); await sleep(2300); for (const content of ['<think>So', '</think>we', 'll']) stream(response, event(chunk({ content }))); stream(response, END) }, { text: 'well', reasoning: 'So' }, 2300, 15_000],
     ['a finish_reason, then endless keep-alives', response => { stream(response, event(chunk({ content: 'well' }, 'stop'))); const timer = setInterval(() => response.write(':\n\n'), 5); response.on('close', () => clearInterval(timer)) }, { pieces: [{ text: 'well' }] }, 1800, 2500]
   ]
   for (const [what, answer, expected, least, most] of cases) {
