@@ -38,7 +38,7 @@ const MAX_ANSWER_MEBIBYTES = 128
 /**
  * Reads a provider's answer, which is an event stream, one JSON text, or one JSON text a line, and gives its pieces.
  * The reply ends with `[DONE]`, or a short time after its last piece. If the connection is still open then, `close` is
- * called; if it breaks then, that is no error.
+ * called; if it breaks then, that is no error, unless text arrived after the piece that was marked as the last one.
  * @throws BOT_BROKE_OFF, BOT_NONSENSE, and what the reader throws
  */
 export async function * readPieces<P> (body: Bytes, { read, end, unreadable, rest }: Reader<P>, close: () => void): AsyncGenerator<P, void> {
@@ -48,10 +48,16 @@ export async function * readPieces<P> (body: Bytes, { read, end, unreadable, res
   let isOver = false
   let isDone = false
   let isAlone = false
+  /** Whether text arrived after a piece that was marked as the last one, so that these marks say nothing. */
+  let isMismarked = false
+  let hasClosed = false
   let closing: NodeJS.Timeout | undefined
   const closeIn = (time: number) => {
     clearTimeout(closing)
-    closing = setTimeout(close, time).unref()
+    closing = setTimeout(() => {
+      hasClosed = true
+      close()
+    }, time).unref()
   }
   try {
     // The generators inside are synchronous, because each further promise for each piece costs more than the parsing.
@@ -63,7 +69,7 @@ export async function * readPieces<P> (body: Bytes, { read, end, unreadable, res
     if (!isDone) for (const piece of piecesIn()) yield piece
     isOver ||= isAlone
   } catch (error) {
-    if (!isOver) {
+    if (!isOver || (isMismarked && !isDone && !hasClosed)) {
       if (rest !== undefined) yield * rest()
       throw isFailure(error) ? error : failure('BOT_BROKE_OFF', error)
     }
@@ -86,6 +92,7 @@ export async function * readPieces<P> (body: Bytes, { read, end, unreadable, res
       const isComplete = isWhole && said.isPart !== true
       const isLast = isComplete || said.isLast === true
       yield * said.pieces
+      isMismarked ||= isOver && said.hasWords === true
       if (isOver && said.hasWords === true) closeIn(DOUBTFUL_WAIT_MS)
       else if (isLast && !isOver) closeIn(isComplete ? CLOSE_WAIT_MS : said.isInDoubt === true ? DOUBTFUL_WAIT_MS : USAGE_WAIT_MS)
       isOver ||= isLast

@@ -73,6 +73,8 @@ t.test('a response is read in every known format', async t => {
 t.test('the reply ends with the response, even if the connection stays open or breaks', async t => {
   let write: Answer = () => {}
   const { ask } = await serve(t, (response, body) => write(response, body))
+  const open = await serve(t, async response => { for (const content of ['we', 'll']) { stream(response, event(chunk({ content }, 'stop'))); await sleep(100) } })
+  const heardOfOpen = open.ask() // takes twenty seconds, in which the others are tried
   const well = event(chunk({ content: 'well' }))
   const usage = event({ choices: [], usage: { prompt_tokens: 1, completion_tokens: 2 } })
   const cases: Array<[string, Answer, object, number, number]> = [
@@ -85,6 +87,8 @@ t.test('the reply ends with the response, even if the connection stays open or b
     ['a finish_reason in every piece', async response => { for (const content of ['w', 'e', 'l', 'l']) { stream(response, event(chunk({ content }, 'stop'))); await sleep(content === 'e' ? 2300 : 500) } stream(response, event('[DONE]')) }, { text: 'well' }, 3800, 15_000],
     ['a finish_reason in the first piece', async response => { stream(response, event(chunk({ content: 'w' }, 'stop'))); for (const content of ['e', 'l', 'l']) { await sleep(1000); stream(response, event(chunk({ content }))) } response.end() }, { text: 'well' }, 3000, 15_000],
     ['a finish_reason in the first event, which has no text', async response => { stream(response, event(chunk({ role: 'assistant', content: '' }, 'stop'))); await sleep(2300); for (const content of ['<think>So', '</think>we', 'll']) stream(response, event(chunk({ content }))); stream(response, END) }, { text: 'well', reasoning: 'So' }, 2300, 15_000],
+    ['a finish_reason in every piece, then the connection breaks', async response => { for (const content of ['we', 'l']) { stream(response, event(chunk({ content }, 'stop'))); await sleep(100) } response.destroy() }, { text: 'wel', failure: 'BOT_BROKE_OFF', asked: 1 }, 0, 2000],
+    ['a finish_reason in every piece, and [DONE], then the connection breaks', async response => { for (const content of ['we', 'll']) { stream(response, event(chunk({ content }, 'stop'))); await sleep(100) } stream(response, event('[DONE]')).write(' ', () => response.destroy()) }, { text: 'well' }, 0, 2000],
     ['a finish_reason, then endless keep-alives', response => { stream(response, event(chunk({ content: 'well' }, 'stop'))); const timer = setInterval(() => response.write(':\n\n'), 5); response.on('close', () => clearInterval(timer)) }, { pieces: [{ text: 'well' }] }, 1800, 2500]
   ]
   for (const [what, answer, expected, least, most] of cases) {
@@ -94,6 +98,7 @@ t.test('the reply ends with the response, even if the connection stays open or b
     t.ok(heard.took >= least, `${what}: ended after ${heard.took} ms`)
     isPrompt(t, performance.now() - heard.took, most, what)
   }
+  t.match(await heardOfOpen, { text: 'well', failure: undefined }, 'a finish_reason in every piece, and nothing after the last one')
   write = response => say(response, 'well')
   const ports = new Set<unknown>()
   for (let n = 0; n < 8; n++) ports.add((await ask()).port)
