@@ -201,14 +201,17 @@ function isEmpty (value: unknown): boolean {
   return value === undefined || value === null || value === false || value === '' || value === 0 || value === '0'
 }
 
-/** The HTTP status that a reported error stands for, or 0. Some servers send it in `code`, some in `status`. */
+/**
+ * The HTTP status that a reported error stands for, or 0. Some servers send it in `code`, some in `status`. Others send only a word
+ * for it: TGI in `error_type`, MiniMax in a message. @see https://platform.minimax.io/docs/api-reference/errorcode
+ */
 export function statusIn (error: unknown): number {
-  const { error: inner, code, status, status_code: statusCode, type } = fieldsOf(error)
+  const { error: inner, code, status, status_code: statusCode, type, error_type: errorType, base_resp: base } = fieldsOf(error)
   const own = [code, status, statusCode].map(Number).find(number => number >= 400 && number < 600)
   if (own !== undefined) return own
-  const words = [code, status, type].join(' ')
+  const words = [code, status, type, errorType, fieldsOf(base)['status_msg']].join(' ')
   if (typeof inner === 'object' && inner !== null) return statusIn(inner)
-  if (/rate_?limit|overloaded|quota|RESOURCE_EXHAUSTED|throttl/i.test(words)) return 429
+  if (/rate[_ ]?limit|overloaded|quota|RESOURCE_EXHAUSTED|throttl/i.test(words)) return 429
   if (/server_error|internal|unavailable|bad_gateway|timeout/i.test(words)) return 502
-  return /invalid|not_found|bad_request|unsupported|authentication|permission/i.test(words) ? 400 : 0
+  return /invalid|validation|not_found|bad_request|unsupported|authentication|permission/i.test(words) ? 400 : 0
 }
