@@ -267,7 +267,7 @@ t.test('a request is retried when the provider is busy or unreachable, and not w
   const patient = await asks(after(status(429, { 'retry-after': '1' })))
   t.match(patient, { text: 'now', failure: undefined, asked: 2 })
   t.ok(patient.took >= 1000, 'the retry waits as long as Retry-After says')
-  for (const headers of [{ 'retry-after': '1.5' }, { 'retry-after': '1.5s' }, { 'retry-after-ms': '1500', 'retry-after': '2' }, { 'x-ms-retry-after-ms': '1500' }, { 'retry-after-ms': '', 'retry-after': '2' }]) {
+  for (const headers of [{ 'retry-after': '1.5' }, { 'retry-after': '1.5s' }, { 'retry-after-ms': '1500', 'retry-after': '2' }, { 'x-ms-retry-after-ms': '1500' }, { 'retry-after-ms': '', 'retry-after': '2' }, { 'retry-after': ['2', '2'] }]) {
     const { took, ...exact } = await asks(after(status(429, headers)))
     t.match(exact, { text: 'now', asked: 2 })
     t.ok(took >= 1500, `${JSON.stringify(headers)}: the retry came after ${took} ms`)
