@@ -66,7 +66,7 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
     // Open WebUI and others send a finish_reason in the first event, too, before the model has said anything.
     if (isLast && hasWords) pieces.push(...endOfThoughts())
     hasText ||= pieces.some(piece => 'text' in piece && piece.text.trim() !== '')
-    hasThought ||= pieces.some(piece => 'reasoning' in piece)
+    hasThought ||= pieces.some(piece => 'reasoning' in piece && piece.reasoning !== '')
     const cost = [about['usage'], choice['usage'], fieldsOf(about['x_groq'])['usage']].map(costIn).find(each => each !== undefined)
     if (cost !== undefined) pieces.push(cost)
     if (isLast && !hasText && FILTERED.test(finish)) throw filtered(hasThought)
