@@ -65,6 +65,14 @@ export function acceptBodies (app: FastifyInstance) {
     throw new COMPRESSED_BODY()
   })
 
+  // Fastify would close the connection after it has refused a body. A client that sends its whole body before it reads would then see a
+  // broken connection in place of the error. The rest is read and ignored, which REQUEST_TIMEOUT limits.
+  app.addHook('onSend', async ({ raw }, reply) => {
+    if (raw.complete) return
+    reply.removeHeader('connection')
+    raw.unpipe().resume()
+  })
+
   app.addHook('preValidation', async request => {
     if (Buffer.isBuffer(request.body)) return // WhatsApp's webhook reads the bytes themselves
     refuseUnsafe(request.body)
@@ -101,7 +109,9 @@ const IS_JSON = /^application\/json\s*(?:;|$)/i
 /** Whether a body without a `Content-Length` is empty. @throws INVALID_REQUEST when the client disconnects */
 async function isEmpty (payload: IncomingMessage): Promise<boolean> {
   try {
-    const { done } = await payload.iterator({ destroyOnReturn: false }).next()
+    const chunks = payload.iterator({ destroyOnReturn: false })
+    const { done } = await chunks.next()
+    await chunks.return!() // removes its listener, which would keep others from reading the rest
     return done === true
   } catch (error) {
     throw Object.assign(new INVALID_REQUEST(), { cause: error })

@@ -296,6 +296,34 @@ t.test('a body of an unsupported type that breaks off before it begins is logged
   t.ok(logged.every(({ level }) => level === 30), 'no warning or error of the server is logged')
 })
 
+t.test('a client that sends a large body to its end before it reads gets the error, and may go on with its connection', async t => {
+  const { port } = await startLive(t)
+  const LENGTH = 8 * KIB * KIB // more than the buffers of a connection take
+  const CHUNK = 64 * KIB
+  const body = { 'Content-Length': ['x'.repeat(LENGTH)], 'Transfer-Encoding': [...Array.from({ length: LENGTH / CHUNK }, () => `${CHUNK.toString(16)}\r\n${'x'.repeat(CHUNK)}\r\n`), '0\r\n\r\n'] }
+  const framings = [['Content-Length', `${LENGTH}`], ['Transfer-Encoding', 'chunked']] as const
+  for (const path of ['/api/login', '/chat', '/api/chat', '/api/ag-ui', '/v1/chat/completions', '/chat/whatsapp', '/nowhere']) {
+    for (const type of ['application/json', 'text/plain', 'application/json\r\nContent-Encoding: gzip']) {
+      for (const [name, value] of framings) {
+        const socket = dial(port, '127.0.0.1').pause()
+        const broken = once(socket, 'close').then(() => 'the connection broke')
+        socket.on('error', () => { /* 'close' follows */ })
+        socket.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: ${type}\r\n${name}: ${value}\r\nX-Hub-Signature-256: sha256=${'0'.repeat(64)}\r\n\r\n`)
+        const sent = new Promise<string>(resolve => {
+          for (const piece of body[name]) socket.write(piece)
+          socket.write('GET /api/test HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', () => resolve('sent'))
+        })
+        const what = `${path}, ${type}, ${name}`
+        t.equal(await Promise.race([sent, broken]), 'sent', what)
+        let answers = ''
+        socket.setEncoding('utf8').on('data', text => { answers += text }).resume()
+        await broken
+        t.match(answers, /^HTTP\/1\.1 4\d\d [^]*"code":[^]*HTTP\/1\.1 200 OK[^]*Server is running/, what)
+      }
+    }
+  }
+})
+
 t.test('a compressed body is refused with a message that says so', async t => {
   const server = await startApp(t)
   const { anyone } = server
