@@ -42,8 +42,20 @@ function translate (error: HttpError, isUnavailable: (error: unknown) => boolean
   return isUnavailable(error) ? new errors.UNAVAILABLE() : new errors.INTERNAL()
 }
 
-/** Answers a request that timed out or is not HTTP, in the same format, directly on the socket. */
-export function answerMalformed (error: NodeJS.ErrnoException, socket: Socket & { _httpMessage?: ServerResponse | null }) {
+/** Connections on which nothing more can be read, and whose last answers are awaited. */
+const ending = new WeakSet<Socket>()
+
+/**
+ * Answers a request that timed out or is not HTTP, in the same format, directly on the socket. Requests before it that are complete
+ * get their answers first: their clients would take this one for theirs.
+ */
+export async function answerMalformed (error: NodeJS.ErrnoException, socket: Socket & { _httpMessage?: ServerResponse | null }) {
+  if (ending.has(socket)) return
+  ending.add(socket)
+  while (!socket.destroyed && socket._httpMessage?.req.complete && !socket._httpMessage.headersSent) {
+    const before = socket._httpMessage
+    await new Promise(resolve => before.once('close', resolve))
+  }
   const { statusCode, code, message } = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? new errors.REQUEST_TIMEOUT() : new errors.INVALID_REQUEST()
   // If a response has begun, this would be written into its body.
   if (!socket.writable || socket._httpMessage?.headersSent) return socket.destroy(error)

@@ -1,11 +1,12 @@
 import t from 'tap'
 import { once } from 'node:events'
-import { connect, type AddressInfo } from 'node:net'
+import { connect, type AddressInfo, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Readable } from 'node:stream'
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 import { pino } from 'pino'
 import { settings, startApp, type Headers } from '../support/helper.ts'
+import { startLive } from '../support/live.ts'
 import { exchange } from '../support/raw-http.ts'
 import { begin, documentedRoutes, everythingIn, placesOf, readDescription, rightRequest, send, type Method, type Parameter, type Route, type Schema, type Server } from '../support/routes.ts'
 
@@ -628,6 +629,51 @@ t.test('malformed HTTP is refused with the usual JSON error', async t => {
     t.match(answer, /^HTTP\/1\.1 400 Bad Request\r\n/)
     t.same(JSON.parse(answer.split('\r\n\r\n')[1]!), { statusCode: 400, code: 'INVALID_REQUEST', error: 'Invalid request' })
   }
+})
+
+t.test('requests before malformed HTTP on the same connection get their own answers', async t => {
+  const server = await startLive(t)
+  server.bots.takeOver()
+  const ann = await server.as('ann')
+  const say = async (text: string) => {
+    const body = JSON.stringify({ text })
+    return `POST /api/conversations/${await server.slowChat(ann)}/messages HTTP/1.1\r\nHost: x\r\nCookie: ${ann.headers['cookie']}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+  }
+  const statuses = (answers: string) => [...answers.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => Number(status))
+  const get = 'GET /api/test HTTP/1.1\r\nHost: x\r\n\r\n'
+  const badBody = 'POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n'
+
+  const atOnce = exchange(server.port, `${await say('Hello')}\0`)
+  ;(await server.bots.call(1)).end()
+  const answer = await atOnce
+  t.same(statuses(answer), [201, 400])
+  t.match(answer, /"text":"Hello"/)
+
+  for (const [nth, rest] of ['nonsense\r\n\r\n', `${badBody}nonsense`].entries()) {
+    const later = exchange(server.port, await say(`Later ${nth}`) + get, async socket => {
+      const { end } = await server.bots.call(2 + nth)
+      const failed = once(server.app.server, 'clientError')
+      socket.write(rest)
+      await failed
+      socket.write('more')
+      end()
+    })
+    t.same(statuses(await later), [201, 200, 400], rest)
+  }
+
+  t.same(statuses(await exchange(server.port, `${badBody}nonsense\r\n`)), [400], 'a body that is malformed has no answer of its own')
+
+  const leaving = connect(server.port, '127.0.0.1')
+  leaving.write(`${await say('Bye')}`)
+  const { end, signal } = await server.bots.call(4)
+  const failed = once(server.app.server, 'clientError') as Promise<[Error, Socket]>
+  leaving.write('nonsense\r\n\r\n')
+  const [, socket] = await failed
+  const closed = new Promise(resolve => socket.once('close', resolve))
+  leaving.resetAndDestroy()
+  await closed
+  t.notOk(signal.aborted, 'the reply goes on')
+  end()
 })
 
 t.test('a request without a Host, or with several, is refused like any other bad request', async t => {
