@@ -37,6 +37,8 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
   /** Changes that arrived while a page of older messages was loading. The server may have read that page before they happened. */
   let changedMeanwhile: Message[] = []
   let readRev = 0
+  /** Whether messages may be missing that were stored before those that are loaded were read. */
+  let hasGap = false
   const kept = keptMessages.read(id)
   /** The message that is being sent, and the newest id before it. It may arrive as an event before the response that says that it is stored. */
   let { sending } = kept
@@ -46,7 +48,8 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
     initial: { id, messages: [], unsent: [], isLoaded: false, hasOlder: false, isReplying: false, connection: 'closed', error: undefined },
     async begin (signal) {
       outbox.resume()
-      if (!live.state.isLoaded) await readNewest(signal)
+      if (!live.state.isLoaded || hasGap) await readNewest(signal)
+      hasGap = false
       return { conversation: id, after: log.rev }
     },
     hear (events) {
@@ -117,16 +120,22 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
         if (live.state.connection === 'live') leaving.abort()
       }
     }
-    http.stream('POST', url, { body, headers, signal: AbortSignal.any([signal, leaving.signal]), hear }).then(() => reject(unreachable('the stream ended early')), error => {
+    http.stream('POST', url, { body, headers, signal: AbortSignal.any([signal, leaving.signal]), hear }).then(() => {
+      reject(unreachable('the stream ended early'))
+      // Behind a proxy with HTTP/1.0, such as nginx by default, a connection that was lost looks like the end.
+      if (live.state.isReplying) followReplies()
+    }, error => {
       reject(error)
-      // The connection was lost, but the bots continue to write. Follow the conversation until the replies have ended.
       if (answer !== undefined && !leaving.signal.aborted && !signal.aborted) followReplies()
     })
     return await promise
   }
 
+  /** The connection was lost, but the bots continue to write. Follows the conversation until the replies have ended. */
   function followReplies () {
-    const unfollow = live.follow(({ connection, isReplying }) => { if (connection === 'failed' || !isReplying) queueMicrotask(() => unfollow()) })
+    // A reply may be missing of which not even the beginning has arrived. A connection that is live brings it.
+    hasGap = live.state.connection !== 'live'
+    const unfollow = live.follow(({ connection, isReplying }) => { if (connection === 'failed' || (!isReplying && !hasGap)) queueMicrotask(() => unfollow()) })
   }
 
   async function post ({ clientId, text, parts, metadata }: Unsent, signal: AbortSignal) {

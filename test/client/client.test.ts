@@ -2,6 +2,7 @@ import t from 'tap'
 import { execFile } from 'node:child_process'
 import http from 'node:http'
 import { once } from 'node:events'
+import net from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
 import { createClient, ParleyError, type Message } from '../../client/index.ts'
@@ -104,6 +105,64 @@ t.test('when the connection breaks while such a reply is written, its end is rea
   await until(() => !chat.state.isReplying)
   t.same(said(chat.state), ['Hello!', 'Hi there'])
   await until(() => chat.state.connection === 'closed')
+})
+
+t.test('wherever a proxy cuts the stream that answers a message, the message and its reply are there, once', async t => {
+  const { port, as, slowChat, query } = await startLive(t)
+  const ann = await as('ann')
+  const id = await slowChat(ann)
+  const received = { length: 0, head: 0, hasReply: 0 }
+  let left = Infinity
+  let version = '1.1'
+  const proxy = net.createServer(near => {
+    const far = net.connect(port, '127.0.0.1')
+    let isPost = false
+    near.on('data', data => {
+      isPost = data.includes('POST /api/conversations/')
+      far.write(isPost ? data.toString('latin1').replace(' HTTP/1.1', ` HTTP/${version}`) : data, 'latin1')
+    })
+    far.on('data', (data: Buffer) => {
+      if (!isPost) return near.write(data)
+      near.write(data.subarray(0, left))
+      left -= data.length
+      received.head ||= data.indexOf('\r\n\r\n')
+      received.length += data.length
+      if (data.includes('"streaming"')) received.hasReply = received.length
+      if (left > 0) return
+      left = Infinity
+      near.end()
+      far.destroy()
+    })
+    for (const [end, other] of [[near, far], [far, near]] as const) {
+      end.on('error', () => { /* 'close' follows */ })
+      end.once('close', () => other.destroySoon())
+    }
+  }).listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  t.teardown(() => proxy.close())
+
+  async function cutAfter (bytes: number) {
+    left = bytes
+    const parley = await signedIn(t, `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`)
+    const chat = parley.conversation(id)
+    const text = `${version}, ${bytes} bytes 😀`
+    await chat.send(text)
+    await until(() => chat.state.messages.at(-1)?.status === 'complete' && !chat.state.isReplying && chat.state.connection === 'closed' && chat.state.messages.length > 1)
+    t.same(said(chat.state).slice(-2), [text, `Slowly: ${text}`], `cut after ${bytes} bytes with HTTP/${version}`)
+    parley.close()
+  }
+
+  await cutAfter(Infinity)
+  const { length, head } = received
+  const STEP = 11
+  for (let bytes = head; bytes < length; bytes += STEP) await cutAfter(bytes)
+  version = '1.0'
+  Object.assign(received, { length: 0, hasReply: 0 })
+  await cutAfter(Infinity)
+  const { length: closed, hasReply } = received
+  for (let bytes = hasReply; bytes < closed; bytes += STEP) await cutAfter(bytes)
+  const twice = await query('SELECT text FROM messages GROUP BY text HAVING count(*) > 1')
+  t.same(twice, [])
 })
 
 t.test('messages come in pages', async t => {
