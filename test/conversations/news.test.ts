@@ -217,7 +217,7 @@ t.test('the event stream', async t => {
   const ann = await server.as('ann')
   t.equal((await ann.get(`/api/events?after=${'x'.repeat(101)}`)).statusCode, 400)
   const stream = await openNewsStream(t, server, ann)
-  t.match(stream.answer.headers, { 'content-type': /^text\/event-stream/, 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
+  t.match(stream.answer.headers, { 'content-type': /^text\/event-stream/, 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' })
   t.match(stream.raw.join(''), /^:\nretry: 1000\nid: \S+\nevent: ready\ndata: \{.*\}\n\n$/, 'the first block says when to reconnect')
   const id = await begin(ann, 'Plans')
   await stream.has(id, () => true)

@@ -12,7 +12,7 @@ t.test('a stream has the question, the growing reply and its end, and ends with 
   const base = await listen({ app })
   const stream = await openStream(t, `${base}${url}/messages`, ann, { body: { text: 'Hi', client_id: 'c1' } })
   t.equal(stream.answer.statusCode, 200)
-  t.match(stream.answer.headers, { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
+  t.match(stream.answer.headers, { 'content-type': 'text/event-stream', 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' })
   await stream.screen.until(() => stream.screen.status(2) === 'streaming')
   const call = await bots.call()
   for (const [piece, whole] of [['One', 'One'], [', two', 'One, two']] as const) {

@@ -4,6 +4,7 @@ import { PassThrough } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import type { KeyStore, ServerKey } from '../../accounts/keys/key-store.ts'
 import type { SessionUser, Sessions } from '../../accounts/sessions.ts'
+import { STREAM_HEADERS } from '../../conversations/live/sse.ts'
 import { INVALID_REQUEST, UNAUTHORIZED, UNAVAILABLE } from '../../errors.ts'
 import { whenOver } from '../../http/when-over.ts'
 import type { Question, UnstoredReplies } from '../../replies/unstored.ts'
@@ -71,7 +72,7 @@ export function createCompletions ({ unstored, sessions, keys }: CompletionOptio
       function begin () {
         if (isBegun) return
         isBegun = true
-        reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no').send(out)
+        reply.type('text/event-stream').headers(STREAM_HEADERS).send(out)
       }
 
       function say (text: string) {

@@ -20,6 +20,12 @@ const HEARTBEAT_INTERVAL_MS = 15_000
  */
 const COMMENT = ':\n'
 
+/**
+ * Proxies must not hold events back. Those that compress, such as a front end's server in Node.js, collect a response until it ends, unless
+ * `no-transform` forbids them to compress it.
+ */
+export const STREAM_HEADERS = { 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' }
+
 /** How long a closing stream waits for its reader to take what was already sent. */
 const CLOSE_TIMEOUT_MS = 200
 
@@ -67,7 +73,7 @@ export function createSse (sessions: Pick<Sessions, 'watch'>) {
         },
 
         /** Begins the response. */
-        send: () => reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no').headers(headers).send(stream)
+        send: () => reply.type('text/event-stream').headers({ ...STREAM_HEADERS, ...headers }).send(stream)
       }
 
       /** Sends a comment, which sends the headers too, even if nothing has happened yet. */

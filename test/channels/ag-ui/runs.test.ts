@@ -15,7 +15,7 @@ t.test('ten first messages at once begin one thread, and the same message is sto
   const answers = await Promise.all(Array.from({ length: 10 }, () => ann.post('/api/ag-ui', run([said('Hello')]))))
   for (const { statusCode, headers, body } of answers) {
     t.equal(statusCode, 200)
-    t.match(headers, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+    t.match(headers, { 'content-type': 'text/event-stream', 'cache-control': 'no-store, no-transform' })
     t.equal(textIn(body), 'You said: Hello')
     t.equal(eventsIn(body).at(-1)!.type, 'RUN_FINISHED')
   }

@@ -21,7 +21,7 @@ t.test('ten first messages at once begin one chat, and the same message is store
   const answers = await Promise.all(Array.from({ length: 10 }, () => ann.post('/api/chat', { id: 'new', messages: [said('Hello')] })))
   for (const { statusCode, headers, body } of answers) {
     t.equal(statusCode, 200)
-    t.match(headers, { 'content-type': 'text/event-stream', 'x-vercel-ai-ui-message-stream': 'v1' })
+    t.match(headers, { 'content-type': 'text/event-stream', 'cache-control': 'no-store, no-transform', 'x-vercel-ai-ui-message-stream': 'v1' })
     t.equal(textIn(body), 'You said: Hello')
     t.ok(body.endsWith('data: [DONE]\n\n'))
   }

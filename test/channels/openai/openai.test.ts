@@ -93,7 +93,10 @@ t.test('a completion, whole and streamed: only its costs are stored', async t =>
   })
   t.ok(Math.abs(whole.created - Date.now() / 1000) < 60)
 
-  const { heard, over } = await listen(client.chat.completions.create({ ...ASKED, stream: true }))
+  const asked = client.chat.completions.create({ ...ASKED, stream: true })
+  const { response } = await asked.withResponse()
+  t.match(Object.fromEntries(response.headers), { 'content-type': 'text/event-stream', 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' })
+  const { heard, over } = await listen(asked)
   await over
   t.same(heard.chunks.map(({ choices }) => [choices[0]!.delta, choices[0]!.finish_reason]), [
     [{ role: 'assistant', content: '' }, null], [{ content: 'Slowly: ' }, null], [{ content: 'Hello' }, null], [{}, 'stop']

@@ -21,7 +21,7 @@ t.test('a stream: its headers, its format, and who may read it', { buffered: tru
   const cookie = await listen(t, url, { ...ann.headers, origin: 'https://evil.example' })
   t.match(bearer.headers, {
     'content-type': 'text/event-stream',
-    'cache-control': 'no-store',
+    'cache-control': 'no-store, no-transform',
     'access-control-allow-origin': 'http://localhost:5173',
     'access-control-allow-credentials': 'true'
   })
