@@ -98,6 +98,8 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
 
   async function readNewest (signal: AbortSignal) {
     const page = await readPage({}, signal)
+    // The messages that are loaded stay. The events after their rev bring everything between them and this page.
+    if (live.state.isLoaded) return show(withChanges(log, page.messages))
     const newest = { ...page, rev: Math.max(0, ...page.messages.map(({ rev }) => rev)) }
     // The page may lack messages that were sent or changed here while it was loading.
     show(withChanges(newest, log.messages), { isLoaded: true })

@@ -107,6 +107,44 @@ t.test('when the connection breaks while such a reply is written, its end is rea
   await until(() => chat.state.connection === 'closed')
 })
 
+t.test('when the connection of a follower breaks, too, the older messages that were loaded stay', async t => {
+  let lost = new AbortController()
+  let isAway = false
+  const { chat, bots, parley, query } = await start(t, {
+    async fetch (input, init) {
+      const isStream = new Headers(init!.headers).get('accept') === 'text/event-stream'
+      if (isStream && isAway && init!.method === 'GET') throw new TypeError('fetch failed')
+      return await fetch(input, isStream ? { ...init, signal: AbortSignal.any([init!.signal!, lost.signal]) } : init)
+    }
+  })
+  await query("INSERT INTO messages (conversation_id, id, rev, sender, text) SELECT $1, n, n, 'user', 'Number ' || n FROM generate_series(1, 120) n", [chat.id])
+  await query('UPDATE conversations SET last_rev = 120 WHERE id = $1', [chat.id])
+  watch(t, chat)
+  await when(chat, ({ connection }) => connection === 'live')
+  await chat.older()
+  t.equal(chat.state.messages.length, 100)
+  const lose = () => {
+    lost.abort()
+    lost = new AbortController()
+  }
+  isAway = true
+  lose()
+  await when(chat, ({ connection }) => connection === 'waiting')
+  await chat.send('Hello!')
+  const { say, end } = await bots.call()
+  say('Hi')
+  await when(chat, state => said(state).at(-1) === 'Hi (streaming)')
+  lose()
+  say(' there')
+  end()
+  await until(async () => (await query("SELECT FROM messages WHERE status = 'complete' AND text = 'Hi there'")).length === 1)
+  isAway = false
+  parley.reconnect()
+  await when(chat, ({ isReplying, connection }) => !isReplying && connection === 'live')
+  t.equal(chat.state.messages.length, 102)
+  t.same(said(chat.state).slice(-2), ['Hello!', 'Hi there'])
+})
+
 t.test('wherever a proxy cuts the stream that answers a message, the message and its reply are there, once', async t => {
   const { port, as, slowChat, query } = await startLive(t)
   const ann = await as('ann')
