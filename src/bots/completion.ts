@@ -57,7 +57,10 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
       thoughts.sendsApart()
       pieces.push({ reasoning })
     }
-    if (text !== '') pieces.push(...thoughts.take(text))
+    if (text !== '') {
+      hasEnded = false // also if an earlier event was marked as the last one
+      pieces.push(...thoughts.take(text))
+    }
     pieces.push(...citationsIn(choice))
     const reason = choice['finish_reason'] ?? choice['finishReason']
     const isLast = typeof reason === 'string' && !['', 'null'].includes(reason)
