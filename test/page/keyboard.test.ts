@@ -177,6 +177,33 @@ t.test('Tab leads through all conversations, also those that are loaded on the w
   t.ok(await getsFocus(page.getByRole('link', { name: /Account/ })))
 })
 
+t.test('when more conversations cannot be loaded, a new conversation does not take the focus away from what the user writes', { skip: noBrowser }, async t => {
+  const { url, as, slowChat } = await serveToBrowsers(t)
+  const ann = await as('ann')
+  for (let n = 0; n < 50; n++) await ann.post('/api/conversations', { name: `Number ${n}`, bots: [] })
+  const id = await slowChat(ann)
+  const { person } = await openBrowser(t)
+  const { page } = await person({ viewport: { width: 1280, height: 500 } })
+  const { promise: failing, resolve: fail } = Promise.withResolvers<void>()
+  await page.route(({ pathname, search }) => pathname === '/api/conversations' && search.includes('cursor'), async route => {
+    await failing
+    await route.abort()
+  })
+  await openAt(page, url, ann.headers['cookie']!, `#/c/${id}`)
+  const more = page.locator('.sidebar-list .more')
+  await more.focus()
+  t.ok(await getsFocus(more))
+  fail()
+  await page.locator('.sidebar-list').getByRole('button', { name: 'Try again' }).waitFor()
+  const composer = page.getByRole('textbox', { name: 'Message', exact: true })
+  await composer.click()
+  await page.keyboard.type('Dear ')
+  await ann.post('/api/conversations', { name: 'From elsewhere', bots: [] })
+  await page.locator('.entry').getByText('From elsewhere').waitFor()
+  await page.keyboard.type('Bob')
+  t.equal(await composer.inputValue(), 'Dear Bob')
+})
+
 t.test('with forced colors, what is selected looks different from the rest', { skip: noBrowser }, async t => {
   const { url, as, slowChat } = await serveToBrowsers(t)
   const ann = await as('ann')

@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useRef } from 'react'
+import { useEffect, useEffectEvent, useLayoutEffect, useRef } from 'react'
 import { useMutation } from '@tanstack/react-query'
 import type { ListedConversation, Message, Profile } from 'parley'
 import { useConversations } from 'parley/react'
@@ -101,6 +101,9 @@ function lineOf ({ sender, status, text }: Message) {
 /** A button that presses itself when it comes into view. */
 function More ({ onSight, isBusy, onFocus }: { onSight: () => void, isBusy: boolean, onFocus: (isFocused: boolean) => void }) {
   const button = useRef<HTMLButtonElement>(null)
+  // React tells nothing of the focus that is lost when the button disappears, such as for a problem.
+  const lost = useEffectEvent(() => onFocus(false))
+  useEffect(() => () => lost(), [])
   useEffect(() => {
     if (isBusy) return
     const observer = new IntersectionObserver(([entry]) => { if (entry!.isIntersecting) onSight() }, { rootMargin: '200px' })
