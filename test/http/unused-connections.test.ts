@@ -34,6 +34,30 @@ t.test('a connection on which a request was begun may end it', async t => {
   await closing
 })
 
+t.test('closing does not wait for the rest of a body after its request was answered', async t => {
+  const { app, port, connections } = await startLive(t)
+  for (const head of ['POST /api/login HTTP/1.1\r\nContent-Type: application/json', 'POST /api/login HTTP/1.1\r\nContent-Type: text/plain', 'GET /health/live HTTP/1.1']) {
+    const socket = net.connect(port, '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    socket.on('error', () => { /* a reset, since the client has not sent everything */ })
+    socket.write(`${head}\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n{`)
+    await once(socket, 'data')
+  }
+  const ended = 'POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 100000\r\n\r\n'
+  const body = JSON.stringify({ user_phone: '1111111111', user_message: 'hello' })
+  const busy = net.connect(port, '127.0.0.1').setEncoding('utf8')
+  busy.write(ended)
+  await once(busy, 'data')
+  const begun = once(app.server, 'request')
+  busy.write(`${'x'.repeat(100_000)}POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`)
+  await begun
+  const closing = app.close()
+  busy.write(body)
+  t.match((await once(busy, 'data'))[0], /^HTTP\/1\.1 (200|503) /, 'a later request on such a connection may end')
+  await closing
+  t.equal(await connections(), 0)
+})
+
 t.test('closing does not wait for a connection that is kept alive after a stream', async t => {
   const server = await startLive(t)
   const { headers } = await server.as('ann')
