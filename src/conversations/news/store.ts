@@ -76,7 +76,7 @@ export function createNewsStore (db: Db) {
  * the ids again of transactions that were not on the disk yet. It also begins all its statistics anew then.
  */
 const HISTORY = `left(md5(concat_ws(' ',
-  (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8), pg_stat_get_bgwriter_stat_reset_time(), 'conversations'::regclass::oid
+  (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8), extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()), 'conversations'::regclass::oid
 )), 8)`
 
 /** How many transactions ago. A row that was not written for 2^31 transactions has a negative age. */
