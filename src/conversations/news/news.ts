@@ -161,12 +161,14 @@ export function createNews (listener: Pick<Listener, 'publish' | 'subscribe'>, e
      */
     async begin (user: number, cursor: string | undefined): Promise<(reader: NewsReader) => Promise<NewsReady & { stop: () => void }>> {
       const from = cursor === undefined ? undefined : decodePlace(cursor)
-      const { present, snapshot, versions } = await store.versions([{ user, after: from?.xid ?? Number.MAX_SAFE_INTEGER }])
+      const { present, snapshot, versions } = await store.versions([{ user, after: from?.xid }])
       const reset = from === undefined || !canContinue(from, present)
       const missed = reset ? [] : versions.map(version => ({ ...version, after: from.xid }))
+      // A reader that begins anew loads its lists after this, and finds these versions there.
+      const told = new Map(reset ? versions.map(version => [version.conversation, version]) : [])
 
       return async function listen (reader) {
-        const live: Live = { ...reader, user, place: present, seen: snapshot, told: new Map() }
+        const live: Live = { ...reader, user, place: present, seen: snapshot, told }
         await catchUp(live, missed)
         const readers = open.get(user) ?? new Set()
         if (reader.isOpen()) {

@@ -31,10 +31,10 @@ const AT_ONCE = { reports: 64, bytes: 256 * 1024 }
 export function createNewsStore (db: Db) {
   return {
     /**
-     * The present place, and the conversations that have changed for each user after the place `after`, without their content. With
-     * `seen`, the snapshot that an earlier call has returned, those are left out that the earlier call found.
+     * The present place, and the conversations that have changed for each user after the place `after`, or else after the present one,
+     * without their content. With `seen`, the snapshot that an earlier call has returned, those are left out that the earlier call found.
      */
-    async versions (readers: Array<{ user: number, after: number, seen?: string | undefined }>): Promise<{ present: Place, snapshot: string, versions: Version[] }> {
+    async versions (readers: Array<{ user: number, after: number | undefined, seen?: string | undefined }>): Promise<{ present: Place, snapshot: string, versions: Version[] }> {
       const { rows } = await db.$client.query<{ present: number, snapshot: string, history: string, time: Date } & (Version | { user: null })>({
         name: 'news_versions', text: VERSIONS, values: [readers.map(({ user }) => user), readers.map(({ after }) => after), readers.map(({ seen }) => seen)]
       })
@@ -120,7 +120,7 @@ const VERSIONS = `${IN_PRESENT}
       FROM gone_conversations gone
       WHERE gone.user_id = reader.user_id AND ${IS_GONE('gone')}
     ) one
-    WHERE one.age <= present.present_age + present.present - coalesce(unseen.first, reader.after)
+    WHERE one.age <= present.present_age + present.present - coalesce(unseen.first, reader.after, present.present)
   ) found ON true`
 
 const CONCERNED = `
