@@ -239,6 +239,7 @@ t.test('a message that was not stored when the page was reloaded is sent, once',
   await page.unroute(path)
   await page.reload()
   await page.locator('.bot').getByText('Slowly: Two').waitFor()
+  await page.locator('.mine').getByText('One').waitFor() // what is sent again may be shown before the older messages have arrived
   t.same(await page.locator('.mine .plain').allTextContents(), ['One\nand more', 'Two'])
   t.same(await texts(), [{ text: 'One\nand more' }, { text: 'Two' }])
   t.equal(await composerOf(page).inputValue(), '')
@@ -256,6 +257,7 @@ t.test('a message that was not stored when the page was reloaded is sent, once',
   await page.reload()
   await page.locator('.mine .quiet').waitFor({ state: 'detached' })
   await page.locator('.bot').getByText('Slowly: Three').waitFor()
+  await page.locator('.mine').getByText('One').waitFor()
   t.same(await page.locator('.mine .plain').allTextContents(), ['One\nand more', 'Two', 'Three'])
   t.same(await texts(), [{ text: 'One\nand more' }, { text: 'Two' }, { text: 'Three' }])
 
