@@ -27,8 +27,8 @@ const MOST_CELLS = 20_000
 const UNSETTLED = MOST_IN_BLOCK + MOST_IN_HEADING
 
 /**
- * Splits a text into blocks, without parsing their inline text. The function that it returns remembers the last text. If the next one
- * begins with it, as that of a reply does that is being written, only what comes after the settled blocks is split.
+ * Splits a text into blocks, without parsing their inline text. The returned function remembers the settled blocks of the last text. While a
+ * reply is being written, each text begins with the one before, so these blocks are reused and only the rest is split.
  */
 export function createSplitter () {
   let settled: string[] = []

@@ -29,7 +29,7 @@ export function ConversationList ({ me, selected }: { me: Profile, selected: num
       go(pathTo.home)
     }
   })
-  // A user who has come to the button for more by Tab goes on at the first conversation that it has loaded, not behind all of them.
+  // If the button "Load more" has the focus when more conversations are loaded, the first of them gets it, so that Tab does not skip them.
   const entries = useRef<HTMLUListElement>(null)
   const goesOnAt = useRef<number>(undefined)
   useLayoutEffect(() => {
