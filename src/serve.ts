@@ -15,7 +15,6 @@ import { loggerOptions } from './http/logging.ts'
 import { introduce } from './introduction.ts'
 import { createTasks } from './jobs/tasks.ts'
 import { startWorker, type Worker } from './jobs/worker.ts'
-import { lowerPoolPriority } from './thread-pool.ts'
 import { letGrow } from './v8-flags.ts'
 import { countWorkers, createWorkers, readSeat } from './workers.ts'
 
@@ -85,7 +84,6 @@ async function serve (config: Config) {
   })
   const address = await app.listen({ host: config.HOST, port: config.PORT }).catch(explain)
   if (isFirst) introduce(config, { address, database: title, bot: app.defaultBot, hasAdmin: await hasAdmin(db) }, log, process.stdout)
-  await lowerPoolPriority()
   letGrow()
 
   function explain (error: NodeJS.ErrnoException): never {

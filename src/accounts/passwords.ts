@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import bcrypt from 'bcrypt'
 import pLimit from 'p-limit'
 import type { Config } from '../config.ts'
 import { INVALID_PASSWORD, PASSWORDS_OFF, TOO_MANY_REQUESTS } from '../errors.ts'
+import { hashing } from './hashing.ts'
 
 export type Passwords = ReturnType<typeof createPasswords>
 
@@ -13,8 +13,7 @@ export type Passwords = ReturnType<typeof createPasswords>
 const MAX_WAITING = 32
 
 /**
- * Hashes and checks passwords. bcrypt runs on libuv's four threads, so that the event loop stays free. At most two run at
- * once, which leaves threads for files and DNS. With PASSWORDS=off every function throws PASSWORDS_OFF, so that no route can
+ * Hashes and checks passwords, at most two at once. With PASSWORDS=off every function throws PASSWORDS_OFF, so that no route can
  * use a password, also one that lacks `usesPassword`.
  */
 export function createPasswords ({ BCRYPT_COST: cost, PASSWORDS }: Pick<Config, 'BCRYPT_COST' | 'PASSWORDS'>, atOnce = 2) {
@@ -28,7 +27,7 @@ export function createPasswords ({ BCRYPT_COST: cost, PASSWORDS }: Pick<Config, 
     async hash (password: string): Promise<string> {
       mustBeOn()
       if ((await commonest()).has(composed(password).toLowerCase())) throw new INVALID_PASSWORD('This is a common password that is easily guessed, please choose another')
-      return await inTurn(() => bcrypt.hash(digest(password), cost))
+      return await inTurn(() => hashing.hash(digest(password), cost))
     },
 
     /**
@@ -40,10 +39,10 @@ export function createPasswords ({ BCRYPT_COST: cost, PASSWORDS }: Pick<Config, 
       mustBeOn()
       const given = hash ?? nobodys(cost)
       return await inTurn(async () => {
-        const matches = await bcrypt.compare(digest(password), given)
+        const matches = await hashing.compare(digest(password), given)
         // A hash from before BCRYPT_COST was raised takes less work than that of an unknown user. Since each step doubles the work,
         // one more comparison at each cost below the present one adds up to the same.
-        for (let rest = costOf(given); rest < cost; rest++) await bcrypt.compare(digest(password), nobodys(rest))
+        for (let rest = costOf(given); rest < cost; rest++) await hashing.compare(digest(password), nobodys(rest))
         return matches && typeof hash === 'string'
       })
     }

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import bcrypt from 'bcrypt'
+import { hashing } from '../../src/accounts/hashing.ts'
 import type { Config } from '../../src/config.ts'
 import { ADMIN_ACTIONS } from '../../src/accounts/admin-log-store.ts'
 import { API_KEY, freshDatabase, holdLock, run, startApp, type Client } from '../support/helper.ts'
@@ -171,8 +171,8 @@ t.test('locking a user ends all sessions, sockets, streams and replies at once, 
 
   t.comment('The account is locked during a login')
   await ada.patch(`/api/admin/users/${id}`, { is_locked: false })
-  const compare = bcrypt.compare as (password: string, hash: string) => Promise<boolean>
-  const captured = t.capture(bcrypt, 'compare', async (password: string, hash: string) => {
+  const { compare } = hashing
+  const captured = t.capture(hashing, 'compare', async (password: string, hash: string) => {
     const matches = await compare(password, hash)
     await query('UPDATE users SET locked_at = now() WHERE id = $1', [id])
     return matches
@@ -317,7 +317,7 @@ t.test('SIGNUP=closed: only admins can create accounts', async t => {
   const server = await startSigningUp(t, 'closed')
   const { anyone, ada, query } = server
   t.same((await anyone.get('/api/settings')).json(), { signup: 'closed', passwords: true, oidc: null })
-  const hashed = t.capture(bcrypt, 'hash', bcrypt.hash)
+  const hashed = t.capture(hashing, 'hash', hashing.hash)
   for (const [way, signUp] of Object.entries(ways)) t.match((await signUp(server, 'bob', 'any')).json(), { statusCode: 403, code: 'SIGNUP_CLOSED' }, way)
   t.equal(hashed().length, 0, 'no password was hashed')
   t.match((await ways['POST /register']!(server, 'bob')).json(), { msg: /administrator/ })
@@ -338,9 +338,9 @@ t.test('SIGNUP=closed: only admins can create accounts', async t => {
 t.test('an admin who is demoted or locked while a request waits changes nothing any more', async t => {
   const { anyone, ada, as, query, connection } = await startWithAdmin(t)
   const [id, bob] = [await idOf(ada), await idOf(await as('bob'))]
-  const hash = bcrypt.hash as (password: string, cost: number) => Promise<string>
+  const { hash } = hashing
   for (const [demote, name] of [["role = 'user'", 'demoted'], ['locked_at = now()', 'locked']] as const) {
-    const captured = t.capture(bcrypt, 'hash', async (password: string, cost: number) => {
+    const captured = t.capture(hashing, 'hash', async (password: string, cost: number) => {
       await query(`UPDATE users SET ${demote} WHERE id = $1`, [id])
       return await hash(password, cost)
     })
@@ -371,7 +371,7 @@ t.test('SIGNUP=invite: an invitation can be used for one account', async t => {
   const [stored] = await query('SELECT string_agg(i::text, \'\') AS rows FROM invitations i')
   t.notOk(stored.rows.includes(first.token), 'the token is not stored in the database')
 
-  const hashed = t.capture(bcrypt, 'hash', bcrypt.hash)
+  const hashed = t.capture(hashing, 'hash', hashing.hash)
   for (const [way, signUp] of Object.entries(ways)) {
     t.match((await signUp(server, 'bob')).json(), { statusCode: 403, code: 'INVITATION_REQUIRED' }, way)
     for (const token of ['', 'nonsense', `${first.token}x`]) t.match((await signUp(server, 'bob', token)).json(), { statusCode: 400, code: 'INVALID_INVITATION' }, `${way} ${token}`)
@@ -401,8 +401,8 @@ t.test('SIGNUP=invite: an invitation can be used for one account', async t => {
 
   t.comment('The invitation is revoked while the password is being hashed')
   const late = await invite()
-  const hash = bcrypt.hash as (password: string, cost: number) => Promise<string>
-  t.capture(bcrypt, 'hash', async (password: string, cost: number) => {
+  const { hash } = hashing
+  t.capture(hashing, 'hash', async (password: string, cost: number) => {
     await ada.delete(`/api/admin/invitations/${late.id}`)
     return await hash(password, cost)
   })

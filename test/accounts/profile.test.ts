@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
-import bcrypt from 'bcrypt'
 import { once } from 'node:events'
 import http from 'node:http'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { hashing } from '../../src/accounts/hashing.ts'
 import { freshDatabase, startApp, type Client, type Headers } from '../support/helper.ts'
 import { clientOf, connect, isWaiting, layCable, openPlace } from '../support/process.ts'
 
@@ -180,9 +180,9 @@ t.test('a login with the old password that is under way while it changes creates
   const postgres = await connect(t, here.connection)
 
   t.comment('The password is changed after the comparison with the old hash')
-  const compare = bcrypt.compare as (password: string, hash: string) => Promise<boolean>
+  const { compare } = hashing
   let change: (() => Promise<unknown>) | undefined = () => ann.patch('/api/me', { password: 'new horse', current_password: PASSWORD })
-  t.capture(bcrypt, 'compare', async (password: string, hash: string) => {
+  t.capture(hashing, 'compare', async (password: string, hash: string) => {
     const matches = await compare(password, hash)
     const now = change
     change = undefined
@@ -445,11 +445,11 @@ t.test('requests are refused if the account is deleted, or its password changed,
     else t.match([statusCode, json()], [401, { code: 'UNAUTHORIZED' }], name)
   }
 
-  const compare = bcrypt.compare as (password: string, hash: string) => Promise<boolean>
+  const { compare } = hashing
   for (const change of ["UPDATE users SET password_hash = 'another' WHERE username = 'ann'", "DELETE FROM users WHERE username = 'ann'"]) {
     for (const method of ['patch', 'delete'] as const) {
       const ann = await as('ann')
-      const { restore } = t.capture(bcrypt, 'compare', async (password: string, hash: string) => {
+      const { restore } = t.capture(hashing, 'compare', async (password: string, hash: string) => {
         const matches = await compare(password, hash)
         await query(change)
         return matches

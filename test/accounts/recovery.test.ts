@@ -1,11 +1,11 @@
 import t, { type Test } from 'tap'
 import { createHash } from 'node:crypto'
-import bcrypt from 'bcrypt'
 import { once } from 'node:events'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { pino } from 'pino'
 import { SMTPServer } from 'smtp-server'
+import { hashing } from '../../src/accounts/hashing.ts'
 import { createRecoveryStore } from '../../src/accounts/recovery-store.ts'
 import { createTokens } from '../../src/accounts/recovery.ts'
 import { loggerOptions } from '../../src/http/logging.ts'
@@ -216,7 +216,7 @@ t.test('a link to reset a password is checked before anything is hashed, and bec
   // Other tests hash passwords at the same time, so only hashes of this password are counted.
   const NEW_PASSWORD = 'another horse for this one test'
   const digest = createHash('sha256').update(NEW_PASSWORD).digest('base64')
-  const captured = t.capture(bcrypt, 'hash', bcrypt.hash)
+  const captured = t.capture(hashing, 'hash', hashing.hash)
   const hashed = () => captured().filter(({ args: [given] }) => given === digest)
   const refuse = async (token: string, why: string) => {
     t.match((await anyone.post('/api/password/reset', { token, password: NEW_PASSWORD })).json(), { statusCode: 400, code: 'INVALID_LINK' }, why)

@@ -1,0 +1,90 @@
+import t from 'tap'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import os from 'node:os'
+import bcrypt from 'bcrypt'
+import { createHashing } from '../../src/accounts/hashing.ts'
+import { loaderUrl } from '../support/load-faster.ts'
+import { openPlace, until } from '../support/process.ts'
+
+const noProcesses = existsSync('/proc/self/stat') ? false : 'skipped: the system does not list processes in /proc'
+const noSessions = existsSync('/proc/self/autogroup') ? false : 'skipped: the system does not divide processor time between sessions'
+
+/** The processes that hash passwords for this one, or for another one. */
+const hashProcesses = (parent = process.pid) => readdirSync('/proc').map(Number).filter(pid => {
+  try {
+    const [, itsParent] = /^\d+ \(.*\) \S (\d+)/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))! // "pid (name) state ppid …"
+    return Number(itsParent) === parent && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('hash-process')
+  } catch {
+    return false // it is not a number, or has ended
+  }
+})
+const untilThereIsNone = (parent?: number) => until(() => hashProcesses(parent).length === 0)
+
+t.test('passwords are hashed and compared by bcrypt', async t => {
+  const { hash, compare } = createHashing(1)
+  const [one, other] = await Promise.all([hash('correct horse', 4), hash('battery staple', 5)])
+  t.match([one, other], [/^\$2b\$04\$/, /^\$2b\$05\$/])
+  t.same(await Promise.all([bcrypt.compare('correct horse', one), bcrypt.compare('battery staple', other)]), [true, true])
+  t.same(await Promise.all([compare('correct horse', one), compare('correct horse', other), compare('battery staple', other)]), [true, false, true], 'each gets its own answer')
+  t.equal(await compare('correct horse', 'not a hash'), false)
+})
+
+t.test('the process ends when there was nothing to hash for a while, and another one starts', { skip: noProcesses }, async t => {
+  const { hash, compare } = createHashing(1)
+  const made = await hash('correct horse', 4)
+  await untilThereIsNone()
+  t.equal(await compare('correct horse', made), true)
+  await untilThereIsNone()
+})
+
+t.test('another process takes over from one that was killed, once', { skip: noProcesses }, async t => {
+  const { hash, compare } = createHashing(1)
+  const kill = async () => {
+    const pid = await until(() => hashProcesses()[0])
+    process.kill(pid, 'SIGKILL')
+    await until(() => !hashProcesses().includes(pid))
+  }
+  const made = hash('correct horse', 13)
+  await kill()
+  t.equal(await bcrypt.compare('correct horse', await made), true)
+
+  const slow = t.rejects(hash('correct horse', 20), { message: 'The process that hashes passwords has ended', cause: { message: 'Exit code null, signal SIGKILL' } })
+  await kill()
+  await kill()
+  await slow
+  t.equal(await compare('correct horse', await made), true, 'later passwords do not suffer')
+  await untilThereIsNone()
+})
+
+t.test('the process has a lower priority than the server and Postgres, and ends with the server', { skip: noProcesses }, async t => {
+  const place = await openPlace(t)
+  const server = await place.serve()
+  t.same(hashProcesses(server.pid), [], 'there is none before the first password')
+  await server.join('ann')
+  const [pid] = hashProcesses(server.pid)
+  t.same([pid!, server.pid].map(pid => os.getPriority(pid)), [10, 0])
+  if (noSessions === false) {
+    const postgres = await place.runningPostgres()
+    const sessions = [pid!, server.pid, postgres!.pid].map(pid => readFileSync(`/proc/${pid}/autogroup`, 'utf8').trim().split(' nice '))
+    t.same(sessions.map(([, priority]) => priority), ['10', '0', '0'], 'also where Linux compares sessions')
+    t.equal(new Set(sessions.map(([name]) => name)).size, 3)
+  }
+  server.kill('SIGKILL')
+  await until(() => !existsSync(`/proc/${pid}`))
+})
+
+t.test('signals to all processes of the server do not end it, and the end of the server does', async t => {
+  const child = fork('src/accounts/hash-process.ts', { detached: true, execArgv: ['--import', loaderUrl()] })
+  const hash = async () => {
+    child.send({ id: 7, password: 'correct horse', cost: 4 })
+    const [{ id, result }] = await once(child, 'message')
+    return [id, await bcrypt.compare('correct horse', result)]
+  }
+  t.same(await hash(), [7, true])
+  for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) child.kill(signal)
+  t.same(await hash(), [7, true])
+  child.disconnect()
+  t.same(await once(child, 'exit'), [0, null])
+})
