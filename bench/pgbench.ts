@@ -4,6 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import type pg from 'pg'
+import { RANDOM_PAGE_COST } from '../src/db/client.ts'
 import { CLIENTS, isInstalled } from './programs.ts'
 
 const execute = promisify(execFile)
@@ -14,6 +15,9 @@ export const hasPgbench = () => isInstalled('pgbench')
 
 /** How long pgbench runs: for a number of seconds, or until each client has run a number of statements. */
 export type Length = { seconds: number } | { each: number }
+
+/** The setting of the server's own connections that changes how Postgres plans. */
+const env = { ...process.env, PGOPTIONS: `-c random_page_cost=${RANDOM_PAGE_COST}` }
 
 /**
  * Runs one prepared statement from 64 clients, or another number, without HTTP. Returns how many were run per second.
@@ -27,7 +31,7 @@ export async function pgbench ({ host, port, user, database }: pg.ClientConfig, 
   const file = path.join(folder, 'script.sql')
   try {
     await writeFile(file, script)
-    const { stdout } = await execute('pgbench', ['-h', host!, '-p', `${port}`, '-U', user!, '-n', '-M', 'prepared', '-c', `${clients}`, '-j', '1', ...'seconds' in length ? ['-T', `${length.seconds}`] : ['-t', `${length.each}`], '-f', file, database!])
+    const { stdout } = await execute('pgbench', ['-h', host!, '-p', `${port}`, '-U', user!, '-n', '-M', 'prepared', '-c', `${clients}`, '-j', '1', ...'seconds' in length ? ['-T', `${length.seconds}`] : ['-t', `${length.each}`], '-f', file, database!], { env })
     const failed = /number of failed transactions: ([1-9]\d*)/.exec(stdout)?.[1]
     if (failed !== undefined) throw new Error(`${failed} statements failed: ${script}`)
     const figure = /tps = ([\d.]+)/.exec(stdout)?.[1]

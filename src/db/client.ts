@@ -29,12 +29,15 @@ const types: pg.CustomTypesConfig = {
 }
 
 /**
+ * `random_page_cost` of our connections. The default of Postgres is for hard disks: with it, Postgres would rather read all
+ * users, once for each conversation of a list, than look up the authors of 50 messages.
+ */
+export const RANDOM_PAGE_COST = 1.1
+
+/**
  * Session settings that the code relies on, in case the database or the role has other defaults: the text formats of times,
  * numbers and bytes, and that each statement sees everything committed before it. They are set after connecting, because
  * connection poolers refuse most settings in the startup message.
- *
- * Postgres's own random_page_cost is for hard disks. With it, Postgres would rather read all users, once for each conversation
- * of a list, than look up the authors of 50 messages.
  */
 const SESSION = `
   SET DateStyle = 'ISO, YMD';
@@ -46,7 +49,7 @@ const SESSION = `
   SET array_nulls = on;
   SET client_encoding = 'UTF8';
   SET default_transaction_isolation = 'read committed';
-  SET random_page_cost = 1.1`
+  SET random_page_cost = ${RANDOM_PAGE_COST}`
 
 /** Applies the session settings to a new connection. Call it before any other query. */
 export async function prepareSession (client: pg.ClientBase): Promise<void> {
