@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url'
 import { tokenOf } from './database.ts'
 import { drive } from './load.ts'
 
-/** Starts a server that does the least possible for a request. See bare-server.ts. */
+/** Starts a server that does the least possible for a request, in a session of its own, like the one that is measured. See bare-server.ts. */
 export async function startBareServer (text: string) {
-  const child = fork(fileURLToPath(new URL('bare-server.ts', import.meta.url)))
+  const child = fork(fileURLToPath(new URL('bare-server.ts', import.meta.url)), { detached: true })
   const [port] = await once(child, 'message') as [number]
   return {
     /** Returns how many requests with JSON and a token it answers per second. */
