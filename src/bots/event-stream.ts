@@ -36,6 +36,12 @@ const CLOSE_WAIT_MS = 100
 const MAX_ANSWER_MEBIBYTES = 128
 
 /**
+ * What is known about the end of an answer: nothing yet; that a piece was marked as the last one; that text arrived after such a
+ * piece, so that the marks say nothing; that everything was read, or that we have waited long enough for more.
+ */
+type Ending = 'awaited' | 'announced' | 'doubtful' | 'over'
+
+/**
  * Reads a provider's answer, which is an event stream, one JSON text, or one JSON text a line, and gives its pieces.
  * The reply ends with `[DONE]`, or a short time after its last piece. If the connection is still open then, `close` is
  * called; if it breaks then, that is no error, unless text arrived after the piece that was marked as the last one.
@@ -45,17 +51,14 @@ export async function * readPieces<P> (body: Bytes, { read, end, unreadable, res
   const unreadableOr = (text: string, error: unknown) => unreadable?.(text) ?? failure('BOT_NONSENSE', error)
   const reading = createAnswerReader(unreadableOr)
   let left = MAX_ANSWER_MEBIBYTES * 1024 * 1024
-  let isOver = false
-  let isDone = false
-  let isAlone = false
-  /** Whether text arrived after a piece that was marked as the last one, so that these marks say nothing. */
-  let isMismarked = false
-  let hasClosed = false
+  let ending = 'awaited' as Ending
+  /** Whether the newest event is one whole JSON text, which is all of the answer if the response ends now. */
+  let isWholeAnswer = false
   let closing: NodeJS.Timeout | undefined
   const closeIn = (time: number) => {
     clearTimeout(closing)
     closing = setTimeout(() => {
-      hasClosed = true
+      ending = 'over'
       close()
     }, time).unref()
   }
@@ -64,25 +67,25 @@ export async function * readPieces<P> (body: Bytes, { read, end, unreadable, res
     for await (const chunk of body) {
       left -= chunk.length
       if (left < 0) throw failure('BOT_NONSENSE', new Error(`The answer is larger than ${MAX_ANSWER_MEBIBYTES} MiB`))
-      if (!isDone) for (const piece of piecesIn(chunk)) yield piece
+      if (ending !== 'over') for (const piece of piecesIn(chunk)) yield piece
     }
-    if (!isDone) for (const piece of piecesIn()) yield piece
-    isOver ||= isAlone
+    if (ending !== 'over') for (const piece of piecesIn()) yield piece
+    if (isWholeAnswer) ending = 'over'
   } catch (error) {
-    if (!isOver || (isMismarked && !isDone && !hasClosed)) {
+    if (ending === 'awaited' || ending === 'doubtful') {
       if (rest !== undefined) yield * rest()
       throw isFailure(error) ? error : failure('BOT_BROKE_OFF', error)
     }
   } finally {
     clearTimeout(closing)
   }
-  if (!isOver && rest !== undefined) yield * rest()
-  if (end !== undefined) yield * end(isOver, reading.head())
+  if (ending === 'awaited' && rest !== undefined) yield * rest()
+  if (end !== undefined) yield * end(ending !== 'awaited', reading.head())
 
   function * piecesIn (chunk?: Uint8Array) {
     for (const { data, name, isWhole } of reading.eventsIn(chunk)) {
       if (isEnd(data)) {
-        isOver = isDone = true
+        ending = 'over'
         closeIn(CLOSE_WAIT_MS)
         return
       }
@@ -92,12 +95,15 @@ export async function * readPieces<P> (body: Bytes, { read, end, unreadable, res
       const isComplete = isWhole && said.isPart !== true
       const isLast = isComplete || said.isLast === true
       yield * said.pieces
-      isMismarked ||= isOver && said.hasWords === true
-      if (isOver && said.hasWords === true) closeIn(DOUBTFUL_WAIT_MS)
-      else if (isLast && !isOver) closeIn(isComplete ? CLOSE_WAIT_MS : said.isInDoubt === true ? DOUBTFUL_WAIT_MS : USAGE_WAIT_MS)
-      isOver ||= isLast
-      isDone ||= isComplete
-      isAlone = isWhole
+      if (ending === 'awaited' && isLast) {
+        ending = 'announced'
+        closeIn(isComplete ? CLOSE_WAIT_MS : said.isInDoubt === true ? DOUBTFUL_WAIT_MS : USAGE_WAIT_MS)
+      } else if (ending !== 'awaited' && said.hasWords === true) {
+        if (ending === 'announced') ending = 'doubtful'
+        closeIn(DOUBTFUL_WAIT_MS)
+      }
+      if (isComplete) ending = 'over'
+      isWholeAnswer = isWhole
     }
   }
 }
