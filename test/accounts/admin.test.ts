@@ -149,6 +149,7 @@ t.test('locking a user ends all sessions, sockets, streams and replies at once, 
   const conversation = (await bob.get(`/api/conversations/${chat}`)).json().id
   const answers = [1, 2].map(n => bob.post(`/api/conversations/${conversation}/messages`, { text: `Question ${n}` }))
   const call = await bots.call()
+  await until(async () => (await query("SELECT FROM messages WHERE status = 'queued'")).length === 1) // the reply to the other question
   const socket = await connect(t, url, { auth: { token: tokenOf(bob) } })
   const stream = await listen(t, `${url}/api/conversations/${conversation}/events`, bob.headers)
   const closed = new Promise(resolve => socket.once('disconnect', resolve))
