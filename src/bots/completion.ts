@@ -73,8 +73,9 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
     const cost = [about['usage'], choice['usage'], fieldsOf(about['x_groq'])['usage']].map(costIn).find(each => each !== undefined)
     if (cost !== undefined) pieces.push(cost)
     if (isLast && !hasText && FILTERED.test(finish)) throw filtered(hasThought)
-    const isPart = 'delta' in choice || about['object'] === 'chat.completion.chunk' || fieldsOf(event)['done'] === false
-    return { pieces, hasWords: text + reasoning !== '', isLast: isLast || name === 'done', isInDoubt: !hasWords, isPart }
+    const isUnfinished = fieldsOf(event)['done'] === false
+    const isPart = isUnfinished || 'delta' in choice || about['object'] === 'chat.completion.chunk'
+    return { pieces, hasWords: text + reasoning !== '', isLast: isLast || name === 'done', isInDoubt: !hasWords, isPart, isUnfinished }
   }
 
   function endOfThoughts () {

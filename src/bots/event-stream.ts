@@ -8,8 +8,9 @@ type Bytes = AsyncIterable<Uint8Array>
 /**
  * The content of one event. `hasWords`: it has text or reasoning. `isLast`: the provider says that no event after it has any.
  * `isInDoubt`: no event before it had any, either, so that it may not be the last one. `isPart`: it has the form of one of several events.
+ * `isUnfinished`: the provider says that another one follows.
  */
-export interface ReadPieces<P = ReplyPiece> { pieces: P[], hasWords?: boolean, isLast?: boolean, isInDoubt?: boolean, isPart?: boolean }
+export interface ReadPieces<P = ReplyPiece> { pieces: P[], hasWords?: boolean, isLast?: boolean, isInDoubt?: boolean, isPart?: boolean, isUnfinished?: boolean }
 
 /** Turns a provider's events into pieces of a reply. An error that it throws ends the reply. */
 export interface Reader<P = ReplyPiece> {
@@ -103,7 +104,7 @@ export async function * readPieces<P> (body: Bytes, { read, end, unreadable, res
         closeIn(DOUBTFUL_WAIT_MS)
       }
       if (isComplete) ending = 'over'
-      isWholeAnswer = isWhole
+      isWholeAnswer = isWhole && said.isUnfinished !== true
     }
   }
 }

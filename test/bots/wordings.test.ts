@@ -44,6 +44,7 @@ const SHAPES: Record<string, [Answer, object]> = {
   'lines of which the first arrives before its end': [r => inTurn(r, [chunk({ content: 'we' }), chunk({ content: 'll' }), chunk({}, 'stop')].map((c, n) => (n === 0 ? '' : '\n') + JSON.stringify(c))), { text: 'well', failure: undefined }],
   'lines that arrive one by one, of which the first has no choices': [r => inTurn(r, [{ object: 'chat.completion.chunk', choices: [], prompt_filter_results: [] }, chunk({ content: 'well' }), chunk({}, 'stop')].map(c => JSON.stringify(c) + '\n')), { text: 'well', failure: undefined }],
   'lines that break off after the first one': [r => { r.writeHead(200); r.write(JSON.stringify(chunk({ content: 'we' })) + '\n'); setTimeout(() => r.destroy(), 50) }, { text: 'we', failure: 'BOT_BROKE_OFF' }],
+  'a single line that says that more follow': [r => r.end(JSON.stringify({ message: { content: 'we' }, done: false })), { text: 'we', failure: 'BOT_BROKE_OFF' }],
   'a single line in the form of a chunk': [r => r.end(JSON.stringify(chunk({ content: 'well' }))), { text: 'well', failure: undefined }],
   'one JSON text in two chunks, of which the first ends with a bracket': [r => inTurn(r, JSON.stringify({ choices: [{ message: { content: 'well' }, logprobs: [] }] }).split(/(?<=\[\])/)), { text: 'well', failure: undefined }],
   'one JSON text that ends too early': [r => r.end('{"choices":[{"message":{"content":"well"}}]'), { text: '', failure: 'BOT_NONSENSE', log: /not JSON.*well/ }],
