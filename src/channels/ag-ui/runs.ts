@@ -10,7 +10,7 @@ import type { MessageKey } from '../../replies/store.ts'
 import type { Exchanges } from '../exchanges/exchanges.ts'
 import { clientIdOf, frontEndId, prefixOf } from '../exchanges/ids.ts'
 import type { ExchangeStore, KnownExchange } from '../exchanges/store.ts'
-import { askedIn, toAgUiMessages, type AgUiMessage, type RunInput } from './schema.ts'
+import { askedIn, placesOf, toAgUiMessages, type AgUiMessage, type RunInput } from './schema.ts'
 import { createAgUiWire } from './wire.ts'
 
 export interface RunsOptions {
@@ -42,7 +42,7 @@ export function createRuns ({ exchanges, store, messages, generation, streams }:
       const { threadId, runId } = input
       const known = await exchanges.find(user, threadId)
       const asked = askedIn(input)
-      const shown = asked === undefined ? await load(user, known) : await again(user, known, runId, asked) ?? await say(user, known, input, asked, bot)
+      const shown = asked === undefined ? await load(user, known, input) : await again(user, known, runId, asked) ?? await say(user, known, input, asked, bot)
       if (shown === undefined) return reply.type('text/event-stream').send(createAgUiWire({ threadId, runId, replies: [] }).begin)
       const { conversation, replies, history } = shown
       const wire = createAgUiWire({ threadId, runId, replies: replies.map(({ id }) => id), ...history && { history } })
@@ -51,19 +51,14 @@ export function createRuns ({ exchanges, store, messages, generation, streams }:
     }
   }
 
-  async function load (user: SessionUser, conversation: number | undefined): Promise<Shown | undefined> {
+  async function load (user: SessionUser, conversation: number | undefined, input: RunInput): Promise<Shown | undefined> {
     if (conversation === undefined) return undefined
     const { page } = await messages.page(user.id, conversation, { limit: MAX_HISTORY })
     const all = page.map(({ json }) => JSON.parse(json) as Message)
     const replies = all.filter(isUnderWay)
     // Clients keep messages whose ids they know in their place, and add all others behind them.
     const ownIds = await store.ownIds(user.id, { conversation, id: all[0]?.id ?? 0 })
-    // What is under way has its place, too, but no content, because the run sends all of it. Clients would keep reasoning that is
-    // not in the history, and append the same again.
-    const history = all.flatMap(message => {
-      const shown = toAgUiMessages(message, ownIds.get(message.id))
-      return isUnderWay(message) ? shown.map(one => ({ ...one, content: '' })) : shown
-    })
+    const history = all.flatMap(message => isUnderWay(message) ? placesOf(message, input) : toAgUiMessages(message, ownIds.get(message.id)))
     return { conversation, replies, history }
   }
 

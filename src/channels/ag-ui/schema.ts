@@ -14,25 +14,27 @@ export const RunInputSchema = Type.Object({
   runId: ClientId,
   messages: Type.Array(AnyObject, { maxItems: 100_000 })
 }, { title: 'RunAgentInput' })
-/** `withoutAgUiHistory` has removed all messages but the last one. */
+/** `withoutAgUiHistory` has left the last message, and of each reasoning before it the id. */
 export type RunInput = Static<typeof RunInputSchema>
 
 /** Roles of messages that are not part of the dialogue: instructions of the front end, and activities that agents display. */
-const ASIDES = ['system', 'developer', 'activity', 'reasoning']
+const ASIDES = ['system', 'developer', 'activity']
 
 /**
- * Removes what is not needed, so that the validator does not walk through it: all messages except the last one of the dialogue,
- * tools, context and state. A body that is not a run stays as it is, and the schema refuses it.
+ * Removes what is not needed, so that the validator does not walk through it: all messages except the last one of the dialogue and
+ * the ids of reasoning, tools, context and state. A body that is not a run stays as it is, and the schema refuses it.
  */
 export function withoutAgUiHistory (body: unknown): unknown {
   const { threadId, runId, messages } = (body ?? {}) as Record<string, unknown>
   if (threadId === undefined || runId === undefined || !Array.isArray(messages)) return body
   const last = messages.findLast(message => !ASIDES.includes(message?.role))
-  return { threadId, runId, messages: last === undefined ? [] : [last] }
+  const thoughts = messages.filter(message => message?.role === 'reasoning' && message !== last).map(({ id }) => ({ id }))
+  return { threadId, runId, messages: last === undefined ? [] : [...thoughts, last] }
 }
 
 /** The user's message that a run is about. Undefined if the last message is not a user's. @throws INVALID_REQUEST */
-export function askedIn ({ messages: [last] }: RunInput): { id: string, text: string } | undefined {
+export function askedIn ({ messages }: RunInput): { id: string, text: string } | undefined {
+  const last = messages.at(-1)
   if (last?.['role'] !== 'user') return undefined
   const { id, content } = last
   if (typeof id !== 'string' || !IS_CLIENT_ID.test(id)) throw refused('id', 'must be 1 to 255 printable ASCII characters')
@@ -66,5 +68,18 @@ function thoughtsOf (message: Message): AgUiMessage[] {
   return growingPartsOf(message).filter(({ type }) => type === 'reasoning').map(({ text }, index) => ({ id: thoughtId(message.id, index + 1), role: 'reasoning', content: text }))
 }
 
+const thoughtPrefix = (reply: number) => `${frontEndId(reply)}.r`
+
 /** The id of the nth reasoning of a reply. */
-export const thoughtId = (reply: number, nth: number) => `${frontEndId(reply)}.r${nth}`
+export const thoughtId = (reply: number, nth: number) => `${thoughtPrefix(reply)}${nth}`
+
+/**
+ * A reply that is under way, as the history has it: its messages in their places, without content, because the run sends all of it.
+ * Clients would keep reasoning that is not in the history, and append the same again. The reasoning that this client has may not be
+ * stored yet, so it is included, too.
+ */
+export function placesOf (reply: Message, { messages }: RunInput): AgUiMessage[] {
+  const shown = toAgUiMessages(reply)
+  const known = messages.map(({ id }) => String(id)).filter(id => id.startsWith(thoughtPrefix(reply.id)) && !shown.some(one => one.id === id))
+  return [...known.map(id => ({ id, role: 'reasoning' })), ...shown].map(message => ({ ...message, content: '' }))
+}

@@ -5,10 +5,11 @@ import path from 'node:path'
 import t, { type Test } from 'tap'
 import type { Message } from '@ag-ui/client'
 import { createFront, saidIn, says } from '../../support/ag-ui.ts'
+import { holdLock } from '../../support/helper.ts'
 import { bearer, startIssuer, trusting } from '../../support/issuer.ts'
 import { startLive, tokenOf } from '../../support/live.ts'
 import { until } from '../../support/process.ts'
-import { isStored } from '../../support/slow-replies.ts'
+import { isStored, rowOf } from '../../support/slow-replies.ts'
 
 // `HttpAgent` of AG-UI's own client at our door. After each run, every event is checked by the protocol's schemas.
 
@@ -288,6 +289,45 @@ t.test('reasoning is shown apart from the text: in a run, when it is resumed, an
     { id: 'm2', role: 'assistant', content: 'Well then\n\n- Yes', name: 'slow' }
   ])
   t.match((await ann.get('/api/chat/thread')).json()[1].parts[0], { type: 'reasoning' })
+})
+
+t.test('a connection that breaks while a model thinks: the same agent runs again, and the reasoning is not doubled', async t => {
+  const server = await start(t)
+  const { front: place, bots, ann, connection, number } = server
+  const front = createFront(place)
+  let sent: Promise<unknown> = front.send('Hello')
+  const { think, say, end } = await bots.call(1)
+  await until(async () => (await rowOf(server, 2)).client_id !== null) // the run has begun
+  const lock = await holdLock(t, connection, number)
+  await lock.query('SELECT FROM messages WHERE id = 2 FOR UPDATE') // what the reply grows by is not stored
+  const hasTold = async (end: string) => await until(() => saidIn(front).at(-1)!.endsWith(end))
+
+  /** Cuts the connection, and runs the agent again. */
+  async function again () {
+    front.agent.abortRun()
+    await sent
+    sent = front.run()
+    await until(() => saidIn(front)[0] === 'ann: Hello')
+  }
+
+  think('They')
+  await hasTold('They')
+  await again()
+  await lock.release()
+  think(' greet')
+  await hasTold(' greet')
+  t.same(saidIn(front), ['ann: Hello', 'reasoning: They greet'])
+  await until(async () => (await ann.get('/api/chat/thread')).json()[1].parts[0]?.text === 'They greet')
+  await again()
+  say('Well')
+  await hasTold('Well')
+  front.agent.abortRun()
+  await sent
+  end()
+  await until(async () => (await ann.get('/api/chat/thread')).json()[1].metadata.status === 'complete')
+  await front.run()
+  t.same(saidIn(front), ['ann: Hello', 'reasoning: They greet', 'slow: Well'])
+  t.equal(bots.calls.length, 1)
 })
 
 t.test('stopped by the server’s own stop', async t => {
