@@ -1,6 +1,8 @@
 import type { ChatTransport, UIMessage, UIMessageChunk } from 'ai'
 import type { ParleyClient } from '../client.ts'
 import type { LiveConversation } from '../conversation.ts'
+import { isPassing, type ParleyError } from '../errors.ts'
+import { createWaker, delayAfter } from '../waiting.ts'
 import { createChunks } from './chunks.ts'
 
 /** A conversation is named after the beginning of its first message, in code points. */
@@ -17,10 +19,10 @@ export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: Parle
   /** The ids of messages that were sent here, by their client ids. */
   const sentHere = new Map<string, number>()
 
-  async function open (chatId: string, text = ''): Promise<LiveConversation> {
+  async function open (chatId: string, text: string, signal: AbortSignal | undefined): Promise<LiveConversation> {
     if (/^[1-9]\d{0,14}$/.test(chatId)) return parley.conversation(Number(chatId))
     const name = [...text.replace(/\s+/g, ' ').trim() || chatId].slice(0, MAX_NAME_LENGTH).join('')
-    return await parley.create({ name, client_id: chatId })
+    return await insist(() => parley.create({ name, client_id: chatId }), signal)
   }
 
   return {
@@ -31,7 +33,7 @@ export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: Parle
       const { id, parts = [], metadata } = messages.findLast(({ role }) => role === 'user') ?? {}
       if (parts.some(({ type }) => type === 'file')) throw new Error('Files cannot be sent yet')
       const text = parts.flatMap(part => part.type === 'text' ? [part.text] : []).join('\n').trim()
-      const conversation = await open(chatId, text)
+      const conversation = await open(chatId, text, abortSignal)
       const clientIdOf = (id: string) => `ui:${conversation.id}:${id}`
       const numberOf = (id: string | undefined) => id === undefined ? undefined : sentHere.get(clientIdOf(id)) ?? numberIn(id)
       const isRegenerate = trigger === 'regenerate-message'
@@ -69,18 +71,31 @@ export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: Parle
 
       /** Reads what was stored after a rev. */
       async function changesAfter (after: number) {
-        return await parley.request('get', '/api/conversations/{id}/messages', { path: { id: conversation.id }, query: { after } })
+        return await insist(() => parley.request('get', '/api/conversations/{id}/messages', { path: { id: conversation.id }, query: { after } }), abortSignal)
       }
     },
 
     async reconnectToStream ({ chatId, abortSignal }) {
       // Read the history instead of opening the chat, which would create a chat that does not exist yet.
-      const history = await parley.request('get', '/api/chat/{id}', { path: { id: chatId } })
+      const history = await insist(() => parley.request('get', '/api/chat/{id}', { path: { id: chatId } }), abortSignal)
       const statusIs = (wanted: string) => history.find(({ metadata: { status } }) => status === wanted)
       const reply = statusIs('streaming') ?? statusIs('queued')
       if (reply === undefined) return null
-      return streamOf(await open(chatId), reply.metadata, abortSignal)
+      return streamOf(await open(chatId, '', abortSignal), reply.metadata, abortSignal)
     }
+  }
+}
+
+/** Makes a request that may be repeated, until the server can be reached. @throws ParleyError when it is refused, or the signal's reason */
+async function insist<T> (request: () => Promise<T>, signal = new AbortController().signal, failures = 0): Promise<T> {
+  try {
+    return await request()
+  } catch (caught) {
+    const error = caught as ParleyError
+    if (!isPassing(error)) throw error
+    await createWaker().wait(delayAfter(failures, error.retryAfter), signal)
+    signal.throwIfAborted()
+    return await insist(request, signal, failures + 1)
   }
 }
 

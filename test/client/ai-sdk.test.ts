@@ -174,6 +174,41 @@ t.test('a lost connection is no error: the reply goes on when it is back', async
   t.same([chat.status, shownIn(chat)], ['ready', ['user: Hello', 'assistant: One two']])
 })
 
+t.test('a chat whose first message is written without a connection begins when it is back, and its reply is found if the connection is lost again', async t => {
+  const { port, as } = await startLive(t)
+  const ann = await as('ann')
+  const cable = await layCable(t, { host: '127.0.0.1', port })
+  await cable.open()
+  const parley = await signedIn(t, `http://127.0.0.1:${(cable.server.address() as AddressInfo).port}`)
+  let lost = 0
+  /** Loses the connection just before the reply is looked for, and gets it back after the request has failed. */
+  const request = (async (...call: Parameters<ParleyClient['request']>) => {
+    if (lost++ > 0) return await parley.request(...call)
+    await cable.close()
+    return await parley.request(...call).finally(cable.open)
+  }) as ParleyClient['request']
+  const create = async (...call: Parameters<ParleyClient['create']>) => await parley.create(...call).catch(async error => {
+    await cable.open()
+    throw error
+  })
+  await cable.close()
+  const chat = chatOf({ ...parley, create, request }, { id: 'new' })
+  await chat.sendMessage({ text: 'Hello' })
+  t.same([chat.status, chat.error, shownIn(chat)], ['ready', undefined, ['user: Hello', 'assistant: You said: Hello']])
+  t.equal(lost, 2)
+  t.equal((await ann.get('/api/chat/new')).json().length, 2)
+
+  await cable.close()
+  const given = chatOf(parley, { id: 'newer' })
+  const sent = given.sendMessage({ text: 'Hello' })
+  await until(() => given.status === 'submitted')
+  await given.stop()
+  await sent
+  t.same([given.status, shownIn(given)], ['ready', ['user: Hello']], 'a message that is stopped while it waits is not sent')
+  await cable.open()
+  t.same((await ann.get('/api/chat/newer')).json(), [])
+})
+
 t.test('what is refused, what fails, and what nobody answers', async t => {
   const { parley, chat, bots, query } = await start(t)
   const missing = chatOf(parley, { id: '999' })
