@@ -22,7 +22,7 @@ export interface UiChat {
   status: string
   error: Error | undefined
   messages: UiMessage[]
-  sendMessage: (message: { text: string, messageId?: string } | { id: string, parts: Array<{ type: 'text', text: string }> }) => Promise<void>
+  sendMessage: (message?: { text: string, messageId?: string } | { id: string, parts: Array<{ type: 'text', text: string }> }) => Promise<void>
   regenerate: (options?: { messageId?: string }) => Promise<void>
   resumeStream: () => Promise<void>
   stop: () => Promise<void>

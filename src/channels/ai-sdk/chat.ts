@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 import type { SessionUser } from '../../accounts/sessions.ts'
+import { isUnderWay } from '../../conversations/live/endings.ts'
 import type { Streams } from '../../conversations/live/streams.ts'
 import type { MessageStore } from '../../conversations/messages/store.ts'
 import type { Transaction } from '../../db/client.ts'
@@ -69,14 +70,26 @@ export function createUiChats ({ exchanges, messages, store, generation, streams
     const canAsk = reply !== undefined && await exchanges.canAskAgain(reply)
     return { conversation, message: isRegenerate ? await regenerate() : await edit() }
 
+    /** Whether nobody has asked a bot anything after this question. */
+    async function isNewest () {
+      const newest = await exchanges.exchangeOf(user, conversation, [])
+      return newest?.question.id === question.id
+    }
+
     async function regenerate () {
       if (question.sender === 'bot' || (reply !== undefined && !canAsk)) throw new NOT_THE_LAST_REPLY()
       return await goOnFrom({ canAsk })
     }
 
+    /**
+     * Edits the question. Where nothing changes and its reply is being written, that reply goes on: `sendMessage()` of useChat sends
+     * an unchanged message again, for example after the connection was lost.
+     */
     async function edit () {
       if (question.author !== user.id) throw new NOT_THE_AUTHOR()
       const text = textOf(message)
+      const growing = replies.find(isUnderWay)
+      if (growing !== undefined && text === question.text && question.parts === undefined && await isNewest()) return growing
       await mustFitBots(user.id, conversation, text)
       return await goOnFrom({ text, canAsk }).catch(async error => {
         // The bot has left the conversation, or somebody has sent a message meanwhile. The reply stays, as when a message is edited elsewhere.

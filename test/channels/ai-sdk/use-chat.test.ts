@@ -132,6 +132,27 @@ for (const [version, create] of VERSIONS) {
     t.same([chat.status, chat.error], ['ready', undefined])
   })
 
+  t.test(`${version}: a connection that breaks before the reply begins, and the message sent again as it is`, async t => {
+    const { app, front, bots, reply, history } = await start(t)
+    const chat = create(front)
+    const sent = chat.sendMessage({ text: 'Hello' })
+    const { say, end, signal } = await bots.call(1)
+    app.server.closeAllConnections()
+    await sent
+    t.same([chat.status, shownIn(chat)], ['error', ['user: Hello']])
+    const again = chat.sendMessage()
+    await until(async () => (await app.inject('/metrics')).body.includes('parley_streams 1'))
+    say('One')
+    end()
+    await again
+    t.same([chat.status, shownIn(chat)], ['ready', ['user: Hello', 'assistant: One']])
+    t.match(await history(), [{ role: 'user' }, { role: 'assistant', parts: [{ text: 'One' }] }])
+    t.same([signal.aborted, bots.calls.length], [false, 1], 'the bot is asked once')
+
+    await Promise.all([chat.sendMessage({ text: 'Hello', messageId: chat.messages[0]!.id }), reply(2, 'Two')])
+    t.same(shownIn(chat), ['user: Hello', 'assistant: Two'], 'when the reply has ended, the bot is asked again')
+  })
+
   t.test(`${version}: two bots, of which the first one asked replies in the response, and both in the history`, async t => {
     const server = await start(t)
     const { front, bots, ann, reply, history, query } = server
