@@ -8,13 +8,19 @@ import type { HashRequest, HashResponse } from './hashing.ts'
 /** From -20, the highest priority, to 19, the lowest. At 10 a process gets a tenth of the processor time of one at 0, if both need it. */
 const PRIORITY = 10
 
-os.setPriority(PRIORITY)
-try {
+// A system may refuse either one, as a service manager that lets a service change no priorities does. Passwords are hashed all the same.
+for (const lower of [
+  // A server may have been started with a lower priority than this. Only root could raise it again.
+  () => os.setPriority(Math.max(PRIORITY, os.getPriority())),
   // Linux may first divide the processor time between sessions (setsid), and then between the processes of each. hashing.ts
   // gives this process a session of its own. @see https://man7.org/linux/man-pages/man7/sched.7.html, "The autogroup feature"
-  writeFileSync('/proc/self/autogroup', `${PRIORITY}`)
-/* c8 ignore next -- other systems, and kernels without this feature */
-} catch {}
+  () => writeFileSync('/proc/self/autogroup', `${PRIORITY}`)
+]) {
+  try {
+    lower()
+  /* c8 ignore next -- other systems, and kernels without this feature */
+  } catch {}
+}
 
 // A terminal or a service manager may send a signal to all processes at once. The server still answers the logins it has then.
 for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { fork } from 'node:child_process'
+import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import os from 'node:os'
@@ -73,6 +73,15 @@ t.test('the process has a lower priority than the server and Postgres, and ends 
   }
   server.kill('SIGKILL')
   await until(() => !existsSync(`/proc/${pid}`))
+})
+
+t.test('a server of a still lower priority keeps it, and passwords are hashed', { skip: noProcesses }, async t => {
+  const child = spawn('nice', ['-n', '15', process.execPath, '--import', loaderUrl(), 'src/accounts/hash-process.ts'], { detached: true, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  child.send({ id: 7, password: 'correct horse', cost: 4 })
+  t.match(await Promise.race([once(child, 'message'), once(child, 'exit')]), [{ id: 7, result: /^\$2b\$04\$/ }])
+  t.equal(os.getPriority(child.pid!), Math.min(os.getPriority() + 15, 19))
+  child.disconnect()
+  await once(child, 'exit')
 })
 
 t.test('signals to all processes of the server do not end it, and the end of the server does', async t => {
