@@ -49,7 +49,8 @@ export function createHashing (idleTimeout = IDLE_TIMEOUT_MS) {
     waiting.set(id, answer)
     child.ref()
     child.channel?.ref()
-    child.send({ ...task, id } satisfies HashRequest)
+    // Without a free file descriptor the process has no channel and no `send`: the event 'error' follows.
+    child.send?.({ ...task, id } satisfies HashRequest)
     try {
       return await answer.promise
     } finally {

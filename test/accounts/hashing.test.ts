@@ -3,6 +3,7 @@ import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import os from 'node:os'
+import { text } from 'node:stream/consumers'
 import bcrypt from 'bcrypt'
 import { createHashing } from '../../src/accounts/hashing.ts'
 import { loaderUrl } from '../support/load-faster.ts'
@@ -82,6 +83,21 @@ t.test('a server of a still lower priority keeps it, and passwords are hashed', 
   t.equal(os.getPriority(child.pid!), Math.min(os.getPriority() + 15, 19))
   child.disconnect()
   await once(child, 'exit')
+})
+
+t.test('a server without a free file descriptor goes on, and hashes passwords again when it has one', async t => {
+  const program = `
+    import { closeSync, openSync } from 'node:fs'
+    import { createHashing } from './src/accounts/hashing.ts'
+    const { hash } = createHashing()
+    const opened = []
+    try { for (;;) opened.push(openSync('/dev/null')) } catch {}
+    await hash('correct horse', 4).catch(({ message, cause }) => console.log(message + ': ' + cause.code))
+    for (const file of opened) closeSync(file)
+    console.log(await hash('correct horse', 4))`
+  const child = spawn('sh', ['-c', 'ulimit -n 100; exec "$@"', 'sh', process.execPath, '--import', loaderUrl(), '--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [said] = await Promise.all([text(child.stdout), once(child, 'exit')])
+  t.match(said.split('\n'), ['The process that hashes passwords has ended: EMFILE', /^\$2b\$04\$/, ''])
 })
 
 t.test('signals to all processes of the server do not end it, and the end of the server does', async t => {
