@@ -41,11 +41,13 @@ async function serve (config: Config) {
   const isFirst = seat === undefined || seat.number === 1
   const workers = seat === undefined ? countWorkers(config) : 1
   if (seat !== undefined) for (const signal of TERMINAL_SIGNALS) process.on(signal, () => {})
-  closeWithGrace({ delay: GRACE.all, logger: log, skip: seat === undefined ? [] : [...TERMINAL_SIGNALS] }, async ({ err }) => {
+  const { close } = closeWithGrace({ delay: GRACE.all, logger: log, skip: seat === undefined ? [] : [...TERMINAL_SIGNALS, 'SIGTERM'] }, async ({ err }) => {
     isClosing = true
     if (err !== undefined) log.fatal({ err }, 'Uncaught error: the server stops')
     await closeAll()
   })
+  // A service manager may send SIGTERM to all processes, and the primary then sends it again. With a second one close-with-grace would break off.
+  if (seat !== undefined) process.on('SIGTERM', () => { if (!isClosing) close() })
 
   if (wantsTraces()) {
     const { startTracing } = await import('./tracing.ts')

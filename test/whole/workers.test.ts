@@ -113,6 +113,20 @@ t.test('a worker that dies is replaced, and jobs go on', { buffered: true }, asy
   t.notMatch(stdout, /second SIGINT/)
 })
 
+t.test('a request in progress is answered when a service manager sends SIGTERM to all processes', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  const server = await serve(place, { BCRYPT_COST: '14' })
+  const signedUp = server.post('/api/signup', { username: 'ann', password: 'correct horse' }).then(({ status }) => status, String)
+  const busy = await until(() => server.workers.find(pid => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8') !== '')) // it hashes the password
+  process.kill(busy, 'SIGTERM')
+  await until(() => /^ShdPnd:\s0+$/m.test(readFileSync(`/proc/${busy}/status`, 'utf8')))
+  server.kill('SIGTERM')
+  t.equal(await signedUp, 201)
+  const { code, stdout } = await server.ended
+  t.equal(code, 0)
+  t.notMatch(stdout, /second SIGTERM/)
+})
+
 t.test('when a worker dies, the connection that it was being given is closed, and the primary goes on', { buffered: true }, async t => {
   const place = await openPlace(t)
   const port = await freePort() // not 0, with which workers that are all new listen on another port
