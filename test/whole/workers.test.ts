@@ -1,10 +1,13 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import http from 'node:http'
 import path from 'node:path'
+import { text } from 'node:stream/consumers'
 import { io, type Socket } from 'socket.io-client'
 import t, { type Test } from 'tap'
 import { next } from '../support/live.ts'
+import { loaderUrl } from '../support/load-faster.ts'
 import { freePort, openPlace, until, type Place, type Settings } from '../support/process.ts'
 
 // The server as several processes that share a port: WORKERS=2.
@@ -125,6 +128,22 @@ t.test('a request in progress is answered when a service manager sends SIGTERM t
   const { code, stdout } = await server.ended
   t.equal(code, 0)
   t.notMatch(stdout, /second SIGTERM/)
+})
+
+t.test('a worker that the system cannot start is reported', { buffered: true }, async t => {
+  const program = `
+    import cluster from 'node:cluster'
+    import { openSync } from 'node:fs'
+    import { createWorkers } from './src/workers.ts'
+    const workers = createWorkers({ error: ({ err }, sentence) => console.log(sentence + ': ' + err.code) })
+    cluster.setupPrimary({ exec: 'src/server.ts' })
+    try { for (;;) openSync('/dev/null') } catch {}
+    console.log(await workers.start(2))
+    await workers.stop()
+    process.exit()`
+  const child = spawn('sh', ['-c', 'ulimit -n 100; exec "$@"', 'sh', process.execPath, '--import', loaderUrl(), '--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [said] = await Promise.all([text(child.stdout), once(child, 'exit')])
+  t.equal(said, 'A worker could not be started: EMFILE\nfalse\n')
 })
 
 t.test('when a worker dies, the connection that it was being given is closed, and the primary goes on', { buffered: true }, async t => {
