@@ -133,13 +133,15 @@ t.test('a request in progress is answered when a service manager sends SIGTERM t
 t.test('a worker that the system cannot start is reported', { buffered: true }, async t => {
   const program = `
     import cluster from 'node:cluster'
-    import { openSync } from 'node:fs'
+    import { closeSync, openSync } from 'node:fs'
     import { createWorkers } from './src/workers.ts'
     const workers = createWorkers({ error: ({ err }, sentence) => console.log(sentence + ': ' + err.code) })
     cluster.setupPrimary({ exec: 'src/server.ts' })
-    try { for (;;) openSync('/dev/null') } catch {}
+    const opened = []
+    try { for (;;) opened.push(openSync('/dev/null')) } catch {}
     console.log(await workers.start(2))
     await workers.stop()
+    for (const file of opened) closeSync(file) // which the coverage of this program needs
     process.exit()`
   const child = spawn('sh', ['-c', 'ulimit -n 100; exec "$@"', 'sh', process.execPath, '--import', loaderUrl(), '--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] })
   const [said] = await Promise.all([text(child.stdout), once(child, 'exit')])
