@@ -69,11 +69,13 @@ export function createWorkers (log: Pick<FastifyBaseLogger, 'error'>) {
     let hasListened = false
     workers.add(worker)
     const closeUnanswered = followHandovers(worker)
-    worker.on('error', error => {
-      if (worker.process.pid !== undefined) return // it has just died, so a write to it failed: 'exit' follows
-      log.error({ err: error, worker: seat.number }, 'A worker could not be started')
-      worker.process.emit('exit', null, null) // Node.js emits no 'exit' for a process that never was
-    })
+    worker.on('error', () => { /* it has just died, so a write to it failed: 'exit' follows */ })
+    if (worker.process.pid === undefined) {
+      worker.once('error', err => {
+        log.error({ err, worker: seat.number }, 'A worker could not be started')
+        worker.process.emit('exit', null, null) // Node.js emits no 'exit' for a process that never was
+      })
+    }
     worker.once('listening', () => { hasListened = true })
     worker.once('exit', async (code, signal) => {
       workers.delete(worker)
