@@ -93,6 +93,7 @@ async function insist<T> (request: () => Promise<T>, signal = new AbortControlle
   } catch (caught) {
     const error = caught as ParleyError
     if (!isPassing(error)) throw error
+    signal.throwIfAborted() // `wait` does not notice that it was aborted before
     await createWaker().wait(delayAfter(failures, error.retryAfter), signal)
     signal.throwIfAborted()
     return await insist(request, signal, failures + 1)
