@@ -9,17 +9,25 @@ import type { HashRequest, HashResponse } from './hashing.ts'
 const PRIORITY = 10
 
 // A system may refuse either one, as a service manager that lets a service change no priorities does. Passwords are hashed all the same.
-for (const lower of [
+try {
   // A server may have been started with a lower priority than this. Only root could raise it again.
-  () => os.setPriority(Math.max(PRIORITY, os.getPriority())),
-  // Linux may first divide the processor time between sessions (setsid), and then between the processes of each. hashing.ts
-  // gives this process a session of its own. @see https://man7.org/linux/man-pages/man7/sched.7.html, "The autogroup feature"
-  () => writeFileSync('/proc/self/autogroup', `${PRIORITY}`)
-]) {
+  os.setPriority(Math.max(PRIORITY, os.getPriority()))
+/* c8 ignore next -- depends on the system */
+} catch {}
+lowerSession()
+
+/**
+ * Linux may first divide the processor time between sessions (setsid), and then between the processes of each. hashing.ts gives
+ * this process a session of its own. @see https://man7.org/linux/man-pages/man7/sched.7.html, "The autogroup feature"
+ */
+function lowerSession () {
   try {
-    lower()
-  /* c8 ignore next -- other systems, and kernels without this feature */
-  } catch {}
+    writeFileSync('/proc/self/autogroup', `${PRIORITY}`)
+  /* c8 ignore next 4 -- depends on the system, and on what else happens on it */
+  } catch (error) {
+    // Without the capability CAP_SYS_ADMIN this is possible once in 100 ms, for all processes of the system together.
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') setTimeout(lowerSession, 100)
+  }
 }
 
 // A terminal or a service manager may send a signal to all processes at once. The server still answers the logins it has then.

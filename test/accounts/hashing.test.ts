@@ -1,5 +1,5 @@
 import t from 'tap'
-import { fork, spawn } from 'node:child_process'
+import { fork, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import os from 'node:os'
@@ -10,7 +10,7 @@ import { loaderUrl } from '../support/load-faster.ts'
 import { openPlace, until } from '../support/process.ts'
 
 const noProcesses = existsSync('/proc/self/stat') ? false : 'skipped: the system does not list processes in /proc'
-const noSessions = existsSync('/proc/self/autogroup') ? false : 'skipped: the system does not divide processor time between sessions'
+const noSessions = await whyNoSessions()
 
 /** The processes that hash passwords for this one, or for another one. */
 const hashProcesses = (parent = process.pid) => readdirSync('/proc').map(Number).filter(pid => {
@@ -21,6 +21,11 @@ const hashProcesses = (parent = process.pid) => readdirSync('/proc').map(Number)
     return false // it is not a number, or has ended
   }
 })
+/** The priority that Linux compares between sessions, of the session of a process, and the name of that session. */
+const sessionOf = (pid: number) => {
+  const [name, priority] = readFileSync(`/proc/${pid}/autogroup`, 'utf8').trim().split(' nice ') // "/autogroup-93 nice 0"
+  return { name, priority: Number(priority) }
+}
 const untilThereIsNone = (parent?: number) => until(() => hashProcesses(parent).length === 0)
 
 t.test('passwords are hashed and compared by bcrypt', async t => {
@@ -67,10 +72,11 @@ t.test('the process has a lower priority than the server and Postgres, and ends 
   const [pid] = hashProcesses(server.pid)
   t.same([pid!, server.pid].map(pid => os.getPriority(pid)), [10, 0])
   if (noSessions === false) {
+    await until(() => sessionOf(pid!).priority !== 0) // the system may refuse this at first
     const postgres = await place.runningPostgres()
-    const sessions = [pid!, server.pid, postgres!.pid].map(pid => readFileSync(`/proc/${pid}/autogroup`, 'utf8').trim().split(' nice '))
-    t.same(sessions.map(([, priority]) => priority), ['10', '0', '0'], 'also where Linux compares sessions')
-    t.equal(new Set(sessions.map(([name]) => name)).size, 3)
+    const sessions = [pid!, server.pid, postgres!.pid].map(sessionOf)
+    t.same(sessions.map(({ priority }) => priority), [10, sessionOf(process.pid).priority, 0], 'also where Linux compares sessions')
+    t.equal(new Set(sessions.map(({ name }) => name)).size, 3)
   }
   server.kill('SIGKILL')
   await until(() => !existsSync(`/proc/${pid}`))
@@ -81,6 +87,22 @@ t.test('a server of a still lower priority keeps it, and passwords are hashed', 
   child.send({ id: 7, password: 'correct horse', cost: 4 })
   t.match(await Promise.race([once(child, 'message'), once(child, 'exit')]), [{ id: 7, result: /^\$2b\$04\$/ }])
   t.equal(os.getPriority(child.pid!), Math.min(os.getPriority() + 15, 19))
+  child.disconnect()
+  await once(child, 'exit')
+})
+
+t.test('where other processes change the priority of sessions, the process lowers that of its own as soon as it can', { skip: noSessions }, async t => {
+  // Linux allows the change ten times a second, except to administrators of the system. These changes leave little room for others.
+  const others = spawn('sh', ['-c', 'while :; do echo 0 > /proc/self/autogroup; done'], { detached: true, stdio: 'ignore' })
+  t.teardown(() => others.kill())
+  const restrict = ['setpriv', '--bounding-set=-sys_admin']
+  const { status } = spawnSync(restrict[0]!, [...restrict.slice(1), 'true'])
+  const [command, ...args] = [...status === 0 ? restrict : [], process.execPath, '--import', loaderUrl(), 'src/accounts/hash-process.ts']
+  const child = spawn(command!, args, { detached: true, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  child.send({ id: 7, password: 'correct horse', cost: 4 })
+  t.match(await Promise.race([once(child, 'message'), once(child, 'exit')]), [{ id: 7, result: /^\$2b\$04\$/ }])
+  others.kill()
+  await until(() => sessionOf(child.pid!).priority === 10)
   child.disconnect()
   await once(child, 'exit')
 })
@@ -113,3 +135,11 @@ t.test('signals to all processes of the server do not end it, and the end of the
   child.disconnect()
   t.same(await once(child, 'exit'), [0, null])
 })
+
+/** Why the priority of a session cannot be lowered here, or false. */
+async function whyNoSessions () {
+  if (!existsSync('/proc/self/autogroup')) return 'skipped: the system does not divide processor time between sessions'
+  const attempts = 'for attempt in $(seq 50); do echo 0 > /proc/self/autogroup && exit; sleep 0.1; done; exit 1'
+  const [code] = await once(spawn('sh', ['-c', attempts], { detached: true, stdio: 'ignore' }), 'exit')
+  return code === 0 ? false : 'skipped: the system does not let the priority of a session be changed'
+}
