@@ -12,9 +12,9 @@ type Matches = (schema: AnySchemaObject, value: unknown) => boolean
  * stays when any of them names it. A schema that names no fields at all, such as `{}`, leaves an object as it is.
  */
 export function createNarrow (matches: Matches) {
-  return narrow
+  return (value: unknown, schema: AnySchemaObject) => narrow(value, [schema])
 
-  function narrow (value: unknown, ...schemas: AnySchemaObject[]): unknown {
+  function narrow (value: unknown, schemas: AnySchemaObject[]): unknown {
     const parts = schemas.some(hasInner) ? schemas.flatMap(schema => partsOf(schema, value)) : schemas
     if (typeof value === 'string') return narrowText(value, parts)
     if (Array.isArray(value)) return narrowList(value, parts)
@@ -24,12 +24,12 @@ export function createNarrow (matches: Matches) {
 
   /** Fields keep their order. A body may have 100,000: those that no schema names cost no more than a look. */
   function narrowObject (object: Record<string, unknown>, parts: AnySchemaObject[]) {
-    const fields: Array<[name: string, value: unknown]> = []
+    const copy: Record<string, unknown> = {}
     for (const name of Object.keys(object)) {
       const named = parts.length === 1 ? schemasOf(parts[0]!, name) : parts.flatMap(part => schemasOf(part, name))
-      if (named.length > 0) fields.push([name, narrow(object[name], ...named)])
+      if (named.length > 0) setField(copy, name, narrow(object[name], named))
     }
-    return Object.fromEntries(fields)
+    return copy
   }
 
   function narrowText (text: string, parts: AnySchemaObject[]) {
@@ -41,7 +41,7 @@ export function createNarrow (matches: Matches) {
   function narrowList (list: unknown[], parts: AnySchemaObject[]) {
     const items = parts.flatMap(({ items }) => items ?? [])
     const short = list.slice(0, smallest(parts, 'maxItems') + 1)
-    return items.length === 0 ? short : short.map(item => narrow(item, ...items))
+    return items.length === 0 ? short : short.map(item => narrow(item, items))
   }
 
   /** A schema and all that applies together with it to this value. */
@@ -51,11 +51,17 @@ export function createNarrow (matches: Matches) {
     const choices: AnySchemaObject[] = [...anyOf, ...oneOf]
     const possible = choices.filter(choice => mayMatch(choice, value))
     // The validator alone decides about a value that can only match one branch.
-    const chosen = possible.length === 1 ? possible : possible.filter(choice => matches(choice, narrow(value, choice)))
+    const chosen = possible.length === 1 ? possible : possible.filter(choice => matches(choice, narrow(value, [choice])))
     // Where no branch matches, the validator refuses the value, and must see all of it to do so.
     const inner = [...allOf, ...branch === undefined ? [] : [branch], ...chosen.length > 0 ? chosen : choices]
     return [schema, ...inner.flatMap(part => partsOf(part, value))]
   }
+}
+
+/** An assignment to `__proto__` would change the prototype of the object. `Object.fromEntries` would not, but takes several times as long. */
+function setField (object: Record<string, unknown>, name: string, value: unknown) {
+  if (name === '__proto__') Object.defineProperty(object, name, { value, enumerable: true, configurable: true, writable: true })
+  else object[name] = value
 }
 
 /** Whether other schemas apply together with this one. */

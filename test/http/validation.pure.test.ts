@@ -41,6 +41,9 @@ t.test('a value keeps only what its schema names', async t => {
     if (details.length > 0) t.match(result, { error: { code: 'INVALID_REQUEST', details } }, title)
   }
   t.same(Object.getPrototypeOf((compile({ type: 'object' })(JSON.parse('{"a": 1}'), 'body') as { value: object }).value), Object.prototype)
+
+  const { value: odd } = compile({ type: 'object', additionalProperties: { type: 'array' } })(JSON.parse('{"__proto__": ["x"]}'), 'body') as { value: object }
+  t.same([Object.getPrototypeOf(odd), Object.entries(odd)], [Object.prototype, [['__proto__', ['x']]]], 'a field does not become the prototype')
 })
 
 t.test('at most twenty of a hundred faults are reported', async t => {
