@@ -8,7 +8,7 @@ import { io, type Socket } from 'socket.io-client'
 import t, { type Test } from 'tap'
 import { next } from '../support/live.ts'
 import { loaderUrl } from '../support/load-faster.ts'
-import { freePort, openPlace, until, type Place, type Settings } from '../support/process.ts'
+import { connect, freePort, isWaiting, openPlace, until, type Place, type Settings } from '../support/process.ts'
 
 // The server as several processes that share a port: WORKERS=2.
 
@@ -116,15 +116,25 @@ t.test('a worker that dies is replaced, and jobs go on', { buffered: true }, asy
   t.notMatch(stdout, /second SIGINT/)
 })
 
-t.test('a request in progress is answered when a service manager sends SIGTERM to all processes', { buffered: true }, async t => {
+t.test('requests in progress are answered when a service manager sends SIGTERM to all processes', { buffered: true }, async t => {
   const place = await openPlace(t)
-  const server = await serve(place, { BCRYPT_COST: '14' })
-  const signedUp = server.post('/api/signup', { username: 'ann', password: 'correct horse' }).then(({ status }) => status, String)
-  const busy = await until(() => server.workers.find(pid => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8') !== '')) // it hashes the password
-  process.kill(busy, 'SIGTERM')
-  await until(() => /^ShdPnd:\s0+$/m.test(readFileSync(`/proc/${busy}/status`, 'utf8')))
+  const server = await serve(place)
+  const postgres = await connect(t, (await place.runningPostgres())!)
+  await postgres.query('BEGIN; LOCK TABLE users IN SHARE MODE')
+  const names = ['ann', 'bob', 'eve', 'joe'] // two for each worker
+  const signedUp = names.map(async username => (await fetch(`${server.url}/api/signup`, {
+    method: 'POST', headers: { 'content-type': 'application/json', connection: 'close' }, body: JSON.stringify({ username, password: 'correct horse' })
+  })).status)
+  await isWaiting(postgres, names.length)
+  // The primary sends it to the workers, too.
+  for (const pid of [...server.workers, ...server.workers]) {
+    process.kill(pid, 'SIGTERM')
+    await until(() => isOver(pid) || /^ShdPnd:\s0+$/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')))
+  }
   server.kill('SIGTERM')
-  t.equal(await signedUp, 201)
+  await postgres.query('COMMIT')
+  t.same(await Promise.all(signedUp), [201, 201, 201, 201])
+  await postgres.end() // or Postgres would wait for it to disconnect
   const { code, stdout } = await server.ended
   t.equal(code, 0)
   t.notMatch(stdout, /second SIGTERM/)
