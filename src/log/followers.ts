@@ -16,8 +16,8 @@ const POLL_INTERVAL_MS = 500
  */
 export interface Delta { id: number, part?: number, type?: GrowingPart['type'], offset: number, text: string }
 
-/** A part of a reply that has grown by `piece`, with all of its text. */
-export interface Grown extends GrowingPart { part: number, piece: string }
+/** A part of a reply that has grown by `piece`, with all of its text. `before` is the length of the part before it, in UTF-16 units. */
+export interface Grown extends GrowingPart { part: number, piece: string, before: number }
 
 /** Somebody who follows a conversation live. */
 export interface Follower {
@@ -162,11 +162,11 @@ export function createEvents (listener: Pick<Listener, 'publish' | 'subscribe'>,
       watchers.push(hear)
     },
 
-    /** A reply that this instance writes has grown. Local followers get at once what they lack, unless they lack parts before this one. */
-    grew ({ conversation, id }: { conversation: number, id: number }, { part, type, text, piece }: Grown) {
+    /** A reply that this instance writes has grown. Local followers get at once what they lack, unless they also lack something of the parts before this one. */
+    grew ({ conversation, id }: { conversation: number, id: number }, { part, type, text, piece, before }: Grown) {
       for (const { heard, grow } of followed.get(conversation) ?? []) {
         const lengths = heard?.get(id)
-        if (lengths === undefined || part > lengths.length) continue
+        if (lengths === undefined || (lengths[part - 1] ?? 0) < before) continue
         const offset = lengths[part] ?? 0
         if (offset >= text.length) continue
         lengths[part] = text.length

@@ -50,7 +50,7 @@ export function take (reply: Draft, piece: string): Grown | undefined {
   const whole = takePiece(reply, piece, MAX_REPLY_LENGTH)
   if (whole === '') return undefined
   reply.text += whole
-  return reply.parts.length === 0 ? { part: 0, type: 'text', text: reply.text, piece: whole } : grow(reply, 'text', whole)
+  return reply.parts.length === 0 ? { part: 0, type: 'text', text: reply.text, piece: whole, before: 0 } : grow(reply, 'text', whole)
 }
 
 /**
@@ -73,7 +73,7 @@ function grow ({ parts }: Draft, type: GrowingPart['type'], piece: string): Grow
   if (parts.at(-1)?.type !== type) parts.push({ type, text: '', from: 0 })
   const last = parts.at(-1)!
   last.text += piece
-  return { part: parts.length - 1, type, text: last.text, piece }
+  return { part: parts.length - 1, type, text: last.text, piece, before: parts.at(-2)?.text.length ?? 0 }
 }
 
 /** Takes a part that follows the text. `isSaid`: the text says it in words. */

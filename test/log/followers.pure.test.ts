@@ -53,13 +53,15 @@ t.test('a follower gets each part of a reply in order, and of each what it lacks
   const deltas: object[] = []
   const follower = { user: 1, after: 0, heard: new Map([[2, [3]]]), hear () {}, grow (delta: object) { deltas.push(delta) }, leave () {} }
   events.follow(1, follower)
-  const grew = (part: number, type: 'text' | 'reasoning', text: string, piece: string) => events.grew({ conversation: 1, id: 2 }, { part, type, text, piece })
-  grew(2, 'text', 'Well', 'Well')
+  const grew = (part: number, type: 'text' | 'reasoning', text: string, piece: string, before = 0) => events.grew({ conversation: 1, id: 2 }, { part, type, text, piece, before })
+  grew(2, 'text', 'Well', 'Well', 2)
   t.same(deltas, [], 'the part before it is not known yet')
   grew(0, 'text', 'One', 'e')
   t.same(deltas, [], 'nothing new')
-  grew(1, 'reasoning', 'Hm', 'Hm')
-  grew(2, 'text', 'Well', 'l')
+  grew(1, 'reasoning', 'Hm', 'Hm', 4)
+  t.same(deltas, [], 'the part before it is not known to its end')
+  grew(1, 'reasoning', 'Hm', 'Hm', 3)
+  grew(2, 'text', 'Well', 'l', 2)
   grew(0, 'text', 'One two', ' two')
   t.same(deltas, [
     { id: 2, part: 1, type: 'reasoning', offset: 0, text: 'Hm' }, { id: 2, part: 2, offset: 0, text: 'Well' }, { id: 2, offset: 3, text: ' two' }

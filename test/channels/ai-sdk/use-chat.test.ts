@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { holdLock } from '../../support/helper.ts'
 import { startLive } from '../../support/live.ts'
 import { until } from '../../support/process.ts'
 import { isStored } from '../../support/slow-replies.ts'
@@ -151,6 +152,33 @@ for (const [version, create] of VERSIONS) {
 
     await Promise.all([chat.sendMessage({ text: 'Hello', messageId: chat.messages[0]!.id }), reply(2, 'Two')])
     t.same(shownIn(chat), ['user: Hello', 'assistant: Two'], 'when the reply has ended, the bot is asked again')
+  })
+
+  t.test(`${version}: a connection that breaks while a model thinks, of which not all is stored when the same chat resumes`, async t => {
+    const { app, front, bots, connection, number, query } = await start(t)
+    for (const [nth, stored] of ['', 'They'].entries()) {
+      const chat = create(front)
+      const sent = chat.sendMessage({ text: 'Hello' })
+      const reply = 3 * nth + 2
+      const { think, say, end } = await bots.call(nth + 1)
+      if (stored !== '') think(stored)
+      await until(async () => (await query('SELECT parts FROM messages WHERE id = $1', [reply]))[0]?.parts?.[0].text === (stored || undefined))
+      const lock = await holdLock(t, connection, number)
+      await lock.query(`SELECT FROM messages WHERE id = ${reply} FOR UPDATE`) // what the reply grows by is not stored
+      think(' greet'.slice(stored === '' ? 1 : 0))
+      const showsAll = () => chat.messages.at(-1)!.parts.some(({ text }) => text?.endsWith('greet'))
+      await until(showsAll)
+      app.server.closeAllConnections()
+      await sent
+      const resumed = chat.resumeStream()
+      await until(() => !showsAll())
+      say('Well')
+      await lock.release()
+      end()
+      await resumed
+      t.equal(chat.status, 'ready')
+      t.same(chat.messages.at(-1)!.parts.flatMap(({ type, text }) => text === undefined ? [] : [[type, text]]), [['reasoning', `${stored} greet`.trim()], ['text', 'Well']])
+    }
   })
 
   t.test(`${version}: two bots, of which the first one asked replies in the response, and both in the history`, async t => {
