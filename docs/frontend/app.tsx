@@ -8,7 +8,14 @@ interface Message {
   id: number, rev: number, username: string | null, text: string, parts?: Part[], status: string
 }
 interface Delta { id: number, part?: number, type?: string, offset: number, text: string }
+interface Page { messages: Message[], more: boolean }
+interface Refusal { code: string, error: string }
 type Messages = Record<number, Message>
+
+// How much of a message has been written, in all its parts.
+function lengthOf ({ text, parts = [{ type: 'text', text }] }: Pick<Message, 'text' | 'parts'>) {
+  return parts.reduce((sum, { text = '' }) => sum + text.length, 0)
+}
 
 async function call (path: string, body?: object) {
   const answer = await fetch(API + path, {
@@ -48,12 +55,15 @@ function Conversation ({ id }: { id: number }) {
   const socket = useRef<Socket>(null)
   const [messages, setMessages] = useState<Messages>({})
 
-  // The server sends a message again whenever it changes. The version with the higher rev is newer.
+  // The server sends a message again whenever it changes. The version with the higher rev is newer. While a
+  // reply is being written its rev stays the same, and the longer version is newer.
   function merge (changed: Message[]) {
     setMessages(known => {
       const merged = { ...known }
       for (const message of changed) {
-        if (message.rev >= (known[message.id]?.rev ?? 0)) merged[message.id] = message
+        const { rev, ...old } = known[message.id] ?? { rev: 0, text: '' }
+        const isNewer = message.rev > rev || (message.rev === rev && lengthOf(message) > lengthOf(old))
+        if (isNewer) merged[message.id] = message
       }
       return merged
     })
@@ -75,21 +85,27 @@ function Conversation ({ id }: { id: number }) {
 
   useEffect(() => {
     let lastRev = 0
+    let isCaughtUp = false
     const live = socket.current = io(API, { withCredentials: true })
 
     // Catch up: this runs when the socket connects, and again each time it reconnects. Fetch everything that
     // changed after the last rev, page by page. After that the server sends changes as events.
-    live.on('connect', async () => {
-      for (let more = true; more;) {
-        const page = await live.emitWithAck('join_chat', { chat_session_id: id, after: lastRev })
+    function catchUp () {
+      isCaughtUp = false
+      live.emit('join_chat', { chat_session_id: id, after: lastRev }, (page: Page | Refusal) => {
+        if ('error' in page) return setTimeout(catchUp, 5_000)
         merge(page.messages)
         lastRev = page.messages.at(-1)?.rev ?? lastRev
-        more = page.more
-      }
-    })
+        isCaughtUp = !page.more
+        if (page.more) catchUp()
+      })
+    }
+
+    live.on('connect', catchUp)
     live.on('new_message', (message: Message) => {
       merge([message])
-      lastRev = Math.max(lastRev, message.rev)
+      // Before the last page, for example after a message was sent, changes before this one may be missing.
+      if (isCaughtUp) lastRev = Math.max(lastRev, message.rev)
     })
     live.on('message_delta', grow)
     return () => { live.disconnect() }

@@ -1,11 +1,11 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Locator, Page } from 'playwright-core'
 import react from '@vitejs/plugin-react'
 import { barriers, fromAnotherOrigin, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
 import { isDocumented } from '../support/front-end.ts'
-import { freePort, openPlace, until } from '../support/process.ts'
+import { freePort, layCable, openPlace, until } from '../support/process.ts'
 
 // The page in a real browser: accounts, links in emails, other origins, and a server that restarts.
 
@@ -255,46 +255,154 @@ t.test('the page of npm run dev:web works at a different origin from the API, wi
   await page.locator('.bot').getByText('You said: From elsewhere').waitFor()
 })
 
-t.test('the front end in docs/frontend.md works', { skip: noBrowser }, async t => {
-  t.ok(isDocumented('app.tsx'), 'it is the one that runs here')
+/** The front end in docs/frontend.md, which reaches the server through a cable, and a conversation with a bot that says what the test makes it say. */
+async function openDocumented (t: Test) {
   const root = t.testdir({
     'index.html': '<div id="root"></div><script type="module" src="/main.tsx"></script>',
     'main.tsx': `import { createRoot } from 'react-dom/client'
       import App from '${path.resolve('docs/frontend/app.tsx')}'
       createRoot(document.getElementById('root')).render(<App />)`
   })
-  const { origin, person, as, bots, slowChat } = await fromAnotherOrigin(t, api => ({
+  let address = ''
+  const server = await fromAnotherOrigin(t, () => ({
     configFile: false,
     root,
-    plugins: [react(), { name: 'test-address', enforce: 'pre', transform: code => code.replace('http://localhost:5000', api) }]
+    plugins: [react(), { name: 'test-address', enforce: 'pre', transform: code => code.replace('http://localhost:5000', address) }]
   }))
-  bots.takeOver()
-  const ann = await as('ann')
-  const id = await slowChat(ann)
-  const { page } = await person()
-  await page.goto(origin)
-  await page.locator('input[name=username]').fill('ann')
-  await page.locator('input[name=password]').fill(PASSWORD)
-  await page.keyboard.press('Enter')
-  await page.getByRole('button', { name: 'Slow' }).click()
-  await page.locator('input[name=text]').fill('Hello')
-  await page.keyboard.press('Enter')
+  const cable = await layCable(t, { host: '127.0.0.1', port: server.port })
+  await cable.open()
+  address = `http://localhost:${cable.port}`
+  server.bots.takeOver()
+  const ann = await server.as('ann')
+  const id = await server.slowChat(ann)
+  const { page } = await server.person()
+  return {
+    ...server,
+    cable,
+    page,
+    async open () {
+      await page.goto(server.origin)
+      await page.locator('input[name=username]').fill('ann')
+      await page.locator('input[name=password]').fill(PASSWORD)
+      await page.keyboard.press('Enter')
+      await page.getByRole('button', { name: 'Slow' }).click()
+    },
+    async write (text: string) {
+      await page.locator('input[name=text]').fill(text)
+      await page.keyboard.press('Enter')
+    },
+    shows: async (text: string) => { await page.getByText(text, { exact: true }).waitFor() },
+    /** Sends a message from another device. Resolves when the reply has ended. */
+    sendElsewhere: async (text: string) => await ann.post(`/api/conversations/${id}/messages`, { text }),
+    async reply (nth: number, text: string) {
+      const { say, end } = await server.bots.call(nth)
+      say(text)
+      end()
+    }
+  }
+}
+
+t.test('the front end in docs/frontend.md works', { skip: noBrowser }, async t => {
+  t.ok(isDocumented('app.tsx'), 'it is the one that runs here')
+  const { bots, page, open, write, shows, sendElsewhere, reply } = await openDocumented(t)
+  await open()
+  await write('Hello')
   const call = await bots.call()
   call.say('Well, ')
   await page.getByText('slow: Well,').waitFor()
   call.say('hello.')
-  await page.getByText('slow: Well, hello.').waitFor()
+  await shows('slow: Well, hello.')
   call.end()
-  await page.reload()
-  await page.locator('input[name=username]').fill('ann')
-  await page.locator('input[name=password]').fill(PASSWORD)
-  await page.keyboard.press('Enter')
-  await page.getByRole('button', { name: 'Slow' }).click()
-  await page.getByText('slow: Well, hello.').waitFor()
-  const sent = ann.post(`/api/conversations/${id}/messages`, { text: 'From another device' })
-  await page.getByText('ann: From another device').waitFor();
+  await open()
+  await shows('slow: Well, hello.')
+  const sent = sendElsewhere('From another device')
+  await shows('ann: From another device')
+  await reply(2, 'Yes')
+  await sent
+})
+
+t.test('the front end in docs/frontend.md misses nothing, also if the server is busy when the connection is back, and it is lost again', { skip: noBrowser }, async t => {
+  const { db, cable, page, open, write, shows, sendElsewhere, reply } = await openDocumented(t)
+  await open()
+  await write('Before')
+  await reply(1, 'Yes')
+  await shows('slow: Yes')
+
+  await cable.close()
+  const missed = sendElsewhere('Missed')
+  await reply(2, 'Missed, too')
+  await missed
+  const query = db.$client.query.bind(db.$client) as (...args: Array<{ name?: string }>) => Promise<unknown>
+  const refused = new Promise<void>(resolve => {
+    db.$client.query = (async (...args: Array<{ name?: string }>) => {
+      if (args[0]!.name !== 'news') return await query(...args)
+      db.$client.query = query as never
+      resolve()
+      throw new Error('timeout exceeded when trying to connect')
+    }) as never
+  })
+  await cable.open()
+  await refused
+  await write('After')
+  await reply(3, 'No')
+  await shows('slow: No')
+  await cable.close()
+  await cable.open()
+  await shows('slow: Missed, too')
+  t.same(await page.locator('p').allTextContents(), ['ann: Before', 'slow: Yes', 'ann: Missed', 'slow: Missed, too', 'ann: After', 'slow: No'])
+})
+
+t.test('in the front end in docs/frontend.md, a reply grows without gaps, also if much arrives at once', { skip: noBrowser }, async t => {
+  const { bots, query, page, open, write, shows, sendElsewhere } = await openDocumented(t)
+  // Without WebSockets, what happens between two polls arrives at once.
+  await page.routeWebSocket(/socket\.io/, socket => socket.close())
+  let polls = 0
+  let held = Infinity
+  let release = () => {}
+  await page.route(/socket\.io.*polling/, async route => {
+    if (route.request().method() === 'GET' && ++polls >= held) await new Promise<void>(resolve => { release = resolve })
+    await route.continue()
+  })
+  const letGo = () => {
+    held = Infinity
+    release()
+  }
+  const isStored = async (text: string) => { await until(async () => (await query('SELECT FROM messages WHERE text = $1', [text])).length === 1) }
+
+  await open()
+  await until(() => polls > 2)
+  await write('Hello')
+  const first = await bots.call()
+  first.say('One')
+  await shows('slow: One')
+
+  polls = 0
+  held = 3 // the first two connect
+  await open()
+  await until(() => polls === 3)
+  first.say(' two')
+  await isStored('One two')
+  letGo()
+  await shows('slow: One two')
+  first.say(' three')
+  await shows('slow: One two three')
+  first.end()
+  await isStored('One two three')
+
+  held = polls + 1
+  const sent = sendElsewhere('From another device')
+  await until(() => polls === held);
   (await bots.call(2)).end()
   await sent
+  await write('And now?')
+  const third = await bots.call(3)
+  third.say('Four')
+  await isStored('Four')
+  letGo()
+  await shows('ann: And now?')
+  third.say(' five')
+  await shows('slow: Four five')
+  third.end()
 })
 
 /** Waits for the file of an email, and returns the link in it. */
