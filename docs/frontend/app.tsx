@@ -86,6 +86,7 @@ function Conversation ({ id }: { id: number }) {
   useEffect(() => {
     let lastRev = 0
     let isCaughtUp = false
+    let retry: ReturnType<typeof setTimeout>
     const live = socket.current = io(API, { withCredentials: true })
 
     // Catch up: this runs when the socket connects, and again each time it reconnects. Fetch everything that
@@ -93,7 +94,7 @@ function Conversation ({ id }: { id: number }) {
     function catchUp () {
       isCaughtUp = false
       live.emit('join_chat', { chat_session_id: id, after: lastRev }, (page: Page | Refusal) => {
-        if ('error' in page) return setTimeout(catchUp, 5_000)
+        if ('error' in page) return tryLater(catchUp)
         merge(page.messages)
         lastRev = page.messages.at(-1)?.rev ?? lastRev
         isCaughtUp = !page.more
@@ -101,14 +102,25 @@ function Conversation ({ id }: { id: number }) {
       })
     }
 
+    function tryLater (work: () => void) {
+      clearTimeout(retry)
+      retry = setTimeout(work, 5_000)
+    }
+
     live.on('connect', catchUp)
+    // A lost connection is tried again by itself. One that the server refused, for example because its
+    // database is unavailable, is not.
+    live.on('connect_error', () => { if (!live.active) tryLater(() => live.connect()) })
     live.on('new_message', (message: Message) => {
       merge([message])
       // Before the last page, for example after a message was sent, changes before this one may be missing.
       if (isCaughtUp) lastRev = Math.max(lastRev, message.rev)
     })
     live.on('message_delta', grow)
-    return () => { live.disconnect() }
+    return () => {
+      clearTimeout(retry)
+      live.disconnect()
+    }
   }, [id])
 
   // Retry: the connection can break after the server has stored the message, but before its answer arrives.
