@@ -28,12 +28,13 @@ export interface UiChat {
   stop: () => Promise<void>
 }
 
-export interface UiChatInit { url: string, headers: Headers, id?: string, messages?: UiMessage[], path?: string, sendsLastOnly?: boolean }
+export interface UiChatInit { url: string, headers: Headers, id?: string, messages?: UiMessage[], path?: string, sendsLastOnly?: boolean, fetch?: typeof globalThis.fetch }
 
 /** With nothing set but the host and who asks. */
-const transportOf = ({ url, headers, path = '/api/chat', sendsLastOnly = false }: UiChatInit) => ({
+const transportOf = ({ url, headers, path = '/api/chat', sendsLastOnly = false, fetch }: UiChatInit) => ({
   api: `${url}${path}`,
   headers,
+  ...fetch !== undefined && { fetch },
   // As in the AI SDK's own example of streams that can be resumed.
   ...sendsLastOnly && { prepareSendMessagesRequest: ({ id, messages }: { id: string, messages: unknown[] }) => ({ body: { id, message: messages.at(-1) } }) }
 })
