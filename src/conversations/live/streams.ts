@@ -51,10 +51,7 @@ export function createStreams (sse: Sse, events: Events, feeds: FeedStore, sessi
       const canResume = until === undefined
       let isFirst = true
       if (canResume) beat()
-      catchUp(first).catch(error => {
-        log.info({ err: error }, 'A stream ended because of an error; its reader will reconnect')
-        stream.destroy()
-      })
+      catchUp(first).catch(fail)
       return send()
 
       /** Sends what the reader has missed, as fast as it reads, and then what happens live. */
@@ -70,10 +67,26 @@ export function createStreams (sse: Sse, events: Events, feeds: FeedStore, sessi
           news = await reply.inSlot(user.id, async () => await feeds.newsFor(user.id, conversation, after))
           if (!stream.writable) return
         }
-        const follower: Follower = { user: user.id, after: news.changes.at(-1)?.rev ?? after, heard: heardIn(news), hear, grow, leave: close }
+        const follower: Follower = { user: user.id, after: news.changes.at(-1)?.rev ?? after, heard: heardIn(news), hear: orFail(hear), grow: orFail(grow), leave: close }
         await writeAll([...news.streaming, ...news.changes])
         if (until !== undefined && awaited.size === 0) stream.end()
         if (stream.writable) untilEnd(events.follow(conversation, follower))
+      }
+
+      /** An error while an event is written must not reach whoever reports it: the reply that grows, or the other readers. */
+      function orFail<Event> (write: (event: Event) => void) {
+        return (event: Event) => {
+          try {
+            write(event)
+          } catch (error) {
+            fail(error)
+          }
+        }
+      }
+
+      function fail (error: unknown) {
+        log.info({ err: error }, 'A stream ended because of an error; its reader will reconnect')
+        stream.destroy()
       }
 
       async function writeAll (changes: Change[]) {
