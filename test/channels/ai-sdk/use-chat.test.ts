@@ -149,8 +149,10 @@ for (const [version, create] of VERSIONS) {
     await chat.sendMessage({ text: 'Hello' })
     const { say, end, signal } = await bots.call(1)
     t.same([chat.status, shownIn(chat)], ['error', ['user: Hello']])
+    const hasStreams = async (open: number) => await until(async () => (await app.inject('/metrics')).body.includes(`parley_streams ${open}`))
+    await hasStreams(0)
     const again = chat.sendMessage()
-    await until(async () => (await app.inject('/metrics')).body.includes('parley_streams 1'))
+    await hasStreams(1)
     say('One')
     end()
     await again
