@@ -176,6 +176,7 @@ t.test('a language model gets the bot’s prompt, the instructions and the histo
   const abort = new AbortController()
   const { heard, over } = await listen(client.chat.completions.create({ model: 'assistant', messages: [{ role: 'user', content: 'Go on' }], stream: true }, { signal: abort.signal }))
   await until(() => heard.text === 'And')
+  await until(async () => (await costsIn(server)).at(-1)!.status === 'interrupted') // the text does not wait for it
   t.match((await costsIn(server)).at(-1), { status: 'interrupted', completion: 0, estimate: true }, 'the costs of the prompt are stored at once, in case the server dies')
   abort.abort()
   await over
