@@ -119,13 +119,13 @@ t.test('a worker that dies is replaced, and jobs go on', { buffered: true }, asy
 t.test('requests in progress are answered when a service manager sends SIGTERM to all processes', { buffered: true }, async t => {
   const place = await openPlace(t)
   const server = await serve(place)
+  const { cookie } = await server.join('ann')
   const postgres = await connect(t, (await place.runningPostgres())!)
-  await postgres.query('BEGIN; LOCK TABLE users IN SHARE MODE')
-  const names = ['ann', 'bob', 'eve', 'joe'] // two for each worker
-  const signedUp = names.map(async username => (await fetch(`${server.url}/api/signup`, {
-    method: 'POST', headers: { 'content-type': 'application/json', connection: 'close' }, body: JSON.stringify({ username, password: 'correct horse' })
+  await postgres.query('BEGIN; LOCK TABLE conversations IN SHARE MODE')
+  const created = [1, 2, 3, 4].map(async () => (await fetch(`${server.url}/api/conversations`, { // two for each worker
+    method: 'POST', headers: { 'content-type': 'application/json', connection: 'close', cookie }, body: '{}'
   })).status)
-  await isWaiting(postgres, names.length)
+  await isWaiting(postgres, created.length)
   // The primary sends it to the workers, too.
   for (const pid of [...server.workers, ...server.workers]) {
     process.kill(pid, 'SIGTERM')
@@ -133,7 +133,7 @@ t.test('requests in progress are answered when a service manager sends SIGTERM t
   }
   server.kill('SIGTERM')
   await postgres.query('COMMIT')
-  t.same(await Promise.all(signedUp), [201, 201, 201, 201])
+  t.same(await Promise.all(created), [201, 201, 201, 201])
   await postgres.end() // or Postgres would wait for it to disconnect
   const { code, stdout } = await server.ended
   t.equal(code, 0)
