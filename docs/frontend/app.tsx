@@ -109,8 +109,11 @@ function Conversation ({ id }: { id: number }) {
 
     live.on('connect', catchUp)
     // A lost connection is tried again by itself. One that the server refused, for example because its
-    // database is unavailable, is not.
-    live.on('connect_error', () => { if (!live.active) tryLater(() => live.connect()) })
+    // database is unavailable, is not. If the session has ended, reload: then the user can log in.
+    live.on('connect_error', (error: Error & { data?: Refusal }) => {
+      if (error.data?.code === 'INVALID_TOKEN') location.reload()
+      else if (!live.active) tryLater(() => live.connect())
+    })
     live.on('new_message', (message: Message) => {
       merge([message])
       // Before the last page, for example after a message was sent, changes before this one may be missing.

@@ -76,6 +76,7 @@ export function createStreams (sse: Sse, events: Events, feeds: FeedStore, sessi
       /** An error while an event is written must not reach whoever reports it: the reply that grows, or the other readers. */
       function orFail<Event> (write: (event: Event) => void) {
         return (event: Event) => {
+          if (stream.destroyed) return
           try {
             write(event)
           } catch (error) {

@@ -22,8 +22,9 @@ t.test('an error in a protocol ends the stream of its reader only', async t => {
   const sessions = { watch: () => () => {} }
   const events = createEvents({ publish: async () => {}, subscribe () {} }, feeds, silent)
   const streams = createStreams(createSse(sessions), events, feeds, sessions)
+  let failures = 0
   const told = (what: string, fails: boolean) => {
-    if (fails) throw new Error(`cannot write a ${what}`)
+    if (fails) throw new Error(`cannot write ${what} ${++failures}`)
     return `data: ${what}\n\n`
   }
   const wireOf = (fault: unknown): Wire => ({
@@ -56,10 +57,11 @@ t.test('an error in a protocol ends the stream of its reader only', async t => {
   events.grew({ conversation: 1, id: 2 }, { part: 0, type: 'text', text: 'Well', piece: 'Well', before: 0 })
   await hears('delta', 'message', 'broken off')
   await hears('message', 'message', 'delta')
-  log.push({ ...reply, id: 3, rev: 3 })
+  log.push({ ...reply, id: 3, rev: 3 }, { ...reply, id: 4, rev: 4 })
   events.changed(1)
   await hears('message', 'message', 'delta', 'broken off')
-  await hears('none', 'message', 'delta', 'message')
+  await hears('none', 'message', 'delta', 'message', 'message')
+  t.equal(failures, 2, 'each of the two streams failed once')
   await until(() => streams.count() === 1)
   streams.close()
 })
