@@ -4,7 +4,7 @@ import { isUnderWay } from '../../conversations/live/endings.ts'
 import type { Streams } from '../../conversations/live/streams.ts'
 import type { MessageStore } from '../../conversations/messages/store.ts'
 import type { Transaction } from '../../db/client.ts'
-import { MESSAGE_NOT_FOUND, NOT_THE_AUTHOR, NOT_THE_LAST_REPLY } from '../../errors.ts'
+import { BOT_BUSY, MESSAGE_NOT_FOUND, NOT_THE_AUTHOR, NOT_THE_LAST_REPLY } from '../../errors.ts'
 import type { Message } from '../../log/message.ts'
 import type { Replies } from '../../replies/replies.ts'
 import type { Exchanges } from '../exchanges/exchanges.ts'
@@ -58,17 +58,32 @@ export function createUiChats ({ exchanges, messages, store, generation, streams
   }
 
   /** Edits a message or regenerates a reply. Undefined if the request names no stored message: then it is to be stored. */
-  async function askAgain (user: SessionUser, conversation: number, { trigger, messageId, message }: UiChat) {
+  async function askAgain (user: SessionUser, conversation: number, chat: UiChat): Promise<{ conversation: number, message: Message | undefined } | undefined> {
+    const { trigger, messageId, message } = chat
     const isRegenerate = trigger === 'regenerate-message'
     if (!isRegenerate && messageId === undefined) return undefined
-    const ids = isRegenerate ? [messageId, message.id] : [messageId]
-    const exchange = await exchanges.exchangeOf(user, conversation, ids.filter(id => id !== undefined))
+    const ids = (isRegenerate ? [messageId, message.id] : [messageId]).filter(id => id !== undefined)
+    const exchange = await exchanges.exchangeOf(user, conversation, ids)
     if (exchange === undefined) return undefined
     const { question, replies, isDeleted, lastRev } = exchange
     if (isDeleted) throw new MESSAGE_NOT_FOUND()
     const reply = replies.find(({ id }) => id === namedBy(conversation, messageId ?? '').id) ?? replies[0]
     const canAsk = reply !== undefined && await exchanges.canAskAgain(reply)
-    return { conversation, message: isRegenerate ? await regenerate() : await edit() }
+    try {
+      return { conversation, message: isRegenerate ? await regenerate() : await edit() }
+    } catch (error) {
+      const now = error instanceof BOT_BUSY ? await exchanges.exchangeOf(user, conversation, ids) : undefined
+      const begun = now?.replies.find(hasBegunAgain)
+      if (begun === undefined) throw error
+      // Another request has just asked for this reply, for example the same request sent twice. One reply is enough for both.
+      if (isRegenerate || now!.question.text === textOf(message)) return { conversation, message: begun }
+      return await askAgain(user, conversation, chat)
+    }
+
+    /** Whether somebody has asked for the reply again since this request has read it. A reply that is stopped has changed, too. */
+    function hasBegunAgain ({ id, rev, status }: Message) {
+      return id === reply?.id && rev > reply.rev && status !== 'stopped'
+    }
 
     /** Whether nobody has asked a bot anything after this question. */
     async function isNewest () {
@@ -105,6 +120,7 @@ export function createUiChats ({ exchanges, messages, store, generation, streams
     async function goOnFrom ({ text, canAsk }: { text?: string, canAsk: boolean }) {
       const cut = { conversation, id: question.id, upTo: lastRev }
       const underWay = await store.underWay(conversation)
+      if (underWay.some(hasBegunAgain)) throw new BOT_BUSY()
       if (underWay.length > 0) {
         // A request that is refused must not stop what is under way, which may be the reply to somebody else.
         await store.mustBeAllowedToCut(user.id, cut)

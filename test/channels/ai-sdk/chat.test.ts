@@ -245,6 +245,55 @@ t.test('a message that is sent while a reply is asked for again is not deleted',
   t.same(await texts(), ['Changed', 'Slowly: First', 'Stop', 'Slowly: Stop'], 'what was there before is deleted')
 })
 
+t.test('the same edit, or the same regeneration, sent twice at once is answered once', async t => {
+  const server = await startLive(t)
+  const { bots, connection, url } = server
+  const ann = await server.as('ann')
+  const id = await server.slowChat(ann)
+  const edited = (text: string) => ({ id: String(id), message: said(text), messageId: 'one' })
+  const again = { id: String(id), message: said(''), trigger: 'regenerate-message' }
+  await ann.post('/api/chat', edited('Hello'))
+  bots.takeOver()
+  /** Sends a request. The promise is fulfilled when the response begins. */
+  const send = async (body: object) => await fetch(`${url}/api/chat`, { method: 'POST', headers: { ...ann.headers, 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  /** Lets the bot reply, and checks what it was asked and that it was asked no more than `calls` times. */
+  const isAnswered = async (responses: Response[], question: string, calls: number) => {
+    for (const { say, end } of bots.calls.slice(calls - 1)) {
+      say(`Reply ${calls}`)
+      end()
+    }
+    const answers = await Promise.all(responses.map(async response => [response.status, textIn(await response.text())]))
+    t.same(answers, responses.map(() => [200, `Reply ${calls}`]))
+    t.same([bots.calls.length, bots.calls.at(-1)!.turns.at(-1)!.text], [calls, question])
+  }
+
+  let calls = 0
+  for (const body of [edited('Edited'), again]) {
+    const lock = await holdLock(t, connection, id)
+    const both = [send(body), send(body)]
+    await lock.until(2)
+    await lock.release()
+    await isAnswered(await Promise.all(both), 'Edited', ++calls)
+  }
+
+  /** Holds a request back after it has read the exchange, until another one has asked again. */
+  const overtaken = async (late: object, early: object) => {
+    const { asked, release } = server.hold('ui_exchange')
+    const second = send(late)
+    await asked
+    const first = await send(early)
+    await bots.call(++calls)
+    release()
+    return [first, await second] as const
+  }
+  await isAnswered([...await overtaken(edited('Third'), edited('Third'))], 'Third', calls)
+  await isAnswered([...await overtaken(again, again)], 'Third', calls)
+  const [first, second] = await overtaken(edited('Last'), edited('Fifth'))
+  t.match(chunksOf(await first.text()).at(-1), { messageMetadata: { status: 'stopped' } })
+  await bots.call(++calls)
+  await isAnswered([second], 'Last', calls)
+})
+
 t.test('a tab at another instance sees nothing of the moment between a reply that is stopped and the same one generated again', async t => {
   const one = await startLive(t)
   const two = await startLive(t, {}, one.connection)
