@@ -97,14 +97,14 @@ export function createUiChats ({ exchanges, messages, store, generation, streams
     }
 
     /**
-     * Edits the question. Where nothing changes and its reply is being written, that reply goes on: `sendMessage()` of useChat sends
-     * an unchanged message again, for example after the connection was lost.
+     * Edits the question. Where nothing changes, its reply is given as it is, unless it is incomplete: `sendMessage()` of useChat
+     * sends an unchanged message again, for example after the connection was lost.
      */
     async function edit () {
       if (question.author !== user.id) throw new NOT_THE_AUTHOR()
       const text = textOf(message)
-      const growing = replies.find(isUnderWay)
-      if (growing !== undefined && text === question.text && question.parts === undefined && await isNewest()) return growing
+      const present = replies.find(isUnderWay) ?? (reply?.status === 'complete' ? reply : undefined)
+      if (present !== undefined && text === question.text && question.parts === undefined && await isNewest()) return present
       await mustFitBots(user.id, conversation, text)
       return await goOnFrom({ text, canAsk }).catch(async error => {
         // The bot has left the conversation, or somebody has sent a message meanwhile. The reply stays, as when a message is edited elsewhere.

@@ -160,8 +160,18 @@ for (const [version, create] of VERSIONS) {
     t.match(await history(), [{ role: 'user' }, { role: 'assistant', parts: [{ text: 'One' }] }])
     t.same([signal.aborted, bots.calls.length], [false, 1], 'the bot is asked once')
 
-    await Promise.all([chat.sendMessage({ text: 'Hello', messageId: chat.messages[0]!.id }), reply(2, 'Two')])
-    t.same(shownIn(chat), ['user: Hello', 'assistant: Two'], 'when the reply has ended, the bot is asked again')
+    await chat.sendMessage({ text: 'Hello', messageId: chat.messages[0]!.id })
+    t.same([shownIn(chat), bots.calls.length], [['user: Hello', 'assistant: One'], 1], 'also when the reply has ended')
+    await Promise.all([chat.sendMessage({ text: 'Hello again', messageId: chat.messages[0]!.id }), reply(2, 'Two')])
+    t.same(shownIn(chat), ['user: Hello again', 'assistant: Two'])
+
+    const next = chat.sendMessage({ text: 'Why?' })
+    const { fail } = await bots.call(3)
+    fail(new Error('it broke'))
+    await next
+    t.equal(chat.status, 'error')
+    await Promise.all([chat.sendMessage({ text: 'Why?', messageId: chat.messages[2]!.id }), reply(4, 'Because')])
+    t.same(shownIn(chat).slice(2), ['user: Why?', 'assistant: Because'], 'a reply that failed is asked for again')
   })
 
   t.test(`${version}: a connection that breaks while a model thinks, of which not all is stored when the same chat resumes`, async t => {
