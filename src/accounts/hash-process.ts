@@ -8,7 +8,8 @@ import type { HashRequest, HashResponse } from './hashing.ts'
 /** From -20, the highest priority, to 19, the lowest. At 10 a process gets a tenth of the processor time of one at 0, if both need it. */
 const PRIORITY = 10
 
-// A system may refuse either one, as a service manager that lets a service change no priorities does. Passwords are hashed all the same.
+// The priority is lowered twice: of this process, and of its session. A system may refuse both, as a service manager does that lets a
+// service change no priorities. Passwords are hashed all the same.
 try {
   // A server may have been started with a lower priority than this. Only root could raise it again.
   os.setPriority(Math.max(PRIORITY, os.getPriority()))

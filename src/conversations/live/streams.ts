@@ -73,7 +73,7 @@ export function createStreams (sse: Sse, events: Events, feeds: FeedStore, sessi
         if (stream.writable) untilEnd(events.follow(conversation, follower))
       }
 
-      /** An error while an event is written must not reach whoever reports it: the reply that grows, or the other readers. */
+      /** An error in the protocol of one reader ends that reader's stream. Thrown on, it would fail the reply that is being written, or keep changes from other readers. */
       function orFail<Event> (write: (event: Event) => void) {
         return (event: Event) => {
           if (stream.destroyed) return
