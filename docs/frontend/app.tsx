@@ -108,8 +108,10 @@ function Conversation ({ id }: { id: number }) {
     }
 
     live.on('connect', catchUp)
-    // A lost connection is tried again by itself. One that the server refused, for example because its
-    // database is unavailable, is not. If the session has ended, reload: then the user can log in.
+    // Socket.IO connects again by itself, except where the server closed the connection, because the session
+    // has ended, or refused it, for example because its database is unavailable. After the end of the
+    // session the server refuses the next connection, too. Then reload, so that the user can log in.
+    live.on('disconnect', reason => { if (reason === 'io server disconnect') live.connect() })
     live.on('connect_error', (error: Error & { data?: Refusal }) => {
       if (error.data?.code === 'INVALID_TOKEN') location.reload()
       else if (!live.active) tryLater(() => live.connect())

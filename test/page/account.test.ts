@@ -6,6 +6,7 @@ import react from '@vitejs/plugin-react'
 import { barriers, fromAnotherOrigin, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
 import { isDocumented } from '../support/front-end.ts'
 import { freePort, layCable, openPlace, until } from '../support/process.ts'
+import { isStored } from '../support/slow-replies.ts'
 
 // The page in a real browser: accounts, links in emails, other origins, and a server that restarts.
 
@@ -353,10 +354,14 @@ t.test('the front end in docs/frontend.md misses nothing, also if the server is 
   await cable.open()
   await shows('slow: Missed, too')
   t.same(await page.locator('p').allTextContents(), ['ann: Before', 'slow: Yes', 'ann: Missed', 'slow: Missed, too', 'ann: After', 'slow: No'])
+
+  await page.evaluate(`fetch('http://localhost:${cable.port}/api/logout', { method: 'POST', credentials: 'include' })`)
+  await page.locator('input[name=password]').waitFor()
 })
 
 t.test('in the front end in docs/frontend.md, a reply grows without gaps, also if much arrives at once', { skip: noBrowser }, async t => {
-  const { bots, query, page, open, write, shows, sendElsewhere } = await openDocumented(t)
+  const front = await openDocumented(t)
+  const { bots, page, open, write, shows, sendElsewhere } = front
   // Without WebSockets, what happens between two polls arrives at once.
   await page.routeWebSocket(/socket\.io/, socket => socket.close())
   let polls = 0
@@ -370,7 +375,6 @@ t.test('in the front end in docs/frontend.md, a reply grows without gaps, also i
     held = Infinity
     release()
   }
-  const isStored = async (text: string) => { await until(async () => (await query('SELECT FROM messages WHERE text = $1', [text])).length === 1) }
 
   await open()
   await until(() => polls > 2)
@@ -384,13 +388,13 @@ t.test('in the front end in docs/frontend.md, a reply grows without gaps, also i
   await open()
   await until(() => polls === 3)
   first.say(' two')
-  await isStored('One two')
+  await isStored(front, 2, 'One two')
   letGo()
   await shows('slow: One two')
   first.say(' three')
   await shows('slow: One two three')
   first.end()
-  await isStored('One two three')
+  await isStored(front, 2, 'One two three')
 
   held = polls + 1
   const sent = sendElsewhere('From another device')
@@ -400,7 +404,7 @@ t.test('in the front end in docs/frontend.md, a reply grows without gaps, also i
   await write('And now?')
   const third = await bots.call(3)
   third.say('Four')
-  await isStored('Four')
+  await isStored(front, 8, 'Four')
   letGo()
   await shows('ann: And now?')
   third.say(' five')
