@@ -69,6 +69,36 @@ t.test('sending a message scrolls to it, wherever the user was reading', { skip:
   await toEnd(page).waitFor({ state: 'hidden' })
 })
 
+t.test('reasoning that is opened at the end stays under the pointer, and what fits into the view keeps the end in view', { skip: noBrowser }, async t => {
+  const { page, bots } = await longConversation(t)
+  bots.takeOver()
+  const thoughts = Array.from({ length: 100 }, (_, at) => `Thought ${at}.`).join('\n')
+  for (const [at, thought] of ['A single thought.', thoughts].entries()) {
+    await composerOf(page).fill(`Question ${at}`)
+    await page.keyboard.press('Enter')
+    const call = await bots.call(at + 1)
+    call.think(thought)
+    call.say(`Answer ${at}`)
+    call.end()
+    await page.locator('.bot').getByText(`Answer ${at}`).waitFor()
+    await isAtEnd(page)
+  }
+  const [short, long] = await page.getByText('Reasoning', { exact: true }).all()
+  await short!.click()
+  await page.getByText('A single thought.').waitFor()
+  await isAtEnd(page)
+  t.equal(await toEnd(page).count(), 0)
+  const { y } = (await long!.boundingBox())!
+  for (const open of [() => long!.click(), () => long!.press('Enter')]) {
+    await open()
+    await toEnd(page).waitFor()
+    t.ok(Math.abs((await long!.boundingBox())!.y - y) < 2, 'it is where it was')
+    await open()
+    await toEnd(page).waitFor({ state: 'hidden' })
+    await isAtEnd(page)
+  }
+})
+
 t.test('the wheel, a finger or a key scrolls away from a growing reply; scrolling back to the end follows it again', { skip: noBrowser }, async t => {
   const { page, bots } = await longConversation(t, { hasTouch: true })
   bots.takeOver()

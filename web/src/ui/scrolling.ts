@@ -30,6 +30,8 @@ export function createScrolling (view: HTMLElement, content: HTMLElement, { onTo
   let inputAt = -Infinity
   /** When the user asked for the end, or the list last went on moving up after that, as it does for a while after a finger has left it. */
   let momentumAt = -Infinity
+  /** What the user has just opened or closed, such as the reasoning of a reply, until the list has its new size. */
+  let toggled: Element | null = null
   let seen = look()
 
   /** What the view looked like when it was last put in order. */
@@ -51,6 +53,12 @@ export function createScrolling (view: HTMLElement, content: HTMLElement, { onTo
     const { anchor, anchorTop, scrollTop } = seen
     if (isFollowing) view.scrollTop = view.scrollHeight
     else if (anchor?.isConnected) view.scrollTop += topOf(anchor) - anchorTop + view.scrollTop - scrollTop
+    if (toggled !== null) {
+      // Following the end must not take away what the user has opened to read.
+      if (isFollowing && topOf(toggled) < topOf(view)) view.scrollTop = scrollTop
+      follow(view.scrollHeight - view.clientHeight - view.scrollTop <= 1)
+      toggled = null
+    }
     seen = look()
     if (view.scrollTop < NEAR_TOP_PX) onTop()
   }
@@ -88,6 +96,7 @@ export function createScrolling (view: HTMLElement, content: HTMLElement, { onTo
     onInput(clientY > fingerAt) // the list follows the finger: downward shows what is further up
     fingerAt = clientY
   }
+  const onClick = ({ target }: Event) => { toggled = (target as Element).closest('summary') }
   const onPointer = ({ buttons }: PointerEvent) => { if (buttons !== 0) onInput(false) }
   function onInput (isUp: boolean) {
     inputAt = performance.now()
@@ -115,6 +124,7 @@ export function createScrolling (view: HTMLElement, content: HTMLElement, { onTo
   view.addEventListener('pointerdown', onPointer, options)
   view.addEventListener('pointermove', onPointer, options)
   view.addEventListener('keydown', onKey, options)
+  view.addEventListener('click', onClick, options)
 
   return {
     toEnd,
