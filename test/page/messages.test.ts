@@ -299,6 +299,16 @@ t.test('code is highlighted, \\( keeps its backslash, and the list shows a reply
   t.equal((await query("SELECT FROM messages WHERE text LIKE '%**%'")).length, 2)
 })
 
+t.test('a formula keeps its backslashes, stars and underscores', { skip: noBrowser }, async t => {
+  const { page, bots } = await annAndSlow(t)
+  await say(page, 'A formula')
+  const call = await bots.call()
+  call.say('Of *all* \\(\\{x_1, y\\,*z*\\}\\) and \\(*a*\\), with an open \\( before *this*:\n\n\\[\na \\\\ b\\%\n\\]')
+  call.end()
+  await page.locator('.bot').getByText('Of all \\(\\{x_1, y\\,*z*\\}\\) and \\(*a*\\), with an open \\( before this:', { exact: true }).waitFor()
+  await page.locator('.bot').getByText('\\[ a \\\\ b\\% \\]', { exact: true }).waitFor()
+})
+
 t.test('the confirmation before a conversation is deleted is in view at every size, and the focus then moves to the next step', { skip: noBrowser }, async t => {
   const sizes = [{ width: 1280, height: 600 }, { width: 390, height: 500 }]
   for (const viewport of sizes) {

@@ -67,7 +67,8 @@ function read (raw: string) {
  */
 function createLexer () {
   const tokenizer = new Tokenizer()
-  const { blockquote, lheading, paragraph, table } = tokenizer
+  const { blockquote, escape, lheading, paragraph, table } = tokenizer
+  tokenizer.escape = text => formulaIn(text) ?? escape.call(tokenizer, text)
   tokenizer.blockquote = text => blockquote.call(tokenizer, beginning(text, MOST_IN_BLOCK))
   tokenizer.lheading = text => lheading.call(tokenizer, beginning(text, MOST_IN_HEADING))
   tokenizer.paragraph = text => paragraph.call(tokenizer, beginning(text, MOST_IN_BLOCK))
@@ -80,6 +81,13 @@ function createLexer () {
     return { type: 'paragraph', raw, text: raw, tokens: [{ type: 'text', raw, text: raw }] } as unknown as Tokens.Table
   }
   return new Lexer({ ...getDefaults(), tokenizer })
+}
+
+/** A formula in LaTeX at the beginning of a text, between \\( and \\) or \\[ and \\]. Its backslashes, * and _ are not Markdown. */
+function formulaIn (text: string): Tokens.Escape | undefined {
+  const end = text.startsWith('\\(') ? text.indexOf('\\)') : text.startsWith('\\[') ? text.indexOf('\\]') : -1
+  const raw = text.slice(0, end + 2)
+  return end === -1 ? undefined : { type: 'escape', raw, text: raw }
 }
 
 /** The first lines of a text: as many as have this many characters. */
