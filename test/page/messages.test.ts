@@ -309,6 +309,15 @@ t.test('a formula keeps its backslashes, stars and underscores', { skip: noBrows
   await page.locator('.bot').getByText('\\[ a \\\\ b\\% \\]', { exact: true }).waitFor()
 })
 
+t.test('the list shows the message of a user as it was written', { skip: noBrowser }, async t => {
+  const { page, ann } = await annAndSlow(t)
+  const { id } = (await ann.post('/api/conversations', { name: 'Notes', bots: [] })).json()
+  for (const text of ['Is __init__(self, **kwargs) called?', '1 | 2 \\* 3 `4`', '# No heading']) {
+    await ann.post(`/api/conversations/${id}/messages`, { text })
+    await page.getByRole('link', { name: /^Notes/ }).getByText(text, { exact: true }).waitFor()
+  }
+})
+
 t.test('the confirmation before a conversation is deleted is in view at every size, and the focus then moves to the next step', { skip: noBrowser }, async t => {
   const sizes = [{ width: 1280, height: 600 }, { width: 390, height: 500 }]
   for (const viewport of sizes) {

@@ -13,7 +13,7 @@ import { setUnread } from '../ui/title.ts'
 import { useIsVisible } from '../ui/visible.ts'
 import { words } from '../words.ts'
 import { ConfirmEmail } from './confirm-email.tsx'
-import { previewOf } from './preview.ts'
+import { MOST_CHARACTERS, previewOf } from './preview.ts'
 
 /** The conversations, last used first. More are loaded while the user scrolls. */
 export function ConversationList ({ me, selected }: { me: Profile, selected: number | undefined }) {
@@ -95,7 +95,9 @@ function Entry ({ conversation: { id, name, last_updated: used, newest }, unread
 /** The newest message in one line. A reply that is being written is not loaded again at each word, so its text is left out. */
 function lineOf ({ sender, status, text }: Message) {
   const state = sender === 'bot' ? words.chat.status[status] : undefined
-  return status === 'streaming' || status === 'queued' ? state : previewOf(text) || state
+  if (status === 'streaming' || status === 'queued') return state
+  // The text of a user is no Markdown: it is shown as it was written.
+  return (sender === 'user' ? text.slice(0, MOST_CHARACTERS) : previewOf(text)) || state
 }
 
 /** A button that presses itself when it comes into view. */

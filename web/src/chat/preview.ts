@@ -1,5 +1,5 @@
 /** Enough for one line of the list. Longer texts are cut first, since a reply may have 100,000 characters. */
-const MOST_CHARACTERS = 500
+export const MOST_CHARACTERS = 500
 
 /** The first words of a Markdown text without its marks, for one line in a list. */
 export function previewOf (markdown: string) {
