@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Locator, Page } from 'playwright-core'
 import react from '@vitejs/plugin-react'
-import { barriers, fromAnotherOrigin, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
+import { barriers, fromAnotherOrigin, getsFocus, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
 import { isDocumented } from '../support/front-end.ts'
 import { freePort, layCable, openPlace, until } from '../support/process.ts'
 import { isStored } from '../support/slow-replies.ts'
@@ -63,7 +63,8 @@ t.test('links in emails confirm an address and reset a forgotten password', { sk
   await elsewhere.goto(url)
   await logIn(elsewhere, 'ann', 'wrong horse')
   await elsewhere.getByText('The username or password is incorrect.').waitFor()
-  await elsewhere.getByRole('link', { name: 'Forgot password?' }).click()
+  await elsewhere.getByRole('link', { name: 'Forgot password?' }).press('Enter')
+  t.ok(await getsFocus(elsewhere.getByLabel('Email')))
   await elsewhere.getByLabel('Email').fill('ann@example.com')
   t.same(await barriers(elsewhere), [])
   await elsewhere.keyboard.press('Enter')

@@ -14,7 +14,7 @@ export function Forgot () {
     <Page title={words.recovery.forgotTitle}>
       <p>{words.recovery.forgotText}</p>
       <Form submit={words.recovery.send} done={words.recovery.sent} checks={{ email: checks.email }} action={({ email }) => parley.request('post', '/api/password/forgot', { body: { email: email! } })}>
-        <Field name='email' type='email' autoComplete='email' label={words.recovery.email} />
+        <Field name='email' type='email' autoComplete='email' label={words.recovery.email} data-focus-fallback />
       </Form>
       <p className='aside'><a href={pathTo.home}>{words.recovery.toStart}</a></p>
     </Page>
