@@ -83,7 +83,7 @@ function createLexer () {
   return new Lexer({ ...getDefaults(), tokenizer })
 }
 
-/** A formula in LaTeX at the beginning of a text, between \\( and \\) or \\[ and \\]. Its backslashes, * and _ are not Markdown. */
+/** A formula in LaTeX at the beginning of a text, between \( and \) or \[ and \]. Its backslashes, * and _ are not Markdown. */
 function formulaIn (text: string): Tokens.Escape | undefined {
   const end = text.startsWith('\\(') ? text.indexOf('\\)') : text.startsWith('\\[') ? text.indexOf('\\]') : -1
   const raw = text.slice(0, end + 2)
