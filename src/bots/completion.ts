@@ -28,6 +28,7 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
   let hasText = false
   let hasThought = false
   let finish = ''
+  let isFiltered = false
   let index: number | undefined
   const cited = new Set<string>()
 
@@ -46,7 +47,12 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
       return { pieces: all.flatMap(({ pieces }) => pieces), hasWords: all.some(({ hasWords }) => hasWords), isLast: all.some(({ isLast }) => isLast) }
     }
     const error = errorIn(event, name)
-    if (error !== undefined) throw reported({ body: error, isLate: hasText || thoughts.holdsText() })
+    if (error !== undefined) {
+      const isLate = hasText || thoughts.holdsText()
+      const failed = reported({ body: error, isLate })
+      if (!isLate) throw failed
+      return { pieces: costsIn(fieldsOf(event)), error: failed }
+    }
     const { choices, ...about } = completionIn(event)
     if (!isCompletion && Array.isArray(choices)) begins()
     isCompletion ||= Array.isArray(choices)
@@ -70,12 +76,11 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
     if (isLast && hasWords) pieces.push(...endOfThoughts())
     hasText ||= pieces.some(piece => 'text' in piece && piece.text.trim() !== '')
     hasThought ||= pieces.some(piece => 'reasoning' in piece && piece.reasoning !== '')
-    const cost = [about['usage'], choice['usage'], fieldsOf(about['x_groq'])['usage']].map(costIn).find(each => each !== undefined)
-    if (cost !== undefined) pieces.push(cost)
-    if (isLast && !hasText && FILTERED.test(finish)) throw filtered(hasThought)
+    pieces.push(...costsIn(about, choice))
+    isFiltered ||= isLast && FILTERED.test(finish)
     const isUnfinished = fieldsOf(event)['done'] === false
     const isPart = isUnfinished || 'delta' in choice || about['object'] === 'chat.completion.chunk'
-    return { pieces, hasWords: text + reasoning !== '', isLast: isLast || name === 'done', isInDoubt: !hasWords, isPart, isUnfinished }
+    return { pieces, hasWords: text + reasoning !== '', isLast: isLast || name === 'done', isInDoubt: !hasWords && !isFiltered, isPart, isUnfinished }
   }
 
   function endOfThoughts () {
@@ -99,6 +104,7 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
     read,
 
     end (isOver, head) {
+      if (isFiltered && !hasText) throw filtered(hasThought)
       if (!isCompletion) throw unusable('BOT_NONSENSE', 'The answer is not a chat completion', head)
       if (!isOver) throw unusable('BOT_BROKE_OFF', 'The answer ended without a finish_reason or [DONE]', '')
       return hasEnded ? [] : endOfThoughts()
@@ -160,6 +166,12 @@ function textIn (value: unknown): string {
   if (Array.isArray(value)) return value.map(each => partsIn([each]).text).join('')
   const { value: inner } = fieldsOf(value)
   return typeof inner === 'string' ? inner : ''
+}
+
+/** The usage that an event reports, as a list of at most one piece. */
+function costsIn (about: Fields, choice: Fields = {}): ReplyPiece[] {
+  const cost = [about['usage'], choice['usage'], fieldsOf(about['x_groq'])['usage']].map(costIn).find(each => each !== undefined)
+  return cost === undefined ? [] : [cost]
 }
 
 /**

@@ -8,9 +8,9 @@ type Bytes = AsyncIterable<Uint8Array>
 /**
  * The content of one event. `hasWords`: it has text or reasoning. `isLast`: the provider says that no event after it has any.
  * `isInDoubt`: no event before it had any, either, so that it may not be the last one. `isPart`: it has the form of one of several events.
- * `isUnfinished`: the provider says that another one follows.
+ * `isUnfinished`: the provider says that another one follows. `error` ends the reply after these pieces.
  */
-export interface ReadPieces<P = ReplyPiece> { pieces: P[], hasWords?: boolean, isLast?: boolean, isInDoubt?: boolean, isPart?: boolean, isUnfinished?: boolean }
+export interface ReadPieces<P = ReplyPiece> { pieces: P[], error?: Error, hasWords?: boolean, isLast?: boolean, isInDoubt?: boolean, isPart?: boolean, isUnfinished?: boolean }
 
 /** Turns a provider's events into pieces of a reply. An error that it throws ends the reply. */
 export interface Reader<P = ReplyPiece> {
@@ -96,6 +96,7 @@ export async function * readPieces<P> (body: Bytes, { read, end, unreadable, res
       const isComplete = isWhole && said.isPart !== true
       const isLast = isComplete || said.isLast === true
       yield * said.pieces
+      if (said.error !== undefined) throw said.error
       if (ending === 'awaited' && isLast) {
         ending = 'announced'
         closeIn(isComplete ? CLOSE_WAIT_MS : said.isInDoubt === true ? DOUBTFUL_WAIT_MS : USAGE_WAIT_MS)

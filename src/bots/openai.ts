@@ -41,16 +41,23 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
 
   /** Sends the request, changed after each refusal, until the provider accepts it or there is nothing left to change. */
   async function ask (request: Request, begins: () => void, signal: AbortSignal, attempts = MAX_ATTEMPTS): Promise<AsyncIterable<ReplyPiece>> {
+    const begun: ReplyPiece[] = []
     try {
       const { isTrial } = request
       const pieces = await provider.complete({ body: request.body(), model: request.model, begins: isTrial ? ignore : begins }, signal)
-      const first = await pieces.next()
+      await readBeginning(pieces, begun)
       request.worked()
-      if (!isTrial) return request.finished(first, pieces)
+      if (!isTrial) return request.finished(begun, pieces)
       await pieces.return()
       await request.accept()
     } catch (error) {
-      if (!isRequestRefused(error) || attempts === 1 || !await request.change(error)) throw error
+      try {
+        if (!isRequestRefused(error) || attempts === 1 || !await request.change(error)) throw error
+      } catch (error) {
+        if (begun.length === 0) throw error
+        return request.finished(begun, failing(error)) // the reported cost counts, too
+      }
+      request.spend(begun)
     }
     return await ask(request, begins, signal, attempts - 1)
   }
@@ -67,7 +74,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
     let { lines } = history
     let fitting: number | undefined
     const refusedTurns = createRefusedTurns(name)
-    /** The tokens of trial requests, which only search for refused turns. */
+    /** The tokens of trial requests, which only search for refused turns, and of refused requests for which the provider reported a cost. */
     let trialTokens = 0
     /** How often the history was made shorter after a refusal without a known reason. */
     let shortened = 0
@@ -100,10 +107,17 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
         await choose()
       },
 
+      /** Adds the cost that the provider reported for a request before it refused it. */
+      spend (begun: ReplyPiece[]) {
+        let spent = 0
+        for (const piece of begun) if ('usage' in piece && piece.usage !== undefined) spent = piece.usage.promptTokens + piece.usage.completionTokens
+        trialTokens += spent
+      },
+
       /** The pieces of the answer, together with the turns that were found to be refused and the cost of finding them. */
-      finished (first: IteratorResult<ReplyPiece, void>, rest: AsyncGenerator<ReplyPiece, void>): AsyncIterable<ReplyPiece> {
+      finished (begun: ReplyPiece[], rest: AsyncGenerator<ReplyPiece, void>): AsyncIterable<ReplyPiece> {
         const refused = [...refusedTurns.found]
-        return trialTokens === 0 ? resumed(first, rest) : withTrials({ refused, promptTokens: trialTokens }, resumed(first, rest))
+        return trialTokens === 0 ? resumed(begun, rest) : withTrials({ refused, promptTokens: trialTokens }, resumed(begun, rest))
       },
 
       /** Changes the request after a refusal. False when there is nothing left to change. @throws MESSAGE_REFUSED, BOT_CONTEXT_FULL when even the last message alone is refused */
@@ -168,19 +182,29 @@ function joined (prompt: string | undefined, instructions: string | undefined) {
   return prompt === undefined || instructions === undefined ? prompt ?? instructions : `${prompt}\n\n${instructions}`
 }
 
-/** Puts the first piece back in front of the rest. Not a generator, which would add another promise for each piece. */
-function resumed<P> (first: IteratorResult<P, void>, rest: AsyncGenerator<P, void>): AsyncIterable<P> {
-  let isFirst = true
+/**
+ * Reads an answer up to its first text or reasoning, and appends the pieces to `begun`. Some providers report a usage with every event,
+ * so that a refusal may follow after the first one.
+ */
+async function readBeginning (pieces: AsyncGenerator<ReplyPiece, void>, begun: ReplyPiece[]) {
+  for (let next = await pieces.next(); !next.done; next = await pieces.next()) {
+    begun.push(next.value)
+    if ('text' in next.value || 'reasoning' in next.value) return
+  }
+}
+
+/** Puts the first pieces back in front of the rest. Not a generator, which would add another promise for each piece. */
+function resumed<P> ([...begun]: P[], rest: AsyncGenerator<P, void>): AsyncIterable<P> {
   return {
     [Symbol.asyncIterator]: () => ({
-      next: async () => {
-        if (!isFirst) return await rest.next()
-        isFirst = false
-        return first
-      },
+      next: async () => begun.length > 0 ? { value: begun.shift()! } : await rest.next(),
       return: async () => await rest.return()
     })
   }
+}
+
+async function * failing (error: unknown): AsyncGenerator<ReplyPiece, void> {
+  throw error
 }
 
 const notConfigured: StreamingBot = async function * notConfigured () {

@@ -221,6 +221,44 @@ t.test('if a content filter refuses an earlier message, it is left out; if it re
   t.match(await forbidden.ask({ temperature: 1 }), { failure: 'BOT_REFUSED', asked: 1 })
 })
 
+t.test('providers that report a cost before they refuse are understood all the same, and what they reported counts', async t => {
+  const costly = (data: object, completion = 0) => event({ ...data, usage: { prompt_tokens: 7, completion_tokens: completion } })
+  const begin = (response: ServerResponse) => stream(response, costly(chunk({ role: 'assistant', content: '' })))
+  const costsIn = ({ pieces }: { pieces: ReplyPiece[] }) => pieces.flatMap(piece => 'usage' in piece ? piece.usage ?? [] : [])
+  const turns = [user('something bad'), bot('Oh'), user('something good')]
+
+  const option = await serve(t, (response, body) => body.stream_options === undefined
+    ? say(response, 'well')
+    : begin(response).end(event({ error: { message: 'Unknown parameter: stream_options', code: 400 } })))
+  t.match(await option.ask(), { text: 'well', failure: undefined, asked: 2 }, 'an option')
+
+  const window = await serve(t, (response, { messages }) => messages.length === 1
+    ? begin(response).end(costly(chunk({ content: 'well' }), 1) + END)
+    : begin(response).end(event({ error: { code: 'context_length_exceeded', message: 'Too long' } })))
+  const shorter = await window.ask({}, turns)
+  t.match(shorter, { text: 'well', failure: undefined }, 'the context window')
+  t.same(costsIn(shorter).at(-1), { promptTokens: 14, completionTokens: 1, isEstimate: true }, 'the refused request counts, too')
+
+  const filter = await serve(t, (response, body) => JSON.stringify(body).includes('bad')
+    ? begin(response).end(costly(chunk({}, 'content_filter'), 1) + event('[DONE]'))
+    : say(response, 'well'))
+  t.match(await filter.ask({}, turns), { text: 'well', failure: undefined, asked: 4 }, 'a content filter')
+  const refused = await filter.ask({}, [user('bad')])
+  t.match(refused, { text: '', failure: 'MESSAGE_REFUSED', asked: 1 })
+  t.same(costsIn(refused).at(-1), { promptTokens: 7, completionTokens: 1 })
+
+  const later = await serve(t, response => stream(response, event(chunk({}, 'content_filter')), costly({ choices: [] }, 1)))
+  const filtered = await later.ask()
+  t.match(filtered, { text: '', failure: 'MESSAGE_REFUSED', asked: 1 }, 'a content filter, with the cost after it')
+  t.same(costsIn(filtered), [{ promptTokens: 7, completionTokens: 1 }])
+  t.ok(filtered.took < 15_000, 'the reply ends soon, although the provider leaves the connection open')
+
+  const broken = await serve(t, response => stream(response, event(chunk({ content: 'well' })), costly(chunk({}, 'insufficient_system_resource'), 1)).end())
+  const cut = await broken.ask()
+  t.match(cut, { text: 'well', failure: 'BOT_BROKE_OFF' }, 'an error with the cost in it')
+  t.same(costsIn(cut), [{ promptTokens: 7, completionTokens: 1 }])
+})
+
 t.test('all turns that a content filter refuses are found, and only they are left out', async t => {
   const BAD = /bad/
   const { ask, bodies } = await serve(t, (response, body) => BAD.test(JSON.stringify(body)) ? json(response, 400, { error: { code: 'content_filter' } }) : say(response, 'well'))
