@@ -54,14 +54,15 @@ const nameOf = (user: string) => `coalesce(${user}.username, ${user}.name)`
 
 /** The newest messages before a reply, of which `cutUnread` takes one less than $3. */
 const SAID_BEFORE = `
-  SELECT id, sender, user_id, chatbot_id, agent_name, text, error, reply_to FROM messages
+  SELECT id, rev, sender, user_id, chatbot_id, agent_name, text, error, reply_to FROM messages
   WHERE conversation_id = $1 AND id < $2 AND status NOT IN ('streaming', 'queued') AND (text <> '' OR error = 'MESSAGE_REFUSED')
   ORDER BY id DESC LIMIT $3`
 
 /**
  * The messages before a reply. A message that a content filter refused is left out, because every later request with it
  * would be refused too; the message that this reply answers is never left out. Its own reply says that it was refused, or the
- * message itself if that was found out later. `MESSAGE_REFUSED` is cleared when the reply is generated again.
+ * message itself if that was found out later. `MESSAGE_REFUSED` is cleared when the reply is generated again, and does not count once the
+ * message was edited, which gives it a higher `rev` than the reply has.
  */
 const taskFor = (reply: string) => `
   WITH reply AS (
@@ -74,7 +75,8 @@ const taskFor = (reply: string) => `
       SELECT coalesce(json_agg(json_build_object('id', m.id, 'sender', m.sender, 'name', coalesce(m.agent_name, ${nameOf('u')}, b.name), 'text', m.text) ORDER BY m.id), '[]')
       FROM told m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN chatbots b ON b.id = m.chatbot_id
       WHERE m.text <> '' AND (m.id = reply.reply_to OR m.error IS DISTINCT FROM '${LEFT_OUT}' AND m.id <> ALL (ARRAY(
-        SELECT refused.reply_to FROM told refused WHERE refused.error = 'MESSAGE_REFUSED' AND refused.reply_to IS NOT NULL
+        SELECT question.id FROM told refused JOIN told question ON question.id = refused.reply_to
+        WHERE refused.error = 'MESSAGE_REFUSED' AND question.rev < refused.rev
       )))
     ) AS turns,
     json_build_object(
