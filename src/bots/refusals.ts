@@ -104,7 +104,7 @@ const MENTIONS: Array<[Option, RegExp]> = [
   ['stream_options', /stream[_ ]?options|include_usage/i],
   ['temperature', /\btemperature\b/i],
   ['max_tokens', /max_?(completion_?|new_?|output_?)?tokens/i],
-  ['user', /\b(support|allow|recogni[sz]|accept|expect|permitt)ed\W{1,3}user\b|["'`“”#/.]user["'`“”]?(?![\w/'’])|\b(param\w*|fields?|arguments?|property|properties|keywords?|options?|names?|inputs?)( (supplied|provided|passed|given|received))?\W{1,4}user\b|\buser\W{1,3}((is|are|was) )?(extra|not|un|invalid|forbidden)|^\W*user\W*$/i],
+  ['user', /\b(support|allow|recogni[sz]|accept|expect|permitt)ed\W{1,3}user\b|["'`“”#/.]user["'`“”]?(?![\w/'’])|\b(param\w*|fields?|arguments?|property|properties|keywords?|options?|names?|inputs?)( (supplied|provided|passed|given|received))?\W{1,4}user\b|\buser\W{1,3}((is|are|was) )?(extra|not|un|invalid|forbidden)|\bargument[^:\n]{0,60}:[^\w\n]*user[^\w\n]*(\n|$)|^\W*user\W*$/i],
   ['stream', /\b(non-)?stream(ing|ed|s)?\b(?![_ ]options)/i]
 ]
 

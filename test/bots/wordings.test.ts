@@ -248,6 +248,7 @@ const REFUSALS: Array<[string, number, unknown, string]> = [
   ['temperature', 400, { error: { message: 'Argument not supported on this model: temperature' } }, 'more 27'],
   ['temperature', 400, { error: { code: 'Client specified an invalid argument', error: 'Model grok-4 does not support parameter temperature.' } }, 'more 28'],
   ['user', 400, { error: { message: 'Argument not supported: user' } }, 'more 29'],
+  ['user', 400, { code: 'Client specified an invalid argument', error: 'Argument not supported on this model: user' }, 'xAI'],
   ['user', 400, { error: { message: 'body.user: field required to be absent' } }, 'more 30'],
   ['stream_options', 400, { error: { message: 'Parameter `stream_options` is unsupported.', type: 'invalid_parameter_error' } }, 'more 31'],
   ['stream_options', 400, { code: 'InvalidParameter', message: 'Parameter stream_options should be set only if stream is true' }, 'more 32'],
