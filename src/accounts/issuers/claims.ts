@@ -55,9 +55,11 @@ export function isClaimedId (value: unknown): value is string {
   return typeof value === 'string' && value.length > 0 && value.length <= 255 && isStorable(value)
 }
 
+/** Whether a claim, or an entry of one that is a list, has the value of a rule. Claims such as `admin: true` of Firebase are no strings, so they are compared as text. */
 function hasValue (payload: object, rule: string) {
   const at = rule.lastIndexOf('=')
-  return [claimOf(payload, rule.slice(0, at))].flat().includes(rule.slice(at + 1))
+  const values = [claimOf(payload, rule.slice(0, at))].flat()
+  return values.some(value => ['string', 'boolean', 'number'].includes(typeof value) && String(value) === rule.slice(at + 1))
 }
 
 /** A time far in the future, such as one in milliseconds, is cut: with it, all later tokens would look old. */

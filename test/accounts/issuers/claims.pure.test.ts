@@ -39,6 +39,10 @@ t.test('the admin claim decides who is an admin', async t => {
   t.equal(read({ role: ['user', 'admin'] }, {}, 'role=admin').isAdmin, true)
   t.equal(read({ role: 'administrator' }, {}, 'role=admin').isAdmin, false)
   t.equal(read({ realm_access: { roles: ['chat'] } }, {}, 'realm_access.roles=chat').isAdmin, true)
+  t.equal(read({ admin: true }, {}, 'admin=true').isAdmin, true, 'as Firebase’s documentation does it')
+  t.equal(read({ level: [1, 3] }, {}, 'level=3').isAdmin, true)
+  for (const admin of [false, null, {}, { true: true }, [[true]], undefined]) t.equal(read({ admin }, {}, 'admin=true').isAdmin, false, JSON.stringify(admin))
+  for (const rule of ['none=undefined', 'role=null', 'realm=[object Object]']) t.equal(read({ role: null, realm: {} }, {}, rule).isAdmin, false, rule)
   t.equal(read({ 'https://example.com/?a=b': ['x'] }, {}, 'https://example.com/?a=b=x').isAdmin, true)
 })
 
