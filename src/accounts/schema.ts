@@ -1,6 +1,7 @@
 import { Type, type Static } from 'typebox'
 import { ROLES, SESSION_KINDS } from '../enums.ts'
 import { Id, Metadata, Nullable, Text, Timestamp } from '../http/schema.ts'
+import { MAX_NAME_LENGTH } from '../text/text.ts'
 
 /**
  * A username at login may be longer than any account's: then it simply does not match. It must still have a limit, because
@@ -30,9 +31,9 @@ export const Email = Type.String({
   'x-rule': 'must be an e-mail address such as ann@example.com'
 })
 
-/** A name without control characters, line breaks and marks that reverse the text after them. Joiners, as in emoji and some scripts, are allowed. */
+/** A name without control characters, line breaks and marks that reverse the text after them, as `nameIn` removes them. Joiners, as in emoji and some scripts, are allowed. */
 export const Name = Type.String({
-  ...Text(100),
+  ...Text(MAX_NAME_LENGTH),
   pattern: /^[^\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]*$/u.source,
   'x-rule': 'may not contain control characters, line breaks or marks that reorder text'
 })

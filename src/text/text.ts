@@ -19,6 +19,12 @@ export const MAX_REPLY_LENGTH = 100_000
  */
 export const INVISIBLE = '\\p{Default_Ignorable_Code_Point}\\p{Cc}\\p{Z}\\s\\u{16fe4}\\u2800\\ufff9-\\ufffc\\u{13430}-\\u{13442}\\u{1d159}'
 
+/** The longest name, in code points. */
+export const MAX_NAME_LENGTH = 100
+
+/** The characters that a name may not have: see `Name` in accounts/schema.ts. */
+const NOT_IN_NAMES = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]+/gu
+
 const VISIBLE = new RegExp(`[^${INVISIBLE}]`, 'u')
 
 /** Whether a text has no visible characters. */
@@ -54,6 +60,11 @@ export function isLongerThan (most: number, text: string) {
 /** The first `most` code points of a text. */
 export function cut (text: string, most: number) {
   return text.length <= most ? text : [...text.slice(0, 2 * most)].slice(0, most).join('')
+}
+
+/** The name in a text that another service gives: cleaned, trimmed and cut. Undefined if nothing visible is left. */
+export function nameIn (text: string): string | undefined {
+  return trimmed(cut(trimmed(text.replaceAll(NOT_IN_NAMES, ' ')), MAX_NAME_LENGTH)) || undefined
 }
 
 /** The state of a text that arrives in pieces: its length in code points so far, and half of a surrogate pair whose other half has not arrived. */

@@ -1,6 +1,6 @@
 import type { JWTPayload } from 'jose'
 import { Value } from 'typebox/value'
-import { cut, isStorable, trimmed } from '../../text/text.ts'
+import { isStorable, nameIn } from '../../text/text.ts'
 import type { ClaimNames } from '../../text/trusted-issuers.ts'
 import { Email } from '../schema.ts'
 
@@ -20,11 +20,7 @@ export interface ExternalProfile {
 /** How much an issuer's clock and ours may differ, in seconds. */
 export const LEEWAY_SECONDS = 60
 
-const MAX_NAME_LENGTH = 100
 const MAX_URL_LENGTH = 2_000
-
-/** The characters that a name may not have: see `Name` in schema.ts. */
-const NOT_IN_NAMES = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]+/gu
 
 /** Reads a profile from the claims of these names. `adminClaim`, as role=admin, is the claim and the value that make an admin. */
 export function readProfile (payload: JWTPayload, names: ClaimNames, adminClaim: string | undefined): ExternalProfile {
@@ -35,7 +31,7 @@ export function readProfile (payload: JWTPayload, names: ClaimNames, adminClaim:
   const email = textOf(names.email ?? 'email')
   return {
     username: textOf(names.username ?? 'preferred_username'),
-    name: nameOf(textOf(names.name ?? 'name')),
+    name: nameIn(textOf(names.name ?? 'name') ?? ''),
     picture: pictureOf(textOf(names.picture ?? 'picture')),
     email: email !== undefined && payload['email_verified'] === true && Value.Check(Email, email) ? email : undefined,
     isAdmin: adminClaim === undefined ? undefined : hasValue(payload, adminClaim),
@@ -65,11 +61,6 @@ function hasValue (payload: object, rule: string) {
 /** A time far in the future, such as one in milliseconds, is cut: with it, all later tokens would look old. */
 function issuedAtOf (iat: number) {
   return new Date(Math.max(0, Math.min(iat * 1000, Date.now() + LEEWAY_SECONDS * 1000)))
-}
-
-function nameOf (text: string | undefined) {
-  const name = trimmed(cut(trimmed(text?.replaceAll(NOT_IN_NAMES, ' ') ?? ''), MAX_NAME_LENGTH))
-  return name === '' ? undefined : name
 }
 
 /** Only http and https addresses. A page shows the picture, and with a `javascript:` address it could be made to run code. */

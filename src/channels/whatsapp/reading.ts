@@ -1,4 +1,4 @@
-import { cut, MAX_MESSAGE_LENGTH, storable, trimmed } from '../../text/text.ts'
+import { cut, MAX_MESSAGE_LENGTH, nameIn, storable, trimmed } from '../../text/text.ts'
 import { list, record, text, type Json } from '../../text/untrusted-json.ts'
 import { predecessorOf, senderOf, successorOf, type Contact } from './addresses.ts'
 import type { ErrorReport } from './error-codes.ts'
@@ -37,7 +37,7 @@ export function readMessage (body: Buffer, edit?: Buffer): ContactMessage {
   const content = edit === undefined ? item : record(record(onlyPiece(edit).item['edit'])['message'])
   const successor = successorOf(item)
   const sender = successor === undefined ? senderOf(item, contact) : predecessorOf(item)
-  return { ...sender, successor, name: clean(record(contact['profile'])['name'], 100), ...readContent(content) }
+  return { ...sender, successor, name: nameIn(storable(text(record(contact['profile'])['name']) ?? '')), ...readContent(content) }
 }
 
 /** @see https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages */

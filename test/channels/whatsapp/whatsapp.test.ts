@@ -254,13 +254,13 @@ t.test('how a contact is identified', { buffered: true }, async t => {
   t.match(await say({ wa_id: ANN }, 'hello'), { to: ANN, text: 'What is your name?' }, 'a number that was typed at /chat does not lead to the contact on WhatsApp')
   t.match(await say({ wa_id: ANN, user_id: USER_ID }, 'Ann'), { to: ANN, text: 'Hello Ann, what is your favorite song?' }, 'the user id is added to the contact with this number')
   t.same(await say({ user_id: USER_ID }, 'Yesterday'), { to: ANN, recipient: undefined, text: 'Playing Yesterday' }, 'without the number it is the same contact')
-  t.match(await say({ wa_id: BOB, user_id: USER_ID }, 'And now?', 'Ann B.'), { to: BOB, text: 'Hello Ann! Your favorite song is Yesterday' }, 'with another number it is the same contact, too')
+  t.match(await say({ wa_id: BOB, user_id: USER_ID }, 'And now?', 'Ann\n\u202e\u2066B.'), { to: BOB, text: 'Hello Ann! Your favorite song is Yesterday' }, 'with another number it is the same contact, too')
   t.match(await say({ wa_id: ANN, user_id: 'DE.1' }, 'hello'), { to: ANN, text: 'What is your name?' }, 'a new owner of her number is a different contact')
   t.same(await say({ user_id: 'DE.2' }, 'hello'), { to: undefined, recipient: 'DE.2', text: 'What is your name?' }, 'a contact who hides the number is answered by user id')
   t.same(await query("SELECT u.name, u.origin, u.phone_number FROM users u JOIN identities i ON i.user_id = u.id WHERE i.channel = 'whatsapp' ORDER BY i.address"), [
     { name: 'Ann B.', origin: 'whatsapp', phone_number: ANN }, { name: 'Ann', origin: 'whatsapp', phone_number: ANN },
     { name: 'Ann', origin: 'whatsapp', phone_number: null }, { name: 'Ann B.', origin: 'whatsapp', phone_number: ANN }
-  ])
+  ], 'a name has no line breaks and no marks that reorder the text after it')
   t.match((await anyone.post('/chat', { user_phone: ANN, user_message: 'Eve' })).json(), { bot_message: 'Hello Eve, what is your favorite song?' })
 })
 
