@@ -2,9 +2,11 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { BOT_NOT_FOUND, IDEMPOTENCY_MISMATCH, NOT_AN_ADMIN, NOT_FOR_GUESTS, UNAUTHORIZED } from '../../errors.ts'
 import { MESSAGE_BODY_LIMIT } from '../../http/body-limits.ts'
+import { invalidRequest } from '../../http/faults.ts'
 import { answers, ClientId, ClientIdHeader, LOGGED_IN, Text } from '../../http/schema.ts'
+import { readPhoneNumber } from '../../text/phone-number.ts'
 import { MAX_MESSAGE_LENGTH } from '../../text/text.ts'
-import { senderOf } from './addresses.ts'
+import { senderOf, type Contact } from './addresses.ts'
 import { DeliverySchema } from './delivery-routes.ts'
 import type { TemplateStore } from './template-store.ts'
 
@@ -16,12 +18,22 @@ export const templateRoutes: FastifyPluginAsyncTypebox<{ templates: TemplateStor
       return reply.code(201).send(await templates.send({
         admin: user,
         clientId: headers['idempotency-key'] ?? clientId,
-        to: senderOf({ from: to }),
+        to: recipientIn(to),
         template: { name, language, variables },
         text
       }))
     })
   }
+
+const USER_ID = /^[A-Z]{2}\.[A-Za-z0-9.]{1,133}$/
+
+/** The contact whom an admin names by a user id, or by a phone number as people write it. @throws INVALID_REQUEST that says what is wrong */
+function recipientIn (to: string): Contact {
+  if (USER_ID.test(to)) return senderOf({ from: to })
+  const number = readPhoneNumber(to)
+  if (number.problem === undefined) return senderOf({ from: number.digits })
+  throw invalidRequest([{ path: 'to', message: `must be a user id such as US.13491208655302741918, or a phone number. ${number.problem}` }])
+}
 
 const Variable = Type.String({ minLength: 1, maxLength: 1024 })
 
@@ -29,8 +41,6 @@ const Variable = Type.String({ minLength: 1, maxLength: 1024 })
 const NewTemplateSchema = Type.Object({
   to: Type.String({
     maxLength: 136,
-    pattern: /^(?:\+?\d{3,15}|[A-Z]{2}\.[A-Za-z0-9.]{1,133})$/.source,
-    'x-rule': 'must be a phone number such as 16505551234 or a user id such as US.13491208655302741918',
     description: 'The contact: a phone number with its country code, as 16505551234, or WhatsApp\'s user id, as US.13491208655302741918'
   }),
   language: Type.String({ maxLength: 13, pattern: /^[A-Za-z]{2,3}(?:[_-][A-Za-z0-9]{2,4}){0,2}$/.source, 'x-rule': 'must be a language such as en or en_US', description: 'The template\'s language, as en_US' }),

@@ -43,6 +43,12 @@ t.test('a template is sent to a contact outside the 24-hour window, through the 
   await send('order_ready', { to: USER_ID, language: 'en_US', variables: { name: 'Eve', order: '8' } })
   t.same(await said(USER_ID), ['bot: [template hello_world]', 'bot: [template order_ready] name: Eve, order: 8'])
 
+  const pasted = ['+1 (650) 555-1234', '001 650 555 1234', '+001/650/5551234', '\u202a+1\u00a0650\u2011555\u20111234\u202c', '+١٦٥٠٥٥٥١٢٣٤', '＋１６５０５５５１２３４']
+  for (const to of pasted) t.match((await send('order_ready', { to, language: 'en' })).json(), { contact: ANN, conversation_id: 1 }, `${to} is the same contact`)
+  t.equal((await query("SELECT FROM users WHERE origin = 'whatsapp'")).length, 3)
+  t.equal((await send('order_ready', { to: '+1 650 CALL', language: 'en' })).json().error,
+    'to must be a user id such as US.13491208655302741918, or a phone number. A phone number has 3 to 15 digits, with an optional +. “C” does not belong there')
+
   for (const [name, body] of [
     ['Order', {}], ['order_ready', { to: 'Ann' }], ['order_ready', { to: '12' }], ['order_ready', { language: 'English' }], ['order_ready', { variables: [7] }],
     ['order_ready', { variables: { 'a b': 'x' } }], ['order_ready', { variables: { 'a\0': 'x' } }], ['order_ready', { variables: [''] }], ['order_ready', { text: '' }], ['order_ready', { to: undefined }]
