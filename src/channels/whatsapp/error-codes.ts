@@ -18,6 +18,8 @@ export interface ErrorReport {
 /**
  * Meta's error codes by what they are about. Meta asks developers to rely on the code, not on the HTTP status or the title.
  * @see https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes
+ * @see https://developers.facebook.com/docs/graph-api/overview/rate-limiting for 613 and 80008
+ * @see https://developers.facebook.com/docs/graph-api/reference/whats-app-business-account/ for 104
  * @see https://developers.facebook.com/docs/graph-api/guides/error-handling for 1, 2, 4, 17, 102, 341, 506 and `is_transient`
  */
 const CODES: Record<Trouble, number[]> = {
@@ -27,6 +29,7 @@ const CODES: Record<Trouble, number[]> = {
     10, // Permission Denied
     33, // Parameter value is not valid: the business phone number was deleted
     102, // API Session: the token has expired
+    104, // Incorrect signature
     190, // Access token has expired
     368, // Temporarily blocked for policies violations
     131005, // Access denied
@@ -48,6 +51,7 @@ const CODES: Record<Trouble, number[]> = {
     341, // Application limit reached
     613, // Calls to this API have exceeded the rate limit
     80007, // Rate limit issues, of the account
+    80008, // Too many calls to this WhatsApp Business account
     130429, // Rate limit hit, of the number
     131000, // Something went wrong
     131016, // Service unavailable

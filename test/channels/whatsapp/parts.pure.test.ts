@@ -12,8 +12,8 @@ t.test('a reply is sent in parts; one without visible characters gets an apology
 
 t.test('an error concerns the message, is temporary, or concerns our account', { buffered: true }, async t => {
   const each = (codes: number[], trouble: string) => codes.forEach(code => t.equal(troubleOf({ code }), trouble, `${code}`))
-  each([0, 3, 10, 33, 190, 200, 250, 299, 368, 131005, 131031, 131037, 131042, 131045, 133010], 'account')
-  each([1, 2, 4, 80007, 130429, 131000, 131016, 131048, 131056, 131057, 133004, 133016], 'passing')
+  each([0, 3, 10, 33, 104, 190, 200, 250, 299, 368, 131005, 131031, 131037, 131042, 131045, 133010], 'account')
+  each([1, 2, 4, 80007, 80008, 130429, 131000, 131016, 131048, 131056, 131057, 133004, 133016], 'passing')
   each([100, 130472, 130497, 131008, 131009, 131021, 131026, 131047, 131049, 131051, 131053, 132000, 132001, 132015, 135000, 199, 300, 999999], 'message')
   t.equal(troubleOf({ code: 100, subcode: 33 }), 'account', 'a phone number id that does not exist')
   t.equal(troubleOf({ code: 999999, isTransient: true }), 'passing')
