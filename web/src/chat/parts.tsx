@@ -20,7 +20,7 @@ export function Parts ({ parts, Text, onChoose }: PartsProps) {
       {parts.map((part, at) => <Fragment key={at}>{show(part)}</Fragment>)}
       {sources.length > 0 && (
         <ul className='sources' aria-label={words.chat.sources}>
-          {sources.map(({ url, title }, at) => <li key={at}><a href={url} target='_blank' rel='noopener noreferrer'>{title}</a></li>)}
+          {sources.map(({ url, title }, at) => <li key={at}><a href={url} target='_blank' rel='noopener noreferrer' dir='auto'>{title}</a></li>)}
         </ul>
       )}
     </div>
@@ -33,7 +33,7 @@ export function Parts ({ parts, Text, onChoose }: PartsProps) {
     return (
       <ul className='choices' aria-label={words.chat.choices}>
         {choices.map(({ id, title }) => (
-          <li key={id}>{onChoose === undefined ? <span className='choice'>{title}</span> : <button className='button choice' onClick={() => onChoose({ id, title })}>{title}</button>}</li>
+          <li key={id}>{onChoose === undefined ? <span className='choice' dir='auto'>{title}</span> : <button className='button choice' dir='auto' onClick={() => onChoose({ id, title })}>{title}</button>}</li>
         ))}
       </ul>
     )
