@@ -108,6 +108,12 @@ t.test('names that look like a mistyped setting are told, others are not', async
     'RATE_LIMIT_LOGINS is not a setting. Did you mean RATE_LIMIT_LOGIN?',
     'log_level is not a setting. Did you mean LOG_LEVEL?'
   ])
-  t.same(notes('PATH', 'HOME', 'HOSTNAME', 'USER', 'PWD', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'POSTGRES_PASSWORD', 'DATABASE_HOST', 'NODE_ENV', 'PORTS', 'npm_config_cache'), [])
+  t.same(notes('OPENAI_KEY', 'JWT_SECRET_KEY', 'openai_model_name'), [
+    'OPENAI_KEY is not a setting. Did you mean OPENAI_API_KEY?',
+    'JWT_SECRET_KEY is not a setting. Did you mean JWT_SECRET?',
+    'openai_model_name is not a setting. Did you mean OPENAI_MODEL?'
+  ], 'a word more or less')
+  t.same(examineConfig({ DATABASE_URL: 'postgres://one', DATABASE_PUBLIC_URL: 'postgres://two' }).notes, [], 'beside the setting, such a name is another one')
+  t.same(notes('PATH', 'HOME', 'HOSTNAME', 'USER', 'PWD', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'POSTGRES_PASSWORD', 'DATABASE_HOST', 'NODE_ENV', 'PORTS', 'HOST_PORT', 'npm_config_cache'), [])
   t.same(examineConfig({ ...process.env }).notes, [], 'nothing that a usual environment has')
 })

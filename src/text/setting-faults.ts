@@ -19,15 +19,24 @@ function numbersOf ({ type, minimum, exclusiveMinimum, maximum }: Rule) {
   return exclusiveMinimum === undefined ? `${kind} from ${String(minimum)} to ${String(maximum)}` : `${kind}, ${from} and at most ${String(maximum)}`
 }
 
-/** The setting that each of these names was probably meant to be: it differs by a letter, by two in a long name, by letters that are swapped, or by its underscores. */
+/**
+ * The setting that each of these names was probably meant to be: it differs by a letter, by two in a long name, by letters that are
+ * swapped, or by its underscores. Or it has one word more or less than a setting that is not among the names, as OPENAI_KEY has for OPENAI_API_KEY.
+ */
 export function mistypedSettings (names: string[], settings: string[]): Array<{ name: string, meant: string }> {
   const plain = (name: string) => name.toUpperCase().replace(/[^A-Z]/g, '')
-  const known = settings.filter(({ length }) => length >= 6).map(setting => ({ setting, letters: plain(setting) }))
+  const known = settings.filter(({ length }) => length >= 6)
   return names.filter(name => !settings.includes(name) && name.length >= 6).flatMap(name => {
     const given = plain(name)
-    const meant = known.find(({ letters }) => isNearly(given, letters))
-    return meant === undefined ? [] : [{ name, meant: meant.setting }]
+    const meant = known.find(setting => isNearly(given, plain(setting))) ?? known.find(setting => !names.includes(setting) && differByAWord(name, setting))
+    return meant === undefined ? [] : [{ name, meant }]
   })
+}
+
+/** Both begin with the same word. Platforms set names such as DATABASE_PUBLIC_URL, which has nothing to do with PUBLIC_URL. */
+function differByAWord (one: string, other: string) {
+  const [fewer, more] = [one, other].map(name => name.toUpperCase().split('_')).sort((a, b) => a.length - b.length) as [string[], string[]]
+  return fewer.length > 1 && fewer.length === more.length - 1 && fewer[0] === more[0] && fewer.every(word => more.includes(word))
 }
 
 function isNearly (one: string, other: string) {
