@@ -1,6 +1,6 @@
 import type { IdentityStore } from '../../accounts/identity-store.ts'
 import type { Amend } from '../../conversations/messages/amend.ts'
-import { cut, MAX_MESSAGE_LENGTH } from '../../text/text.ts'
+import { cut, lengthOf, MAX_MESSAGE_LENGTH } from '../../text/text.ts'
 import { addressesOf } from './addresses.ts'
 import type { InboxStore, WaitingMessage } from './inbox-store.ts'
 import { isRevoke, readMessage, type ContactMessage } from './reading.ts'
@@ -52,6 +52,19 @@ export function createChanges ({ inbox, identities, amend }: ChangesOptions) {
       await inbox.handled(id)
     }
   }
+}
+
+/**
+ * How many messages, of those that wait, are answered as one: the first, and those that fit into the longest message together with it, up
+ * to one that must be processed on its own.
+ */
+export function countJoinable (waiting: Read[]): number {
+  let length = 0
+  for (const [n, { text, isRevoked, successor }] of waiting.entries()) {
+    if (text !== undefined && !isRevoked) length += lengthOf(`${text}\n`)
+    if (n > 0 && (successor !== undefined || length > MAX_MESSAGE_LENGTH + 1)) return n
+  }
+  return waiting.length
 }
 
 /** Joins the texts of several messages, cut to the longest message that the log takes; undefined when there is no text. */

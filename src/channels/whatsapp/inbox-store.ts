@@ -100,15 +100,15 @@ export function createInboxStore (db: Db) {
     },
 
     /**
-     * Returns all messages to answer together with this one, oldest first. The first attempt takes all that wait, up to the first
-     * one that must be processed on its own, and remembers them, so that a later attempt answers the same messages, with the same text.
+     * Returns all messages to answer together with this one, oldest first. The first attempt takes as many of those that wait, from
+     * this one on, as `countOf` says, and remembers them, so that a later attempt answers the same messages, with the same text.
      */
-    async gather (contact: string, { id, togetherWith }: WaitingMessage, isOnItsOwn: (body: Buffer) => boolean): Promise<WaitingMessage[]> {
+    async gather (contact: string, { id, togetherWith }: WaitingMessage, countOf: (waiting: WaitingMessage[]) => Promise<number>): Promise<WaitingMessage[]> {
       if (togetherWith === null) {
-        const waiting = await db.select({ id: whatsappInbox.id, body: whatsappInbox.body }).from(whatsappInbox).where(and(isOf(contact), isMessage))
-          .orderBy(whatsappInbox.sentAt, whatsappInbox.id)
-        const end = waiting.findIndex(({ body }) => isOnItsOwn(body))
-        const ids = waiting.slice(0, end === -1 ? undefined : end).map(({ id }) => id)
+        const waiting = await db.select(columns).from(whatsappInbox).where(and(isOf(contact), isMessage)).orderBy(whatsappInbox.sentAt, whatsappInbox.id)
+        // An older message may have arrived since this one was found to be the next. It is answered afterwards.
+        const after = waiting.slice(waiting.findIndex(one => one.id === id))
+        const ids = after.slice(0, await countOf(after)).map(({ id }) => id)
         await db.update(whatsappInbox).set({ togetherWith: id }).where(and(isOf(contact), sql`${whatsappInbox.id} = ANY(${sql.param(ids)}::bigint[])`))
       }
       return await db.select(columns).from(whatsappInbox).where(and(isOf(contact), eq(whatsappInbox.togetherWith, togetherWith ?? id)))

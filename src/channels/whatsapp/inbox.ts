@@ -6,7 +6,7 @@ import type { Log } from '../../log/log.ts'
 import type { JobLocks } from '../../db/job-lock.ts'
 import { ACCOUNT_LOCKED, BUDGET_SPENT, IDEMPOTENCY_MISMATCH, MESSAGE_NOT_FOUND, NOT_THE_LAST_REPLY } from '../../errors.ts'
 import { addressesOf, type Contact } from './addresses.ts'
-import { createChanges, joined } from './changes.ts'
+import { countJoinable, createChanges, joined } from './changes.ts'
 import type { WhatsAppClient } from './client.ts'
 import type { DeliveryStore } from './deliveries-store.ts'
 import type { InboxStore, WaitingMessage } from './inbox-store.ts'
@@ -65,7 +65,7 @@ export function createInbox ({ inbox, deliveries, identities, locks, log, isStre
       if (isMove(waiting.body) || !await isStreaming(bot)) return await answer(contact, waiting, [waiting])
       if (waiting.secondsHere < BATCH_WINDOW_SECONDS) return false
     }
-    const all = await inbox.gather(contact, waiting, isMove)
+    const all = await inbox.gather(contact, waiting, async all => countJoinable(await changes.read(contact, all)))
     return await answer(contact, all.find(({ id }) => id === waiting.togetherWith) ?? waiting, all)
   }
 

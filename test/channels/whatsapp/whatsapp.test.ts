@@ -595,6 +595,25 @@ t.test('a streaming bot answers messages that arrive together once', { buffered:
   t.equal((await query('SELECT FROM whatsapp_inbox WHERE handled_at IS NULL')).length, 0)
 })
 
+t.test('a streaming bot gets all of several long messages: those that do not fit into one message come next', { buffered: true }, async t => {
+  const { deliver, meta, query, bots, allDone, said } = await start(t, { bot: 'slow' })
+  await query("INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook')")
+  bots.takeOver()
+  const exact = ['😀'.repeat(4_000), 'b'.repeat(3_999)]
+  const long = ['c'.repeat(4_000), 'd'.repeat(4_000)]
+  await deliver(webhook({ messages: [...exact, ...long, 'e'].map((body, n) => text(ANN, body, { timestamp: secondsAgo(10 - n) })) }))
+  const expected = [exact.join('\n'), long[0]!, `${long[1]}\ne`]
+  for (const [n, turn] of expected.entries()) {
+    const call = await bots.call(n + 1)
+    t.equal(call.turns.at(-1)!.text, turn)
+    call.say(`${n}`)
+    call.end()
+  }
+  await allDone()
+  t.same(meta.sent.map(({ text }) => text), ['0', '1', '2'])
+  t.same((await said()).filter(line => line.startsWith('user')), expected.map(turn => `user: ${turn}`))
+})
+
 t.test('messages that were joined stay joined, also if a different bot answers them later', { buffered: true }, async t => {
   const first = await start(t, { bot: 'slow' })
   await first.query("INSERT INTO chatbots (name, engine) VALUES ('slow', 'webhook')")
