@@ -127,7 +127,8 @@ export function lastOf (reply: Draft): Growth {
   const grown = reply.parts.length === 0 ? [{ type: 'text' as const, text: reply.text, from: reply.from }] : reply.parts
   const parts: Part[] = grown.filter(({ text, from }) => from < text.length).map(({ type, text, from }) => ({ type, text: text.slice(from) }))
   if (reply.addenda.length === 0 && parts.every(({ type }) => type === 'text')) return { ...last, parts: null }
-  const words = cut(wordsOf(reply.unsaid), Math.max(0, MAX_REPLY_LENGTH - reply.points))
+  // A blank text beside the parts says nothing of them.
+  const words = cut(wordsOf(text === '' ? reply.addenda : reply.unsaid), Math.max(0, MAX_REPLY_LENGTH - reply.points))
   return { ...last, piece: last.piece + (text === '' || words === '' ? '' : '\n\n') + words, parts: [...parts, ...reply.addenda] }
 }
 

@@ -101,7 +101,8 @@ export function createUnstoredReplies ({ generation, store, budgets, log, spent,
 
     async function listen () {
       const intake: Intake = { points: 0, half: '' }
-      /** Parts that the text does not say. The client gets text only. */
+      /** Parts that follow the text, and those of them that it does not say. The client gets text only. */
+      const addenda: Addendum[] = []
       const unsaid: Addendum[] = []
       try {
         const pieces = await bot.reply(turns, signal, {
@@ -118,7 +119,10 @@ export function createUnstoredReplies ({ generation, store, budgets, log, spent,
         for await (const piece of pieces) {
           if (signal.aborted) return
           if (!('text' in piece)) {
-            if ('part' in piece && !piece.isSaid) unsaid.push(piece.part)
+            if ('part' in piece) {
+              addenda.push(piece.part)
+              if (!piece.isSaid) unsaid.push(piece.part)
+            }
             if ('usage' in piece && piece.usage !== undefined) meter.heard(piece.usage)
             if ('reasoning' in piece) meter.thinks(piece.reasoning, piece.replaces)
             continue
@@ -129,7 +133,7 @@ export function createUnstoredReplies ({ generation, store, budgets, log, spent,
           await hear(said, piece.replaces === true)
           if (intake.points > MAX_REPLY_LENGTH) throw Object.assign(new Error('a bot said too much'), { failure: 'BOT_NONSENSE' })
         }
-        const words = wordsOf(unsaid)
+        const words = wordsOf(text === '' ? addenda : unsaid)
         if (words === '') return
         const added = text === '' ? words : `\n\n${words}`
         text += added

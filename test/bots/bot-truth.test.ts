@@ -198,7 +198,11 @@ t.test('a webhook answers in parts, as JSON and as events', async t => {
   const said = { type: 'text', text: 'Which size?' }
   t.same(await answered({ parts: [said, SOURCE, CHOICES, DATA] }), { text: 'Which size?\n\n- Small\n- Large', parts: [said, SOURCE, CHOICES, DATA] }, 'the choices are in the text, for readers of text alone')
   t.same(await answered({ text: 'Small or large?', parts: [CHOICES] }), { text: 'Small or large?', parts: [{ type: 'text', text: 'Small or large?' }, CHOICES] }, 'a text of the bot\'s own says what the parts say')
-  t.same(await answered({ parts: [CHOICES] }), { text: '- Small\n- Large', parts: [CHOICES] }, 'choices alone')
+  for (const nothing of [{}, { text: '' }, { text: ' \n' }]) {
+    t.same(await answered({ ...nothing, parts: [CHOICES] }), { text: '- Small\n- Large', parts: [CHOICES] }, 'choices alone')
+  }
+  t.same(await answered('data: {"text":"Which size?"}\n\ndata: ' + JSON.stringify({ text: '', parts: [CHOICES] }) + '\n\n'),
+    { text: 'Which size?', parts: [said, CHOICES] }, 'an empty text beside the choices leaves them out of a reply that has text')
   t.same(await answered({ parts: [{ ...SOURCE, title: ' ', extra: 1 }, { type: 'image', url: 'x' }, said] }), { text: 'Which size?', parts: [said, { ...SOURCE, title: SOURCE.url }] })
   t.same(await answered('data: {"text":"Which"}\n\ndata: {"parts":[' + JSON.stringify(CHOICES) + ']}\n\ndata: {"text":" size?"}\n\n'),
     { text: 'Which size?\n\n- Small\n- Large', parts: [said, CHOICES] }, 'the text comes first, wherever the parts came')
@@ -213,7 +217,7 @@ t.test('a webhook answers in parts, as JSON and as events', async t => {
   hook.answer = () => ({ text: 'y' })
   t.notOk('parts' in (await ann.post(`${url}/messages/${newest.id}/regenerate`)).json(), 'a new reply has its own parts')
   await ann.post(`${url}/messages`, { parts: [{ type: 'choice', id: 'l', title: 'Large' }] })
-  t.match(hook.asked.at(-1)!.body, { turns: { length: 17 }, message: { parts: [{ type: 'choice', id: 'l', title: 'Large' }] } })
+  t.match(hook.asked.at(-1)!.body, { turns: { length: 23 }, message: { parts: [{ type: 'choice', id: 'l', title: 'Large' }] } })
   t.same((hook.asked.at(-1)!.body as { turns: unknown[] }).turns.at(-1), { sender: 'user', name: 'ann', text: 'Large' })
   const again = (await ann.get(`${url}/messages?limit=1`)).json()[0].id
   await ann.post(`${url}/messages/${again}/regenerate`)

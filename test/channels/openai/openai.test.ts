@@ -573,13 +573,13 @@ t.test('the lines of docs/api.md', async t => {
 t.test('a reply of several parts is one text, without the reasoning', async t => {
   const { client, bots } = await begin(t)
   bots.takeOver()
-  const choices = { part: { type: 'choices' as const, choices: [{ id: 'y', title: 'Yes' }] }, isSaid: false }
-  for (const [nth, texts] of [['Which?'], []].entries()) {
+  const part = { type: 'choices' as const, choices: [{ id: 'y', title: 'Yes' }] }
+  for (const [nth, { texts, isSaid }] of [{ texts: ['Which?'], isSaid: false }, { texts: [], isSaid: false }, { texts: [], isSaid: true }].entries()) {
     const asked = client.chat.completions.create(ASKED)
     const call = await bots.call(nth + 1)
     call.think('Hm')
     for (const text of texts) call.say(text)
-    call.give(choices)
+    call.give({ part, isSaid })
     call.give({ part: { type: 'source', url: 'https://example.com', title: 'A' }, isSaid: true })
     call.end()
     t.equal((await asked).choices[0]!.message.content, [...texts, '- Yes'].join('\n\n'))
