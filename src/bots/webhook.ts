@@ -47,5 +47,5 @@ function piecesOfWhole (answer: unknown): ReplyPiece[] {
 async function textOf (bytes: AsyncIterable<Uint8Array>) {
   const chunks: Uint8Array[] = []
   for await (const chunk of bytes) chunks.push(chunk)
-  return Buffer.concat(chunks).toString()
+  return new TextDecoder().decode(Buffer.concat(chunks)) // without the byte order mark that .NET writes
 }

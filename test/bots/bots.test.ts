@@ -440,6 +440,7 @@ t.test('a webhook gets the turns, signed, and answers as JSON or as a stream', a
     ['a stream that ends with [DONE]', response => stream(response, event('one'), 'data: [DONE]\n\n').end(), { text: 'one', failure: undefined }],
     ['a stream that breaks off', response => stream(response, event('one')).write(event('two'), () => setTimeout(() => response.destroy(), 50)), { text: 'onetwo', failure: 'BOT_BROKE_OFF' }],
     ['a stream with other fields', response => stream(response, event('one'), 'data: {"word":"two"}\n\n').end(), { text: 'one', failure: 'BOT_NONSENSE' }],
+    ['JSON with a byte order mark', response => response.end('\ufeff{"text":"one"}'), { text: 'one', failure: undefined }],
     ['JSON that breaks off', response => response.writeHead(200, { 'content-length': 50 }).write('{"text', () => setTimeout(() => response.destroy(), 50)), { failure: 'BOT_BROKE_OFF' }],
     ['JSON without text', response => json(response, { text: 5 }), { failure: 'BOT_NONSENSE' }],
     ['null', response => json(response, null), { failure: 'BOT_NONSENSE' }],
