@@ -141,11 +141,16 @@ export function createDeliveryStore (db: Db, onHold: (problem: Problem) => void)
       return found?.whatsapp_id
     },
 
-    /** Records that a message was sent, and applies the statuses that arrived before the response to our request. */
+    /**
+     * Records that a message was sent, and applies the statuses that arrived before the response to our request. An id that another
+     * delivery has already is not stored again: the error would leave this one unanswered, so that it would be sent again and again.
+     */
     async sent (id: number, whatsappId: string) {
+      const other = alias(whatsappDeliveries, 'other')
+      const ownId = sql`CASE WHEN NOT EXISTS (SELECT FROM ${whatsappDeliveries} ${other} WHERE ${other.whatsappId} = ${whatsappId} AND ${other.id} <> ${id}) THEN ${whatsappId} END`
       const held = await db.transaction(async tx => {
         await lock(tx, whatsappId)
-        await tx.update(whatsappDeliveries).set({ ...settled, whatsappId, state: 'sent', error: null, errorCode: null }).where(isOne(id))
+        await tx.update(whatsappDeliveries).set({ ...settled, whatsappId: ownId, state: 'sent', error: null, errorCode: null }).where(isOne(id))
         const early = await tx.select({ body: whatsappInbox.body }).from(whatsappInbox)
           .where(inArray(whatsappInbox.whatsappId, STATUSES.map(status => `${whatsappId} ${status}`)))
         let held: Problem | undefined

@@ -268,3 +268,19 @@ t.test('while messages are held, the 24-hour window of one closes, and another o
   })
   await ledgerIs([{ state: 'sent', attempts: 2 }, { state: 'window_closed', error_code: 190 }])
 })
+
+t.test('a response with the id of an earlier message: the message counts as sent, and is not sent again', { buffered: true }, async t => {
+  const { deliver, meta, ledgerIs, allDone } = await start(t, { bot: 'simulated' })
+  const again = { body: { messages: [{ id: 'wamid.again' }] } }
+  meta.plan(again, again)
+  await deliver(from(ANN, 'one'))
+  await ledgerIs([{ state: 'sent', whatsapp_id: 'wamid.again' }])
+  await deliver(from(ANN, 'two'))
+  await until(() => meta.asked === 2)
+  await deliver(from(ANN, 'three'))
+  await meta.has(1)
+  t.same(meta.sent.map(({ text }) => text), ['You said: three'])
+  await allDone()
+  await deliver(webhook({ statuses: [status('wamid.again', ANN, 'delivered')] }))
+  t.ok(await ledgerIs([{ state: 'delivered' }, { state: 'sent', whatsapp_id: null, attempts: 1 }, { state: 'sent', attempts: 1 }]))
+})
