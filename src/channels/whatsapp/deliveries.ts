@@ -9,6 +9,12 @@ import { contentOf } from './templates.ts'
 /** In seconds: how long we wait for a status that shows that an attempt without a response arrived, before we send again. */
 const STATUS_TIMEOUT_SECONDS = 20
 
+/**
+ * In seconds: the pause after an attempt without a response. `attempts` counts those before it. The pauses grow, because each of these
+ * attempts may have arrived: while all connections break, the contact must not get a copy every 20 s.
+ */
+const doubtAfter = (attempts: number) => Math.max(STATUS_TIMEOUT_SECONDS, pauseAfter(attempts))
+
 export interface SenderOptions {
   deliveries: DeliveryStore
   locks: JobLocks
@@ -24,11 +30,12 @@ export function createSender ({ deliveries, locks, client, log }: SenderOptions)
   /** Handles one delivery. Returns true when the next one may follow. */
   async function send (contact: string, delivery: NextDelivery, probe: Probe | undefined): Promise<boolean> {
     const { id, attempts, errorCode, error, hold, waitSeconds } = delivery
-    if (delivery.isUnanswered && !delivery.isInDoubt) return await wait(deliveries.doubt(id, STATUS_TIMEOUT_SECONDS), contact, STATUS_TIMEOUT_SECONDS)
-    if (waitSeconds > 0) return await wait(undefined, contact, waitSeconds)
-
+    if (delivery.isUnanswered && !delivery.isInDoubt) return await wait(deliveries.doubt(id, doubtAfter(attempts - 1)), contact, STATUS_TIMEOUT_SECONDS)
     const witness = delivery.isUnanswered ? await deliveries.witness(id) : undefined
     if (witness !== undefined) return await goOn(deliveries.sent(id, witness))
+    // Look for a status again before a long pause is over, since the contact's later messages wait.
+    if (waitSeconds > 0) return await wait(undefined, contact, delivery.isUnanswered ? Math.min(waitSeconds, STATUS_TIMEOUT_SECONDS) : waitSeconds)
+
     const content = contentFor(delivery)
     const problem = { errorCode: errorCode ?? hold?.errorCode ?? null, error: error ?? hold?.error ?? null }
     if (content === undefined) return await goOn(deliveries.refused(id, 'failed', { errorCode: null, error: 'The message was deleted' }))
@@ -51,7 +58,7 @@ export function createSender ({ deliveries, locks, client, log }: SenderOptions)
       case 'refused':
         if (probe !== undefined) probe.isSpent = false
         return await goOn(deliveries.refused(id, outcome.state, outcome.problem))
-      case 'unknown': return await wait(deliveries.doubt(id, STATUS_TIMEOUT_SECONDS, outcome.problem), contact, STATUS_TIMEOUT_SECONDS)
+      case 'unknown': return await wait(deliveries.doubt(id, doubtAfter(attempts), outcome.problem), contact, STATUS_TIMEOUT_SECONDS)
       case 'held': {
         await deliveries.held(id, outcome.problem)
         return false // when the hold ends, `resume` sends everything that is queued

@@ -175,6 +175,28 @@ t.test('after a temporary error in a response, the message is retried with growi
   t.same(await query('SELECT FROM whatsapp_holds'), [])
 })
 
+t.test('while connections break, the copies that may arrive become rarer; a status ends the doubt before a long pause is over', { buffered: true }, async t => {
+  const { deliver, meta, ledgerIs, hurry, holdRetries, pauseOfRetry, query } = await start(t, { bot: 'simulated' })
+  await holdRetries()
+  const pauses = [20, 20, 20, 64, 256]
+  meta.plan(...pauses.map((): Plan => ({ cut: 'after' })))
+  await deliver(from(ANN, 'one'))
+  for (const [n, expected] of pauses.entries()) {
+    if (n > 0) await hurry()
+    await ledgerIs([{ state: 'queued', attempts: n + 1 }])
+    t.equal(await pauseOfRetry(), 20, 'a status is looked for after 20 s')
+    t.same(await query('SELECT extract(epoch FROM try_at - doubted_at)::int AS pause FROM whatsapp_deliveries'), [{ pause: expected }])
+  }
+  const lookAgain = async () => await query("UPDATE graphile_worker._private_jobs SET run_at = now() WHERE locked_at IS NULL; SELECT pg_notify('jobs:insert', '{\"r\":\"0\",\"count\":4}')")
+  await lookAgain()
+  await until(async () => (await query("SELECT FROM graphile_worker.jobs WHERE locked_at IS NULL AND key LIKE 'whatsapp-send%' AND run_at > now() + interval '1 minute'")).length === 1)
+  t.equal(meta.asked, 5, 'without a status, the message is not sent before the pause is over')
+  await deliver(webhook({ statuses: [status(meta.sent[4]!.id, ANN, 'sent')] }))
+  await lookAgain()
+  await ledgerIs([{ state: 'sent', whatsapp_id: meta.sent[4]!.id, attempts: 5 }])
+  t.equal(meta.asked, 5)
+})
+
 t.test('an error that Meta reports in a status after it accepted the message', { buffered: true }, async t => {
   const { lines, logger } = createRecorder()
   const { deliver, ledgerIs, query, tryAgain, allDone, hurry } = await start(t, { bot: 'simulated', logger })
