@@ -40,7 +40,7 @@ function textOf (text: unknown, parts: unknown[]): string | undefined {
   if (text !== undefined) return mustBe(text, typeof text === 'string', 'text') as string
   const texts = parts.flatMap(part => {
     const { type, text } = fieldsOf(part)
-    return type === 'text' && typeof text === 'string' ? [text] : []
+    return type === 'text' ? [mustBe(text, typeof text === 'string', 'text of a part') as string] : []
   })
   return texts.length === 0 ? undefined : texts.join('\n\n')
 }

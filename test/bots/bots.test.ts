@@ -443,6 +443,7 @@ t.test('a webhook gets the turns, signed, and answers as JSON or as a stream', a
     ['JSON with a byte order mark', response => response.end('\ufeff{"text":"one"}'), { text: 'one', failure: undefined }],
     ['JSON that breaks off', response => response.writeHead(200, { 'content-length': 50 }).write('{"text', () => setTimeout(() => response.destroy(), 50)), { failure: 'BOT_BROKE_OFF' }],
     ['JSON without text', response => json(response, { text: 5 }), { failure: 'BOT_NONSENSE' }],
+    ['a part whose text is none', response => json(response, { parts: [{ type: 'text', text: 'one' }, { type: 'text', text: 5 }] }), { failure: 'BOT_NONSENSE', causes: /text of a part of the wrong type/ }],
     ['null', response => json(response, null), { failure: 'BOT_NONSENSE' }],
     ['an empty text', response => json(response, { text: '' }), { failure: 'BOT_NONSENSE' }],
     ['nothing', response => response.writeHead(204).end(), { failure: 'BOT_NONSENSE' }],
