@@ -100,7 +100,7 @@ export async function registerRoutes (app: FastifyInstance, { config, db, secret
       await members.register(profileRoutes, { prefix: '/api/me', profiles, sessions, passwords })
       await members.register(personalKeyRoutes, { prefix: '/api/me/keys', keys: createPersonalKeyStore(db, sessions) })
       await members.register(usageRoutes, { prefix: '/api/me', usage })
-      await members.register(exportRoute, { prefix: '/api/me', exported: createExportStore(db) })
+      await members.register(exportRoute, { prefix: '/api/me', exported: createExportStore(db), sessions })
       await members.register(memberRoutes, { prefix: '/api/conversations/:id', members: createMemberStore(db, messages, events.changed, titleOf) })
       await members.register(botRoutes, { prefix: '/api/bots', bots, titleOf })
       await members.register(async function administered (admins) {

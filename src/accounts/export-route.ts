@@ -1,29 +1,44 @@
 import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import type { FastifyReply } from 'fastify'
 import { NOT_FOR_GUESTS, UNAUTHORIZED } from '../errors.ts'
 import { answers, LOGGED_IN } from '../http/schema.ts'
 import type { ExportStore } from './export-store.ts'
+import type { Sessions } from './sessions.ts'
 
 /** Exports everything that is stored about a user, for the user. */
-export const exportRoute: FastifyPluginAsyncTypebox<{ exported: ExportStore }> =
-  async function exportRoute (app, { exported }) {
+export const exportRoute: FastifyPluginAsyncTypebox<{ exported: ExportStore, sessions: Pick<Sessions, 'watch'> }> =
+  async function exportRoute (app, { exported, sessions }) {
     app.get('/export', Export, async ({ user }, reply) => {
       const person = await exported.person(user.id)
       reply.header('content-disposition', 'attachment; filename="parley-export.json"').type('application/json; charset=utf-8')
-      return reply.send(Readable.from(write(user.id, person)))
+      // A client may read slowly. Meanwhile it must not keep the user's other requests waiting.
+      reply.leaveSlot()
+      const document = Readable.from(write(user.id, person, reply))
+      document.once('close', sessions.watch(user.sessionId, () => document.destroy(new UNAUTHORIZED())))
+      return reply.send(document)
     })
 
-    async function * write (userId: number, person: object) {
+    async function * write (userId: number, person: object, reply: FastifyReply) {
       yield `${JSON.stringify({ exported_at: new Date(), ...person }).slice(0, -1)},"conversations":[`
       let comma = ''
-      for await (const conversation of exported.conversations(userId)) {
+      for await (const conversation of inSlots(exported.conversations(userId))) {
         yield `${comma}${JSON.stringify(conversation).slice(0, -1)},"messages":`
-        yield * list(exported.messages(userId, conversation))
+        yield * list(inSlots(exported.messages(userId, conversation)))
         yield '}'
         comma = ','
       }
       yield ']}\n'
+
+      /** Reads each page in one of the user's slots. */
+      async function * inSlots<Item> (pages: AsyncGenerator<Item[]>) {
+        for (;;) {
+          const page = await reply.inSlot(userId, async () => await pages.next())
+          if (page.done) return
+          yield * page.value
+        }
+      }
     }
   }
 
@@ -38,6 +53,7 @@ async function * list (items: AsyncIterable<unknown>) {
 }
 
 const Export = {
+  config: { stream: 'always' as const },
   schema: {
     operationId: 'exportMyData',
     summary: 'Exports everything that is stored about this account',

@@ -74,7 +74,7 @@ export function createExportStore (db: Db) {
     },
 
     /**
-     * The conversations that the user is in or has written in. The bots' state is included only if the user is the only member. If the
+     * The conversations that the user is in or has written in, page by page. The bots' state is included only if the user is the only member. If the
      * user has left a conversation, its name and what else may have changed since are null: only members may know them.
      */
     async * conversations (userId: number) {
@@ -84,7 +84,7 @@ export function createExportStore (db: Db) {
         .union(db.select({ id: messages.conversationId }).from(messages).where(eq(messages.userId, userId)))
         .orderBy(sql`1`)
       for (let first = 0; first < rows.length; first += CONVERSATIONS_BATCH_SIZE) {
-        yield * await db.select({
+        yield await db.select({
           id: conversations.id,
           name: ifMember(conversations.name),
           origin: conversations.origin,
@@ -105,7 +105,7 @@ export function createExportStore (db: Db) {
       }
     },
 
-    /** The messages of a conversation: all of them, or only the user's own if it is shared. */
+    /** The messages of a conversation, page by page: all of them, or only the user's own if it is shared. */
     async * messages (userId: number, conversation: { id: number, is_shared: boolean }) {
       for (let last: number | undefined = 0; last !== undefined;) {
         const measured = nextMessages(userId, conversation, last)
@@ -128,11 +128,11 @@ export function createExportStore (db: Db) {
           .leftJoin(chatbots, eq(chatbots.id, messages.chatbotId))
           .where(lt(measured.before, BATCH_BYTES))
           .orderBy(asc(messages.id))
-        for (const { error, count, ...message } of page) {
+        yield page.map(({ error, count, ...message }) => {
           const { status } = message
-          if (status === 'failed') yield { ...message, failure: failureCodeOf(error) }
-          else yield error === LEFT_OUT && status !== 'deleted' ? { ...message, failure: 'MESSAGE_REFUSED' } : message
-        }
+          if (status === 'failed') return { ...message, failure: failureCodeOf(error) }
+          return error === LEFT_OUT && status !== 'deleted' ? { ...message, failure: 'MESSAGE_REFUSED' } : message
+        })
         const found = page[0]?.count ?? 0
         last = page.length < found || found === BATCH_SIZE ? page.at(-1)!.id : undefined
       }

@@ -4,6 +4,7 @@ import http from 'node:http'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hashing } from '../../src/accounts/hashing.ts'
+import type { Config } from '../../src/config.ts'
 import { freshDatabase, startApp, type Client, type Headers } from '../support/helper.ts'
 import { clientOf, connect, isWaiting, layCable, openPlace } from '../support/process.ts'
 
@@ -283,27 +284,37 @@ t.test('the export has everything about the user, and nothing about others', asy
   t.same([head.statusCode, head.payload], [200, ''])
 })
 
-t.test('the export is written as fast as the client reads it, and stops if the client disconnects', async t => {
-  const { app, as, db, query } = await startApp(t)
-  const ann = await as('ann')
+/** Creates a user whose export is long, and opens exports that nobody reads yet. */
+async function startLong (t: Test, count: number, changes?: Partial<Config>) {
+  const server = await startApp(t, changes)
+  const ann = await server.as('ann')
   const { id } = (await ann.post('/api/conversations', { name: 'Long' })).json()
-  const count = 6_000
-  await query(`INSERT INTO messages (conversation_id, id, rev, sender, user_id, text)
-    SELECT id, n, n, 'user', owner_id, n || repeat('x', 7000) FROM conversations, generate_series(1, ${count}) n WHERE id = $1`, [id])
+  await server.query(`INSERT INTO messages (conversation_id, id, rev, sender, user_id, text)
+    SELECT id, n, n, 'user', owner_id, texts.text FROM conversations, generate_series(1, ${count}) n,
+    LATERAL (SELECT string_agg(md5(concat(n, ' ', m)), '') AS text FROM generate_series(1, 220) m) texts WHERE id = $1`, [id])
   // Only a real socket has buffers that fill up when the reader is slow. Those of TCP grow to tens of MiB and would take the
   // whole document; those of a Unix domain socket stay small.
   const { folder } = await openPlace(t) // its path is short enough for a Unix domain socket
   const socketPath = path.join(folder, 'socket')
-  await app.listen({ path: socketPath })
+  await server.app.listen({ path: socketPath })
+  const open = async (headers: Headers = {}) => {
+    const [response] = await once(http.get({ socketPath, path: '/api/me/export', headers: { ...ann.headers, ...headers } }), 'response') as [http.IncomingMessage]
+    await once(response, 'readable')
+    return response
+  }
+  return { ...server, ann, open }
+}
+
+t.test('the export is written as fast as the client reads it, and stops if the client disconnects', async t => {
+  const count = 6_000
+  const { db, open: openExport } = await startLong(t, count)
   const asked = t.capture(db.$client, 'query', db.$client.query)
   let queries = 0
   const soFar = () => (queries += asked().length)
   const open = async () => {
     queries = 0
     asked()
-    const [response] = await once(http.get({ socketPath, path: '/api/me/export', headers: ann.headers }), 'response') as [http.IncomingMessage]
-    await once(response, 'readable')
-    return response
+    return await openExport()
   }
   const untilNothingIsAsked = async () => { for (let before = -1; before < soFar(); await sleep(200)) before = queries }
 
@@ -506,4 +517,20 @@ t.test('only a command can make an existing account an admin', async t => {
   await cable.open()
   t.match(await waiting.ended, { code: 1, stderr: new RegExp(`no account named ann in database ${database.database} at`) })
   t.match(await place.run('admin.ts', ['ann'], { PORT: 'none' }).ended, { code: 1, stderr: /^Please correct these settings/ })
+})
+
+t.test('exports that nobody reads do not keep other requests of the user waiting, and end with their session', async t => {
+  const { ann, anyone, clientOf, open } = await startLong(t, 3_000, { RATE_LIMITS: 'on', REQUESTS_PER_USER: 1, STREAMS_PER_USER: 3 })
+  const { access_token: token } = (await anyone.post('/login', { id: 'ann', passcode: PASSWORD })).json()
+  const other = { cookie: '', authorization: `Bearer ${token}` }
+  const exports = [await open(), await open({ 'accept-encoding': 'gzip' }), await open(other)]
+  t.equal((await ann.get('/api/me')).statusCode, 200, 'while three exports are open')
+  t.match((await ann.get('/api/me/export')).json(), { statusCode: 429, code: 'TOO_MANY_STREAMS' }, 'their number is limited')
+
+  t.equal((await ann.post('/api/logout')).statusCode, 200)
+  const [first, compressed, others] = exports.map(async answer => await answer.toArray().then(chunks => String(Buffer.concat(chunks)), error => error.code as string))
+  t.same([await first, await compressed], ['ECONNRESET', 'ECONNRESET'], 'they are cut, so that they do not look complete')
+  const { conversations: [{ messages }] } = JSON.parse((await others)!)
+  t.equal(messages.length, 3_000, 'the export of another session goes on')
+  t.equal((await clientOf(other).get('/api/me/export')).statusCode, 200)
 })
