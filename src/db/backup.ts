@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createWriteStream } from 'node:fs'
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { createWriteStream, existsSync } from 'node:fs'
+import { rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
@@ -10,6 +10,7 @@ import pg from 'pg'
 import { to as copyTo } from 'pg-copy-streams'
 import { CANNOT_START } from '../errors.ts'
 import { prepareSession } from './client.ts'
+import { makeFolder } from './embedded/place.ts'
 import { appliedMigrations, schemaOf } from './migrate.ts'
 
 /** The last line of a complete backup, whichever way it was made. */
@@ -23,21 +24,29 @@ export const LAST_LINE = '-- PostgreSQL database dump complete'
  * @throws CANNOT_START with what is wrong
  */
 export async function backUp (connection: pg.ClientConfig, file: string, isPlain = false): Promise<string> {
+  if (existsSync(file) && !(await stat(file)).isFile()) throw new CANNOT_START(`${file} is not a file. Please name the file to write, such as FILE=/mnt/backups/parley.sql.gz.`)
   const client = new pg.Client({ application_name: 'parley-backup', ...connection })
   client.on('error', () => { /* the running query rejects with it too */ })
   await client.connect()
-  await prepareSession(client)
-  const draft = `${file}.part`
   try {
+    await prepareSession(client)
     if ((await appliedMigrations(client)).length === 0) throw new CANNOT_START('There is nothing to back up: Parley has no tables in this database.')
     const pgDump = isPlain || await isShared(client) ? undefined : await findPgDump(client)
-    await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
-    await pipeline(pgDump === undefined ? copyAll(client) : dump(pgDump, connection), createGzip(), createWriteStream(draft, { mode: 0o600, flush: true }))
-    await rename(draft, file)
+    await write(pgDump === undefined ? copyAll(client) : dump(pgDump, connection), file)
     return pgDump === undefined ? 'written by Parley itself' : 'written by pg_dump'
   } finally {
-    await rm(draft, { force: true })
     await client.end()
+  }
+}
+
+async function write (sql: AsyncGenerator<Buffer | string>, file: string) {
+  const draft = `${file}.part`
+  await makeFolder(path.dirname(file), 0o700)
+  try {
+    await pipeline(sql, createGzip(), createWriteStream(draft, { mode: 0o600, flush: true }))
+    await rename(draft, file)
+  } finally {
+    await rm(draft, { force: true }).catch(() => { /* the folder cannot be entered, so there is no draft in it */ })
   }
 }
 

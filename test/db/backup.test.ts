@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { readdir, writeFile } from 'node:fs/promises'
 import net from 'node:net'
 import path from 'node:path'
@@ -209,6 +209,13 @@ t.test('a database of DATABASE_URL, without pg_dump', { buffered: true }, async 
     t.match(await command('restore', 'nowhere.gz', '--force'), { code: 1, stderr: /^nowhere\.gz cannot be restored, and nothing was changed: ENOENT/ })
     t.match(await command('restore'), { code: 1, stderr: /^Please say which backup: make restore FILE=/ })
     t.same(await everything(database), before)
+  })
+
+  await t.test('a backup that cannot be written ends with an error', async t => {
+    t.match(await command('backup', place.folder, '--plain'), { code: 1, stderr: `${place.folder} is not a file. Please name the file to write, such as FILE=/mnt/backups/parley.sql.gz.\n` })
+    t.notOk(existsSync(`${place.folder}.part`), 'nothing is left beside the folder')
+    t.match(await command('backup', path.join(file, 'parley.sql.gz'), '--plain'), { code: 1, stderr: /^ENOTDIR: not a directory/ }, 'a folder that is a file')
+    t.match(await command('backup', '/proc/backups/parley.sql.gz', '--plain'), { code: 1, stderr: /^ENOENT: no such file or directory/ }, 'a folder that cannot be made')
   })
 
   await t.test('a backup of an older version is migrated after the restore', async t => {
