@@ -16,10 +16,13 @@ import { appliedMigrations, schemaOf } from './migrate.ts'
 /** The last line of a complete backup, whichever way it was made. */
 export const LAST_LINE = '-- PostgreSQL database dump complete'
 
+const ADVISORY_LOCK_KEY = 0x6261636b
+
 /**
  * Writes a consistent snapshot of the whole database into a file, while others may go on writing. The file is gzipped SQL,
  * with the rows in `COPY` format. It is made by pg_dump if there is one (and not `isPlain`), else by our own code; `restore`
  * and psql can read both. pg_dump would write the tables of other programs too, which a restore keeps, so that they would collide. An existing file of this name is replaced only when the new one is complete.
+ * If another backup is being written into the same file, it waits until that one has ended.
  * @returns which way it was made, as a part of a sentence
  * @throws CANNOT_START with what is wrong
  */
@@ -30,6 +33,7 @@ export async function backUp (connection: pg.ClientConfig, file: string, isPlain
   await client.connect()
   try {
     await prepareSession(client)
+    await client.query('SELECT pg_advisory_lock($1, hashtext($2))', [ADVISORY_LOCK_KEY, file])
     if ((await appliedMigrations(client)).length === 0) throw new CANNOT_START('There is nothing to back up: Parley has no tables in this database.')
     const pgDump = isPlain || await isShared(client) ? undefined : await findPgDump(client)
     await write(pgDump === undefined ? copyAll(client) : dump(pgDump, connection), file)

@@ -14,7 +14,7 @@ import { joinPostgres } from '../../src/db/embedded.ts'
 import { migrateDown } from '../../src/db/migrate.ts'
 import { freshDatabase, run } from '../support/helper.ts'
 import { installed, startPostgres } from '../support/postgres.ts'
-import { openPlace, until, urlOf, type Client, type Place, type Settings } from '../support/process.ts'
+import { connect, isWaiting, openPlace, until, urlOf, type Client, type Place, type Settings } from '../support/process.ts'
 
 // Backup and restore with the commands that an operator uses.
 
@@ -216,6 +216,21 @@ t.test('a database of DATABASE_URL, without pg_dump', { buffered: true }, async 
     t.notOk(existsSync(`${place.folder}.part`), 'nothing is left beside the folder')
     t.match(await command('backup', path.join(file, 'parley.sql.gz'), '--plain'), { code: 1, stderr: /^ENOTDIR: not a directory/ }, 'a folder that is a file')
     t.match(await command('backup', '/proc/backups/parley.sql.gz', '--plain'), { code: 1, stderr: /^ENOENT: no such file or directory/ }, 'a folder that cannot be made')
+  })
+
+  await t.test('two backups into the same file at once are written one after the other', async t => {
+    const before = await everything(database)
+    const both = path.join(place.folder, 'both.sql.gz')
+    const other = await connect(t, database)
+    await other.query('BEGIN; LOCK TABLE users')
+    const first = command('backup', both, '--plain')
+    await isWaiting(other)
+    const second = command('backup', both, '--plain')
+    await isWaiting(other, 2)
+    await other.query('COMMIT')
+    for (const backup of [first, second]) t.match(await backup, { code: 0, stderr: '' })
+    t.match(await command('restore', both, '--force'), { code: 0, stderr: '' })
+    t.same(await everything(database), before)
   })
 
   await t.test('a backup of an older version is migrated after the restore', async t => {
