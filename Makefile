@@ -7,6 +7,9 @@ PORT_IN_ENV = s/^[^$(HASH)[:alpha:]_]*\(export  *\)\{0,1\}PORT[[:space:]]*=[^$(H
 PORT ?= $(or $(shell sed -n '$(PORT_IN_ENV)' .env 2>/dev/null | tail -n 1),5000)
 PID_FILE = .server-$(PORT).pid
 
+# What somebody wrote on the command line, as one word for the shell: names may contain apostrophes, spaces and $$.
+quoted = '$(subst ','\'',$(value $(1)))'
+
 IMAGE ?= parley
 REGISTRY ?= parley
 TAG ?= $(shell node -p 'require("./package.json").version')
@@ -116,13 +119,13 @@ doctor: $(BUILT) ## Checks the settings, the database, mail, the model and Whats
 	@node dist/doctor.js
 
 admin: $(BUILT) ## Makes the account USER= an admin, also while the server runs
-	$(if $(filter command line,$(origin USER)),@node dist/admin.js '$(USER)',@echo 'Please say whose account: make admin USER=ann'; exit 1)
+	$(if $(filter command line,$(origin USER)),@node dist/admin.js $(call quoted,USER),@echo 'Please say whose account: make admin USER=ann'; exit 1)
 
 backup: $(BUILT) ## Backs up the database into DATA_DIR/backups, or FILE=, also while the server runs
-	@node dist/db/command.js backup $(if $(FILE),'$(FILE)') $(if $(filter 1,$(PLAIN)),--plain)
+	@node dist/db/command.js backup $(if $(value FILE),$(call quoted,FILE)) $(if $(filter 1,$(PLAIN)),--plain)
 
 restore: $(BUILT) ## Replaces the database's content with the backup FILE=, after asking; FORCE=1 does not ask
-	@node dist/db/command.js restore $(if $(FILE),'$(FILE)') $(if $(filter 1,$(FORCE)),--force)
+	@node dist/db/command.js restore $(if $(value FILE),$(call quoted,FILE)) $(if $(filter 1,$(FORCE)),--force)
 
 soak: $(BUILT) ## Runs a mixed load for 15 minutes, or MINUTES=; prints memory and event-loop delay
 	@MINUTES='$(or $(MINUTES),15)' node bench/soak.ts

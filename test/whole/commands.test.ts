@@ -119,6 +119,8 @@ t.test('the commands of the README and of docs/', { skip: notBuilt, timeout: 600
   t.match(await sh(block('docs/api.md', 'signup')), /You said: hi/)
   t.match(await sh(curl), /Playing Bohemian Rhapsody/)
   t.match(await sh(command('README.md', 'make admin')), /ann is an admin/)
+  await sh('curl -sf http://localhost:5000/api/signup -H \'Content-Type: application/json\' -d "{\\"username\\": \\"Zoe O\'Hara \\$x\\", \\"password\\": \\"correct horse\\"}"')
+  t.match(await sh('make admin USER="Zoe O\'Hara \\$x"'), "Zoe O'Hara $x is an admin")
   t.match(await sh(command('docs/admin.md', 'npm run admin')), /ann is an admin/)
   t.match(await sh(command('docs/admin.md', 'printf'), { env: { PASSWORD: 'correct horse' } }), /ada is an admin/)
   t.match(await sh(block('docs/admin.md', 'admin/users')), /"username":"ada"/)
@@ -135,6 +137,8 @@ t.test('the commands of the README and of docs/', { skip: notBuilt, timeout: 600
   t.match(await sh(command('docs/operations.md', 'make doctor')), /✓ Database/)
   await mkdir(path.join(home, 'backups'))
   await sh(command('docs/operations.md', 'make backup FILE').replace('/mnt', home))
+  await sh('make backup FILE="../backups/it\'s \\$5.sql.gz"')
+  t.same(readdirSync(path.join(home, 'backups')).sort(), ["it's $5.sql.gz", 'parley.sql.gz'])
   await sh(command('docs/operations.md', 'make backup'))
   await sh(command('docs/operations.md', 'make stop'))
   await server.exit
