@@ -121,6 +121,8 @@ t.test('a database that is away, refuses us, or lacks what it needs', { buffered
   await finds(t, place, { DATABASE_URL: urlOf(database) }, new RegExp(`^In database ${database.database} at .*: 1 of \\d+ migrations are missing: npm run db:migrate applies them`))
   await run(database, "INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES ('x', 9999999999999)")
   await finds(t, place, { DATABASE_URL: urlOf(database) }, /belongs to another version of Parley: please use that version\.$/)
+  const latin = await freshDatabase(t, "template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'")
+  await finds(t, place, { DATABASE_URL: urlOf(latin) }, /^In database .*: Its encoding is LATIN1, which cannot store every message\. Please create a database with TEMPLATE template0 ENCODING 'UTF8'\.$/)
   const empty = await freshDatabase(t, 'template0')
   await finds(t, place, { DATABASE_URL: urlOf(empty) }, /: (\d+) of \1 migrations are missing/)
   t.equal((await run(empty, "SELECT FROM pg_tables WHERE schemaname = 'public'")).length, 0, 'nothing was made')

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { reasonOf } from './client.ts'
-import { appliedMigrations, knownMigrations } from './migrate.ts'
+import { appliedMigrations, ENCODING, knownMigrations, wrongEncoding } from './migrate.ts'
 
 /** The oldest Postgres that works, as in `server_version_num`. */
 const MIN_SERVER_VERSION = 150_000
@@ -33,6 +33,8 @@ async function look (client: pg.Client): Promise<Examined> {
 async function problemOf (client: pg.Client, version: number): Promise<string | undefined> {
   /* c8 ignore next -- needs a Postgres that is older than those of the tests */
   if (version < MIN_SERVER_VERSION) return `Postgres ${Math.floor(version / 10_000)} is too old, it has to be ${MIN_SERVER_VERSION / 10_000} or newer.`
+  const { rows: [{ encoding }] } = await client.query("SELECT current_setting('server_encoding') AS encoding")
+  if (encoding !== ENCODING) return wrongEncoding(encoding)
   const known = (await knownMigrations()).length
   const missing = known - (await appliedMigrations(client)).length
   return missing === 0 ? await heldOnWhatsApp(client) : `${missing} of ${known} migrations are missing: npm run db:migrate applies them, and so does the next start.`

@@ -24,6 +24,13 @@ const LOCK_TIMEOUT_MS = 2_000
 const RETRY_INTERVAL_MS = 5_000
 const LOCK_NOT_AVAILABLE = '55P03'
 
+/** The only encoding that has every character of a message. Another one would refuse some messages, or damage them. */
+export const ENCODING = 'UTF8'
+
+export function wrongEncoding (encoding: string): string {
+  return `Its encoding is ${encoding}, which cannot store every message. Please create a database with TEMPLATE template0 ENCODING '${ENCODING}'.`
+}
+
 /**
  * Applies the missing migrations, ours and those of the job queue. If several processes do this at once, one works and the
  * others wait. Logs a warning when it waits for them or for a lock.
@@ -32,12 +39,19 @@ const LOCK_NOT_AVAILABLE = '55P03'
 export async function migrateUp (connection: pg.ClientConfig, log: Log = silent): Promise<void> {
   try {
     await alone(connection, async client => {
+      await checkEncoding(client)
       await migrateTables(client, log)
       await migrateQueue(connection)
     }, log)
   } catch (error) {
-    throw new CANNOT_START(`The tables cannot be made or updated: ${reasonOf(error).message}.`, { cause: error })
+    throw new CANNOT_START(`The tables cannot be made or updated: ${reasonOf(error).message.replace(/\.?$/, '.')}`, { cause: error })
   }
+}
+
+/** Refuses to make the tables in a database of another encoding. A database that has them already is left to the doctor. */
+async function checkEncoding (client: pg.Client) {
+  const { rows: [{ encoding }] } = await client.query("SELECT current_setting('server_encoding') AS encoding")
+  if (encoding !== ENCODING && (await appliedMigrations(client)).length === 0) throw new CANNOT_START(wrongEncoding(encoding))
 }
 
 /**

@@ -43,6 +43,12 @@ t.test('a rollback does nothing without migrations, and refuses an unknown migra
   await t.rejects(migrateDown(newer), { message: /another version of Parley/ })
 })
 
+t.test('no tables are made in a database whose encoding cannot store every message', async t => {
+  const latin = await freshDatabase(t, "template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'")
+  await t.rejects(migrateUp(latin), { message: /^The tables cannot be made or updated: Its encoding is LATIN1, which cannot store every message\. .*ENCODING 'UTF8'\.$/ })
+  t.same(await run(latin, NOTHING_LEFT), [])
+})
+
 t.test('several processes that start at the same time migrate once', async t => {
   const empty = await freshDatabase(t, 'template0')
   await Promise.all(Array.from({ length: 5 }, () => migrateUp(empty)))
