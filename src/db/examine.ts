@@ -33,8 +33,9 @@ async function look (client: pg.Client): Promise<Examined> {
 async function problemOf (client: pg.Client, version: number): Promise<string | undefined> {
   /* c8 ignore next -- needs a Postgres that is older than those of the tests */
   if (version < MIN_SERVER_VERSION) return `Postgres ${Math.floor(version / 10_000)} is too old, it has to be ${MIN_SERVER_VERSION / 10_000} or newer.`
-  const { rows: [{ encoding }] } = await client.query("SELECT current_setting('server_encoding') AS encoding")
+  const { rows: [{ encoding, readonly }] } = await client.query("SELECT current_setting('server_encoding') AS encoding, current_setting('transaction_read_only') AS readonly")
   if (encoding !== ENCODING) return wrongEncoding(encoding)
+  if (readonly === 'on') return 'It is read-only, so nothing can be stored: it is a standby, its disk is full, or default_transaction_read_only is set.'
   const known = (await knownMigrations()).length
   const missing = known - (await appliedMigrations(client)).length
   return missing === 0 ? await heldOnWhatsApp(client) : `${missing} of ${known} migrations are missing: npm run db:migrate applies them, and so does the next start.`
