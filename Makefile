@@ -7,7 +7,7 @@ PORT_IN_ENV = s/^[^$(HASH)[:alpha:]_]*\(export  *\)\{0,1\}PORT[[:space:]]*=[^$(H
 PORT ?= $(or $(shell sed -n '$(PORT_IN_ENV)' .env 2>/dev/null | tail -n 1),5000)
 PID_FILE = .server-$(PORT).pid
 
-# What somebody wrote on the command line, as one word for the shell: names may contain apostrophes, spaces and $$.
+# What somebody wrote on the command line, as one word for the shell. Names may contain apostrophes, spaces and dollar signs.
 quoted = '$(subst ','\'',$(value $(1)))'
 
 IMAGE ?= parley
