@@ -29,7 +29,11 @@ export const exportRoute: FastifyPluginAsyncTypebox<{ exported: ExportStore, ses
         yield '}'
         comma = ','
       }
-      yield ']}\n'
+      yield '],"costs":'
+      yield * list(inSlots(exported.costs(userId)))
+      yield ',"admin_actions":'
+      yield * list(inSlots(exported.adminActions(userId)))
+      yield '}\n'
 
       /** Reads each page in one of the user's slots. */
       async function * inSlots<Item> (pages: AsyncGenerator<Item[]>) {
@@ -57,7 +61,7 @@ const Export = {
   schema: {
     operationId: 'exportMyData',
     summary: 'Exports everything that is stored about this account',
-    description: 'Profile, sessions, conversations and messages as one JSON document. A conversation with others has only your own messages.',
+    description: 'All of it as one JSON document. A conversation with others has only your own messages.',
     tags: ['profile'],
     security: LOGGED_IN,
     response: answers({ 200: Type.Object({}, { title: 'Export', additionalProperties: true }) }, [UNAUTHORIZED, NOT_FOR_GUESTS])

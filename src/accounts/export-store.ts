@@ -1,13 +1,15 @@
-import { and, asc, eq, gt, inArray, lt, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, lt, or, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 import type { Db } from '../db/client.ts'
-import { chatbots, conversations, conversationUsers, externalUsers, identities, messages, oneTimeTokens, sessions, users } from '../db/tables.ts'
+import {
+  adminLog, chatbots, conversations, conversationUsers, externalUsers, goneConversations, identities, invitations, messages, oneTimeTokens, replyCosts, serverKeys, sessions, users
+} from '../db/tables.ts'
 import { UNAUTHORIZED } from '../errors.ts'
 import { failureCodeOf, LEFT_OUT } from '../failures.ts'
 
 export type ExportStore = ReturnType<typeof createExportStore>
 
-/** How many messages are read at a time, and about how many bytes of their texts. */
+/** How many messages or other rows are read at a time, and about how many bytes of the messages' texts. */
 const BATCH_SIZE = 500
 const BATCH_BYTES = 1024 * 1024
 
@@ -47,6 +49,8 @@ export function createExportStore (db: Db) {
         is_guest: users.isGuest,
         origin: users.origin,
         role: users.role,
+        budget: users.budgetTokens,
+        locked_at: users.lockedAt,
         created_at: users.createdAt,
         last_login_at: users.lastLoginAt
       }).from(users).where(eq(users.id, userId))
@@ -70,8 +74,50 @@ export function createExportStore (db: Db) {
         expires_at: oneTimeTokens.expiresAt,
         used_at: oneTimeTokens.usedAt
       }).from(oneTimeTokens).where(eq(oneTimeTokens.userId, userId)).orderBy(asc(oneTimeTokens.id))
-      return { profile, identities: known, external_identities: external, sessions: entered, links_sent: mailed }
+      const invited = await db.select({
+        is_own: sql<boolean>`${invitations.createdBy} IS NOT DISTINCT FROM ${userId}`,
+        created_at: invitations.createdAt,
+        expires_at: invitations.expiresAt,
+        used_at: invitations.usedAt
+      }).from(invitations).where(or(eq(invitations.createdBy, userId), eq(invitations.usedBy, userId))).orderBy(asc(invitations.id))
+      const keys = await db.select({
+        name: serverKeys.name,
+        scopes: serverKeys.scopes,
+        created_at: serverKeys.createdAt,
+        expires_at: serverKeys.expiresAt,
+        last_used_at: serverKeys.lastUsedAt,
+        revoked_at: serverKeys.revokedAt
+      }).from(serverKeys).where(eq(serverKeys.createdBy, userId)).orderBy(asc(serverKeys.id))
+      const left = await db.select({ id: goneConversations.conversationId, left_at: goneConversations.goneAt }).from(goneConversations)
+        .where(eq(goneConversations.userId, userId)).orderBy(asc(goneConversations.conversationId))
+      return {
+        profile, identities: known, external_identities: external, sessions: entered, links_sent: mailed, invitations: invited, server_keys: keys, left_conversations: left
+      }
     },
+
+    /** What the replies to the user have cost, page by page. In the order of the index of users: by id, a plan could read those of all users. */
+    async * costs (userId: number) {
+      const { createdAt, id } = replyCosts
+      const read = async (after: { at: string, id: number } = { at: '-infinity', id: 0 }) => await db.select({
+        at: sql<string>`${createdAt}::text`, // with microseconds, which a Date does not have
+        id,
+        created_at: createdAt,
+        conversation: replyCosts.conversationId,
+        message: replyCosts.messageId,
+        bot: replyCosts.botName,
+        model: replyCosts.model,
+        status: replyCosts.status,
+        prompt_tokens: replyCosts.promptTokens,
+        completion_tokens: replyCosts.completionTokens,
+        is_estimate: replyCosts.isEstimate
+      }).from(replyCosts).where(and(eq(replyCosts.userId, userId), sql`(${createdAt}, ${id}) > (${after.at}::timestamptz, ${after.id})`))
+        .orderBy(asc(createdAt), asc(id)).limit(BATCH_SIZE)
+      for await (const page of pages(read)) yield page.map(({ at, ...cost }) => cost)
+    },
+
+    /** What admins, or servers with a key, have done to the account, page by page. Who it was is not the user's data. */
+    adminActions: (userId: number) => pages(async (after: { id: number } = { id: 0 }) => await db.select({ id: adminLog.id, created_at: adminLog.createdAt, action: adminLog.action })
+      .from(adminLog).where(and(eq(adminLog.userId, userId), gt(adminLog.id, after.id))).orderBy(asc(adminLog.id)).limit(BATCH_SIZE)),
 
     /**
      * The conversations that the user is in or has written in, page by page. The bots' state is included only if the user is the only member. If the
@@ -138,4 +184,14 @@ export function createExportStore (db: Db) {
       }
     }
   }
+}
+
+/** Reads rows page by page. `read` gives those after a row, or the first ones. */
+async function * pages<Row> (read: (after?: Row) => Promise<Row[]>) {
+  let page = await read()
+  while (page.length === BATCH_SIZE) {
+    yield page
+    page = await read(page.at(-1))
+  }
+  yield page
 }

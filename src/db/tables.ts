@@ -299,7 +299,9 @@ export const adminLog = pgTable('admin_log', {
   action: text().notNull(),
   userId: reference(),
   details: jsonb().$type<Record<string, unknown>>().notNull().default({})
-})
+}, table => [
+  index('admin_log_user').on(table.userId, table.id).where(sql`${table.userId} IS NOT NULL`)
+])
 
 /**
  * What each attempt at a reply cost, in tokens. A row is written when the attempt ends, however it ends, and outlives

@@ -284,6 +284,64 @@ t.test('the export has everything about the user, and nothing about others', asy
   t.same([head.statusCode, head.payload], [200, ''])
 })
 
+/** Where the export has what a table stores about a user. */
+const EXPORTED: Record<string, string> = {
+  identities: 'identities',
+  external_users: 'external_identities',
+  sessions: 'sessions',
+  one_time_tokens: 'links_sent',
+  invitations: 'invitations',
+  server_keys: 'server_keys',
+  conversations: 'conversations',
+  conversation_users: 'conversations',
+  messages: 'conversations',
+  gone_conversations: 'left_conversations',
+  reply_costs: 'costs',
+  admin_log: 'admin_actions'
+}
+
+/** Columns of users that the export does not have: two hashes, and the username in the form in which it is compared. */
+const NOT_EXPORTED = ['password_hash', 'api_key_hash', 'username_key']
+
+t.test('the export has what every table stores about the user', async t => {
+  const { as, query } = await startApp(t)
+  const [ann, bob] = [await as('ann'), await as('bob')]
+  const [{ id }] = await query("UPDATE users SET role = 'admin', budget_tokens = 7 WHERE username = 'ann' RETURNING id::int")
+  await ann.post('/api/conversations', { name: 'Alone' })
+  const { id: left } = (await bob.post('/api/conversations', { name: 'Left' })).json()
+  await bob.post(`/api/conversations/${left}/users`, { username: 'ann' })
+  t.equal((await ann.delete(`/api/conversations/${left}/users/${id}`)).statusCode, 204)
+  await ann.post('/api/admin/keys', { name: 'Shop', scopes: ['read'] })
+  t.equal((await ann.post('/api/admin/invitations', {})).statusCode, 201)
+  await query("INSERT INTO invitations (secret_hash, expires_at, used_at, used_by) VALUES ('of bob', now(), now(), $1)", [id])
+  await query("INSERT INTO identities (channel, address, user_id) VALUES ('whatsapp', '49301234', $1)", [id])
+  await query("INSERT INTO external_users (issuer, subject, user_id) VALUES ('https://issuer.example', 'ann', $1)", [id])
+  await query("INSERT INTO one_time_tokens (purpose, user_id, address, expires_at) VALUES ('password_reset', $1, 'old@example.com', now())", [id])
+  await query("INSERT INTO reply_costs (user_id, bot_name, model, status, prompt_tokens, completion_tokens, created_at) SELECT $1, 'assistant', 'small', 'complete', n, 2, '2026-11-01'::timestamptz + n / 3 * interval '1 microsecond' FROM generate_series(1, 1501) n", [id])
+  await query("INSERT INTO admin_log (admin_id, admin_name, action, user_id) SELECT id, 'bob', 'user.budget', $1 FROM users WHERE username = 'bob'", [id])
+  const answer = await ann.get('/api/me/export')
+  const all = answer.json()
+
+  const tables = await query("SELECT DISTINCT conrelid::regclass::text AS name FROM pg_constraint WHERE contype = 'f' AND confrelid = 'users'::regclass UNION SELECT 'admin_log'")
+  t.same(tables.map(({ name }) => name).sort(), Object.keys(EXPORTED).sort(), 'every table that refers to users')
+  for (const [table, field] of Object.entries(EXPORTED)) t.not(all[field]?.length ?? 0, 0, `${table} as ${field}`)
+  const columns = await query("SELECT column_name AS name FROM information_schema.columns WHERE table_name = 'users' AND table_schema = current_schema()")
+  const named = columns.map(({ name }) => name === 'budget_tokens' ? 'budget' : name).filter(name => !NOT_EXPORTED.includes(name))
+  t.same(Object.keys(all.profile).sort(), named.sort(), 'every column of users')
+
+  t.match(all, {
+    profile: { budget: 7, locked_at: null },
+    invitations: [{ is_own: true, used_at: null }, { is_own: false, used_at: String }],
+    server_keys: [{ name: 'Shop', scopes: ['read'], last_used_at: null, revoked_at: null }],
+    left_conversations: [{ id: left, left_at: String }],
+    costs: [{ bot: 'assistant', model: 'small', status: 'complete', prompt_tokens: 1, completion_tokens: 2, is_estimate: false }],
+    admin_actions: [{ action: 'user.budget', created_at: String }]
+  })
+  t.same(all.costs.map(({ prompt_tokens: nth }: { prompt_tokens: number }) => nth), Array.from({ length: 1_501 }, (_, n) => n + 1))
+  t.notMatch(answer.body, /bob/)
+  t.match((await bob.get('/api/me/export')).json(), { invitations: [], server_keys: [], left_conversations: [], costs: [], admin_actions: [] })
+})
+
 /** Creates a user whose export is long, and opens exports that nobody reads yet. */
 async function startLong (t: Test, count: number, changes?: Partial<Config>) {
   const server = await startApp(t, changes)

@@ -6,11 +6,12 @@ import { begin, documentedRoutes, rightRequest, send } from '../support/routes.t
 interface Plan { 'Node Type': string, 'Relation Name'?: string, Plans?: Plan[] }
 
 /** Tables that grow with the number of users, conversations and messages. Reading all of one takes a time that does so, too. */
-const GROWING = ['users', 'sessions', 'conversations', 'conversation_users', 'conversation_bots', 'messages', 'gone_conversations']
+const GROWING = ['users', 'sessions', 'conversations', 'conversation_users', 'conversation_bots', 'messages', 'gone_conversations', 'reply_costs', 'admin_log']
 
 /** The routes that may, and why. */
 const MAY: Record<string, string> = {
   'GET /metrics': 'it counts all sessions',
+  'GET /api/admin/usage': 'it adds up all replies, unless `from` and `before` limit the days',
   'DELETE /api/admin/bots/{id}': 'bots are rarely deleted, and an index of their messages would cost each message that is stored'
 }
 
@@ -27,6 +28,8 @@ const FILL = `
   INSERT INTO conversation_users (conversation_id, user_id) SELECT id, owner_id FROM conversations;
   INSERT INTO conversation_bots (conversation_id, chatbot_id) SELECT id, (SELECT min(id) FROM chatbots) FROM conversations;
   INSERT INTO gone_conversations (conversation_id, user_id) SELECT 10000 + id, owner_id FROM conversations;
+  INSERT INTO reply_costs (user_id, status, prompt_tokens, completion_tokens, created_at) SELECT id, 'complete', 1, 1, now() - n * interval '200 days' FROM users, generate_series(1, 10) n;
+  INSERT INTO admin_log (admin_id, action, user_id) SELECT 1, 'user.lock', id FROM users;
   INSERT INTO messages (conversation_id, id, rev, sender, user_id, text) SELECT c.id, m, m, 'user', c.owner_id, 'Hi' FROM conversations c, generate_series(1, 10) m;
   ANALYZE`
 

@@ -1,0 +1,1 @@
+CREATE INDEX "admin_log_user" ON "admin_log" USING btree ("user_id","id") WHERE "admin_log"."user_id" IS NOT NULL;
