@@ -150,7 +150,7 @@ export const ConfigSchema = Type.Object({
   SOCKETS_PER_USER: Type.Integer({ default: 30, minimum: 1, description: 'Socket connections that one user may have open' }),
   SOCKETS_PER_ADDRESS: Type.Integer({ default: 300, minimum: 1, description: 'Socket connections that one IP address may have open' }),
   SOCKET_LOGIN_TIMEOUT: Seconds(10, 'Seconds within which a socket must send its token'),
-  REQUEST_TIMEOUT: Seconds(60, 'Seconds within which a whole request, headers and body, must arrive'),
+  REQUEST_TIMEOUT: Seconds(60, 'Seconds within which a whole request, headers and body, must arrive, and a client must take more of its response'),
   METRICS_TOKEN: Type.Optional(Type.String({
     pattern: '^[!-~]{16,}$',
     'x-rule': ' needs at least 16 characters, without spaces',

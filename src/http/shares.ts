@@ -45,6 +45,7 @@ export const shares = fp<{ config: Config }>(async function shares (app, { confi
     const { ready, leave } = app.enterSlot(userId)
     this.leaveSlot = leave
     whenOver(this, leave)
+    closeIfStalled(this, config.REQUEST_TIMEOUT * 1000)
     await ready
   })
 
@@ -73,6 +74,14 @@ export const shares = fp<{ config: Config }>(async function shares (app, { confi
     await reply.takeSlot(request.user.id)
   })
 })
+
+/**
+ * Closes the connection when the client has taken nothing of what is ready to be sent for this many milliseconds. A phone that lost its
+ * network in the middle of a large page would otherwise keep the user's slot until TCP gives up, after a quarter of an hour.
+ */
+function closeIfStalled ({ raw, request: { raw: { socket } } }: FastifyReply, ms: number) {
+  raw.setTimeout(ms, () => { if (socket.writableLength > 0) socket.destroy() })
+}
 
 function count (streams: ReturnType<typeof createOpenCount>, key: string, reply: FastifyReply) {
   const remove = streams.add(key)

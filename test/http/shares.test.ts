@@ -3,6 +3,7 @@ import { EventEmitter, once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import { connect as connectTo, type Socket as TcpSocket } from 'node:net'
+import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Socket } from 'socket.io-client'
 import { createSocketGuard } from '../../src/channels/socketio/guard.ts'
@@ -10,7 +11,7 @@ import { ConfigSchema, type Config } from '../../src/config.ts'
 import * as errors from '../../src/errors.ts'
 import { API_KEY, startApp, type Client, type Headers } from '../support/helper.ts'
 import { connect, dial, next, refused, startLive, tokenOf, type Server } from '../support/live.ts'
-import { until } from '../support/process.ts'
+import { openPlace, until } from '../support/process.ts'
 import { exchange } from '../support/raw-http.ts'
 import { begin, documentedRoutes, rightRequest } from '../support/routes.ts'
 
@@ -256,6 +257,31 @@ t.test('a client that disconnects frees its slots, also those of pipelined reque
   t.ok(await until(fits))
   const streams = [await listenTo(t, server, `/api/conversations/${id}/events`, ann.headers), await listenTo(t, server, `/api/conversations/${id}/events`, ann.headers)]
   t.same(streams.map(({ status }) => status), [200, 200], 'the slots of its streams are free too')
+})
+
+t.test('a client that takes nothing of its responses is disconnected and frees its slots; a slow one gets all', async t => {
+  const { app, as, query } = await startApp(t, { RATE_LIMITS: 'on', REQUEST_TIMEOUT: 3 })
+  const ann = await as('ann')
+  await fill({ query }, 'ann', 1, 100, 'x'.repeat(8_000))
+  // The buffers of a Unix domain socket stay small. Those of TCP would take the whole page.
+  const { folder } = await openPlace(t)
+  const socketPath = path.join(folder, 'socket')
+  await app.listen({ path: socketPath })
+  const open = async () => (await once(http.get({ socketPath, path: '/api/conversations?messages=100', headers: ann.headers }), 'response') as [http.IncomingMessage])[0]
+
+  const slow = await open()
+  const begun = performance.now()
+  let length = 0
+  for await (const chunk of slow) {
+    length += (chunk as Buffer).length
+    await sleep(400)
+  }
+  t.equal(length, Number(slow.headers['content-length']))
+  t.ok(performance.now() - begun > 3_000, 'it took longer than the limit')
+
+  const stalled = await Promise.all([open(), open()])
+  t.equal((await ann.get('/api/me')).statusCode, 200)
+  for (const response of stalled) await t.rejects(response.toArray(), { code: 'ECONNRESET' })
 })
 
 t.test('messages over sockets that are over the limit are refused at once, and are not kept until a slot is free', async t => {
