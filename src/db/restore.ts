@@ -26,7 +26,7 @@ export async function restore (connection: pg.ClientConfig, file: string): Promi
     try {
       await load(client, linesOf(file))
     } catch (cause) {
-      throw new CANNOT_START(`${file} cannot be restored, and nothing was changed: ${(cause as Error).message}.`, { cause })
+      throw new CANNOT_START(`${file} cannot be restored, and nothing was changed: ${whyOf(cause as Error)}.`, { cause })
     }
     await client.query('COMMIT')
   })
@@ -65,6 +65,11 @@ async function * rowsOf (lines: Lines) {
     piece = ''
   }
   yield piece
+}
+
+/** zlib says only "incorrect header check" of a file that was unzipped, or is something else. */
+function whyOf ({ message }: Error) {
+  return message === 'incorrect header check' ? `it is not gzipped, as backups are (${message})` : message
 }
 
 /** Splits the file into lines at \n only: rows may contain other characters that count as line breaks. */
