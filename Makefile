@@ -20,9 +20,10 @@ BUILT = dist/server.js
 # Folders count too: theirs is the time that changes when a file goes.
 SOURCES = $(shell find src client web scripts -type d -o -type f)
 
-# Parley runs on Node.js 22.18 or newer. Where the machine's own is older, one comes from npm into .node, and every
-# recipe here finds it first: npm's packages of Node.js are plain binaries for one operating system and processor each.
-NEW_ENOUGH := $(shell node -e 'var v = process.versions.node.split("."); if (v[0] > 22 || v[0] == 22 && v[1] >= 18) console.log("yes")' 2>/dev/null)
+# Parley runs on Node.js 22.18 or newer, and is built with one that strips types by itself, as 23 does since 23.6. Where the
+# machine's own is older, one comes from npm into .node, and every recipe here finds it first. npm's packages of Node.js are plain
+# binaries for one operating system and processor each.
+NEW_ENOUGH := $(shell node -e 'var v = process.versions.node.split("."); if (v[0] > 23 || v[0] == 23 && v[1] >= 6 || v[0] == 22 && v[1] >= 18) console.log("yes")' 2>/dev/null)
 ifneq ($(NEW_ENOUGH),yes)
   NODE_PACKAGE := node-$(shell uname -s | tr A-Z a-z)-$(shell uname -m | sed 's/^x86_64$$/x64/; s/^aarch64$$/arm64/')
   OWN_NODE := .node/node_modules/$(NODE_PACKAGE)/bin/node
