@@ -42,6 +42,13 @@ t.test('what would take too long is shown as it is, and so is what the parser fa
   t.equal(atEndOfStack(() => parseBlock('> A *word*')), undefined)
 })
 
+t.test('a formula is one piece, and other escaped characters are as in Markdown', async t => {
+  const escapesIn = (text: string) => (parseBlock(text) as Array<{ tokens: Array<{ type: string, raw: string, text: string }> }>)[0]!.tokens
+    .flatMap(({ type, raw, text }) => type === 'escape' ? [[raw, text]] : [])
+  for (const formula of ['\\(a_1 *b* c_2\\)', '\\[\na \\\\ b\\%\n\\]']) t.same(escapesIn(`It is ${formula}.`), [[formula, formula]])
+  t.same(escapesIn('An open \\( or \\[ and a \\*'), [['\\(', '('], ['\\[', '['], ['\\*', '*']])
+})
+
 /** Calls a function where the stack has so little room left that it can only just be called. */
 function atEndOfStack<T> (call: () => T): T {
   try {
