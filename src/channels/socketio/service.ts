@@ -11,7 +11,7 @@ import { heardIn, type Change, type FeedStore, type Heard } from '../../log/feed
 import { saidIn } from '../../conversations/schema.ts'
 import type { UserNews } from '../../conversations/news/news.ts'
 import type { ConversationStore } from '../../conversations/store.ts'
-import { INVALID_MESSAGE, INVALID_TOKEN, SERVER_BUSY } from '../../errors.ts'
+import { INVALID_MESSAGE, INVALID_REQUEST, INVALID_TOKEN, SERVER_BUSY } from '../../errors.ts'
 import { createLimiter } from '../../http/limiter.ts'
 import type { ErrorBody } from '../../http/schema.ts'
 import { backlogOf, cutIfTooSlow, RESUME_BELOW_BYTES } from './backlog.ts'
@@ -107,6 +107,15 @@ export function createSocketService ({ app, useOf, config, sessions, conversatio
       sessionId = user.sessionId
       if (socket.connected) forget = watchSession()
       return { user_id: userId }
+    })
+
+    // Without an answer, a client that has mistyped the name of an event and waits for the acknowledgement would wait for ever.
+    socket.onAny((event: string, ...args: unknown[]) => {
+      const acknowledge = args.at(-1)
+      if (Object.hasOwn(checks, event) || typeof acknowledge !== 'function') return
+      const { code, error } = describe(Object.assign(new INVALID_REQUEST(), { message: 'There is no event of this name' }))
+      cutIfTooSlow(socket)
+      acknowledge({ code, error })
     })
 
     function watchSession () {

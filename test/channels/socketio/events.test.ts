@@ -92,6 +92,16 @@ t.test('errors are sent as an `error` event and as an acknowledgement', { buffer
     t.ok((await guest.emitWithAck('start_chat')).chat_session_id, 'a guest can start a chat')
   })
 
+  await t.test('an acknowledgement of an unknown event says so, and other unknown events are ignored', async t => {
+    for (const event of ['send_mesage', 'toString', '__proto__']) t.same(await socket.emitWithAck(event, { chat_session_id: id, text: 'Hi' }), { code: 'INVALID_REQUEST', error: 'There is no event of this name' }, event)
+    let errors = 0
+    socket.on('error', () => errors++)
+    socket.emit('typing', { chat_session_id: id })
+    await socket.emitWithAck('join_chat', { chat_session_id: id })
+    t.equal(errors, 0)
+    socket.off('error')
+  })
+
   await t.test('payloads of any type', async t => {
     const deep = () => { let value: unknown = []; for (let n = 0; n < 500; n++) value = [value]; return value }
     const junk = [undefined, null, 7, 'text', true, [], [[]], {}, Buffer.from('binary'), deep(), { text: 'Hi' }, { chat_session_id: id }]
