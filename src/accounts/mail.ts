@@ -12,6 +12,8 @@ export interface Mail {
   subject: string
   text: string
 }
+/** An error of nodemailer. `responseCode` is the mail server's reply code. */
+export type MailError = Error & { code?: string, responseCode?: number }
 export type SendMail = (mail: Mail) => Promise<void>
 
 /** In milliseconds. A mail times out before a server that shuts down stops waiting for its jobs. */
@@ -43,6 +45,11 @@ export function createMailer ({ SMTP_URL, MAIL_FROM, DATA_DIR }: Pick<Config, 'S
     await writeFile(file, readable(message as Buffer), { mode: 0o600 })
     log.info({ file }, 'SMTP_URL is not set: this mail was written to a file')
   }
+}
+
+/** Whether the mail server has refused this very mail, for its sender, its address or its content. Other errors are expected to pass. */
+export function isRefused ({ code, responseCode }: MailError): boolean {
+  return (code === 'EENVELOPE' || code === 'EMESSAGE') && responseCode !== undefined && responseCode >= 500
 }
 
 /** Checks whether the mail server of this SMTP URL accepts mail from us. @throws what the server says */

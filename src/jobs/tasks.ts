@@ -1,12 +1,13 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { JobHelpers, TaskList } from 'graphile-worker'
-import { createMailer } from '../accounts/mail.ts'
+import { createMailer, isRefused, type MailError } from '../accounts/mail.ts'
 import { createRecoveryMail, createTokens } from '../accounts/recovery.ts'
 import { createRecoveryStore } from '../accounts/recovery-store.ts'
 import { createTidyStore } from '../accounts/tidy-store.ts'
 import { createWhatsAppWork, type WorkOptions } from '../channels/whatsapp/work.ts'
 import type { Config } from '../config.ts'
 import type { Db } from '../db/client.ts'
+import { tryAgainSoon } from '../db/jobs.ts'
 
 export interface TaskDeps {
   config: Config
@@ -25,7 +26,15 @@ export function createTasks ({ config, db, secret, app, log }: TaskDeps): TaskLi
   return {
     forgot: payload => recovery.beginReset((payload as { address: string }).address),
     tidy: () => createTidyStore(db).tidy({ retentionDays: config.RETENTION_GUESTS, sessions: app.sessions }),
-    'send-mail': payload => sendMail((payload as { token: number }).token),
+    'send-mail': async (payload, { job }) => {
+      try {
+        await sendMail((payload as { token: number }).token)
+      } catch (error) {
+        // The link in the mail is valid for an hour or a day. Pauses that grow to hours would outlast it.
+        if (!isRefused(error as MailError)) await tryAgainSoon(db, Number(job.id))
+        throw error
+      }
+    },
     'whatsapp-inbox': forContact(whatsapp.workOffInbox),
     'whatsapp-send': forContact(whatsapp.sendAll),
     'whatsapp-probe': (_payload, { job }) => whatsapp.probe(Number(job.id))

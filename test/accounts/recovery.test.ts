@@ -284,6 +284,31 @@ t.test('a mail is sent as soon as the mail server is reachable again', { buffere
   t.notMatch(logged.join(''), /ann@example\.com|"payload"/)
 })
 
+t.test('after a long outage of the mail server the link arrives while it is valid', { buffered: true }, async t => {
+  const mailServer = await startMailServer(t)
+  const { anyone, query, work } = await startApp(t, { SMTP_URL: mailServer.url })
+  await anyone.post('/api/signup', { username: 'ann', password: PASSWORD, email: 'ann@example.com' })
+  /** The minutes until the next attempt, when this one has failed. Each pause of graphile-worker is longer than the one before. */
+  const pauseAfterAttempt = async (attempt: number) => {
+    await query('UPDATE graphile_worker._private_jobs SET attempts = $1, last_error = NULL, run_at = now()', [attempt - 1])
+    const worker = await work()
+    const [{ minutes }] = await until(async () => {
+      const rows = await query('SELECT extract(epoch FROM run_at - now()) / 60 AS minutes FROM graphile_worker.jobs WHERE last_error IS NOT NULL')
+      return rows.length > 0 ? rows : undefined
+    })
+    await worker.stop()
+    return Number(minutes)
+  }
+
+  mailServer.refuse(550)
+  t.ok(await pauseAfterAttempt(8) > 30, 'a mail that the server refuses is seldom sent again')
+  mailServer.refuse(451)
+  t.ok(await pauseAfterAttempt(8) < 10, 'a server that is busy is asked again within minutes')
+  await mailServer.close()
+  t.ok(await pauseAfterAttempt(8) < 10, 'so is one that is away')
+  t.ok(await pauseAfterAttempt(25) < 10, 'for as long as the link is valid')
+})
+
 t.test('a mail whose link has expired is not sent', async t => {
   const mailServer = await startMailServer(t)
   const { anyone, query, work } = await startApp(t, { SMTP_URL: mailServer.url })
@@ -380,6 +405,7 @@ interface Mail { from: string, to: string[], head: string, text: string }
 async function startMailServer (t: Test) {
   const mails: Mail[] = []
   let held: Promise<void> | undefined
+  let refusal: number | undefined
   const port = await freePort() // it is closed and opened again
   let server: SMTPServer
 
@@ -387,6 +413,9 @@ async function startMailServer (t: Test) {
     server = new SMTPServer({
       disabledCommands: ['AUTH', 'STARTTLS'],
       disableReverseLookup: true,
+      onRcptTo (_address, _session, done) {
+        done(refusal === undefined ? null : Object.assign(new Error('Not now'), { responseCode: refusal }))
+      },
       async onData (stream, { envelope }, done) {
         const chunks: Buffer[] = []
         for await (const chunk of stream) chunks.push(chunk)
@@ -412,6 +441,8 @@ async function startMailServer (t: Test) {
     mails,
     open,
     close,
+    /** Refuses all recipients from now on, with this reply code. */
+    refuse (code: number) { refusal = code },
     /** Holds all mails from now on, until the returned function is called. */
     hold () {
       const { promise, resolve } = withResolvers()
