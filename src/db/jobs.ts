@@ -26,8 +26,9 @@ const MAX_COUNTED_ATTEMPTS = 6
 
 /**
  * Limits the pause before the next attempt of a job to 7 minutes. Call it in the job before it fails. A job that does so each time is tried
- * until it succeeds.
+ * until it succeeds. Other jobs that are due go first from then on: if a server does not answer, each attempt takes seconds, and many such
+ * jobs would hold up all others.
  */
 export async function tryAgainSoon (db: Pick<Db, 'execute'>, job: number): Promise<void> {
-  await db.execute(sql`UPDATE graphile_worker._private_jobs SET attempts = least(attempts, ${MAX_COUNTED_ATTEMPTS}) WHERE id = ${job}`)
+  await db.execute(sql`UPDATE graphile_worker._private_jobs SET attempts = least(attempts, ${MAX_COUNTED_ATTEMPTS}), priority = 1 WHERE id = ${job}`)
 }

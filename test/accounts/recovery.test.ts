@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readdir, readFile, stat } from 'node:fs/promises'
+import { createServer, type Socket } from 'node:net'
 import path from 'node:path'
 import { pino } from 'pino'
 import { SMTPServer } from 'smtp-server'
@@ -10,8 +11,10 @@ import { createRecoveryStore } from '../../src/accounts/recovery-store.ts'
 import { createTokens } from '../../src/accounts/recovery.ts'
 import { loggerOptions } from '../../src/http/logging.ts'
 import { freshDatabase, run, SECRET, startApp } from '../support/helper.ts'
+import { from } from '../support/meta.ts'
 import { freePort, layCable, openPlace, until, urlOf } from '../support/process.ts'
 import { isPrompt } from '../support/prompt.ts'
+import { start as startWhatsApp } from '../support/whatsapp.ts'
 
 // Password resets and email confirmation, with mails sent by jobs, also when the mail server, the database or a worker fails.
 
@@ -307,6 +310,30 @@ t.test('after a long outage of the mail server the link arrives while it is vali
   await mailServer.close()
   t.ok(await pauseAfterAttempt(8) < 10, 'so is one that is away')
   t.ok(await pauseAfterAttempt(25) < 10, 'for as long as the link is valid')
+})
+
+t.test('mails that wait for a mail server that does not answer do not hold up WhatsApp', { buffered: true }, async t => {
+  const port = await freePort()
+  const { anyone, query, work, meta, deliver } = await startWhatsApp(t, { bot: 'simulated', works: false, changes: { SMTP_URL: `smtp://127.0.0.1:${port}`, RATE_LIMITS: 'off' } })
+  for (let n = 0; n < 12; n++) await anyone.post('/api/signup', { username: `user${n}`, password: PASSWORD, email: `user${n}@example.com` })
+  const refused = await work()
+  await until(async () => (await query('SELECT FROM graphile_worker.jobs WHERE last_error IS NOT NULL')).length === 12)
+  await refused.stop()
+
+  const silent = createServer()
+  const connections = new Set<Socket>()
+  silent.on('connection', connection => connections.add(connection))
+  silent.listen(port, '127.0.0.1')
+  await once(silent, 'listening')
+  t.teardown(() => {
+    silent.close()
+    for (const connection of connections) connection.destroy()
+  })
+  await query('UPDATE graphile_worker._private_jobs SET attempts = 1, run_at = now()')
+  await deliver(from('16505551234', 'Hello'))
+  await work()
+  await until(() => meta.sent.length > 0)
+  t.ok((await query("SELECT FROM graphile_worker.jobs WHERE task_identifier = 'send-mail' AND attempts = 1")).length > 0, 'the reply is sent before all mails were tried again')
 })
 
 t.test('a mail whose link has expired is not sent', async t => {
