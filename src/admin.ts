@@ -33,7 +33,7 @@ try {
     const db = createDb({ ...connection, max: 1, application_name: 'parley-admin' }, log)
     try {
       if (isNew) await makeAccount(db, config, username)
-      if (!await makeAdmin(db, who)) throw new CANNOT_START(`There is no account ${isSubject ? 'of' : 'named'} ${username} in ${title}: please sign ${isSubject ? 'in' : 'up'} first.${username.startsWith('-') ? `\n${USAGE}` : ''}`)
+      if (!await makeAdmin(db, who)) throw new CANNOT_START(`There is no account ${isSubject ? 'of' : 'named'} ${username} in ${title}: please ${isSubject ? 'sign in first' : howToSignUp(config)}.${username.startsWith('-') ? `\n${USAGE}` : ''}`)
     } finally {
       await db.$client.end()
     }
@@ -49,6 +49,11 @@ try {
 function issuerOf ({ OIDC_ISSUER }: Config) {
   if (OIDC_ISSUER === undefined) throw new CANNOT_START('--subject is for users of OIDC_ISSUER, which is not set.')
   return OIDC_ISSUER
+}
+
+function howToSignUp ({ PASSWORDS, SIGNUP }: Config) {
+  if (PASSWORDS === 'off') return 'sign in first'
+  return SIGNUP === 'open' ? 'sign up first' : `create it with --create, because SIGNUP is ${SIGNUP}`
 }
 
 async function makeAccount (db: Db, config: Config, username: string) {

@@ -37,10 +37,13 @@ function describeStart (config: Config, { address, database, bot, hasAdmin }: Fa
     mail: config.SMTP_URL === undefined
       ? `written to files in ${path.resolve(config.DATA_DIR, 'mail')}, sent to nobody. To send it, set SMTP_URL.`
       : `sent by ${new URL(config.SMTP_URL).host}`,
-    admin: hasAdmin
-      ? 'manages users and bots: docs/admin.md'
-      : config.PASSWORDS === 'off'
-        ? 'nobody yet. Set ADMIN_CLAIM, or sign in on the page and run a command: docs/users.md'
-        : 'nobody yet. Sign up on the page as ann, then run: make admin USER=ann'
+    admin: hasAdmin ? 'manages users and bots: docs/admin.md' : firstAdmin(config)
   }
+}
+
+/** How to make the first admin. */
+function firstAdmin ({ PASSWORDS, SIGNUP }: Config) {
+  if (PASSWORDS === 'off') return 'nobody yet. Set ADMIN_CLAIM, or sign in on the page and run a command: docs/users.md'
+  if (SIGNUP !== 'open') return 'nobody yet. To create the account ann, run a command: docs/admin.md'
+  return 'nobody yet. Sign up on the page as ann, then run: make admin USER=ann'
 }

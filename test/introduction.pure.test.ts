@@ -27,6 +27,12 @@ t.test('without passwords, the first admin comes from the login provider', async
   t.match(introduced({ PASSWORDS: 'off' }, {}, true), [/^ {2}admin {5}nobody yet\. Set ADMIN_CLAIM, .* docs\/users\.md$/m])
 })
 
+t.test('where nobody can sign up, a command creates the first admin', async t => {
+  for (const SIGNUP of ['closed', 'invite'] as const) {
+    t.match(introduced({ SIGNUP }, {}, true), [/^ {2}admin {5}nobody yet\. To create the account ann, run a command: docs\/admin\.md$/m])
+  }
+})
+
 t.test('in the log it is one line', async t => {
   const said = introduced({ PUBLIC_URL: 'https://chat.example.com/', OPENAI_API_KEY: 's3cret', SMTP_URL: 'smtp://ann:s3cret@mail.example.com' }, { bot: 'assistant', hasAdmin: true }, false)
   t.match(said, [[{

@@ -445,6 +445,7 @@ t.test('a command makes an admin of somebody who signs in with OIDC_ISSUER', asy
     await run(database, "WITH u AS (INSERT INTO users (name) VALUES ('Ann') RETURNING id) INSERT INTO external_users (issuer, subject, user_id) SELECT $1, 'auth0|1', id FROM u", [issuer])
   }
   t.match(await make({ OIDC_ISSUER }, '--subject', 'auth0|2'), { code: 1, stderr: /^There is no account of auth0\|2 in .*: please sign in first\.$/m })
+  t.match(await make({ OIDC_ISSUER }, 'ann'), { code: 1, stderr: /named ann in .*: please sign in first\.$/m }, 'there is nothing to sign up with')
   t.match(await make({}, '--subject', 'auth0|1'), { code: 1, stderr: '--subject is for users of OIDC_ISSUER, which is not set.\n' })
   t.match(await make({ OIDC_ISSUER }, '--subject'), { code: 1, stderr: /Please say whose account/ })
   t.match(await make({ OIDC_ISSUER }, '--create', 'ann'), { code: 1, stderr: /^PASSWORDS is off, so that nobody could log in/ })

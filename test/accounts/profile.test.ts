@@ -557,6 +557,7 @@ t.test('only a command can make an existing account an admin', async t => {
   t.same(await roles(), ['user', 'user'])
 
   t.match(await make('nobody'), { code: 1, stdout: '', stderr: /^There is no account named nobody in the embedded database in .+: please sign up first\.\n$/ })
+  t.match(await place.run('admin.ts', ['nobody'], { SIGNUP: 'closed' }).ended, { code: 1, stderr: /: please create it with --create, because SIGNUP is closed\.\n$/ })
   t.match(await make('ann', 'á.'), { code: 0, stdout: 'ann á. is an admin now.\n', stderr: '' }, 'in any case, while the server runs')
   t.same(await roles(), ['admin', 'user'])
   t.match(await make('ann a\u0301.'), { code: 0 }, 'in another Unicode composition, and a second time')
