@@ -1,4 +1,5 @@
 import { and, asc, gt, inArray, sql, type SQL } from 'drizzle-orm'
+import type { PgTable } from 'drizzle-orm/pg-core'
 import type { Db } from '../db/client.ts'
 import { addJob } from '../db/jobs.ts'
 import { externalSessions, goneConversations, invitations, oneTimeTokens, sessions, users, whatsappDeliveries, whatsappInbox } from '../db/tables.ts'
@@ -28,11 +29,11 @@ export function createTidyStore (db: Db) {
      */
     async tidy ({ retentionDays, sessions: { announce } }: { retentionDays: number, sessions: Pick<Sessions, 'announce'> }) {
       if (retentionDays > 0) await forgetUnused(sql`now() - make_interval(days => ${retentionDays})`, announce)
-      await db.delete(sessions).where(sql`least(${sessions.expiresAt}, ${sessions.revokedAt}) < ${LONG_AGO}`)
-      await db.delete(externalSessions).where(sql`${externalSessions.endsAt} < ${LONG_AGO}`)
-      await db.delete(oneTimeTokens).where(sql`${oneTimeTokens.expiresAt} < ${LONG_AGO} OR (${oneTimeTokens.userId} IS NULL AND ${oneTimeTokens.createdAt} < now() - interval '1 hour')`)
-      await db.delete(goneConversations).where(sql`${goneConversations.goneAt} < ${LONG_AGO}`)
-      await db.delete(invitations).where(sql`least(${invitations.expiresAt}, ${invitations.usedAt}) < ${LONG_AGO}`)
+      await forget(sessions, sql`least(${sessions.expiresAt}, ${sessions.revokedAt}) < ${LONG_AGO}`)
+      await forget(externalSessions, sql`${externalSessions.endsAt} < ${LONG_AGO}`)
+      await forget(oneTimeTokens, sql`${oneTimeTokens.expiresAt} < ${LONG_AGO} OR (${oneTimeTokens.userId} IS NULL AND ${oneTimeTokens.createdAt} < now() - interval '1 hour')`)
+      await forget(goneConversations, sql`${goneConversations.goneAt} < ${LONG_AGO}`)
+      await forget(invitations, sql`least(${invitations.expiresAt}, ${invitations.usedAt}) < ${LONG_AGO}`)
       await forget(whatsappInbox, sql`${whatsappInbox.receivedAt} < ${LONG_AGO} AND ${whatsappInbox.handledAt} < ${LONG_AGO}`)
       await forget(whatsappDeliveries, sql`${whatsappDeliveries.createdAt} < ${LONG_AGO} AND ${whatsappDeliveries.updatedAt} < ${LONG_AGO}
         AND ${whatsappDeliveries.state} <> 'queued'`)
@@ -64,10 +65,10 @@ export function createTidyStore (db: Db) {
   }
 
   /** Deletes rows in batches: there may be many, and a statement may take 10 s at most. */
-  async function forget (table: typeof whatsappInbox | typeof whatsappDeliveries, isOver: SQL) {
+  async function forget (table: PgTable, isOver: SQL) {
     for (;;) {
-      const some = db.select({ id: table.id }).from(table).where(isOver).limit(BATCH_SIZE)
-      const { rowCount } = await db.delete(table).where(inArray(table.id, some))
+      // By ctid, where a row is stored, because not every table has an id. A row that is changed meanwhile moves, and is kept until the next day.
+      const { rowCount } = await db.delete(table).where(sql`ctid = ANY(ARRAY(SELECT ctid FROM ${table} WHERE ${isOver} LIMIT ${BATCH_SIZE}))`)
       if (rowCount! < BATCH_SIZE) return
     }
   }

@@ -2,6 +2,7 @@ import t from 'tap'
 import bcrypt from 'bcrypt'
 import { setImmediate as turn } from 'node:timers/promises'
 import { hashing } from '../../src/accounts/hashing.ts'
+import { createTidyStore } from '../../src/accounts/tidy-store.ts'
 import { addJob } from '../../src/db/jobs.ts'
 import { startApp, type Headers } from '../support/helper.ts'
 import { until } from '../support/process.ts'
@@ -320,4 +321,23 @@ t.test('a daily job deletes sessions and links that ended a month ago', async t 
   t.same((await query("SELECT user_agent FROM sessions WHERE user_agent <> 'lightMyRequest'")), [{ user_agent: 'lately' }])
   t.equal((await query('SELECT FROM sessions')).length, 3)
   t.same(await query('SELECT address FROM one_time_tokens'), [{ address: 'ann@example.com' }])
+})
+
+t.test('however many rows the daily job has to delete, a statement deletes 10,000 at most, which takes less than the 10 seconds that it may take', async t => {
+  const { as, app, query, db } = await startApp(t)
+  await as('ann')
+  const past = "now() - interval '31 days' FROM users, generate_series(1, 10001) n"
+  const tables = ['external_sessions', 'gone_conversations', 'invitations', 'one_time_tokens', 'sessions']
+  await query(`
+    INSERT INTO sessions (user_id, kind, expires_at) SELECT id, 'guest', ${past};
+    INSERT INTO external_sessions (key, ends_at) SELECT n, ${past};
+    INSERT INTO one_time_tokens (purpose, user_id, address, expires_at) SELECT 'password_reset', id, 'old', ${past};
+    INSERT INTO gone_conversations (user_id, conversation_id, gone_at) SELECT id, n, ${past};
+    INSERT INTO invitations (secret_hash, expires_at) SELECT n, ${past};
+    CREATE TABLE deletions (name text, rows int);
+    CREATE FUNCTION note_deletion () RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO deletions SELECT TG_TABLE_NAME, count(*) FROM deleted; RETURN NULL; END $$`)
+  for (const table of tables) await query(`CREATE TRIGGER note AFTER DELETE ON ${table} REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION note_deletion()`)
+  await createTidyStore(db).tidy({ retentionDays: 0, sessions: app.sessions })
+  t.same(await query('SELECT name, array_agg(rows ORDER BY rows DESC) AS rows FROM deletions GROUP BY name ORDER BY name'), tables.map(name => ({ name, rows: [10_000, 1] })))
+  t.equal((await query('SELECT FROM sessions')).length, 1, 'the session of the user is kept')
 })
