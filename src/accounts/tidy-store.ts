@@ -29,8 +29,9 @@ export function createTidyStore (db: Db) {
      */
     async tidy ({ retentionDays, sessions: { announce } }: { retentionDays: number, sessions: Pick<Sessions, 'announce'> }) {
       if (retentionDays > 0) await forgetUnused(sql`now() - make_interval(days => ${retentionDays})`, announce)
-      await forget(sessions, sql`least(${sessions.expiresAt}, ${sessions.revokedAt}) < ${LONG_AGO}`)
+      // Before the sessions: without its session, an external session refuses its tokens, and each further token would keep it.
       await forget(externalSessions, sql`${externalSessions.endsAt} < ${LONG_AGO}`)
+      await forget(sessions, sql`least(${sessions.expiresAt}, ${sessions.revokedAt}) < ${LONG_AGO}`)
       await forget(oneTimeTokens, sql`${oneTimeTokens.expiresAt} < ${LONG_AGO} OR (${oneTimeTokens.userId} IS NULL AND ${oneTimeTokens.createdAt} < now() - interval '1 hour')`)
       await forget(goneConversations, sql`${goneConversations.goneAt} < ${LONG_AGO}`)
       await forget(invitations, sql`least(${invitations.expiresAt}, ${invitations.usedAt}) < ${LONG_AGO}`)

@@ -3,6 +3,7 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { exportSPKI, generateKeyPair, importJWK, SignJWT, type CryptoKey, type JWTPayload } from 'jose'
+import { createTidyStore } from '../../../src/accounts/tidy-store.ts'
 import { startApp } from '../../support/helper.ts'
 import { connect, listen, next, refused, startLive, type Refusal } from '../../support/live.ts'
 import { bearer, startIssuer, trusting } from '../../support/issuer.ts'
@@ -347,6 +348,24 @@ t.test('a session of an issuer whose newest token has just expired can be ended,
   await query("UPDATE sessions SET expires_at = now() - interval '1 second' WHERE id = $1", [desk.id])
   t.equal((await kitchen.delete(`/api/me/sessions/${desk.id}`)).statusCode, 204, 'it expires while its user looks at the list')
   t.equal((await me({ sid: 'desk', iat: 1 })).statusCode, 401)
+})
+
+t.test('a session of an issuer that comes back after a month works, although the daily clean-up broke off while it was deleting it', async t => {
+  const issuer = await startIssuer(t)
+  const { app, anyone, query, db } = await startApp(t, trusting(issuer.setting))
+  const status = async (jti: string) => (await anyone.get('/api/me', bearer(await issuer.sign({ sid: 'session', jti })))).statusCode
+  const tidy = async () => await createTidyStore(db).tidy({ retentionDays: 0, sessions: app.sessions })
+  t.equal(await status('first'), 200)
+  await query(`
+    UPDATE sessions SET expires_at = now() - interval '31 days';
+    UPDATE external_sessions SET ends_at = now() - interval '31 days';
+    CREATE FUNCTION break_off () RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken off'; END $$;
+    CREATE TRIGGER break_off BEFORE DELETE ON external_sessions FOR EACH ROW EXECUTE FUNCTION break_off()`)
+  await t.rejects(tidy(), { cause: { message: 'broken off' } })
+  t.equal(await status('second'), 200)
+  await query('DROP TRIGGER break_off ON external_sessions')
+  await tidy()
+  t.equal(await status('third'), 200)
 })
 
 t.test('sockets and streams accept the tokens, auth_refresh renews them, and they close when the session ends', async t => {
