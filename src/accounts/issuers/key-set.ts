@@ -43,7 +43,10 @@ export function createKeySet (load: () => Promise<JSONWebKeySet>, failed: (error
   async function fetchKeys () {
     askedAt = now()
     try {
-      find = createLocalJWKSet(await load())
+      const found = createLocalJWKSet(await load())
+      // An issuer that has withdrawn all its keys trusts none of its tokens. One that is still starting has none yet, either.
+      find = found.jwks().keys.length === 0 ? undefined : found
+      if (find === undefined) throw new Error('It has no keys')
       loadedAt = now()
     } catch (error) {
       failed(error)

@@ -94,3 +94,20 @@ t.test('without valid keys, requests are refused at once until the next attempt'
   }
   t.equal(failures.length, 6)
 })
+
+t.test('while an issuer publishes no keys, its tokens are neither accepted nor called invalid', async t => {
+  const { find, wait, have, failures } = await setUp()
+  await t.rejects(find('a'), { code: 'UNAVAILABLE' }, 'the token may be valid, and the client is to try again')
+  wait(5_000)
+  await have('a')
+  await find('a')
+  await have()
+  wait(10 * MINUTE + 1)
+  await find('a')
+  await new Promise(setImmediate)
+  await t.rejects(find('a'), { code: 'UNAVAILABLE' }, 'the issuer has withdrawn its keys')
+  wait(5_000)
+  await have('b')
+  await find('b')
+  t.match(failures, [{ message: 'It has no keys' }, { message: 'It has no keys' }], 'the log tells the operator')
+})
