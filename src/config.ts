@@ -213,14 +213,14 @@ function check (data: NodeJS.Dict<string>) {
 }
 
 /**
- * Whether OpenTelemetry's own variables (`OTEL_…`) enable traces. Its SDK reads only the process environment, so the
- * variables in `.env` are copied there first.
+ * Whether OpenTelemetry's own variables (`OTEL_…`) enable traces. An empty one counts as unset, as in its
+ * specification. Its SDK reads only the process environment, so the variables in `.env` are copied there first.
  */
 export function wantsTraces (environment: NodeJS.ProcessEnv = process.env): boolean {
-  for (const [name, value] of Object.entries(readFile())) if (name.startsWith('OTEL_')) environment[name] ??= value
+  for (const [name, value] of Object.entries(readFile())) if (name.startsWith('OTEL_')) environment[name] ||= value
   const { OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = environment
   if (OTEL_SDK_DISABLED?.toLowerCase() === 'true' || OTEL_TRACES_EXPORTER === 'none') return false
-  return Boolean(OTEL_TRACES_EXPORTER ?? OTEL_EXPORTER_OTLP_ENDPOINT ?? OTEL_EXPORTER_OTLP_TRACES_ENDPOINT)
+  return Boolean(OTEL_TRACES_EXPORTER || OTEL_EXPORTER_OTLP_ENDPOINT || OTEL_EXPORTER_OTLP_TRACES_ENDPOINT)
 }
 
 /** The names of the WhatsApp settings that are missing; empty if all of them are set, or none. */

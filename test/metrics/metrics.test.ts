@@ -419,8 +419,11 @@ t.test('OpenTelemetry is not loaded unless its variables are set', { buffered: t
   t.same(await loadedBy(place, { DATABASE_URL, OTEL_SERVICE_NAME: 'chat' }), API, 'a service name alone does not enable traces')
   t.same(await loadedBy(place, { DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_TRACES_EXPORTER: 'none' }), API)
   t.same(await loadedBy(place, { DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_SDK_DISABLED: 'true' }), API)
-  const loaded = await loadedBy(place, { DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' })
-  t.ok(loaded.includes('sdk-node') && loaded.includes('instrumentation-pg'), 'it is loaded, and the server ends normally although no collector answers')
+  const loaded = await loadedBy(place, { DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_TRACES_EXPORTER: '' })
+  t.ok(loaded.includes('sdk-node') && loaded.includes('instrumentation-pg'), 'it is loaded, also if another variable is empty, and the server ends normally although no collector answers')
+  await writeFile(path.join(place.folder, '.env'), 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://127.0.0.1:9\n')
+  const fromFile = await loadedBy(place, { DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT: '', OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: '' })
+  t.ok(fromFile.includes('sdk-node'), 'an empty variable does not hide the one in .env')
 })
 
 t.test('the log says once, not for each attempt, that the collector refuses traces or does not answer', { buffered: true }, async t => {
