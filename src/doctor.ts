@@ -4,6 +4,7 @@ import net from 'node:net'
 import path from 'node:path'
 import { Agent, request } from 'undici'
 import { cookieWarnings } from './accounts/cookie.ts'
+import { createIssuerKeys } from './accounts/issuers/issuers.ts'
 import { reachMailServer } from './accounts/mail.ts'
 import { createOpenIdProvider } from './accounts/oidc/provider.ts'
 import { originOf } from './accounts/recovery.ts'
@@ -14,6 +15,7 @@ import { createFencedConnector } from './bots/ssrf-guard.ts'
 import { DEFAULT_ORIGINS, examineConfig, missingForWhatsApp, signInWarnings, type Config } from './config.ts'
 import { reachDatabase, reasonOf } from './db/client.ts'
 import { examineDatabase, type ExaminedBot } from './db/examine.ts'
+import { readTrustedIssuers } from './text/trusted-issuers.ts'
 
 // node dist/doctor.js: looks at everything that the server needs, prints a line for each, and changes nothing.
 
@@ -38,6 +40,7 @@ const wrong = (text: string) => `✗ ${text}`
 const checks: Array<[needs: Setting[], check: Check]> = [
   [['COOKIE_SAMESITE', 'CORS_ORIGINS', 'PORT', 'PUBLIC_URL'], cookies],
   [['OIDC_ISSUER', 'OIDC_CLIENT_ID', 'PUBLIC_URL', 'TRUSTED_ISSUERS', 'PASSWORDS'], signIn],
+  [['TRUSTED_ISSUERS'], trustedIssuers],
   [['HOST', 'PORT'], port],
   [['DATABASE_URL', 'DATA_DIR'], database],
   [['DATA_DIR'], disk],
@@ -73,6 +76,20 @@ async function signIn (config: Config) {
   return [answers
     ? right(`OpenID Connect: ${issuer} answers. It must know ${redirectUri} as a redirect URI.`)
     : wrong(`OpenID Connect: the configuration of ${issuer} cannot be fetched: ${problem}. Please check OIDC_ISSUER.`)]
+}
+
+/** Whether the keys of each issuer of tokens can be fetched. One that shares a secret with us has none to fetch. */
+async function trustedIssuers ({ TRUSTED_ISSUERS }: Config) {
+  const withKeys = readTrustedIssuers(TRUSTED_ISSUERS)!.filter(({ secret }) => secret === undefined)
+  return await Promise.all(withKeys.map(async issuer => {
+    let problem: string | undefined
+    const { keys, close } = createIssuerKeys(issuer, createFencedConnector, error => { problem = reasonOf(error).message })
+    await keys.refresh()
+    await close()
+    return problem === undefined
+      ? right(`Tokens of ${issuer.issuer}: its keys can be fetched`)
+      : wrong(`Tokens of ${issuer.issuer}: its keys cannot be fetched: ${problem}. Please check TRUSTED_ISSUERS.`)
+  }))
 }
 
 /** Checks the database. Does not create an embedded one. */

@@ -7,7 +7,7 @@ import net, { type AddressInfo } from 'node:net'
 import path from 'node:path'
 import { SMTPServer } from 'smtp-server'
 import { freshDatabase, run } from './support/helper.ts'
-import { startIssuer } from './support/issuer.ts'
+import { startIssuer, trusting } from './support/issuer.ts'
 import { startOpenIdProvider } from './support/openid.ts'
 import { freePort, layCable, openPlace, urlOf, type Place, type Settings } from './support/process.ts'
 
@@ -101,6 +101,17 @@ t.test('a sign-in that does not work', { buffered: true }, async t => {
   const { stdout } = await examine(place, { ...oidc, OIDC_ISSUER: provider.issuer, PUBLIC_URL: 'http://localhost:5000/', PASSWORDS: 'off' })
   t.match(stdout, `✓ OpenID Connect: ${provider.issuer} answers. It must know http://localhost:5000/api/oidc/callback as a redirect URI.\n`)
   t.notMatch(stdout, /Nobody can sign in|[✗]/)
+  await t.test('because of an issuer of tokens', async t => {
+    const [good, broken, secretive] = [await startIssuer(t), await startIssuer(t), { issuer: 'my-app', audience: 'parley', secret: 's3cret'.repeat(6) }]
+    const well = await examine(place, trusting(good.setting, secretive))
+    t.match(well, WELL)
+    t.match(well.stdout, `✓ Tokens of ${good.issuer}: its keys can be fetched\n`)
+    t.same(good.asked, ['/.well-known/openid-configuration', '/jwks'])
+    await finds(t, place, trusting(good.setting, { issuer: 'http://127.0.0.1:1', audience: 'parley' }), /^Tokens of http:\/\/127\.0\.0\.1:1: its keys cannot be fetched: connect ECONNREFUSED 127\.0\.0\.1:1\. Please check TRUSTED_ISSUERS\.$/)
+    await finds(t, place, trusting({ ...good.setting, issuer: `${good.issuer}/` }), /its keys cannot be fetched: http.* is not the configuration of http.*\/\./)
+    broken.answerWith((_request, response) => { response.end('{"keys":[]}') })
+    await finds(t, place, trusting({ ...broken.setting, jwks: `${broken.issuer}/jwks` }), /its keys cannot be fetched: It has no keys\./)
+  })
   t.match(await examine(place, { PASSWORDS: 'off' }), { code: 0, stdout: /^! Nobody can sign in: PASSWORDS is off/m })
   t.match(await examine(place, { OIDC_CLIENT_ID: 'parley' }), { code: 0, stdout: /^! OpenID Connect is set up in part only, and does not work without OIDC_ISSUER\.$/m })
 })

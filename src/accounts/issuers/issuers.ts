@@ -13,13 +13,15 @@ const REMEMBER_MS = 5 * 60_000
 
 export type Issuers = ReturnType<typeof createIssuers>
 
+/** Makes a connector that reaches these hosts and the open internet, and nothing else of our own network. */
+type CreateConnector = (allow: string, timeoutMs: number) => buildConnector.connector
+
 export interface IssuersOptions {
   issuers: TrustedIssuer[]
   /** The claim and value that make an admin, such as role=admin. Issuers may have their own instead. */
   adminClaim: string | undefined
   store: Pick<IssuerStore, 'enter'>
-  /** Makes a connector that reaches these hosts and the open internet, and nothing else of our own network. */
-  createConnector: (allow: string, timeoutMs: number) => buildConnector.connector
+  createConnector: CreateConnector
   log: Pick<FastifyBaseLogger, 'warn'>
   /** How many tokens are cached. */
   most?: number
@@ -34,17 +36,15 @@ export function createIssuers ({ issuers, adminClaim, store, createConnector, lo
   const remembered = new Map<string, { sessionId: number, until: number }>()
   const entering = new Map<string, Promise<number | undefined>>()
   const inTurn = createKeyedQueue()
-  const agents: Agent[] = []
+  const closings: Array<() => Promise<void>> = []
 
   const verify = createVerifier({
     issuers,
     adminClaim,
     keysOf (issuer) {
-      // Addresses that an issuer's configuration names must not be in our own network, unless the operator's settings have the same host.
-      const allow = [issuer.jwks, issuer.issuer].flatMap(url => URL.canParse(url ?? '') ? [new URL(url!).hostname.replace(/^\[|\]$/g, '')] : [])
-      const agent = new Agent({ connect: createConnector(allow.join(','), FETCH_TIMEOUT_MS) })
-      agents.push(agent)
-      return createKeySet(() => fetchKeys(issuer, agent), error => log.warn({ err: error, issuer: issuer.issuer }, 'The keys of an issuer of tokens could not be fetched'))
+      const { keys, close } = createIssuerKeys(issuer, createConnector, error => log.warn({ err: error, issuer: issuer.issuer }, 'The keys of an issuer of tokens could not be fetched'))
+      closings.push(close)
+      return keys
     }
   })
 
@@ -78,7 +78,19 @@ export function createIssuers ({ issuers, adminClaim, store, createConnector, lo
 
     /** Closes the connections to the issuers. */
     async close () {
-      for (const agent of agents) await agent.destroy()
+      for (const close of closings) await close()
     }
+  }
+}
+
+/** The keys of an issuer that shares no secret with us, which are fetched when they are needed. `failed` is called with the error when that fails. */
+export function createIssuerKeys (issuer: TrustedIssuer, createConnector: CreateConnector, failed: (error: unknown) => void) {
+  // Addresses that an issuer's configuration names must not be in our own network, unless the operator's settings have the same host.
+  const allow = [issuer.jwks, issuer.issuer].flatMap(url => URL.canParse(url ?? '') ? [new URL(url!).hostname.replace(/^\[|\]$/g, '')] : [])
+  const agent = new Agent({ connect: createConnector(allow.join(','), FETCH_TIMEOUT_MS) })
+  return {
+    keys: createKeySet(() => fetchKeys(issuer, agent), failed),
+    /** Closes the connections to the issuer. */
+    async close () { await agent.destroy() }
   }
 }
