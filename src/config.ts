@@ -157,8 +157,8 @@ export const ConfigSchema = Type.Object({
     'x-secret': true,
     description: 'Bearer token with which other machines can read /metrics; at least 16 characters. Unset: only this machine can read them'
   })),
-  BUDGET_TOKENS_PER_USER_DAY: Type.Integer({ default: 0, minimum: 0, description: 'Language model tokens that replies to one user may use in a day (UTC); 0 for no limit' }),
-  BUDGET_TOKENS_PER_KEY_DAY: Type.Integer({ default: 0, minimum: 0, description: 'Language model tokens that replies to all guests of one API key may use together in a day (UTC); 0 for no limit' }),
+  BUDGET_TOKENS_PER_USER_DAY: Type.Integer({ default: 0, minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'Language model tokens that replies to one user may use in a day (UTC); 0 for no limit' }),
+  BUDGET_TOKENS_PER_KEY_DAY: Type.Integer({ default: 0, minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'Language model tokens that replies to all guests of one API key may use together in a day (UTC); 0 for no limit' }),
   MAX_GENERATIONS: Type.Integer({ default: 500, minimum: 1, description: 'Replies of language models and other slow bots that one instance generates at the same time; more replies wait' }),
   MAX_EVENT_LOOP_DELAY: Type.Number({ default: 1, minimum: 0, maximum: 1000, description: 'Event loop delay in seconds, on average over a second, above which requests are refused; 0 for no limit' }),
   MAX_HEAP: Type.Integer({ default: 0, minimum: 0, description: 'Heap size in MiB above which requests are refused; 0 for no limit' }),
@@ -168,8 +168,12 @@ export const ConfigSchema = Type.Object({
 })
 export type Config = Static<typeof ConfigSchema>
 
+/** The settings that are numbers. */
+const NUMBERS = Object.entries<object>(ConfigSchema.properties)
+  .flatMap(([name, rule]) => 'type' in rule && (rule.type === 'integer' || rule.type === 'number') ? name : [])
+
 /**
- * Reads the settings from the environment and from `.env`; the environment takes precedence. An empty variable counts as unset.
+ * Reads the settings from the environment and from `.env`; the environment takes precedence. An empty or blank variable counts as unset.
  * @throws CANNOT_START with a line for each setting that is wrong
  */
 export function readConfig (environment: NodeJS.ProcessEnv = process.env): Config {
@@ -206,7 +210,7 @@ export function notesOn (environment: NodeJS.ProcessEnv = process.env): string[]
 function check (data: NodeJS.Dict<string>) {
   return envSchema<Config>({
     schema: ConfigSchema,
-    data,
+    data: withoutInfinity(data),
     env: false,
     ajv: { customOptions: ajv => ajv.addVocabulary(['x-rule', 'x-secret']).addFormat('url', text => URL.canParse(text)).addFormat('urls', areUrls).addFormat('proxies', areProxies).addFormat('hosts', areHosts).addFormat('issuers', text => readTrustedIssuers(text) !== undefined) }
   })
@@ -252,7 +256,12 @@ function readFile (): NodeJS.Dict<string> {
 }
 
 function withoutEmpty (variables: NodeJS.Dict<string>) {
-  return Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''))
+  return Object.fromEntries(Object.entries(variables).filter(([, value]) => value?.trim() !== ''))
+}
+
+/** Makes `Infinity` and numbers such as 1e400 invalid. Ajv would take them for numbers, and check no limit of theirs. */
+function withoutInfinity (variables: NodeJS.Dict<string>) {
+  return Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, Math.abs(Number(value)) === Infinity && NUMBERS.includes(name) ? 'NaN' : value]))
 }
 
 function areUrls (text: string) {

@@ -93,6 +93,19 @@ t.test('settings that are wrong are told in words, all at once, without secrets'
   t.same(told({ PUBLIC_URL: 'https://chat.example.com/chat' }), ['PUBLIC_URL must be an address without a path, such as https://chat.example.com: "https://chat.example.com/chat"'])
 })
 
+t.test('numbers beyond all limits are refused, and blank settings count as unset', async t => {
+  const numeric = (Object.entries(ConfigSchema.properties) as Array<[string, { type?: string }]>)
+    .flatMap(([name, { type }]) => type === 'integer' || type === 'number' ? name : [])
+  for (const value of ['Infinity', '-Infinity', '1e400']) {
+    const { faults } = examineConfig(Object.fromEntries(numeric.map(name => [name, value])))
+    t.same(faults.map(({ setting }) => setting).sort(), [...numeric].sort(), value)
+    for (const { setting, sentence } of faults) t.ok(sentence.startsWith(`${setting} is "${value}"; it must be a`), sentence)
+  }
+  t.match(examineConfig({ BUDGET_TOKENS_PER_USER_DAY: '1e19', BUDGET_TOKENS_PER_KEY_DAY: '1e19' }).faults, [{}, {}], 'more than Postgres can compare')
+  t.equal(readConfig({ OIDC_NAME: 'Infinity' }).OIDC_NAME, 'Infinity', 'a name')
+  t.same(readConfig(Object.fromEntries(Object.keys(ConfigSchema.properties).map(name => [name, ' \n']))), readConfig({}), 'blank')
+})
+
 t.test('every setting whose text can be wrong says what it may be', async t => {
   for (const [name, schema] of Object.entries(ConfigSchema.properties) as Array<[string, { pattern?: string, format?: string, 'x-rule'?: string }]>) {
     if (schema.pattern !== undefined || schema.format !== undefined) t.match(schema['x-rule'], /^[: ] ?\w/, name)
