@@ -44,7 +44,8 @@ export interface SecurityOptions { config: Config, cookieName: string }
  * @see https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
  */
 export const security = fp<SecurityOptions>(async function security (app, { config, cookieName }) {
-  const listed = config.CORS_ORIGINS.split(',').map(origin => origin.trim())
+  // In the form that browsers send: a host in small letters or Punycode, without the default port.
+  const listed = config.CORS_ORIGINS.split(',').map(origin => new URL(origin.trim()).origin)
   const allowed = new Set([...listed, ...ownOrigins(config)])
 
   app.addHook('onRequest', (_request, reply, done) => {

@@ -412,10 +412,14 @@ t.test('pages of listed origins may read responses, also errors; other pages may
 })
 
 t.test('CORS_ORIGINS lists the origins', async t => {
-  const { anyone } = await startApp(t, { CORS_ORIGINS: 'https://one.example, https://two.example' })
+  const { anyone } = await startApp(t, { CORS_ORIGINS: 'https://one.example, https://two.example,https://Three.Example:443,http://bücher.example:80' })
   const allowed = async (origin: string) => (await anyone.get('/api/test', { origin })).headers['access-control-allow-origin']
   t.equal(await allowed('https://one.example'), 'https://one.example')
   t.equal(await allowed('https://two.example'), 'https://two.example')
+  t.equal(await allowed('https://three.example'), 'https://three.example', 'capital letters and the default port make no difference')
+  t.equal(await allowed('http://xn--bcher-kva.example'), 'http://xn--bcher-kva.example')
+  const login = await anyone.post('/api/login', { username: 'nobody', password: 'correct horse' }, { origin: 'https://three.example' })
+  t.equal(login.statusCode, 401, 'nor do they where cookies are set')
   t.equal(await allowed(LISTED), undefined)
 })
 
