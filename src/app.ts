@@ -11,6 +11,7 @@ import type { Converse } from './conversations/converse.ts'
 import type { Replies } from './replies/replies.ts'
 import type { Log } from './log/log.ts'
 import { isUnavailable } from './db/client.ts'
+import { createProxyTrust } from './http/address.ts'
 import { refuseUnknown } from './http/allow.ts'
 import { answerBriefly } from './http/brief-answers.ts'
 import { acceptBodies } from './http/body.ts'
@@ -62,7 +63,7 @@ export async function buildApp (deps: Deps) {
     genReqId: () => randomUUID(),
     bodyLimit: BODY_LIMIT,
     pluginTimeout: 30_000, // also the limit for closing, which waits for replies to end
-    trustProxy: config.TRUST_PROXY,
+    trustProxy: config.TRUST_PROXY && createProxyTrust(config.TRUST_PROXY),
     requestTimeout: config.REQUEST_TIMEOUT * 1000,
     // Node looks every 30 s by default, and takes the longer one of the two times for the whole request.
     // `refuseMalformed` answers a request without a Host; Node would do it before our hooks.

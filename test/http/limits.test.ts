@@ -164,6 +164,10 @@ t.test('X-Forwarded-For counts only from a trusted proxy', async t => {
   t.equal(await third({ TRUST_PROXY: 'loopback,10.0.0.0/8' }, nth => `192.0.2.${nth}, 10.1.2.3`), 200, 'a chain of proxies')
   t.equal(await third({}, nth => `2001:db8::${nth}`), 429, 'an IPv6 network is one caller')
   t.equal(await third({}, nth => `2001:db8:0:${nth}::1`), 200)
+  t.equal(await third({}, nth => `192.0.2.1:${nth}`), 429, 'a proxy writes the port of each connection after the address')
+  t.equal(await third({}, nth => `[2001:db8::1]:${nth}`), 429)
+  t.equal(await third({ TRUST_PROXY: 'loopback,10.0.0.0/8' }, nth => `192.0.2.${nth}:1, 10.1.2.3:${nth}`), 200, 'a chain of such proxies')
+  t.equal(await third({ TRUST_PROXY: 'loopback,10.0.0.0/8' }, nth => `192.0.2.1:1, 10.1.2.3:${nth}`), 429)
 })
 
 t.test('a connection that is gone before its address is read causes no error', async t => {

@@ -3,7 +3,7 @@ import proxyAddr from '@fastify/proxy-addr'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Config } from '../../config.ts'
 import { TOO_MANY_SOCKETS } from '../../errors.ts'
-import { addressOf } from '../../http/address.ts'
+import { addressOf, createProxyTrust } from '../../http/address.ts'
 import { createLimiter } from '../../http/limiter.ts'
 import { createOpenCount } from '../../http/open-count.ts'
 import type { LiveSocket } from './events.ts'
@@ -34,7 +34,7 @@ export interface GuardOptions {
 /** Limits how many sockets an address or a user may open, and how much each may send. */
 export function createSocketGuard ({ config, log, cut }: GuardOptions) {
   const hasLimits = config.RATE_LIMITS === 'on'
-  const isTrusted = proxyAddr.compile(config.TRUST_PROXY?.split(',').map(part => part.trim()) ?? [])
+  const isTrusted = createProxyTrust(config.TRUST_PROXY)
   const handshakes = createLimiter(config.RATE_LIMIT_HANDSHAKE, 60)
   const most = config.SOCKETS_PER_ADDRESS
   const ofAddress = createOpenCount(Math.ceil(most * REFUSED_WITH_REASON_FACTOR))
