@@ -13,10 +13,13 @@ const MAX_SYNC_BYTES = 16 * 1024
 
 /**
  * Sends no body for `HEAD`, answers 304 when the client has the current version, and compresses responses where the client
- * accepts that.
+ * accepts that. Keeps responses out of shared caches, unless the route has a `Cache-Control` of its own.
  */
 export const answerBriefly = fp(async function answerBriefly (app) {
   app.addHook('onSend', async ({ method, headers, raw }, reply, payload) => {
+    // The response may be private: proxies must not store it, and browsers must revalidate it. Without the header, caches may decide for
+    // themselves how long they keep a response to a request with a cookie. See RFC 9111, section 4.2.2.
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-cache')
     if (method === 'HEAD' && payload instanceof Readable) {
       payload.destroy() // Fastify would read the body to its end, and an event stream has none
       return nothing()
@@ -37,8 +40,6 @@ export const answerBriefly = fp(async function answerBriefly (app) {
     const bytes = Buffer.from(payload)
     const tag = `W/"${createHash('sha1').update(bytes).digest('base64url')}"`
     reply.header('etag', tag)
-    // The response may be private: proxies must not store it, and browsers must revalidate it.
-    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-cache')
     if (!matches(headers['if-none-match'], tag)) return bytes
     reply.code(304)
     return null

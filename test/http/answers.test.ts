@@ -195,6 +195,15 @@ t.test('a path that cannot be decoded or is too long is refused with CORS and se
   t.equal((await anyone.get('/%e0%a4%a/x?a=%41')).statusCode, 429)
 })
 
+t.test('no cache on the way keeps what a user reads', async t => {
+  const { as, anyone } = await startApp(t)
+  const ann = await as('ann')
+  for (const url of ['/api/me', '/api/conversations', '/api/me/export', '/api/conversations/404']) {
+    t.equal((await ann.get(url)).headers['cache-control'], 'private, no-cache', url)
+  }
+  t.equal((await anyone.get('/api/me')).headers['cache-control'], 'private, no-cache', 'an error')
+})
+
 t.test('long responses are compressed on request, and not sent again to a client that has them', async t => {
   const server = await startApp(t)
   const { anyone } = server
