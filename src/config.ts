@@ -130,8 +130,8 @@ export const ConfigSchema = Type.Object({
     description: 'The SMTP server that sends mail, such as smtps://user:password@mail.example.com. Unset: mail is written to files in DATA_DIR/mail'
   })),
   MAIL_FROM: Type.String({ default: 'Parley <no-reply@localhost>', pattern: '^[^\\r\\n]*@[^\\r\\n]+$', 'x-rule': ' must be a mail address, such as Parley <no-reply@example.com>', description: 'The From address of mail' }),
-  META_VERIFY_TOKEN: Type.Optional(Type.String({ description: 'WhatsApp: the verify token. Make one up and enter the same in Meta\'s dashboard, which uses it to verify the webhook\'s address' })),
-  META_APP_SECRET: Type.Optional(Type.String({ description: 'WhatsApp: the app secret, with which Meta signs webhooks. Unset: WhatsApp webhooks are not accepted' })),
+  META_VERIFY_TOKEN: Type.Optional(Type.String({ pattern: '^\\S(.*\\S)?$', 'x-rule': ' must have no white space at its beginning or end', 'x-secret': true, description: 'WhatsApp: the verify token. Make one up and enter the same in Meta\'s dashboard, which uses it to verify the webhook\'s address' })),
+  META_APP_SECRET: Type.Optional(Type.String({ pattern: '^[!-~]+$', 'x-rule': ' must consist of ASCII letters, digits and punctuation, without spaces', 'x-secret': true, description: 'WhatsApp: the app secret, with which Meta signs webhooks. Unset: WhatsApp webhooks are not accepted' })),
   META_ACCESS_TOKEN: Type.Optional(Type.String({ pattern: '^[!-~]+$', 'x-rule': ' must consist of ASCII letters, digits and punctuation, without spaces', 'x-secret': true, description: 'WhatsApp: the access token with which messages are sent' })),
   META_PHONE_NUMBER_ID: Type.Optional(Type.String({ pattern: '^\\w+$', 'x-rule': ' must be the id of a phone number: letters and digits only', description: 'WhatsApp: the phone number ID of the number that sends; not the phone number itself' })),
   META_API_URL: Type.String({ default: 'https://graph.facebook.com/v25.0', pattern: '^https?://', format: 'url', 'x-rule': ' must be an address such as https://graph.facebook.com/v25.0', description: 'WhatsApp: base URL of Meta\'s Graph API, with its version' }),

@@ -106,6 +106,20 @@ t.test('numbers beyond all limits are refused, and blank settings count as unset
   t.same(readConfig(Object.fromEntries(Object.keys(ConfigSchema.properties).map(name => [name, ' \n']))), readConfig({}), 'blank')
 })
 
+t.test('a secret that another program holds, too, is refused with the line break of the file it was read from', async t => {
+  const ownForms = ['DATABASE_URL', 'SMTP_URL', 'TRUSTED_ISSUERS', 'JWT_SECRET', 'JWT_SECRET_PREVIOUS'] // addresses, JSON, and what only Parley compares
+  const secrets = (Object.entries(ConfigSchema.properties) as Array<[string, { 'x-secret'?: true }]>)
+    .flatMap(([name, schema]) => schema['x-secret'] === true && !ownForms.includes(name) ? name : [])
+  t.ok(secrets.includes('META_APP_SECRET') && secrets.includes('META_VERIFY_TOKEN'))
+  for (const name of secrets) {
+    const value = 'a-secret-of-a-good-length'
+    t.same(examineConfig({ [name]: value }).faults.filter(({ setting }) => setting === name), [], name)
+    const [fault] = examineConfig({ [name]: `${value}\n` }).faults
+    t.equal(fault?.setting, name)
+    t.notMatch(fault?.sentence, value)
+  }
+})
+
 t.test('every setting whose text can be wrong says what it may be', async t => {
   for (const [name, schema] of Object.entries(ConfigSchema.properties) as Array<[string, { pattern?: string, format?: string, 'x-rule'?: string }]>) {
     if (schema.pattern !== undefined || schema.format !== undefined) t.match(schema['x-rule'], /^[: ] ?\w/, name)
