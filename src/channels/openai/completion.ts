@@ -4,7 +4,7 @@ import { PassThrough } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import type { KeyStore, ServerKey } from '../../accounts/keys/key-store.ts'
 import type { SessionUser, Sessions } from '../../accounts/sessions.ts'
-import { STREAM_HEADERS } from '../../conversations/live/sse.ts'
+import { COMMENT, STREAM_HEADERS } from '../../conversations/live/sse.ts'
 import { INVALID_REQUEST, UNAUTHORIZED, UNAVAILABLE } from '../../errors.ts'
 import { whenOver } from '../../http/when-over.ts'
 import type { Question, UnstoredReplies } from '../../replies/unstored.ts'
@@ -84,7 +84,7 @@ export function createCompletions ({ unstored, sessions, keys }: CompletionOptio
         return frame({ ...head, choices: [{ index: 0, delta, logprobs: null, finish_reason: finishReason }], ...includesUsage && { usage: null } })
       }
 
-      const heartbeat = setInterval(() => say(':\n\n'), HEARTBEAT_INTERVAL_MS).unref()
+      const heartbeat = setInterval(() => say(COMMENT), HEARTBEAT_INTERVAL_MS).unref()
       let isFirst = true
       try {
         const usage = await write(question, asker, reply, async (text, _replaces, signal) => {

@@ -18,7 +18,7 @@ const HEARTBEAT_INTERVAL_MS = 15_000
  * `retry` alone, `@microsoft/fetch-event-source` would report a message without data; clients fail when they parse that,
  * and the library then sends the request again.
  */
-const COMMENT = ':\n'
+export const COMMENT = ':\n'
 
 /**
  * Proxies must not hold events back. Those that compress, such as a front end's server in Node.js, collect a response until it ends, unless

@@ -483,10 +483,11 @@ t.test('a stream that is silent has comments, and a client that does not read sl
   socket.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${key}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
   const call = await bots.call()
   beats.at(-1)!()
-  await until(() => read.includes(':\n\n'))
+  await until(() => read.includes(':\n'))
   t.match(read, /^HTTP\/1.1 200 [^]*text\/event-stream/, 'the headers are sent, although the bot has said nothing')
   call.say('Hi')
   await until(() => read.includes('"content":"Hi"'))
+  t.notMatch(read, /^:\n\n/m, 'no block without data, which clients would parse and, when that fails, ask again')
 
   socket.pause()
   for (let n = 0; n < 90_000; n++) call.say('x')
