@@ -30,11 +30,11 @@ export function createUiChats ({ exchanges, messages, store, generation, streams
   return {
     find: exchanges.find,
 
-    /** Answers a `POST` of the AI SDK with the reply, as a UI message stream. */
-    async answer (user: SessionUser, chat: UiChat, reply: FastifyReply, log: FastifyBaseLogger) {
+    /** Answers a `POST` of the AI SDK with the reply, as a UI message stream. `key` names a message that has no id. */
+    async answer (user: SessionUser, chat: UiChat, key: string | undefined, reply: FastifyReply, log: FastifyBaseLogger) {
       const known = await exchanges.find(user, chat.id)
       const again = known === undefined ? undefined : await askAgain(user, known, chat)
-      const { conversation, message } = again ?? await submit(user, known, chat)
+      const { conversation, message } = again ?? await submit(user, known, chat, key)
       if (message === undefined) return reply.type('text/event-stream').headers(UI_STREAM_HEADERS).send(DONE)
       return await this.stream(user, conversation, message, reply, log)
     },
@@ -52,8 +52,8 @@ export function createUiChats ({ exchanges, messages, store, generation, streams
   }
 
   /** Stores a message. A UI message stream has one message only: if several bots reply, it is the reply of the first one. */
-  async function submit (user: SessionUser, known: number | undefined, { id, message }: UiChat) {
-    const { conversation, messages: [, reply] } = await exchanges.say(user, known, { chat: id, text: textOf(message), field: 'message.parts', metadata: message.metadata, id: message.id })
+  async function submit (user: SessionUser, known: number | undefined, { id, message }: UiChat, key: string | undefined) {
+    const { conversation, messages: [, reply] } = await exchanges.say(user, known, { chat: id, text: textOf(message), field: 'message.parts', metadata: message.metadata, id: message.id ?? key })
     return { conversation, message: reply }
   }
 

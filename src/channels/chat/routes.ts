@@ -40,7 +40,7 @@ export const chatRoutes: FastifyPluginAsyncTypebox<ChatRoutesOptions> =
 
     app.post('/chat', { ...Chat, onRequest: mayBeLarge, preParsing: countBytes, preValidation: prepare }, async (request, reply) => {
       const { headers, body, bearer, user, log } = request
-      if (isUiChat(body)) return await chats.answer(user, body, reply, log)
+      if (isUiChat(body)) return await chats.answer(user, body, headers['idempotency-key'], reply, log)
       const clientId = headers['idempotency-key'] ?? body.client_id
       if (isFromGuest(body)) return await guests.say(await app.userOf(tokenOf(body, bearer), request), body.content, clientId, reply)
       return await chatByPhone({ ...body, client_id: clientId }, digits => request.limitBy('phone', digits))

@@ -32,6 +32,23 @@ t.test('ten first messages at once begin one chat, and the same message is store
   t.equal((await query('SELECT FROM messages')).length, 4, 'the same id in another chat is another message')
 })
 
+t.test('a message without an id is stored once by its Idempotency-Key; one with an id, by that', async t => {
+  const { as, query } = await startApp(t)
+  const ann = await as('ann')
+  const send = async (message: object, key: string) => await ann.post('/api/chat', { id: 'c', message }, { 'idempotency-key': key })
+  const { id, ...nameless } = said('Hello')
+  for (const { statusCode, body } of [await send(nameless, 'k'), await send(nameless, 'k')]) {
+    t.equal(statusCode, 200)
+    t.equal(textIn(body), 'You said: Hello')
+  }
+  t.equal((await query('SELECT FROM messages')).length, 2)
+  t.equal((await send({ ...nameless, parts: said('Not hello').parts }, 'k')).statusCode, 409)
+  for (const key of ['other', 'another']) await send(said('Hello', id), key)
+  t.equal((await query('SELECT FROM messages')).length, 4)
+  t.match(await ann.post('/api/chat', { id: 'c', message: { parts: [] }, trigger: 'regenerate-message' }, { 'idempotency-key': 'more' }),
+    { statusCode: 409, body: /Only the last reply/ }, 'a regeneration without an id is still that of the last reply')
+})
+
 t.test('what is refused, in a sentence', async t => {
   const { as, anyone } = await startApp(t)
   const ann = await as('ann')
