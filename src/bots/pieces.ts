@@ -3,8 +3,9 @@ import { isBlank, MAX_REPLY_LENGTH, takePiece } from '../text/text.ts'
 import { failure, type ReplyPiece } from './bot.ts'
 
 /**
- * Makes pieces that can be stored: no piece ends within a surrogate pair, there is no NUL, and the reply ends after 100,000
- * code points. White space at the beginning is held back until something visible follows. The first piece is always text or
+ * Makes pieces that can be stored: no piece ends within a surrogate pair, there is no NUL, and the text is cut after 100,000
+ * code points. The reply ends with the next piece of text after these; parts, costs and a state that come before it still
+ * belong to it. White space at the beginning is held back until something visible follows. The first piece is always text or
  * reasoning, so that callers can take it for the first token: costs that are reported earlier are held back. If the reply
  * fails without any text, they are yielded before the error, because the provider may charge for it all the same.
  * @throws BOT_NONSENSE when the reply has no visible text, and no part that can be put into words
@@ -31,6 +32,7 @@ export async function * tidy (pieces: AsyncIterable<ReplyPiece> | Iterable<Reply
         [intake, blank, isVisible] = [{ points: 0, half: '' }, '', false]
         yield { text: '', replaces: true }
       }
+      if (intake.points >= MAX_REPLY_LENGTH && piece.text !== '') break
       const taken = takePiece(intake, piece.text, MAX_REPLY_LENGTH)
       const text = blank + taken
       isVisible ||= !isBlank(taken)
@@ -39,7 +41,6 @@ export async function * tidy (pieces: AsyncIterable<ReplyPiece> | Iterable<Reply
         yield { text }
         yield * heldBack.splice(0)
       }
-      if (intake.points >= MAX_REPLY_LENGTH) break
     }
   } catch (error) {
     yield * heldBack

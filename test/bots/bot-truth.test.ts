@@ -320,6 +320,25 @@ t.test('a webhook may send any text in any field: the reply ends immediately, co
   t.same([...models].sort(), ['"\\'.repeat(100), '__proto__', 'a', 'ab', null, 'small', '😀'.repeat(200)], 'usage is read page by page, with any names of models')
 })
 
+t.test('a reply of the greatest length keeps its state, its parts and its cost; a longer one is cut', async t => {
+  const { hook, say, query, ann, url } = await withWebhook(t)
+  const rest = (step: number) => ({ state: step, is_finished: step % 2 === 1, parts: [CHOICES], usage: { prompt_tokens: step, completion_tokens: 1 } })
+  const answers: Array<(step: number) => object | string> = [
+    step => ({ text: 'x'.repeat(100_000), ...rest(step) }),
+    step => `data: ${JSON.stringify({ text: 'x'.repeat(100_000) })}\n\ndata: ${JSON.stringify(rest(step))}\n\n`,
+    step => ({ text: 'x'.repeat(100_001), ...rest(step) }),
+    step => `data: ${JSON.stringify({ text: 'x'.repeat(100_000) })}\n\ndata: ${JSON.stringify({ text: '', ...rest(step) })}\n\ndata: {"text":"more"}\n\ndata: [DONE]\n\n`
+  ]
+  for (const [n, answer] of answers.entries()) {
+    hook.answer = () => answer(n + 1)
+    const { status, text, parts } = await say()
+    t.same({ status, text, parts }, { status: 'complete', text: 'x'.repeat(100_000), parts: [{ type: 'text', text: 'x'.repeat(100_000) }, CHOICES] })
+    t.same(Object.values((await query('SELECT state FROM conversations'))[0].state), [n + 1])
+    t.match((await ann.get(url)).json(), { is_finished: n % 2 === 0 })
+    t.match((await query('SELECT prompt_tokens FROM reply_costs ORDER BY id DESC'))[0], { prompt_tokens: n + 1 })
+  }
+})
+
 t.test('the state of a removed bot is not stored, and a phone has one unfinished conversation', async t => {
   const { as, bots, slowChat, query } = await startApp(t)
   bots.takeOver()
