@@ -5,8 +5,8 @@ import type { ThoughtFilter } from './thoughts.ts'
 
 // Reads chat completions, streamed or whole, in all the variants that OpenAI-compatible servers send.
 
-/** An error inside an answer with a successful status. `isLate`: it came after some text. */
-export interface ReportedError { body: unknown, isLate: boolean }
+/** An error inside an answer with a successful status. `isLate`: it came after some text. `hasThought`: it came after some reasoning. */
+export interface ReportedError { body: unknown, isLate: boolean, hasThought: boolean }
 
 interface Says {
   thoughts: ThoughtFilter
@@ -49,7 +49,7 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
     const error = errorIn(event, name)
     if (error !== undefined) {
       const isLate = hasText || thoughts.holdsText()
-      const failed = reported({ body: error, isLate })
+      const failed = reported({ body: error, isLate, hasThought })
       if (!isLate) throw failed
       return { pieces: costsIn(fieldsOf(event)), error: failed }
     }

@@ -5,7 +5,7 @@ import { readPieces } from './event-stream.ts'
 import { post } from './post.ts'
 import { providerRequest } from './provider-address.ts'
 import { isFailure, refusal, unreachable } from './refusal.ts'
-import { readRefusal, type ProviderRefusal } from './refusals.ts'
+import { meaningOf, readRefusal, type ProviderRefusal } from './refusals.ts'
 import { createRedaction } from './secrets.ts'
 import { createMemory, createThoughtFilter } from './thoughts.ts'
 
@@ -51,9 +51,12 @@ export function createProvider ({ address, key, connectTimeoutMs }: ProviderOpti
       return readPieces(answer.body, createCompletionReader({
         thoughts: createThoughtFilter(model, memory),
         begins,
-        reported: ({ body, isLate }) => {
+        reported: ({ body, isLate, hasThought }) => {
           const said = JSON.stringify(body)
-          return isLate ? failure('BOT_BROKE_OFF', logged(said)) : refused(statusIn(body), said, answer.headers)
+          if (isLate) return failure('BOT_BROKE_OFF', logged(said))
+          const error = refused(statusIn(body), said, answer.headers)
+          // The reasoning is shown already, so the request is not sent again without the turns that a filter may refuse.
+          return hasThought && meaningOf(error.refusal, new Set()).kind === 'content' ? failure('MESSAGE_REFUSED', error.cause) : error
         },
         filtered: isLate => isLate ? failure('MESSAGE_REFUSED', logged('content_filter')) : refused(0, '{"code":"content_filter"}', answer.headers),
         unusable: (code, what, head) => failure(code, logged(head === '' ? what : `${what}: ${head}`))
