@@ -128,8 +128,8 @@ export function lastOf (reply: Draft): Growth {
   const parts: Part[] = grown.filter(({ text, from }) => from < text.length).map(({ type, text, from }) => ({ type, text: text.slice(from) }))
   if (reply.addenda.length === 0 && parts.every(({ type }) => type === 'text')) return { ...last, parts: null }
   // A blank text beside the parts says nothing of them.
-  const words = cut(wordsOf(text === '' ? reply.addenda : reply.unsaid), Math.max(0, MAX_REPLY_LENGTH - reply.points))
-  return { ...last, piece: last.piece + (text === '' || words === '' ? '' : '\n\n') + words, parts: [...parts, ...reply.addenda] }
+  const words = text === '' ? wordsOf(reply.addenda) : `\n\n${wordsOf(reply.unsaid)}`
+  return { ...last, piece: last.piece + cut(words, Math.max(0, MAX_REPLY_LENGTH - reply.points)).trimEnd(), parts: [...parts, ...reply.addenda] }
 }
 
 /** Marks the reply as stored up to `length` UTF-16 units of text, of which `piece` is new, and `thoughts` of reasoning, with its costs. */

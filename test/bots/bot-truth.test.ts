@@ -251,6 +251,8 @@ t.test('a part of the wrong form is BOT_NONSENSE', async t => {
   hook.answer = () => `data: ${JSON.stringify({ parts: [CHOICES] })}\n\ndata: ${JSON.stringify({ text: 'x'.repeat(60_000) })}\n\ndata: ${JSON.stringify({ text: 'x'.repeat(40_000) })}\n\n`
   const { status, text } = await say()
   t.same({ status, length: text.length }, { status: 'complete', length: 100_000 }, 'words for which there is no room are left out')
+  hook.answer = () => ({ parts: [{ type: 'text', text: 'x'.repeat(99_999) }, CHOICES] })
+  t.equal((await say()).text, 'x'.repeat(99_999), 'together with the empty line before them')
 })
 
 t.test('an invalid answer of a webhook is BOT_NONSENSE and changes nothing', async t => {
