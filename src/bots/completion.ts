@@ -50,7 +50,7 @@ export function createCompletionReader ({ thoughts, begins, reported, filtered, 
     if (error !== undefined) {
       const isLate = hasText || thoughts.holdsText()
       const failed = reported({ body: error, isLate, hasThought })
-      if (!isLate) throw failed
+      if (!isLate && !hasThought) throw failed
       return { pieces: costsIn(fieldsOf(event)), error: failed }
     }
     const { choices, ...about } = completionIn(event)

@@ -213,9 +213,9 @@ t.test('if a content filter refuses an earlier message, it is left out; if it re
   }
   const silent = await serve(t, (response, body) => JSON.stringify(body).includes('bad') ? stream(response, event(chunk({}, 'content_filter: PROHIBITED_CONTENT'))).end() : say(response, 'well'))
   t.match(await silent.ask({}, [user('bad')]), { failure: 'MESSAGE_REFUSED', asked: 1 }, 'a content filter that removed the whole reply')
-  const late = { error: { code: 'data_inspection_failed', message: 'Output data may contain inappropriate content.', type: 'data_inspection_failed' } }
+  const late = { error: { code: 'data_inspection_failed', message: 'Output data may contain inappropriate content.', type: 'data_inspection_failed' }, usage: { prompt_tokens: 7, completion_tokens: 3 } }
   const thoughtful = await serve(t, response => stream(response, event(chunk({ reasoning_content: 'Hm.' })), event(late)).end())
-  t.match(await thoughtful.ask({}, [user('bad')]), { text: '', reasoning: 'Hm.', failure: 'MESSAGE_REFUSED', asked: 1, log: /data_inspection_failed/ }, 'a content filter that reports an error after reasoning')
+  t.match(await thoughtful.ask({}, [user('bad')]), { text: '', reasoning: 'Hm.', failure: 'MESSAGE_REFUSED', asked: 1, log: /data_inspection_failed/, pieces: [{ usage: { promptTokens: 7, completionTokens: 3 } }] }, 'a content filter that reports an error after reasoning')
   const files = await serve(t, response => json(response, 500, { error: 'failed to load model file' }))
   t.match(await files.ask({}, [user('x')]), { failure: 'BOT_UNREACHABLE' })
   const key = await serve(t, response => json(response, 401, { error: { message: 'flagged: temperature is not supported' } }))
