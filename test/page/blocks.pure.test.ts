@@ -1,7 +1,7 @@
 import t from 'tap'
 import fc from 'fast-check'
 import { Lexer } from 'marked'
-import { createSplitter, parseBlock } from '../../web/src/chat/blocks.ts'
+import { createFinder, createSplitter, parseBlock } from '../../web/src/chat/blocks.ts'
 
 const PIECES = [
   'a', 'b c', ' ', '    ', '\t', '\n', '\n', '\n\n', '\r\n', '- ', '1. ', '> ', '# ', '===\n', '---\n', '```', '~~~', '|', '|a|b|\n|-|-|\n|', '[a]: /x', '[a]', '<div>', '</div>', '<!--', '-->',
@@ -47,6 +47,20 @@ t.test('a formula is one piece, and other escaped characters are as in Markdown'
     .flatMap(({ type, raw, text }) => type === 'escape' ? [[raw, text]] : [])
   for (const formula of ['\\(a_1 *b* c_2\\)', '\\[\na \\\\ b\\%\n\\]']) t.same(escapesIn(`It is ${formula}.`), [[formula, formula]])
   t.same(escapesIn('An open \\( or \\[ and a \\*'), [['\\(', '('], ['\\[', '['], ['\\*', '*']])
+})
+
+t.test('a link finds its address in another block of the text', async t => {
+  const linksIn = (text: string) => {
+    const blocks = createSplitter()(text)
+    const definitionsFor = createFinder(blocks)
+    return blocks.flatMap(block => (parseBlock(block, definitionsFor(block)) as Array<{ tokens?: Array<{ type: string, text: string, href: string }> }>)
+      .flatMap(({ tokens = [] }) => tokens.flatMap(({ type, text, href }) => type === 'link' ? [[text, href]] : [])))
+  }
+  t.same(linksIn('See [the docs][1], [Two\nWords], [none] and a note[^1].\n\n[1]: https://a.example "Title"\n[two words]: https://b.example\n\n[1]: https://c.example\n[^1]: https://d.example'), [
+    ['the docs', 'https://a.example'], ['Two\nWords', 'https://b.example'], ['^1', 'https://d.example']
+  ])
+  const many = Array.from({ length: 501 }, (_, at) => at)
+  t.equal(linksIn(`${many.map(at => `[${at}]`).join(' ')}\n\n${many.map(at => `[${at}]: https://example.com/${at}\n`).join('')}`).length, 500)
 })
 
 /** Calls a function where the stack has so little room left that it can only just be called. */

@@ -309,6 +309,21 @@ t.test('a formula keeps its backslashes, stars and underscores', { skip: noBrows
   await page.locator('.bot').getByText('\\[ a \\\\ b\\% \\]', { exact: true }).waitFor()
 })
 
+t.test('a link whose address stands at the end of the reply is a link, and character references in an address are decoded', { skip: noBrowser }, async t => {
+  const { page, bots } = await annAndSlow(t)
+  await say(page, 'Your sources?')
+  const call = await bots.call()
+  call.say('See [the docs][1] and [a search](https://b.example/?a=1&amp;b=2), but [no script](&#106;avascript:alert) and no &toString;.\n\n')
+  await page.locator('.bot').getByText('See [the docs][1]').waitFor()
+  call.say('[1]: https://a.example/docs "The docs"')
+  call.end()
+  const link = (name: string) => page.locator('.bot').getByRole('link', { name }).getAttribute('href')
+  t.equal(await link('the docs'), 'https://a.example/docs')
+  t.equal(await link('a search'), 'https://b.example/?a=1&b=2')
+  await page.locator('.bot').getByText('but no script and no &toString;.').waitFor()
+  t.equal(await page.locator('.bot').getByRole('link').count(), 2)
+})
+
 t.test('the list shows the message of a user as it was written', { skip: noBrowser }, async t => {
   const { page, ann } = await annAndSlow(t)
   const { id } = (await ann.post('/api/conversations', { name: 'Notes', bots: [] })).json()

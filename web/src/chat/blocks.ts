@@ -46,13 +46,40 @@ export function createSplitter () {
   }
 }
 
-/** Parses one block, with its inline text. Undefined if it is nested too deeply, or if the parser throws. */
-export function parseBlock (raw: string): Token[] | undefined {
-  return TOO_DEEP.test(raw) ? undefined : attempt(() => read(raw), undefined)
+/** A block that defines the address of links, such as `[docs]: https://example.com`, and what may be a link to it: `[docs]`. */
+const DEFINITION = /^ {0,3}\[((?:\\.|[^[\]\\])+)\]:/
+const REFERENCE = /\[((?:\\.|[^[\]\\])+)\]/g
+
+/** Further definitions are ignored, since the parser's time grows with the number of definitions times the number of references. */
+const MOST_DEFINITIONS = 500
+
+/** Finds the definitions of the links in a block among all blocks of the text, for `parseBlock`. */
+export function createFinder (blocks: string[]) {
+  const definitions = new Map<string, string>()
+  for (const block of blocks) {
+    const [, label] = DEFINITION.exec(block) ?? []
+    if (label !== undefined && definitions.size < MOST_DEFINITIONS && !definitions.has(named(label))) definitions.set(named(label), block)
+  }
+
+  return function definitionsFor (block: string): string {
+    if (definitions.size === 0) return ''
+    return Array.from(new Set(Array.from(block.matchAll(REFERENCE), ([, label]) => definitions.get(named(label!)) ?? ''))).join('\n')
+  }
 }
 
-function read (raw: string) {
+const named = (label: string) => label.replaceAll(/\s+/g, ' ').toLowerCase()
+
+/**
+ * Parses one block, with its inline text. `definitions` are those of its links, which are other blocks. Undefined if it is nested too
+ * deeply, or if the parser throws.
+ */
+export function parseBlock (raw: string, definitions = ''): Token[] | undefined {
+  return TOO_DEEP.test(raw) ? undefined : attempt(() => read(raw, definitions), undefined)
+}
+
+function read (raw: string, definitions: string) {
   const lexer = createLexer()
+  lexer.blockTokens(definitions)
   const blocks = lexer.blockTokens(raw)
   for (const { src, tokens } of lexer.inlineQueue) {
     if (src.length > MOST_IN_RUN) tokens.push({ type: 'text', raw: src, text: src })

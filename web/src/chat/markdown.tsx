@@ -2,7 +2,7 @@ import { memo, useEffect, useMemo, useState, type ReactNode } from 'react'
 import type { MarkedToken, Token, Tokens } from 'marked'
 import { words } from '../words.ts'
 import { CopyButton } from '../ui/copy-button.tsx'
-import { createSplitter, parseBlock } from './blocks.ts'
+import { createFinder, createSplitter, parseBlock } from './blocks.ts'
 
 // Renders the Markdown of bots as React elements. No HTML string is produced in between, so that nothing in a reply can
 // run: HTML in the text is shown as text, and no images are loaded.
@@ -14,11 +14,12 @@ const SAFE = /^(https?:|mailto:|tel:)/i
 export default function Markdown ({ text }: { text: string }) {
   const [split] = useState(createSplitter)
   const blocks = useMemo(() => split(text), [split, text])
-  return <div className='markdown'>{blocks.map((raw, at) => <Block key={at} raw={raw} />)}</div>
+  const definitionsFor = useMemo(() => createFinder(blocks), [blocks])
+  return <div className='markdown'>{blocks.map((raw, at) => <Block key={at} raw={raw} definitions={definitionsFor(raw)} />)}</div>
 }
 
-const Block = memo(function Block ({ raw }: { raw: string }) {
-  const tokens = parseBlock(raw)
+const Block = memo(function Block ({ raw, definitions }: { raw: string, definitions: string }) {
+  const tokens = parseBlock(raw, definitions)
   return tokens === undefined ? <p className='plain' dir='auto'>{raw}</p> : <>{show(tokens)}</>
 })
 
@@ -58,7 +59,8 @@ function Piece ({ token, isInside }: { token: MarkedToken, isInside: boolean }):
 const items = ({ items }: Tokens.List) => items.map((item, at) => <li key={at} className={item.task ? 'task' : undefined}>{show(item.tokens, true)}</li>)
 
 function Link ({ href, children }: { href: string, children: ReactNode }) {
-  return SAFE.test(href) ? <a href={href} target='_blank' rel='noopener noreferrer'>{children}</a> : <span>{children}</span>
+  const address = withoutEntities(href)
+  return SAFE.test(address) ? <a href={address} target='_blank' rel='noopener noreferrer'>{children}</a> : <span>{children}</span>
 }
 
 /** From this many characters in a cell on, its column gets a width in which a sentence can be read. */
@@ -99,12 +101,12 @@ function Code ({ text, language }: { text: string, language: string | undefined 
   )
 }
 
-const ENTITIES: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: '\'', nbsp: '\u00a0', copy: '©', hellip: '…', mdash: '—', ndash: '–' }
+const ENTITIES = new Map(Object.entries({ amp: '&', lt: '<', gt: '>', quot: '"', apos: '\'', nbsp: '\u00a0', copy: '©', hellip: '…', mdash: '—', ndash: '–' }))
 
 /** Decodes the character references that bots use. Others stay as they are. */
 function withoutEntities (text: string) {
   return text.replace(/&(?:#(\d{1,7})|#x([\da-f]{1,6})|(\w{2,8}));/gi, (raw, decimal?: string, hex?: string, name?: string) => {
-    if (name !== undefined) return ENTITIES[name] ?? raw
+    if (name !== undefined) return ENTITIES.get(name) ?? raw
     const code = decimal === undefined ? parseInt(hex!, 16) : Number(decimal)
     return code > 0 && code <= 0x10ffff ? String.fromCodePoint(code) : raw
   })
