@@ -111,6 +111,12 @@ t.test('an address that no conversation has, or can have, says the same as a con
     t.same(await barriers(page), [], id)
   }
   t.same([...refused], [404], 'the page asks for no id that the server refuses as invalid')
+
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans', bots: [] })).json()
+  await page.goto(`${url}/#/c/${id}`)
+  await until(async () => await page.title() === 'Plans – Parley')
+  await page.goto(`${url}/#/c/12345`)
+  await until(async () => await page.title() === 'Parley')
 })
 
 t.test('an open conversation is read, also if it is too old for the list, or the connection was lost at that moment', { skip: noBrowser }, async t => {

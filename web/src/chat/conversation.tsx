@@ -27,7 +27,7 @@ export function ConversationPage ({ id, me }: { id: number, me: Profile }) {
   const [sent, setSent] = useState(0)
   const conversation = known ?? details
   const name = conversation?.name ?? ''
-  useEffect(() => { if (name !== '') setTitle(`${name} – ${words.name}`) }, [name])
+  useEffect(() => setTitle(name === '' ? words.name : `${name} – ${words.name}`), [name])
   useMarkRead(chat, (conversation?.unread ?? 0) > 0)
   const members = known?.members
   useEffect(() => {
