@@ -16,6 +16,7 @@ const OFFLINE_AFTER_MS = 1_500
 
 /** The screen of a signed-in user: the list of conversations, and beside it the open one. */
 export default function Home ({ me, route }: { me: Profile, route: Route }) {
+  const names = useNames(me)
   const isOffline = useIsOffline(useConversations().connection)
   useEffect(() => forgetDrafts(me.id), [me.id])
   const isAtList = ['home', 'forgot', 'invite', 'reset-password', 'sign-in-failed'].includes(route.at)
@@ -29,13 +30,24 @@ export default function Home ({ me, route }: { me: Profile, route: Route }) {
       <div className='open'>
         <div role='status'>{isOffline && <p className='offline'>{words.offline}</p>}</div>
         {route.at === 'conversation'
-          ? <ConversationPage key={route.id} id={route.id} me={me} />
+          ? <ConversationPage key={route.id} id={route.id} me={me} names={names} />
           : route.at === 'no-conversation'
             ? <NoConversation />
             : route.at === 'account' ? <AccountPage me={me} /> : <NewConversation me={me} />}
       </div>
     </div>
   )
+}
+
+/**
+ * The names under which messages of the user are loaded. A message that was loaded before the user got another name keeps the old one,
+ * and is the user's all the same.
+ */
+function useNames ({ username, name }: Profile) {
+  const current = username ?? name
+  const [names, setNames] = useState([current])
+  if (!names.includes(current)) setNames([...names, current])
+  return names
 }
 
 /** Whether the list and what is open fit beside each other. The style sheet has the same width. */

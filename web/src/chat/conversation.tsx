@@ -18,7 +18,7 @@ import { useMarkRead } from './mark-read.ts'
 import { MessageList } from './message-list.tsx'
 
 /** One conversation: its messages, and the composer. */
-export function ConversationPage ({ id, me }: { id: number, me: Profile }) {
+export function ConversationPage ({ id, me, names }: { id: number, me: Profile, names: Array<string | null> }) {
   const chat = useConversation(id)
   const known = useConversations().find(id)
   const { data: details, isPending } = useDetails(id)
@@ -55,7 +55,7 @@ export function ConversationPage ({ id, me }: { id: number, me: Profile }) {
       {problem !== undefined && (
         <div className='notice' role='alert'>{inWords(problem)} <button className='text-button' onClick={() => parley.reconnect()}>{words.tryAgain}</button> <a href={pathTo.home}>{words.chat.conversations}</a></div>
       )}
-      <MessageList chat={chat} send={send} sent={sent} hasFailed={problem !== undefined} me={me} bots={bots} isOwner={users.some(({ id, is_owner: owns }) => owns && id === me.id)} label={name} />
+      <MessageList chat={chat} send={send} sent={sent} hasFailed={problem !== undefined} me={me} names={names} bots={bots} isOwner={users.some(({ id, is_owner: owns }) => owns && id === me.id)} label={name} />
       {stop.error !== null && <p className='notice' role='alert'>{inWords(stop.error)}</p>}
       <Composer
         draft={draftOf(me.id, id)} onSend={send}

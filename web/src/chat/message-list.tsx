@@ -31,12 +31,14 @@ interface MessageListProps {
   sent: number
   hasFailed: boolean
   me: Profile
+  /** The names of the user's messages. */
+  names: Array<string | null>
   bots: Bot[]
   isOwner: boolean
   label: string
 }
 
-export function MessageList ({ chat, send, sent, hasFailed, me, bots, isOwner, label }: MessageListProps) {
+export function MessageList ({ chat, send, sent, hasFailed, me, names, bots, isOwner, label }: MessageListProps) {
   const { messages, unsent, isLoaded, hasOlder } = chat
   const conversation = parley.conversation(chat.id)
   const sendAgain = (message: UnsentMessage) => {
@@ -44,7 +46,7 @@ export function MessageList ({ chat, send, sent, hasFailed, me, bots, isOwner, l
     else parley.reconnect()
   }
   const readOlder = () => { chat.older().catch(() => { /* the button is still there */ }) }
-  const isMine = ({ sender, username }: Message) => sender === 'user' && username === (me.username ?? me.name)
+  const isMine = ({ sender, username }: Message) => sender === 'user' && names.includes(username)
   const myLast = messages.findLast(isMine)
   const lastReply = messages.findLast(({ sender }) => sender === 'bot')
   const newest = messages.at(-1)
