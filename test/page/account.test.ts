@@ -216,6 +216,29 @@ t.test('after another username is chosen, the messages that are loaded stay the 
   await page.locator('.mine').getByText('Buy oat milk').waitFor()
 })
 
+t.test('a profile that was changed in another tab is not set back by a form that was open here', { skip: noBrowser }, async t => {
+  const { url, as, query } = await serveToBrowsers(t)
+  const ann = await as('ann')
+  await ann.patch('/api/me', { name: 'Ann' })
+  const { person } = await openBrowser(t)
+  const { page } = await person()
+  await openAt(page, url, ann.headers['cookie']!, '#/account')
+  const [profile, signIn] = [formWith(page, 'Phone number'), formWith(page, 'Email')]
+  await field(profile, 'Phone number').fill('+49 30 12345')
+  await ann.patch('/api/me', { name: 'Ann A.', phone_number: '+49 30 9', username: 'anna', current_password: PASSWORD })
+  await page.evaluate("window.dispatchEvent(new Event('visibilitychange'))")
+  await page.getByRole('link', { name: 'Ann A., Account' }).waitFor()
+  t.equal(await field(profile, 'Name').inputValue(), 'Ann A.')
+  t.equal(await field(profile, 'Phone number').inputValue(), '+49 30 12345', 'what was typed stays')
+  await profile.getByRole('button', { name: 'Save' }).click()
+  await profile.getByText('Saved.').waitFor()
+  await field(signIn, 'Email').fill('ann@example.com')
+  await signIn.getByLabel('Current password').fill(PASSWORD)
+  await signIn.getByRole('button', { name: 'Save' }).click()
+  await signIn.getByText('Saved.').waitFor()
+  t.same(await query('SELECT username, name, phone_number, email FROM users'), [{ username: 'anna', name: 'Ann A.', phone_number: '+49 30 12345', email: 'ann@example.com' }])
+})
+
 t.test('the list loads more conversations while the user scrolls, and signing out clears the screen', { skip: noBrowser }, async t => {
   const { url, as } = await serveToBrowsers(t)
   const ann = await as('ann')

@@ -1,4 +1,4 @@
-import { createContext, use, useId, useRef, useState, type ComponentProps, type ReactNode } from 'react'
+import { createContext, use, useId, useLayoutEffect, useRef, useState, type ComponentProps, type ReactNode } from 'react'
 import { flushSync } from 'react-dom'
 import { ParleyError } from 'parley'
 import { inWords } from '../api/in-words.ts'
@@ -110,11 +110,21 @@ function intoView (element: Element | null) {
 
 interface FieldProps extends ComponentProps<'input'> { name: string, label: string, hint?: string }
 
-/** A labelled input with its hint or problem below; with options as children, a list to choose from. */
+/**
+ * A labelled input with its hint or problem below; with options as children, a list to choose from. When the default value changes, because
+ * it was changed elsewhere, an input that was not edited shows the new one: the old one would be saved again with the rest of the form.
+ */
 export function Field ({ label, hint, children, ...input }: FieldProps) {
   const id = useId()
   const { problems, forgive } = use(FormContext)
   const problem = problems[input.name]
+  // React tells the browser that the first value was typed, so the browser does not show another default by itself.
+  const field = useRef<HTMLInputElement>(null)
+  const shown = useRef(input.defaultValue)
+  useLayoutEffect(() => {
+    if (field.current !== null && field.current.value === shown.current) field.current.value = String(input.defaultValue)
+    shown.current = input.defaultValue
+  }, [input.defaultValue])
   const described = {
     id,
     'aria-invalid': problem !== undefined,
@@ -125,7 +135,7 @@ export function Field ({ label, hint, children, ...input }: FieldProps) {
     <div className='field'>
       <label htmlFor={id}>{label}</label>
       {children === undefined
-        ? <input {...input} {...described} dir={input.type === undefined ? 'auto' : undefined} />
+        ? <input ref={field} {...input} {...described} dir={input.type === undefined ? 'auto' : undefined} />
         : <select {...described} name={input.name}>{children}</select>}
       <p id={`${id}-about`} className={problem === undefined ? 'hint' : 'problem'}>{problem ?? hint}</p>
     </div>
