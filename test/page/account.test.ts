@@ -239,6 +239,26 @@ t.test('a profile that was changed in another tab is not set back by a form that
   t.same(await query('SELECT username, name, phone_number, email FROM users'), [{ username: 'anna', name: 'Ann A.', phone_number: '+49 30 12345', email: 'ann@example.com' }])
 })
 
+t.test('if signing out fails, the page says that the user is still signed in', { skip: noBrowser }, async t => {
+  const { url, as } = await serveToBrowsers(t)
+  const ann = await as('ann')
+  const { person } = await openBrowser(t)
+  const { page } = await person({ viewport: { width: 320, height: 600 } })
+  await openAt(page, url, ann.headers['cookie']!)
+  await page.getByText('No conversations yet.').waitFor()
+  await page.route('**/api/logout', route => route.abort(), { times: 1 })
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByRole('alert').getByText('You are still signed in. The server cannot be reached.').waitFor()
+  t.same(await barriers(page), [])
+  t.equal(await isTooWide(page), false)
+  const signingOut = await hold(page, '**/api/logout')
+  await page.getByRole('button', { name: 'Sign out' }).dblclick()
+  signingOut.goOn()
+  await isOnFirstScreen(page)
+  t.equal(signingOut.count(), 1, 'a double click signs out once')
+  t.equal(await page.getByText('Your session has ended.').count(), 0)
+})
+
 t.test('the list loads more conversations while the user scrolls, and signing out clears the screen', { skip: noBrowser }, async t => {
   const { url, as } = await serveToBrowsers(t)
   const ann = await as('ann')

@@ -136,6 +136,7 @@ export const words = {
     unreadMessages: (count: number) => count === 1 ? 'unread message' : 'unread messages',
     account: 'Account',
     signOut: 'Sign out',
+    stillSignedIn: 'You are still signed in.',
     details: 'Conversation details',
     you: 'You',
     formerMember: 'Former member',

@@ -5,6 +5,7 @@ import { useConversations } from 'parley/react'
 import { forgetUser } from '../api/cache.ts'
 import { inWords, problemOf } from '../api/in-words.ts'
 import { parley } from '../api/parley.ts'
+import { useAction } from '../api/use-action.ts'
 import { go, pathTo } from '../route.ts'
 import { forgetDrafts } from '../ui/drafts.ts'
 import { Icon } from '../ui/icon.tsx'
@@ -21,8 +22,8 @@ export function ConversationList ({ me, selected }: { me: Profile, selected: num
   const { conversations, isLoaded, hasMore, more } = list
   const older = useMutation({ mutationFn: more })
   const problem = problemOf(list)
-  const signOut = useMutation({
-    mutationFn: parley.signOut,
+  const signOut = useAction({
+    mutationFn: () => parley.signOut(),
     onSuccess () {
       forgetUser({ isWanted: true })
       forgetDrafts()
@@ -67,6 +68,7 @@ export function ConversationList ({ me, selected }: { me: Profile, selected: num
         {older.error !== null && <Problem error={older.error} onAgain={older.mutate} />}
         {hasMore && older.error === null && <More onSight={older.mutate} isBusy={older.isPending} onFocus={isFocused => { goesOnAt.current = isFocused ? conversations.length : undefined }} />}
       </div>
+      {signOut.error !== null && <p className='problem' role='alert'>{words.chat.stillSignedIn} {inWords(signOut.error)}</p>}
       <footer className='sidebar-foot'>
         <a className='me' href={pathTo.account} aria-label={`${me.name ?? me.username ?? words.details.unnamed}, ${words.chat.account}`}><Icon name='person' /><span className='cut' dir='auto'>{me.name ?? me.username ?? words.details.unnamed}</span></a>
         <button className='text-button' onClick={() => signOut.mutate()}>{words.chat.signOut}</button>
