@@ -364,6 +364,19 @@ t.test('the confirmation before a conversation is deleted is in view at every si
   }
 })
 
+t.test('if the bots cannot be loaded, the screen for a new conversation says so, and loads them again', { skip: noBrowser }, async t => {
+  const { page, url } = await annAndSlow(t)
+  await page.route('**/api/bots?*', async route => { await route.fulfill({ status: 500, json: { statusCode: 500, code: 'INTERNAL', error: 'Something went wrong on our side' } }) }, { times: 1 })
+  await page.goto(`${url}/#/new`)
+  const problem = page.getByRole('alert').filter({ hasText: 'Something went wrong on our side' })
+  await problem.waitFor()
+  await page.getByRole('radio', { name: 'Default' }).waitFor()
+  t.same(await barriers(page), [])
+  await problem.getByRole('button', { name: 'Try again' }).click()
+  await page.getByRole('radio', { name: 'Simulated' }).waitFor()
+  t.equal(await problem.count(), 0)
+})
+
 t.test('a new user on a phone sees how to start a conversation', { skip: noBrowser }, async t => {
   const { url, as } = await serveToBrowsers(t)
   const { person } = await openBrowser(t)

@@ -22,7 +22,7 @@ let shownTo: number | undefined
 
 /** Creates a conversation with its first message, which also gives it its name. */
 export function NewConversation ({ me }: { me: Profile }) {
-  const { data: bots = [] } = useBots()
+  const { data: bots = [], isLoadingError, error, refetch } = useBots()
   const [chosen, choose] = useState<Choice>({ kind: 'default' })
   const draft = draftOf(me.id, 'new')
   const attempt = useAttempt(`${draft} attempt`)
@@ -73,6 +73,7 @@ export function NewConversation ({ me }: { me: Profile }) {
             </label>
           ))}
         </fieldset>
+        {isLoadingError && <p className='problem' role='alert'>{inWords(error)} <button className='text-button' onClick={() => refetch()}>{words.tryAgain}</button></p>}
         {bot !== undefined && <p className='hint'>{[botTitle(bot.name), bot.description].filter(Boolean).join(' – ')}</p>}
         {begin.error !== null && <p className='problem' role='alert'>{inWords(begin.error)}</p>}
       </div>
