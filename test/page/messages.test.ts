@@ -377,6 +377,14 @@ t.test('if the bots cannot be loaded, the screen for a new conversation says so,
   t.equal(await problem.count(), 0)
 })
 
+t.test('a blank name for a conversation is refused in the words of the page', { skip: noBrowser }, async t => {
+  const { page } = await annAndSlow(t)
+  await button(page, 'Conversation details').click()
+  await page.getByRole('textbox', { name: 'Name' }).fill('   ')
+  await page.keyboard.press('Enter')
+  t.ok(await comesTrue(async () => await page.locator('.field .problem').textContent({ timeout: 5_000 }).catch(() => '') === 'This field is required.'))
+})
+
 t.test('a new user on a phone sees how to start a conversation', { skip: noBrowser }, async t => {
   const { url, as } = await serveToBrowsers(t)
   const { person } = await openBrowser(t)

@@ -50,7 +50,7 @@ export function Details ({ id, name, me, onClose }: { id: number, name: string, 
 
   return (
     <Dialog title={words.details.title} onClose={onClose}>
-      <Form className='in-line' submit={words.save} done={words.saved} checks={{ name: checks.required }} action={rename}>
+      <Form className='in-line' submit={words.save} done={words.saved} checks={{ name: checks.text }} action={rename}>
         <Field name='name' label={words.details.name} defaultValue={name} maxLength={200} />
       </Form>
 

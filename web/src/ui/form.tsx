@@ -147,6 +147,7 @@ const between = (least: number, most: number, sentence: string): Check => value 
 
 export const checks = {
   required: (value => value === '' ? words.fields.required : undefined) as Check,
+  text: (value => value.trim() === '' ? words.fields.required : undefined) as Check,
   username: between(3, 64, words.fields.username),
   password: between(8, 128, words.fields.password),
   phone: (value => {
