@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Locator, Page } from 'playwright-core'
 import react from '@vitejs/plugin-react'
-import { barriers, fromAnotherOrigin, getsFocus, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
+import { barriers, comesTrue, fromAnotherOrigin, getsFocus, isTooWide, noBrowser, openAt, openBrowser, serveToBrowsers, signUp } from '../support/browser.ts'
 import { isDocumented } from '../support/front-end.ts'
 import { freePort, layCable, openPlace, until } from '../support/process.ts'
 import { isStored } from '../support/slow-replies.ts'
@@ -87,6 +87,29 @@ t.test('links in emails confirm an address and reset a forgotten password', { sk
   await elsewhere.getByText('This link is invalid or has expired').waitFor()
   await page.goto(`${url}/#/account`)
   await page.getByText('Your session has ended').waitFor({ state: 'attached' }).catch(() => isOnFirstScreen(page))
+})
+
+t.test('a second link that is opened in the same tab counts, too', { skip: noBrowser }, async t => {
+  const { url } = await serveToBrowsers(t)
+  const { person } = await openBrowser(t)
+  const { page } = await person()
+  const tokens: string[] = []
+  await page.route('**/api/email/verify', async route => {
+    tokens.push(route.request().postDataJSON().token)
+    await route.fallback()
+  })
+  for (const token of ['one', 'two']) {
+    await page.goto(`${url}/#verify-email=${token}`)
+    t.ok(await comesTrue(async () => tokens.at(-1) === token), token)
+    await page.getByText('This link is invalid or has expired.').waitFor()
+  }
+  await page.route('**/api/password/reset', async route => { await route.fulfill({ status: 204 }) })
+  await page.goto(`${url}/#reset-password=one`)
+  await page.getByLabel('New password').fill('another horse')
+  await page.keyboard.press('Enter')
+  await page.getByText('Your password was reset').waitFor()
+  await page.goto(`${url}/#reset-password=two`)
+  await page.getByLabel('New password').waitFor()
 })
 
 t.test('the page offers to sign up only if the server allows it, or with an invitation link', { skip: noBrowser }, async t => {

@@ -20,9 +20,9 @@ export function App () {
   useLayoutEffect(() => setTitle(words.name), [route.at]) // before the effects in which screens set titles of their own
 
   if (route.at === 'reset-password' && isPending) return <Loading />
-  if (route.at === 'reset-password' && mayUsePasswords) return <ResetPassword token={route.token} />
+  if (route.at === 'reset-password' && mayUsePasswords) return <ResetPassword key={route.token} token={route.token} />
   if (route.at === 'phone') return <PhoneChat key={route.phone} phone={route.phone} />
-  if (route.at === 'verify-email') return <VerifyEmail token={route.token} />
+  if (route.at === 'verify-email') return <VerifyEmail key={route.token} token={route.token} />
   if (me === undefined && error !== null) {
     return (
       <main className='welcome narrow'>
