@@ -36,8 +36,8 @@ export const RANDOM_PAGE_COST = 1.1
 
 /**
  * Session settings that the code relies on, in case the database or the role has other defaults: the text formats of times,
- * numbers and bytes, and that each statement sees everything committed before it. They are set after connecting, because
- * connection poolers refuse most settings in the startup message.
+ * numbers and bytes, and that each statement sees everything committed before it. They and the statement timeout are set after
+ * connecting, because connection poolers refuse most settings in the startup message.
  */
 const SESSION = `
   SET DateStyle = 'ISO, YMD';
@@ -51,9 +51,9 @@ const SESSION = `
   SET default_transaction_isolation = 'read committed';
   SET random_page_cost = ${RANDOM_PAGE_COST}`
 
-/** Applies the session settings to a new connection. Call it before any other query. */
-export async function prepareSession (client: pg.ClientBase): Promise<void> {
-  await client.query(SESSION)
+/** Applies the session settings to a new connection. Call it before any other query. Without `timeoutMs`, a statement may take any time. */
+export async function prepareSession (client: pg.ClientBase, timeoutMs = 0): Promise<void> {
+  await client.query(`${SESSION}; SET statement_timeout = ${timeoutMs}`)
 }
 
 /**
@@ -61,9 +61,9 @@ export async function prepareSession (client: pg.ClientBase): Promise<void> {
  * or after 12 s if the database does not answer at all. One connection is kept open. Queries that are begun at once on the same
  * connection are pipelined. The pool emits 'query' with the duration of each query.
  */
-export function createDb (connection: pg.PoolConfig, log: Log): Db {
+export function createDb ({ statement_timeout: timeoutMs = 10_000, ...connection }: pg.PoolConfig, log: Log): Db {
   const pool = new pg.Pool({
-    application_name: APPLICATION_NAMES.pool, min: 1, statement_timeout: 10_000, query_timeout: 12_000, connectionTimeoutMillis: 5_000, onConnect: prepareSession, pipeline: true, ...connection, types
+    application_name: APPLICATION_NAMES.pool, min: 1, query_timeout: 12_000, connectionTimeoutMillis: 5_000, onConnect: client => prepareSession(client, Number(timeoutMs)), pipeline: true, ...connection, types
   })
   // The pool handles errors of idle connections only. An 'error' event of another one without a listener would end the process.
   pool.on('connect', client => timeQueries(client, pool))

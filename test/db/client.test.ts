@@ -1,7 +1,11 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { sql } from 'drizzle-orm'
+import { once } from 'node:events'
+import net from 'node:net'
+import type pg from 'pg'
 import { createDb } from '../../src/db/client.ts'
-import { freshDatabase } from '../support/helper.ts'
+import { migrateUp } from '../../src/db/migrate.ts'
+import { freshDatabase, run, startApp } from '../support/helper.ts'
 import { connect, until } from '../support/process.ts'
 
 // The pool of connections.
@@ -79,4 +83,44 @@ t.test('a transaction whose connection no longer answers leaves room for the nex
     await t.rejects(db.transaction(async tx => await tx.execute(sql`SET TRANSACTION READ ONLY; CREATE TABLE later ()`)), /Failed query/)
     t.not(await backend(db), before, 'but not a server that takes no writes: after a failover, a new connection reaches the new one')
   })
+})
+
+/** The settings that PgBouncer accepts in a startup message. It refuses others, unless its own settings say to ignore them. */
+const STARTUP_SETTINGS = ['user', 'database', 'client_encoding', 'datestyle', 'timezone', 'standard_conforming_strings', 'application_name']
+
+/** A proxy in front of a database that refuses connections as PgBouncer does. */
+async function startPooler (t: Test, { host, port, ...connection }: pg.PoolConfig): Promise<pg.PoolConfig> {
+  const server = net.createServer(client => {
+    client.once('data', startup => {
+      const settings = startup.toString('utf8', 8).split('\0').filter((word, nth) => nth % 2 === 0 && word !== '')
+      const refused = settings.find(name => !STARTUP_SETTINGS.includes(name.toLowerCase()))
+      if (refused !== undefined) return client.end(fatal(`unsupported startup parameter: ${refused}`))
+      const database = net.connect(`${host}/.s.PGSQL.${port}`)
+      for (const [end, other] of [[client, database], [database, client]] as const) end.on('error', () => other.destroy()).pipe(other)
+      database.write(startup)
+    }).on('error', () => { /* 'close' follows */ })
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  return { ...connection, host: '127.0.0.1', port: (server.address() as net.AddressInfo).port }
+}
+
+/** @see https://www.postgresql.org/docs/current/protocol-message-formats.html for ErrorResponse */
+function fatal (message: string) {
+  const fields = Buffer.from(`SFATAL\0C08P01\0M${message}\0\0`)
+  const length = Buffer.alloc(4)
+  length.writeInt32BE(length.length + fields.length)
+  return Buffer.concat([Buffer.from('E'), length, fields])
+}
+
+t.test('through a connection pooler that refuses most settings in the startup message', async t => {
+  const database = await freshDatabase(t, 'template0')
+  const pooler = await startPooler(t, database)
+  await migrateUp(pooler)
+  const { as, work, db } = await startApp(t, {}, undefined, pooler)
+  t.ok((await work()).isWorking(), 'jobs run')
+  const ann = await as('ann')
+  t.equal((await ann.post('/api/conversations', { name: 'Talk' })).statusCode, 201)
+  await until(async () => (await run(database, "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'parley-listener'")).length === 1)
+  t.same((await db.$client.query('SHOW statement_timeout')).rows, [{ statement_timeout: '10s' }])
 })
