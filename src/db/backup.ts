@@ -101,7 +101,7 @@ function environmentOf (connection: pg.ClientConfig): NodeJS.ProcessEnv {
 
 /** Writes the SQL of the migrations, then the rows of each table. Tables come before those that refer to them. */
 async function * copyAll (client: pg.Client) {
-  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL statement_timeout = 0')
+  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
   const schema = await schemaOf(client)
   const { rows: tables } = await client.query<{ name: string, columns: string }>(TABLES, [schema])
   const names = tables.map(({ name }) => name).join(', ')

@@ -36,8 +36,9 @@ export const RANDOM_PAGE_COST = 1.1
 
 /**
  * Session settings that the code relies on, in case the database or the role has other defaults: the text formats of times,
- * numbers and bytes, and that each statement sees everything committed before it. They and the statement timeout are set after
- * connecting, because connection poolers refuse most settings in the startup message.
+ * numbers and bytes, and that each statement sees everything committed before it. The timeouts, because those of the role may be
+ * shorter than a migration or a backup needs. All of them are set after connecting, because connection poolers refuse most settings in
+ * the startup message.
  */
 const SESSION = `
   SET DateStyle = 'ISO, YMD';
@@ -49,7 +50,8 @@ const SESSION = `
   SET array_nulls = on;
   SET client_encoding = 'UTF8';
   SET default_transaction_isolation = 'read committed';
-  SET random_page_cost = ${RANDOM_PAGE_COST}`
+  SET random_page_cost = ${RANDOM_PAGE_COST};
+  SET lock_timeout = 0`
 
 /** Applies the session settings to a new connection. Call it before any other query. Without `timeoutMs`, a statement may take any time. */
 export async function prepareSession (client: pg.ClientBase, timeoutMs = 0): Promise<void> {

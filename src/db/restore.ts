@@ -21,7 +21,7 @@ type Lines = AsyncGenerator<string, void>
  */
 export async function restore (connection: pg.ClientConfig, file: string): Promise<void> {
   await alone(connection, async client => {
-    await client.query('BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL client_encoding = \'UTF8\'')
+    await client.query('BEGIN; SET LOCAL client_encoding = \'UTF8\'')
     await removeAll(client)
     try {
       await load(client, linesOf(file))

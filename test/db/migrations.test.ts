@@ -1,5 +1,6 @@
 import t from 'tap'
 import { existsSync, readdirSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { generateDrizzleJson, generateMigration } from 'drizzle-kit/api'
 import { alone, migrateDown, migrateUp } from '../../src/db/migrate.ts'
 import * as tables from '../../src/db/tables.ts'
@@ -69,6 +70,25 @@ t.test('a process that waits for another one to migrate says so', async t => {
   await migrated
   await migrateUp(connection, { warn: (sentence: string) => { said.push(sentence) } } as never)
   t.equal(said.length, 1)
+})
+
+t.test('a process waits for another one to migrate for longer than the timeouts that the database has', async t => {
+  const connection = await freshDatabase(t)
+  const postgres = await connect(t, connection)
+  for (const timeout of ['statement_timeout', 'lock_timeout']) {
+    await postgres.query(`ALTER DATABASE ${connection.database} SET ${timeout} = 100`)
+    const other = Promise.withResolvers<void>()
+    const working = Promise.withResolvers<void>()
+    const ended = alone(connection, async () => { working.resolve(); await other.promise })
+    await working.promise
+    const migrated = migrateUp(connection)
+    migrated.catch(() => { /* reported below */ })
+    await Promise.race([migrated, sleep(500)]).catch(() => { /* reported below */ })
+    other.resolve()
+    await ended
+    await t.resolves(migrated, timeout)
+    await postgres.query(`ALTER DATABASE ${connection.database} RESET ${timeout}`)
+  }
 })
 
 t.test('a migration that waits for a long query, such as a backup, does not hold up requests', async t => {
