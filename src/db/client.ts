@@ -36,7 +36,7 @@ export const RANDOM_PAGE_COST = 1.1
 
 /**
  * Session settings that the code relies on, in case the database or the role has other defaults: the text formats of times,
- * numbers and bytes, and that each statement sees everything committed before it. The timeouts, because those of the role may be
+ * numbers and bytes, that tables are in `public`, and that each statement sees everything committed before it. The timeouts, because those of the role may be
  * shorter than a migration or a backup needs. All of them are set after connecting, because connection poolers refuse most settings in
  * the startup message.
  */
@@ -49,6 +49,7 @@ const SESSION = `
   SET standard_conforming_strings = on;
   SET array_nulls = on;
   SET client_encoding = 'UTF8';
+  SET search_path = public;
   SET default_transaction_isolation = 'read committed';
   SET random_page_cost = ${RANDOM_PAGE_COST};
   SET lock_timeout = 0`

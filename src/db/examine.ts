@@ -26,7 +26,7 @@ async function look (client: pg.Client): Promise<Examined> {
   const clockSkewS = Math.abs(Math.round(Date.now() / 1000 - seconds))
   const problem = await problemOf(client, version)
   if (problem !== undefined) return { problem, bots: [], clockSkewS }
-  const { rows: bots } = await client.query("SELECT name, engine, settings->>'url' AS url FROM chatbots ORDER BY id")
+  const { rows: bots } = await client.query("SELECT name, engine, settings->>'url' AS url FROM public.chatbots ORDER BY id")
   return { bots, clockSkewS }
 }
 
@@ -42,6 +42,6 @@ async function problemOf (client: pg.Client, version: number): Promise<string | 
 }
 
 async function heldOnWhatsApp (client: pg.Client) {
-  const { rows: [hold] } = await client.query("SELECT to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI \"UTC\"') AS since, concat_ws(', ', 'code ' || error_code, error) AS reason FROM whatsapp_holds")
+  const { rows: [hold] } = await client.query("SELECT to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI \"UTC\"') AS since, concat_ws(', ', 'code ' || error_code, error) AS reason FROM public.whatsapp_holds")
   return hold && `WhatsApp has accepted none of our messages since ${hold.since} (${hold.reason}). They are held until it does, for 24 hours at most. docs/whatsapp.md says what to do.`
 }

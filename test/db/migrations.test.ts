@@ -2,9 +2,10 @@ import t from 'tap'
 import { existsSync, readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { generateDrizzleJson, generateMigration } from 'drizzle-kit/api'
+import { examineDatabase } from '../../src/db/examine.ts'
 import { alone, migrateDown, migrateUp } from '../../src/db/migrate.ts'
 import * as tables from '../../src/db/tables.ts'
-import { freshDatabase, run } from '../support/helper.ts'
+import { freshDatabase, run, startApp } from '../support/helper.ts'
 import { connect, isWaiting, until } from '../support/process.ts'
 
 /** The whole schema of the database, as text. */
@@ -48,6 +49,17 @@ t.test('no tables are made in a database whose encoding cannot store every messa
   const latin = await freshDatabase(t, "template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'")
   await t.rejects(migrateUp(latin), { message: /^The tables cannot be made or updated: Its encoding is LATIN1, which cannot store every message\. .*ENCODING 'UTF8'\.$/ })
   t.same(await run(latin, NOTHING_LEFT), [])
+})
+
+t.test('the tables are made and used where the role has a schema of its own', async t => {
+  const connection = await freshDatabase(t, 'template0')
+  await run(connection, `CREATE SCHEMA own; ALTER DATABASE ${connection.database} SET search_path = own`)
+  await migrateUp(connection)
+  const { as } = await startApp(t, {}, undefined, connection)
+  const ann = await as('ann')
+  t.equal((await ann.get('/api/conversations')).statusCode, 200)
+  t.same(await run(connection, "SELECT FROM pg_class WHERE relnamespace = 'own'::regnamespace"), [])
+  t.match(await examineDatabase(connection), { problem: undefined, bots: { length: 3 } }, 'the doctor finds them, too')
 })
 
 t.test('several processes that start at the same time migrate once', async t => {
