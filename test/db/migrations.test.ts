@@ -87,18 +87,26 @@ t.test('a process that waits for another one to migrate says so', async t => {
 t.test('a process waits for another one to migrate for longer than the timeouts that the database has', async t => {
   const connection = await freshDatabase(t)
   const postgres = await connect(t, connection)
-  for (const timeout of ['statement_timeout', 'lock_timeout']) {
+  const { rows } = await postgres.query<{ name: string }>("SELECT name FROM pg_settings WHERE name LIKE '%\\_timeout' AND context = 'user' AND name !~ '^(tcp|wal)_'")
+  t.ok(rows.length >= 4, 'statements, locks, transactions, idle sessions')
+  for (const { name: timeout } of rows) {
     await postgres.query(`ALTER DATABASE ${connection.database} SET ${timeout} = 100`)
     const other = Promise.withResolvers<void>()
     const working = Promise.withResolvers<void>()
-    const ended = alone(connection, async () => { working.resolve(); await other.promise })
+    const ended = alone(connection, async client => {
+      await client.query('BEGIN')
+      working.resolve()
+      await other.promise
+      await client.query('COMMIT')
+    })
+    ended.catch(() => { /* reported below */ })
     await working.promise
     const migrated = migrateUp(connection)
     migrated.catch(() => { /* reported below */ })
     await Promise.race([migrated, sleep(500)]).catch(() => { /* reported below */ })
     other.resolve()
-    await ended
-    await t.resolves(migrated, timeout)
+    await t.resolves(ended, `${timeout} of the process that works`)
+    await t.resolves(migrated, `${timeout} of the process that waits`)
     await postgres.query(`ALTER DATABASE ${connection.database} RESET ${timeout}`)
   }
 })

@@ -122,7 +122,7 @@ export function Field ({ label, hint, children, ...input }: FieldProps) {
   const field = useRef<HTMLInputElement>(null)
   const shown = useRef(input.defaultValue)
   useLayoutEffect(() => {
-    if (field.current !== null && field.current.value === shown.current) field.current.value = String(input.defaultValue)
+    if (field.current !== null && field.current.value === shown.current) field.current.value = String(input.defaultValue ?? '')
     shown.current = input.defaultValue
   }, [input.defaultValue])
   const described = {
