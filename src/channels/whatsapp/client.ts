@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Config } from '../../config.ts'
 import { reasonOf } from '../../db/client.ts'
+import { retryAfterMs } from '../../text/retry-after.ts'
 import { list, record, text } from '../../text/untrusted-json.ts'
 import { troubleOf } from './error-codes.ts'
 import { readError, WINDOW_CLOSED, type Problem } from './reading.ts'
@@ -49,7 +50,7 @@ export function createWhatsAppClient ({ META_API_URL, META_PHONE_NUMBER_ID, META
         signal: timeout.signal
       })
       const said = await answer.text()
-      return { status: answer.status, retryAfter: Math.min(Number(answer.headers.get('retry-after')) || 0, MAX_RETRY_AFTER_SECONDS), body: parse(said) }
+      return { status: answer.status, retryAfter: Math.min(Math.ceil((retryAfterMs(answer.headers) ?? 0) / 1000), MAX_RETRY_AFTER_SECONDS), body: parse(said) }
     } finally {
       timeout.clear()
     }

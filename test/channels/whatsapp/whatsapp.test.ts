@@ -329,6 +329,14 @@ t.test('contacts do not wait for each other', { buffered: true }, async t => {
   t.same(meta.sent.map(({ to, text }) => [to, text]), [[BOB, 'What is your name?'], [ANN, 'What is your name?'], [ANN, 'Hello Ann, what is your favorite song?']])
 })
 
+t.test('Meta says with a date when to try again', async t => {
+  const { deliver, meta, ledgerIs, query } = await start(t, { bot: 'simulated' })
+  meta.plan({ status: 503, headers: { 'retry-after': new Date(Date.now() + 100_000).toUTCString() } })
+  await deliver(from(ANN, 'hello'))
+  await ledgerIs([{ state: 'queued', error: 'HTTP 503' }])
+  t.match(await query('SELECT extract(epoch FROM try_at - queued_at) BETWEEN 30 AND 101 AS waits FROM whatsapp_deliveries'), [{ waits: true }])
+})
+
 t.test('Meta refuses or delays a message, or cuts the connection', { buffered: true }, async t => {
   const { deliver, meta, ledgerIs, hurry, holdRetries, pauseOfRetry, query, allDone } = await start(t, { bot: 'simulated' })
 
