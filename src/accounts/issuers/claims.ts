@@ -33,7 +33,7 @@ export function readProfile (payload: JWTPayload, names: ClaimNames, adminClaim:
     username: textOf(names.username ?? 'preferred_username'),
     name: nameIn(textOf(names.name ?? 'name') ?? ''),
     picture: pictureOf(textOf(names.picture ?? 'picture')),
-    email: email !== undefined && isTrue(payload['email_verified']) && Value.Check(Email, email) ? email : undefined,
+    email: email !== undefined && payload['email_verified'] === true && Value.Check(Email, email) ? email : undefined,
     isAdmin: adminClaim === undefined ? undefined : hasValue(payload, adminClaim),
     issuedAt: payload.iat === undefined ? undefined : issuedAtOf(payload.iat)
   }
@@ -45,9 +45,6 @@ export function claimOf (payload: object, name: string): unknown {
   return name.split('.').reduce<unknown>((value, part) =>
     typeof value === 'object' && value !== null && Object.hasOwn(value, part) ? (value as Record<string, unknown>)[part] : undefined, payload)
 }
-
-/** Whether a claim says true. Apple, and the profiles of Amazon Cognito, say it as text. */
-const isTrue = (claim: unknown) => claim === true || claim === 'true'
 
 /** Whether the id of a user or of a session can be stored. */
 export function isClaimedId (value: unknown): value is string {
