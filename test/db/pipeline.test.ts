@@ -42,9 +42,9 @@ t.test('a query that fails does not affect the ones before and after it', async 
 t.test('a lost connection fails the queries that it carries, as unavailable, and the next ones get another', async t => {
   const { read, connection } = await pipeline(t)
   const { rows: [first] } = await read<{ connection: number }>(ask(1))
-  const outcomes = Promise.allSettled([
-    read(ask(2)), read({ name: 'slow', text: 'SELECT pg_sleep(60)', values: [] }), read(ask(3))
-  ])
+  const reads = [read(ask(2)), read({ name: 'slow', text: 'SELECT pg_sleep(60)', values: [] }), read(ask(3))]
+  const outcomes = Promise.allSettled(reads)
+  await reads[0]
   await run(connection, 'SELECT pg_terminate_backend($1)', [first!.connection])
   t.match(await outcomes, [{ status: 'fulfilled' }, { status: 'rejected' }, { status: 'rejected' }])
   for (const outcome of await outcomes) if (outcome.status === 'rejected') t.ok(isUnavailable(outcome.reason), outcome.reason.message)

@@ -433,9 +433,10 @@ t.test('the log says once, not for each attempt, that the collector refuses trac
   t.teardown(() => { collector.closeAllConnections(); collector.close() })
   const refusing = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`
   const silent = `http://127.0.0.1:${await freePort()}`
-  for (const [endpoint, reason] of [[refusing, /Forbidden/], [silent, /ECONNREFUSED/]] as const) {
+  // 750 ms: less than the exporter waits before it connects again, at least 800 ms, so that it gives up after the first time.
+  for (const [endpoint, reason, timeoutMs] of [[refusing, /Forbidden/, 10_000], [silent, /ECONNREFUSED/, 750]] as const) {
     const place = await openPlace(t)
-    const server = await place.serve({ DATABASE_URL: urlOf(await freshDatabase(t)), OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_BSP_SCHEDULE_DELAY: '50', OTEL_EXPORTER_OTLP_TIMEOUT: '100' })
+    const server = await place.serve({ DATABASE_URL: urlOf(await freshDatabase(t)), OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_BSP_SCHEDULE_DELAY: '50', OTEL_EXPORTER_OTLP_TIMEOUT: String(timeoutMs) })
     await server.get('/api/conversations')
     const [line] = await server.hasSaid(/\{.*Traces cannot be sent, and are dropped"\}/)
     t.match(JSON.parse(line), { level: 40, reason })
