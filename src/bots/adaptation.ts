@@ -7,8 +7,11 @@ import { meaningOf, type Meaning, type ProviderRefusal } from './refusals.ts'
 /** How long we keep to a shorter history, in milliseconds. Later the model may have a larger context window. */
 const CONTEXT_KEPT_MS = 60 * 60 * 1000
 
-/** What is known of a model: how to send each option, and how many tokens of prompt and history fit. */
-interface Learnt { ways: Map<Option, number>, context?: { tokens: number, until: number } }
+/** In tokens: every model has a context window of at least this size. */
+const SMALLEST_CONTEXT = 512
+
+/** What is known of a model: how to send each option, how many tokens of prompt and history fit, and the longest history that it accepted. */
+interface Learnt { ways: Map<Option, number>, context?: { tokens: number, until: number }, accepted?: number }
 
 export type Knowledge = ReturnType<typeof createKnowledge>
 export type Adaptation = ReturnType<Knowledge['adapt']>
@@ -25,7 +28,16 @@ export function createKnowledge () {
     },
 
     learnContext (model: string, tokens: number) {
-      learnt.set(model, { ways: new Map(), ...learnt.get(model), context: { tokens, until: Date.now() + CONTEXT_KEPT_MS } })
+      learnt.set(model, { ways: new Map(), ...learnt.get(model), context: { tokens, until: Date.now() + CONTEXT_KEPT_MS }, accepted: 0 })
+    },
+
+    /** Whether the context window is known to hold this many tokens, so that a refusal must have another cause. */
+    fits: (model: string, tokens: number): boolean => tokens <= Math.max(SMALLEST_CONTEXT, learnt.get(model)?.accepted ?? 0),
+
+    /** Call it when the model has accepted a history of this many tokens. */
+    accepted (model: string, tokens: number) {
+      const known: Learnt = learnt.get(model) ?? { ways: new Map() }
+      learnt.set(model, { ...known, accepted: Math.max(tokens, known.accepted ?? 0) })
     },
 
     /** Decides how the options of one request are sent. It starts with what is known of the model; each refusal may change it. */

@@ -98,6 +98,7 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
       worked () {
         adaptation.worked()
         if (fitting !== undefined) knowledge.learnContext(model, fitting)
+        else if (!refusedTurns.isTrial) knowledge.accepted(model, history.tokens)
       },
 
       /** Call it when a trial request was accepted, which had only a part of the history. */
@@ -141,13 +142,16 @@ export function createOpenAi (config: OpenAiConfig, call: Call) {
     /**
      * Makes the history shorter after a refusal without a known reason, which may be a full context window or a turn that a filter
      * refuses. Without this, every later message of the conversation would be refused too. Tries half of the history, then the
-     * last question alone.
+     * last question alone. Half is not remembered if the whole should have fitted: a turn of one conversation must not make the
+     * histories of all others shorter.
      */
     async function shorten ({ refusal }: RequestRefused) {
       if (!MAY_BE_HISTORY.includes(refusal.status) || !history.isLonger || shortened === 2) return false
+      const promptTokens = await tokens.inText(prompt)
+      const isTooLong = !knowledge.fits(model, promptTokens + history.tokens)
       most = ++shortened === 1 ? Math.max(1, Math.floor(history.tokens / 2)) : 1
       await choose()
-      fitting = shortened === 1 ? await tokens.inText(prompt) + most : undefined
+      fitting = shortened === 1 && isTooLong ? promptTokens + most : undefined
       return true
     }
 

@@ -452,3 +452,16 @@ t.test('an unknown error does not make a conversation unusable', async t => {
     t.match(await ask({}, turns), { failure: 'BOT_REFUSED', asked: 1 }, `${status} is not caused by the messages`)
   }
 })
+
+t.test('an unknown error about a history that is not too long makes no other history shorter', async t => {
+  const long = Array.from({ length: 41 }, (_, n) => n % 2 === 0 ? user(`question ${n} ${'word '.repeat(20)}`) : bot(`answer ${n} ${'word '.repeat(20)}`))
+  const odd = [user('odd'), bot('two'), user('three'), bot('four'), user('five')]
+  const { ask, bodies } = await serve(t, (response, body) => body.messages[0]!.content.startsWith('odd') ? json(response, 400, { error: 'nope' }) : say(response, 'well'))
+  t.match(await ask({}, odd), { text: 'well', asked: 2 }, 'half of the history is sent')
+  t.match(await ask({}, long), { text: 'well', asked: 1 })
+  t.equal(bodies.at(-1)!.messages.length, 41, 'every model takes as much as this')
+  const longer = [user(`odd ${'word '.repeat(600)}`), bot('two'), user('three')]
+  t.match(await ask({}, longer), { text: 'well', asked: 2 })
+  t.match(await ask({}, long), { text: 'well', asked: 1 })
+  t.equal(bodies.at(-1)!.messages.length, 41, 'this model has taken as much before')
+})
