@@ -9,6 +9,8 @@ import { isRevoke, readMessage, type ContactMessage } from './reading.ts'
 export interface Read extends ContactMessage {
   /** Whether the contact has deleted it. Then no bot gets it. */
   isRevoked: boolean
+  /** Whether this is the text of an edit. */
+  isEdited: boolean
 }
 
 export interface ChangesOptions {
@@ -27,7 +29,8 @@ export function createChanges ({ inbox, identities, amend }: ChangesOptions) {
       const isRevoked = mine.some(change => isRevoke(change.body))
       const edits = mine.filter(change => !isRevoke(change.body)).map(edit => readMessage(body, edit.body))
       // An edit without text is ignored.
-      return { ...edits.findLast(({ text }) => text !== undefined) ?? readMessage(body), isRevoked }
+      const edited = edits.findLast(({ text }) => text !== undefined)
+      return { ...edited ?? readMessage(body), isRevoked, isEdited: edited !== undefined }
     })
   }
 
@@ -67,8 +70,17 @@ export function countJoinable (waiting: Read[]): number {
   return waiting.length
 }
 
-/** Joins the texts of several messages, cut to the longest message that the log takes; undefined when there is no text. */
-export function joined (said: ContactMessage[]): string | undefined {
-  const lines = said.flatMap(({ text }) => text ?? [])
-  return lines.length === 0 ? undefined : cut(lines.join('\n'), MAX_MESSAGE_LENGTH)
+/**
+ * Joins the texts of several messages, cut to the longest message that the log takes; undefined when there is no text. They fitted
+ * when `countJoinable` chose them, so only edits make them longer. The edited texts are cut first: the other messages stay whole.
+ */
+export function joined (said: Read[]): string | undefined {
+  const lines = said.flatMap(({ text, isEdited }) => text === undefined ? [] : [{ text, isEdited }])
+  let excess = lengthOf(lines.map(({ text }) => text).join('\n')) - MAX_MESSAGE_LENGTH
+  for (const line of lines.filter(({ isEdited }) => isEdited)) {
+    const kept = cut(line.text, Math.max(0, lengthOf(line.text) - Math.max(0, excess)))
+    excess -= lengthOf(line.text) - lengthOf(kept)
+    line.text = kept
+  }
+  return lines.length === 0 ? undefined : cut(lines.map(({ text }) => text).join('\n'), MAX_MESSAGE_LENGTH)
 }

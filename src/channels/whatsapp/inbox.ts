@@ -6,7 +6,7 @@ import type { Log } from '../../log/log.ts'
 import type { JobLocks } from '../../db/job-lock.ts'
 import { ACCOUNT_LOCKED, BUDGET_SPENT, IDEMPOTENCY_MISMATCH, MESSAGE_NOT_FOUND, NOT_THE_LAST_REPLY } from '../../errors.ts'
 import { addressesOf, type Contact } from './addresses.ts'
-import { countJoinable, createChanges, joined } from './changes.ts'
+import { countJoinable, createChanges, joined, type Read } from './changes.ts'
 import type { WhatsAppClient } from './client.ts'
 import type { DeliveryStore } from './deliveries-store.ts'
 import type { InboxStore, WaitingMessage } from './inbox-store.ts'
@@ -87,7 +87,7 @@ export function createInbox ({ inbox, deliveries, identities, locks, log, isStre
   }
 
   /** Gives the bot's replies, in parts; undefined while one is still being written. */
-  async function ask ({ whatsappId }: WaitingMessage, said: ContactMessage[]) {
+  async function ask ({ whatsappId }: WaitingMessage, said: Read[]) {
     const author = await identify(said.at(-1)!)
     const incoming: Parameters<Converse>[0] = {
       author: { id: author, username: null },

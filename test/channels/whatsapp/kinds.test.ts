@@ -123,6 +123,22 @@ t.test('a streaming bot: one of several messages is deleted, and the bot is call
   t.same(await log(), ['user complete: due', 'bot complete: Two it is'], 'answered messages are not sent to the bot again')
 })
 
+t.test('a streaming bot: an edit that makes the joined messages too long is cut, and the other messages stay whole', { buffered: true }, async t => {
+  const { deliver, bots, query, allDone } = await startThinking(t)
+  const [one, two, three] = [text(ANN, 'one', { timestamp: secondsAgo(9) }), text(ANN, '2'.repeat(4_000), { timestamp: secondsAgo(8) }), text(ANN, '3'.repeat(3_900), { timestamp: secondsAgo(7) })]
+  await deliver(only(one, two, three))
+  await bots.call(1)
+  await deliver(only(edit(ANN, one.id, '1'.repeat(4_000))))
+  const { turns, say, end } = await bots.call(2)
+  t.same(turns.map(({ text }) => text), [`${'1'.repeat(98)}\n${two.text.body}\n${three.text.body}`])
+  say('Done')
+  end()
+  await allDone()
+  await deliver(only(edit(ANN, two.id, '22'), edit(ANN, three.id, '33')))
+  await allDone()
+  t.same(await query("SELECT text FROM messages WHERE sender = 'user'"), [{ text: `${'1'.repeat(4_000)}\n22\n33` }])
+})
+
 t.test('a reply is not sent if its message is deleted meanwhile, and the bot does not get that message later', { buffered: true }, async t => {
   const { deliver, bots, meta, handled, log, allDone, query } = await startThinking(t)
   const one = text(ANN, 'secret')
