@@ -36,10 +36,11 @@ export const passcodeRoutes: FastifyPluginAsyncTypebox<PasscodeRoutesOptions> =
     })
   }
 
-/** An id may be a JSON number, which counts as its digits. A number that JSON cannot represent exactly is refused. */
+/** An id may be a whole number in JSON, which counts as its digits. A number that JSON cannot represent exactly is refused. */
 async function readDigits ({ body }: FastifyRequest) {
   const sent = body as { id?: unknown } | null | undefined
   if (typeof sent?.id !== 'number') return
+  if (!Number.isInteger(sent.id)) throw invalidRequest([{ path: 'id', message: 'must be a string or a whole number' }])
   if (!Number.isSafeInteger(sent.id)) throw invalidRequest([{ path: 'id', message: 'must be a string, because JSON cannot represent a number of this size exactly' }])
   sent.id = String(sent.id)
 }

@@ -79,9 +79,13 @@ const NAMES: Record<string, string> = {
 }
 
 function describe ({ type, minimum, maximum }: AnySchemaObject) {
-  const names = [type].flat().map((name: string) => NAMES[name]).join(' or ')
-  if (minimum === undefined) return maximum === undefined ? names : `${names} of at most ${format(maximum)}`
-  return maximum === undefined ? `${names} of at least ${format(minimum)}` : `${names} from ${format(minimum)} to ${format(maximum)}`
+  const names = [type].flat().map((name: string) => name === 'number' || name === 'integer' ? `${NAMES[name]}${range()}` : NAMES[name])
+  return names.join(' or ')
+
+  function range () {
+    if (minimum === undefined) return maximum === undefined ? '' : ` of at most ${format(maximum)}`
+    return maximum === undefined ? ` of at least ${format(minimum)}` : ` from ${format(minimum)} to ${format(maximum)}`
+  }
 }
 
 function count (number: number, what: 'character' | 'entry') {

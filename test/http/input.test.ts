@@ -204,6 +204,7 @@ t.test('a refusal has one readable message for each fault', async t => {
     [ann.patch(`/api/admin/bots/${bot}`, { settings: { greeting: '' } }), [['settings.url', 'is required'], ['settings.greeting', 'must not be empty']]],
     [anyone.post('/chat', { content: 7, token: 7 }), [['content', 'must be a string'], ['token', 'must be a string']], '400 Bad Request: content must be a string'],
     [anyone.post('/login', { id: true, passcode: 7 }), [['id', 'must be a string or a number'], ['passcode', 'must be a string']]],
+    [anyone.post('/login', { id: 0.1, passcode: 'x' }), [['id', 'must be a string or a whole number']]],
     [anyone.post('/login', { id: 1e21, passcode: 'x' }), [['id', 'must be a string, because JSON cannot represent a number of this size exactly']]]
   ]
   for (const [asked, details, sentence] of rows) {

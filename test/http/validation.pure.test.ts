@@ -60,6 +60,8 @@ t.test('each rule of a schema has its message', async t => {
     [{ type: 'number', maximum: 1.5 }, 'x', 'must be a number of at most 1.5'],
     [{ type: 'boolean' }, 1, 'must be true or false'],
     [{ type: ['array', 'null'] }, 1, 'must be a list or null'],
+    [{ type: ['integer', 'null'], minimum: 0, maximum: 2000 }, -1, 'must be a whole number from 0 to 2,000 or null'],
+    [{ type: ['integer', 'null'], minimum: 0, maximum: 2000 }, 'x', 'must be a whole number from 0 to 2,000 or null'],
     [{ type: 'array', minItems: 1 }, [], 'needs at least 1 entry'],
     [{ type: 'array', minItems: 2 }, [], 'needs at least 2 entries'],
     [{ type: 'string', maxLength: 1 }, 'ab', 'may have at most 1 character'],
