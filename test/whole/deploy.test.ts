@@ -46,6 +46,18 @@ t.test('containers are given more time to stop than the server takes', t => {
   t.end()
 })
 
+t.test('the compose files publish the PORT of .env, and reach what runs on the machine itself', t => {
+  const composed = files('.', '.yaml').filter(({ name }) => name.startsWith('compose'))
+  t.equal(composed.length, 2)
+  for (const { name, text } of composed) {
+    t.match(text, /- "\$\{PORT:-5000\}:(?:80|\$\{PORT:-5000\})"/, name)
+    t.match(text, /- "host\.docker\.internal:host-gateway"/, name)
+  }
+  const { text } = composed.find(({ name }) => name === 'compose.scale.yaml')!
+  t.match(text, /PUBLIC_URL: \$\{PUBLIC_URL:-\$\{PORT:\+http:\/\/localhost:\$\{PORT\}\}\}/, 'browsers use the port of nginx, which the instances do not know')
+  t.end()
+})
+
 // There is no linter for Bicep without .NET, but there is a grammar. These tests check the syntax, and that names in different
 // files match.
 
