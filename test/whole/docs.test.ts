@@ -47,6 +47,17 @@ t.test('docs/settings.md has every setting with its default and description', as
   t.same(rows, settings.map(([name, { default: value, description }]) => `| \`${name}\` | ${value === undefined ? '' : `\`${String(value)}\``} | ${description} |`))
 })
 
+t.test('docs/operations.md explains every warning and error of the log, and no others', t => {
+  const files = globSync('src/**/*.ts').map(text)
+  const logged = files.flatMap(code => [...code.matchAll(/\blog\.(?:warn|error|fatal)\((?:\{.*?\}, |\w+, )?['`](?:\$\{\w+\} )?(.*?)['`$]/g)].map(([, message]) => message!))
+  t.ok(logged.length > 30)
+  const explained = text('docs/operations.md').split('\n').filter(line => /^\| .*\(\d\d\)/.test(line))
+    .flatMap(line => [...line.split(' | ')[0]!.matchAll(/`([^`]+)`/g)].map(([, message]) => message!.replaceAll('…', '').replace(/[;:,. ]+$/, '').trim()))
+  t.same(logged.filter(message => !explained.some(known => message.includes(known))), [])
+  t.same(explained.filter(known => !files.some(code => code.includes(known))), [])
+  t.end()
+})
+
 t.test('the commands and the front end of the README, and the first calls of docs/api.md', async t => {
   const place = await openPlace(t)
   const { url } = await place.serve({ DATABASE_URL: urlOf(await freshDatabase(t)) })
