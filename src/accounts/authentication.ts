@@ -151,7 +151,7 @@ export const authentication = fp<AuthenticationOptions>(async function authentic
   })
 
   app.decorate('needsKey', (...scopes) => admissions.noted(async request => {
-    if (!isServerKey(request.bearer)) throw new UNAUTHORIZED()
+    if (!isServerKey(request.bearer)) throw Object.assign(new UNAUTHORIZED(), { message: 'This needs a server key, as Authorization: Bearer pk_…' })
     request.serverKey = await keys.use(request.bearer, ...scopes)
   }))
 

@@ -110,7 +110,7 @@ export function createKeyStore (db: Db, { announce, open }: Pick<Sessions, 'anno
     /** The key, which has one of these scopes. @throws UNAUTHORIZED if it is unknown, revoked or expired; MISSING_SCOPE */
     async use (token: string, ...scopes: KeyScope[]): Promise<ServerKey> {
       const found = await this.find(token)
-      if (found === undefined) throw new UNAUTHORIZED()
+      if (found === undefined) throw Object.assign(new UNAUTHORIZED(), { message: 'This key does not exist, was revoked or has expired' })
       if (!scopes.some(scope => found.scopes.includes(scope))) throw new MISSING_SCOPE()
       return found
     },
@@ -120,7 +120,7 @@ export function createKeyStore (db: Db, { announce, open }: Pick<Sessions, 'anno
      * @throws UNAUTHORIZED, MISSING_SCOPE, USER_NOT_FOUND, ACCOUNT_LOCKED
      */
     async actFor (token: string, { externalId, method, route, ip, scope }: Acting): Promise<number> {
-      if (typeof externalId !== 'string') throw new UNAUTHORIZED()
+      if (typeof externalId !== 'string') throw Object.assign(new UNAUTHORIZED(), { message: 'A server key must name a user in the header X-Act-As here' })
       const isRead = ['GET', 'HEAD'].includes(method)
       const key = await this.use(token, 'act', ...isRead ? ['read' as const] : [], ...scope === undefined ? [] : [scope])
       const { userId, sessionId } = await sessionFor(key, externalId, ip)

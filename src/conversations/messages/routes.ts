@@ -66,7 +66,7 @@ export const sendRoute: FastifyPluginAsyncTypebox<{ converse: Converse, streams:
       const { as, metadata, client_id: ownId } = body
       const clientId = headers['idempotency-key'] ?? ownId
       if (serverKey !== undefined) {
-        if (as === undefined) throw new UNAUTHORIZED()
+        if (as === undefined) throw Object.assign(new UNAUTHORIZED(), { message: 'A server key must name a user in the header X-Act-As, or a bot or an agent in the field as' })
         return reply.code(201).send([await posts.post(serverKey, { conversation: params.id, ...saidIn(body), metadata, as, clientId })])
       }
       if (as !== undefined) throw new NOT_A_SERVER()

@@ -42,7 +42,10 @@ t.test('keys are shown once, listed with their last use, and revoked at once', a
   t.match((await boss.get(/<([^>]+)>/.exec(String(page.headers['link']))![1]!)).json(), [{ id }])
 
   t.equal((await boss.delete(`/api/admin/keys/${id}`)).statusCode, 204)
-  t.match((await server.get('/api/users/1')).json(), { code: 'UNAUTHORIZED' })
+  const gone = { code: 'UNAUTHORIZED', error: 'This key does not exist, was revoked or has expired' }
+  t.match((await server.get('/api/users/1')).json(), gone)
+  t.match((await server.get('/api/me', { 'x-act-as': '1' })).json(), gone)
+  t.match((await boss.get('/api/users/1')).json(), { code: 'UNAUTHORIZED', error: 'This needs a server key, as Authorization: Bearer pk_…' }, 'who is logged in is not told to log in')
   t.match((await boss.delete(`/api/admin/keys/${id}`)).json(), { code: 'KEY_NOT_FOUND' })
   t.equal((await others.server.get('/api/users/1')).statusCode, 200)
   await app.query("UPDATE server_keys SET expires_at = now() WHERE name = 'shop'")
@@ -138,7 +141,10 @@ t.test('a server acts for its users, on every route, as far as its scopes go', a
   ])
 
   t.match((await acting('nobody').get('/api/me')).json(), { code: 'USER_NOT_FOUND' })
-  t.match((await server.get('/api/me')).json(), { code: 'UNAUTHORIZED' }, 'without a user')
+  t.match((await server.get('/api/me')).json(), { code: 'UNAUTHORIZED', error: 'A server key must name a user in the header X-Act-As here' })
+  t.match((await server.post(`/api/conversations/${id}/messages`, { text: 'Hi' })).json(), {
+    code: 'UNAUTHORIZED', error: 'A server key must name a user in the header X-Act-As, or a bot or an agent in the field as'
+  })
   const reader = await serverWith(app, boss, ['read'])
   t.equal((await reader.acting('ann').get(`/api/conversations/${id}`)).statusCode, 200)
   t.equal((await reader.server.get('/api/users/ann')).statusCode, 200)
