@@ -24,10 +24,10 @@ export function replaceMalformed ({ url = '/' }: IncomingMessage): string {
 /** Refuses malformed URLs, and requests without a Host or with several. Register it after the hooks that set headers and count requests. */
 export function refuseMalformed (app: FastifyInstance) {
   app.addHook('onRequest', async ({ url, originalUrl, params, raw }) => {
-    if (url === MALFORMED && originalUrl !== MALFORMED) throw new INVALID_REQUEST()
+    if (url === MALFORMED && originalUrl !== MALFORMED) throw Object.assign(new INVALID_REQUEST(), { message: 'The address is not valid: each % must begin an encoded character, such as %20' })
     if (!hasRightHost(raw)) throw Object.assign(new INVALID_REQUEST(), { message: 'The request needs one Host header' })
     const { '*': rest, ...others } = params as Record<string, string>
-    if (Object.values(others).some(param => param.length > MAX_PARAM_LENGTH)) throw new INVALID_REQUEST()
+    if (Object.values(others).some(param => param.length > MAX_PARAM_LENGTH)) throw Object.assign(new INVALID_REQUEST(), { message: `A part of the address may have at most ${MAX_PARAM_LENGTH} characters` })
   })
 }
 

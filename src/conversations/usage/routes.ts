@@ -50,7 +50,7 @@ function isNameOrNull (name: unknown) {
   return name === null || (typeof name === 'string' && !name.includes('\0'))
 }
 
-const Day = Type.String({ maxLength: 10, format: 'date', 'x-rule': 'must be a day such as 2026-11-21' })
+const Day = Type.String({ maxLength: 40, format: 'date', 'x-rule': 'must be a day such as 2026-11-21' })
 const Count = Type.Integer({ minimum: 0 })
 
 const Usage = {
