@@ -191,6 +191,19 @@ t.test('screen readers announce each reply when it ends, also if another one is 
   await page.getByRole('alertdialog').getByRole('button', { name: 'Delete' }).click()
   await page.locator('.bot', { hasText: 'The second.' }).waitFor({ state: 'detached' })
   t.equal(await announced('Slow: The first.').count(), 0)
+
+  await page.evaluate(`globalThis.said = []
+    const status = document.querySelector('.chat > p[role=status]')
+    new MutationObserver(() => { if (status.textContent !== '') said.push(status.textContent) }).observe(status, { childList: true, subtree: true, characterData: true })`)
+  for (const at of [3, 4]) {
+    await say(page, 'The same again')
+    const call = await bots.call(at)
+    call.say('No.')
+    call.end()
+    await page.locator('.bot', { hasText: 'No.' }).nth(at - 3).getByRole('button', { name: 'Copy' }).waitFor()
+    await announced('Slow: No.').waitFor({ state: 'attached' })
+  }
+  t.same(await page.evaluate('said'), ['Slow: No.', 'Slow: No.'], 'a bot that says the same twice is announced twice')
 })
 
 t.test('a dialog stays open when text is selected in it with the mouse, and closes when the page beside it is clicked', { skip: noBrowser }, async t => {

@@ -85,7 +85,10 @@ export function MessageList ({ chat, send, sent, hasFailed, me, names, bots, isO
         ))}
       </Scroller>
       <p className='visually-hidden' role='status'>
-        {latest !== undefined && latest.rev >= announced && words.chat.announced(authorOf(latest, bots), latest.status === 'complete' ? latest.text.slice(0, MOST_ANNOUNCED) : noteOf(latest))}
+        {latest !== undefined && latest.rev >= announced && (
+          // The key makes it a new element, since nothing is announced if a message leaves the text as it was: a bot may say the same twice.
+          <span key={latest.rev}>{words.chat.announced(authorOf(latest, bots), latest.status === 'complete' ? latest.text.slice(0, MOST_ANNOUNCED) : noteOf(latest))}</span>
+        )}
       </p>
     </>
   )
