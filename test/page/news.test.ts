@@ -150,3 +150,17 @@ t.test('an open conversation is read, also if it is too old for the list, or the
   await context.setOffline(false)
   await until(isRead)
 })
+
+t.test('a server on the same machine is asked while the browser has no network', { skip: noBrowser }, async t => {
+  const { url, as } = await serveToBrowsers(t)
+  const ann = await as('ann')
+  await ann.post('/api/conversations', { name: 'Plans' })
+  const { person } = await openBrowser(t)
+  const { page } = await person()
+  await openAt(page, url, ann.headers['cookie']!)
+  await page.getByRole('link', { name: /^Plans/ }).waitFor()
+  await page.evaluate("dispatchEvent(new Event('offline'))")
+  await page.getByRole('link', { name: /^Plans/ }).click()
+  await page.getByRole('button', { name: 'Conversation details' }).click()
+  await page.getByRole('dialog').getByText('Owner').waitFor()
+})

@@ -4,8 +4,14 @@ import { ParleyError, type Profile } from 'parley'
 /** What was read from the API, shared between components by TanStack Query. */
 export const queries = new QueryClient({
   defaultOptions: {
-    // Retry when the connection was lost, but not when the server refused: it would refuse again.
-    queries: { staleTime: 5_000, retry: (failures, error) => failures < 2 && error instanceof ParleyError && error.code === 'UNREACHABLE' },
+    queries: {
+      staleTime: 5_000,
+      // Retry when the connection was lost, but not when the server refused: it would refuse again.
+      retry: (failures, error) => failures < 2 && error instanceof ParleyError && error.code === 'UNREACHABLE',
+      // A browser without a network reaches a server on the same machine. By default, nothing would be asked, and nothing would fail.
+      networkMode: 'always',
+      refetchOnReconnect: true
+    },
     mutations: { networkMode: 'always' }
   }
 })
