@@ -151,6 +151,23 @@ t.test('an open conversation is read, also if it is too old for the list, or the
   await until(isRead)
 })
 
+t.test('a page that stays open at midnight says what was yesterday', { skip: noBrowser }, async t => {
+  const { url, as } = await serveToBrowsers(t)
+  const ann = await as('ann')
+  const { id } = (await ann.post('/api/conversations', { name: 'Plans', bots: [] })).json()
+  const [{ created_at: at }] = (await ann.post(`/api/conversations/${id}/messages`, { text: 'Dinner on Friday?' })).json()
+  const { person } = await openBrowser(t)
+  const { page } = await person({ timezoneId: 'UTC' })
+  await page.clock.install()
+  await openAt(page, url, ann.headers['cookie']!, `#/c/${id}`)
+  await page.getByRole('heading', { name: 'Today' }).waitFor()
+  t.match(await page.locator('.entry time').textContent(), /:/, 'the list has the time of the message')
+  // Of the timers, only those run whose time has come: a jump would end the connection, and what is then loaded is shown anew anyway.
+  await page.clock.setSystemTime(Date.parse(`${at.slice(0, 10)}T00:00:05Z`) + 86_400_000)
+  await page.getByRole('heading', { name: 'Yesterday' }).waitFor()
+  t.notMatch(await page.locator('.entry time').textContent(), /:/, 'the list has its date')
+})
+
 t.test('a server on the same machine is asked while the browser has no network', { skip: noBrowser }, async t => {
   const { url, as } = await serveToBrowsers(t)
   const ann = await as('ann')

@@ -9,6 +9,7 @@ import { useAction } from '../api/use-action.ts'
 import { go, pathTo } from '../route.ts'
 import { forgetDrafts } from '../ui/drafts.ts'
 import { Icon } from '../ui/icon.tsx'
+import { useNewDay } from '../ui/new-day.ts'
 import { shortly } from '../ui/time.ts'
 import { setUnread } from '../ui/title.ts'
 import { useIsVisible } from '../ui/visible.ts'
@@ -38,6 +39,7 @@ export function ConversationList ({ me, selected }: { me: Profile, selected: num
     entries.current!.children[goesOnAt.current]!.querySelector('a')!.focus()
     goesOnAt.current = undefined
   }, [conversations.length])
+  useNewDay()
   const isVisible = useIsVisible()
   // What is open in front of the user is about to be marked as read.
   const unreadOf = ({ id, unread }: ListedConversation) => id === selected && isVisible ? 0 : unread

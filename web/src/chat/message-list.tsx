@@ -9,6 +9,7 @@ import { CopyButton } from '../ui/copy-button.tsx'
 import { Confirm } from '../ui/dialog.tsx'
 import { draftOf, readDraft } from '../ui/drafts.ts'
 import { Icon } from '../ui/icon.tsx'
+import { useNewDay } from '../ui/new-day.ts'
 import { Scroller } from '../ui/scroller.tsx'
 import { dayOf } from '../ui/time.ts'
 import { Unsent } from '../ui/unsent.tsx'
@@ -40,6 +41,7 @@ interface MessageListProps {
 
 export function MessageList ({ chat, send, sent, hasFailed, me, names, bots, isOwner, label }: MessageListProps) {
   const { messages, unsent, isLoaded, hasOlder } = chat
+  useNewDay()
   const conversation = parley.conversation(chat.id)
   const sendAgain = (message: UnsentMessage) => {
     if (message.status === 'refused') chat.resend(message).catch(() => { /* the message says why */ })
