@@ -1,4 +1,4 @@
-import { unreachable } from './errors.ts'
+import { ParleyError, unreachable } from './errors.ts'
 import type { ServerEvent } from './events.ts'
 import type { Http } from './http.ts'
 import type { KeptMessages } from './kept-messages.ts'
@@ -168,7 +168,10 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
     },
 
     /** Generates a bot's reply again, in its place; by default the last one. Resolves when the new reply has begun. @throws ParleyError */
-    async regenerate (message = live.state.messages.findLast(({ sender }) => sender === 'bot')?.id): Promise<void> {
+    async regenerate (message?: number): Promise<void> {
+      // Without followers, the newest messages may not be loaded.
+      message ??= lastReply(live.state.messages) ?? lastReply((await readPage({}, closing.signal)).messages)
+      if (message === undefined) throw new ParleyError({ code: 'MESSAGE_NOT_FOUND', error: 'There is no reply to be generated again' })
       await ask(`${path}/messages/${message}/regenerate`, undefined, {}, ({ id }) => id === message, closing.signal)
     },
 
@@ -230,6 +233,8 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
     }
   }
 }
+
+const lastReply = (messages: Message[]) => messages.findLast(({ sender }) => sender === 'bot')?.id
 
 const isUnderWay = ({ status }: Message) => status === 'streaming' || status === 'queued'
 

@@ -291,6 +291,21 @@ t.test('without a follower a regenerated reply is read to its end', async t => {
   await until(() => said(chat.state).at(-1) === 'Two')
 })
 
+t.test('without a follower the last reply is regenerated, also if it is not loaded', async t => {
+  const { chat, bots, ann, path } = await start(t)
+  await t.rejects(chat.regenerate(), { code: 'MESSAGE_NOT_FOUND', message: 'There is no reply to be generated again' })
+  const sent = ann.post(`${path}/messages`, { text: 'Hello!' })
+  const first = await bots.call()
+  first.say('One')
+  first.end()
+  await sent
+  await chat.regenerate()
+  const second = await bots.call(2)
+  second.say('Two')
+  second.end()
+  await until(() => said(chat.state).at(-1) === 'Two')
+})
+
 t.test('errors have a code, a status, a sentence and, where it helps, more', async t => {
   const { parley, chat, bots, query } = await start(t)
   const error = await parley.request('get', '/api/conversations/{id}', { path: { id: 999 } }).catch(error => error)
