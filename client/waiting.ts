@@ -44,6 +44,9 @@ export function createWaker () {
   }
 }
 
+/** The longest time that timers can wait, in milliseconds: 25 days. They take a longer one, and `Infinity`, for none at all. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
 /** A signal that aborts when `outer` does, and `ms` after the last `restart`. */
 export function createDeadline (ms: number, outer?: AbortSignal | undefined) {
   const controller = new AbortController()
@@ -55,7 +58,7 @@ export function createDeadline (ms: number, outer?: AbortSignal | undefined) {
 
   function restart () {
     clearTimeout(timer)
-    timer = setTimeout(() => controller.abort(new DOMException('No answer arrived in time', 'TimeoutError')), ms)
+    timer = setTimeout(() => controller.abort(new DOMException('No answer arrived in time', 'TimeoutError')), Math.min(ms, MAX_TIMER_MS))
   }
 
   return {

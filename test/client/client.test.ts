@@ -871,6 +871,12 @@ t.test('a connection that is silent for too long is opened again', async t => {
   await when(chat, ({ messages }) => messages.length === 2)
 })
 
+t.test('a client may wait without end', async t => {
+  const { url } = await startLive(t)
+  const parley = clientAt(t, url, { timeoutMs: Infinity })
+  t.match(await parley.request('get', '/api/settings'), Object)
+})
+
 t.test('what a proxy answers in place of the server', async t => {
   let status = 502
   const proxy = http.createServer((_request, response) => { response.writeHead(status, { 'content-type': 'text/html' }).end('<h1>Oh</h1>') })
