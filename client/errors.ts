@@ -26,6 +26,15 @@ export class ParleyError extends Error {
   }
 }
 
+/** Calls a listener of the app. If it throws, that is reported like an error of an event listener, and nothing else breaks off. */
+export function callListener (listener: () => void) {
+  try {
+    listener()
+  } catch (error) {
+    queueMicrotask(() => { throw error })
+  }
+}
+
 export function unreachable (cause: unknown, status = 0) {
   return new ParleyError({ code: 'UNREACHABLE', error: 'The server cannot be reached, please check your connection' }, { status, cause })
 }

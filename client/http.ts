@@ -1,4 +1,4 @@
-import { errorIn, isSignedOut, ParleyError, unreachable } from './errors.ts'
+import { callListener, errorIn, isSignedOut, ParleyError, unreachable } from './errors.ts'
 import { readEvents, type ServerEvent } from './events.ts'
 import { createDeadline, createWaker } from './waiting.ts'
 
@@ -82,9 +82,9 @@ export function createHttp ({ url = '', token, timeoutMs = TIMEOUT_MS, fetch = g
   }
 
   function notice (error: ParleyError) {
-    if (!isSignedOut(error)) return
-    if (!isOut) onSignOut?.()
+    if (!isSignedOut(error) || isOut) return
     isOut = true
+    callListener(() => onSignOut?.())
   }
 
   /** Runs `work` with a timeout. Errors of the network and timeouts become `UNREACHABLE`, unless the caller's own signal has aborted. */

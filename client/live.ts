@@ -1,4 +1,4 @@
-import { isPassing, isSignedOut, type ParleyError } from './errors.ts'
+import { callListener, isPassing, isSignedOut, type ParleyError } from './errors.ts'
 import type { ServerEvent } from './events.ts'
 import type { Http, Place } from './http.ts'
 import { delayAfter } from './waiting.ts'
@@ -91,14 +91,7 @@ export function createLive<State extends LiveState> ({ http, initial, begin, hea
      * The connection is closed when the last follower has left.
      */
     follow (listener: (state: State) => void) {
-      // A listener that throws must not break the stream off: its error is reported like that of an event listener.
-      const tell = () => {
-        try {
-          listener(state)
-        } catch (error) {
-          queueMicrotask(() => { throw error })
-        }
-      }
+      const tell = () => callListener(() => listener(state))
       listeners.add(tell)
       if (running === undefined) run((running = new AbortController()).signal)
       else tell()

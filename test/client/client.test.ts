@@ -901,6 +901,17 @@ t.test('an error of a listener is reported, and does not break the stream off', 
   t.match(stderr, /Error: mine/)
 })
 
+t.test('so is an error of onSignOut: the session has ended, and the server can be reached', async t => {
+  const { url } = await startLive(t)
+  const program = `import { createClient } from '${new URL('../../client/index.ts', import.meta.url).href}'
+    process.on('uncaughtException', ({ message }) => console.log('reported:', message))
+    const parley = createClient({ url: '${url}', token: 'ended', onSignOut () { throw new Error('mine') } })
+    console.log(await parley.me())
+    parley.conversations.follow(({ connection }) => { if (connection !== 'connecting') console.log(connection) })`
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program]).catch(error => error)
+  t.equal(stdout, 'reported: mine\nnull\nsigned-out\n')
+})
+
 t.test('without an address, a browser’s own', async t => {
   const asked: unknown[] = []
   const parley = createClient({ async fetch (input) { asked.push(input); throw new Error('offline') } })
