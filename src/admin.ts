@@ -5,7 +5,7 @@ import { createPasswords } from './accounts/passwords.ts'
 import { NewAccountSchema } from './accounts/schema.ts'
 import { createAccountStore } from './accounts/store.ts'
 import { readConfig, type Config } from './config.ts'
-import { createDb, reachDatabase, type Db } from './db/client.ts'
+import { createDb, visitDatabase, type Db } from './db/client.ts'
 import { migrateUp } from './db/migrate.ts'
 import { CANNOT_START } from './errors.ts'
 
@@ -27,8 +27,7 @@ try {
   if (username === '') throw new CANNOT_START(`Please say whose account.\n${USAGE}`)
   const config = readConfig()
   const who = isSubject ? { issuer: issuerOf(config), subject: username } : username
-  const { connection, title, leave } = await reachDatabase(config, log)
-  try {
+  await visitDatabase(config, log, async ({ connection, title }) => {
     await migrateUp(connection)
     const db = createDb({ ...connection, max: 1, application_name: 'parley-admin' }, log)
     try {
@@ -38,9 +37,7 @@ try {
       await db.$client.end()
     }
     say(`${username} is an admin now.`)
-  } finally {
-    await leave()
-  }
+  })
 } catch (error) {
   process.stderr.write(`${(error as Error).message}\n`)
   process.exitCode = 1

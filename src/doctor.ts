@@ -13,7 +13,7 @@ import { isRequestRefused } from './bots/provider.ts'
 import { isFailure } from './bots/refusal.ts'
 import { createFencedConnector } from './bots/ssrf-guard.ts'
 import { DEFAULT_ORIGINS, examineConfig, missingForWhatsApp, signInWarnings, type Config } from './config.ts'
-import { reachDatabase, reasonOf } from './db/client.ts'
+import { reasonOf, visitDatabase } from './db/client.ts'
 import { examineDatabase, type ExaminedBot } from './db/examine.ts'
 import { readTrustedIssuers } from './text/trusted-issuers.ts'
 
@@ -97,14 +97,11 @@ async function database (config: Config) {
   const { DATABASE_URL, DATA_DIR } = config
   if (DATABASE_URL === undefined && !existsSync(path.join(DATA_DIR, 'postgres'))) return await dataFolder(DATA_DIR)
   try {
-    const { connection, title, leave } = await reachDatabase({ DATABASE_URL, DATA_DIR }, silent, 0)
-    try {
+    return await visitDatabase({ DATABASE_URL, DATA_DIR }, silent, async ({ connection, title }) => {
       const { problem, bots, clockSkewS } = await examineDatabase(connection)
       if (problem !== undefined) return [wrong(`In ${title}: ${problem}`)]
       return [right(`Database: ${title}, all migrations are applied`), clock(clockSkewS), ...namedBots(config, bots.map(({ name }) => name)), ...await botServers(config, bots)]
-    } finally {
-      await leave()
-    }
+    }, 0)
   } catch (error) {
     return [wrong((error as Error).message)]
   }

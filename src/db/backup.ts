@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createWriteStream, existsSync } from 'node:fs'
+import { createWriteStream, existsSync, rmSync } from 'node:fs'
 import { rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -45,11 +45,15 @@ export async function backUp (connection: pg.ClientConfig, file: string, isPlain
 
 async function write (sql: AsyncGenerator<Buffer | string>, file: string) {
   const draft = `${file}.part`
+  // Ctrl-C ends the process before the `finally` below has run. A draft that stays has all password hashes in it.
+  const discard = () => { rmSync(draft, { force: true }) }
   await makeFolder(path.dirname(file), 0o700)
+  process.once('exit', discard)
   try {
     await pipeline(sql, createGzip(), createWriteStream(draft, { mode: 0o600, flush: true }))
     await rename(draft, file)
   } finally {
+    process.off('exit', discard)
     await rm(draft, { force: true }).catch(() => { /* the folder cannot be entered, so there is no draft in it */ })
   }
 }

@@ -105,6 +105,9 @@ export interface Database {
   leave: () => Promise<void>
 }
 
+/** The signals by which a terminal, a shell or a service manager ends a command. */
+const ENDING_SIGNALS = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const
+
 /**
  * Connects to the database of `DATABASE_URL`, or to the embedded one, which gets these settings if it is started. Waits for
  * `patience` milliseconds until it is up.
@@ -121,6 +124,32 @@ export async function reachDatabase (config: Pick<Config, 'DATABASE_URL' | 'DATA
   const address = `${host}:${port}`
   await untilItAnswers(connection, address, log, patience)
   return { connection, title: `database ${database} at ${address}`, leave: async () => {} }
+}
+
+/**
+ * Reaches the database for a command, and leaves it when `work` has ended, or when a signal, such as Ctrl-C, ends the command. Otherwise
+ * an embedded Postgres that the command has started would run on.
+ */
+export async function visitDatabase<T> (config: Pick<Config, 'DATABASE_URL' | 'DATA_DIR'>, log: Log, work: (database: Database) => Promise<T>, patience?: number): Promise<T> {
+  const reaching = reachDatabase(config, log, patience)
+  let isEnding = false
+
+  async function end (_signal: NodeJS.Signals, number: number) {
+    isEnding = true
+    // Another database may not answer for long, and there is nothing to leave.
+    if (config.DATABASE_URL === undefined) await Promise.allSettled([reaching.then(({ leave }) => leave())])
+    process.exit(128 + number)
+  }
+  for (const signal of ENDING_SIGNALS) process.once(signal, end)
+
+  try {
+    const database = await reaching
+    return await work(database).finally(database.leave)
+  } finally {
+    // Leaving may have cut off the work. The user has ended the command and needs no error about that.
+    if (isEnding) await new Promise(() => { /* until the process exits */ })
+    for (const signal of ENDING_SIGNALS) process.off(signal, end)
+  }
 }
 
 function parse (connection: pg.ClientConfig) {

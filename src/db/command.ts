@@ -4,7 +4,7 @@ import pg from 'pg'
 import { readConfig, type Config } from '../config.ts'
 import { CANNOT_START } from '../errors.ts'
 import { backUp } from './backup.ts'
-import { APPLICATION_NAMES, reachDatabase, type Database } from './client.ts'
+import { APPLICATION_NAMES, visitDatabase, type Database } from './client.ts'
 import { alone, appliedMigrations, migrateDown, migrateUp, removeAll } from './migrate.ts'
 import { restore } from './restore.ts'
 
@@ -92,12 +92,7 @@ try {
   const command = commands[name]
   if (command === undefined) throw new CANNOT_START('Please say migrate, rollback, clean, backup or restore.')
   const config = readConfig()
-  const database = await reachDatabase(config, log)
-  try {
-    await command(database, config)
-  } finally {
-    await database.leave()
-  }
+  await visitDatabase(config, log, async database => { await command(database, config) })
 } catch (error) {
   process.stderr.write(`${(error as Error).message}\n`)
   process.exitCode = 1

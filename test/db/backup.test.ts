@@ -218,6 +218,19 @@ t.test('a database of DATABASE_URL, without pg_dump', { buffered: true }, async 
     t.match(await command('backup', '/proc/backups/parley.sql.gz', '--plain'), { code: 1, stderr: /^ENOENT: no such file or directory/ }, 'a folder that cannot be made')
   })
 
+  await t.test('a backup that a signal ends leaves no draft', async t => {
+    const other = await connect(t, database)
+    await other.query('BEGIN; LOCK TABLE users')
+    const folder = path.join(place.folder, 'ended')
+    const backup = place.run('db/command.ts', ['backup', path.join(folder, 'parley.sql.gz'), '--plain'], { DATABASE_URL: urlOf(database) })
+    await isWaiting(other)
+    await until(() => existsSync(path.join(folder, 'parley.sql.gz.part')))
+    backup.kill('SIGTERM')
+    t.match(await backup.ended, { code: 143, stderr: '' })
+    t.same(await readdir(folder), [])
+    await other.query('COMMIT')
+  })
+
   await t.test('two backups into the same file at once are written one after the other', async t => {
     const before = await everything(database)
     const both = path.join(place.folder, 'both.sql.gz')
@@ -249,6 +262,26 @@ t.test('a database of DATABASE_URL, without pg_dump', { buffered: true }, async 
     t.match(await command('backup', '--plain'), { code: 1, stderr: /another version of Parley/ })
     t.match(await command('restore', file, '--force'), { code: 1, stderr: /another version of Parley/ })
   })
+})
+
+t.test('a command that Ctrl-C ends stops the Postgres that it has started', { buffered: true }, async t => {
+  const place = await openPlace(t)
+  t.match(await place.run('db/command.ts', ['migrate']).ended, { code: 0 })
+  const asking = place.run('db/command.ts', ['clean'])
+  await asking.hasSaid(/Type yes: $/)
+  asking.kill('SIGINT')
+  t.match(await asking.ended, { code: 130, stderr: '' })
+  t.equal(await place.runningPostgres(), undefined)
+  const starting = place.run('admin.ts', ['--create', 'ann'])
+  await until(place.runningPostgres)
+  starting.kill('SIGINT')
+  t.match(await starting.ended, { code: 130, stderr: '' }, 'during the start')
+  t.equal(await place.runningPostgres(), undefined)
+
+  const elsewhere = place.run('db/command.ts', ['migrate'], { DATABASE_URL: 'postgres://127.0.0.1:1/nowhere' })
+  await elsewhere.hasSaid(/^Waiting for the database/)
+  elsewhere.kill('SIGINT')
+  t.match(await elsewhere.ended, { code: 130, stderr: '' }, 'it does not wait for a database that does not answer')
 })
 
 t.test('by pg_dump, and from one major version of Postgres to another', { buffered: true, skip: installed === undefined && 'no Postgres with pg_dump is installed in /usr/lib/postgresql' }, async t => {
