@@ -6,8 +6,8 @@ const ATTEMPTS = 5
 const PAUSE_MS = 500
 
 /**
- * Calls `store`, with retries, so that the end of a reply is not lost. Calls `warn` with the errors of the first attempts. Gives up after
- * ATTEMPTS. With a `signal`, it does not give up while the database is unavailable, until the signal aborts.
+ * Calls `store`, with retries, so that neither the beginning nor the end of a reply is lost. Calls `warn` with the errors of the first
+ * attempts. Gives up after ATTEMPTS. With a `signal`, it does not give up while the database is unavailable, until the signal aborts.
  * @param pauseMs the first pause between two attempts, in milliseconds
  */
 export async function insist (store: () => Promise<void>, warn: (error: unknown) => void, signal?: AbortSignal, pauseMs = PAUSE_MS): Promise<void> {

@@ -6,7 +6,7 @@ import { createMeter } from './cost.ts'
 import { isTooLong, lastOf, take, takeBack, takeBackThoughts, takePart, think, type Draft } from './draft.ts'
 import { insist } from './insist.ts'
 import type { Ending, Spent, ReplyStore } from './store.ts'
-import type { TaskReader } from './task-store.ts'
+import type { Task, TaskReader } from './task-store.ts'
 
 /** What a bot returned beside the text: its failure, its new state, and the turns that a content filter refused. */
 interface Outcome { error: FailureCode | null, memory: BotMemory, refused: Turn[] }
@@ -45,7 +45,7 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
     const { conversation, id, abort: { signal } } = draft
     let name: string | undefined
     try {
-      const task = await draft.ahead ?? await tasks.read(draft)
+      const task = await draft.ahead ?? await readTask(draft)
       const bot = task && directory(task.bot)
       name = task?.bot.name
       if (bot?.kind !== 'streaming') throw new Error('the bot is gone')
@@ -80,6 +80,14 @@ export function createWriter ({ store, tasks, directory, events, log, spent, pro
       outcome.error = failureCodeOf((cause as { failure?: unknown }).failure)
       log.warn({ err: cause, bot: name, conversation, id }, 'A bot failed to answer')
     }
+  }
+
+  /** Reads what the bot is asked. While the database is unavailable, which is not the bot's fault, it tries again until the reply is aborted. */
+  async function readTask (draft: Draft) {
+    const { conversation, id, abort: { signal } } = draft
+    let task: Task | undefined
+    await insist(async () => { task = await tasks.read(draft) }, err => log.warn({ err, conversation, id }, 'The history of a reply cannot be read; trying again soon'), signal)
+    return task
   }
 
   /**

@@ -2,6 +2,7 @@ import t from 'tap'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { freshDatabase, holdLock, run, startApp } from '../support/helper.ts'
+import { startLive } from '../support/live.ts'
 import { layCable, until } from '../support/process.ts'
 import { listen, openStream } from '../support/reader.ts'
 import { ask, BROKEN, GONE, hasStatus, isAborted, isStored, messagesOf, oneInstance, rowOf, twoInstances, type App } from '../support/slow-replies.ts'
@@ -296,4 +297,25 @@ t.test('messages, bots, members and conversations can be deleted while a reply i
   bot.call.end()
   t.match((await bot.waiting).json()[1], { username: null, text: 'So far!', status: 'complete' }, 'the bot is deleted')
   t.match((await bot.queued).json()[1], { username: null, text: '', status: 'failed' }, 'the deleted bot does not answer queued messages')
+})
+
+t.test('a queued reply whose turn comes while the database is away waits for it, instead of failing', async t => {
+  const server = await startLive(t)
+  server.bots.takeOver()
+  const ann = await server.as('ann')
+  const url = `/api/conversations/${await server.slowChat(ann)}`
+  const first = ask(ann, url, 'First')
+  const one = await server.bots.call(1)
+  const second = ask(ann, url, 'Second')
+  await hasStatus(server, 4, 'queued')
+  const history = server.hold('task')
+  one.say('One')
+  one.end()
+  await history.asked
+  history.release(new Error('Connection terminated unexpectedly'))
+  const two = await server.bots.call(2)
+  two.say('Two')
+  two.end()
+  t.match((await first).json()[1], { text: 'One', status: 'complete' })
+  t.match((await second).json()[1], { text: 'Two', status: 'complete' })
 })
