@@ -37,8 +37,8 @@ export const RANDOM_PAGE_COST = 1.1
 /**
  * Session settings that the code relies on, in case the database or the role has other defaults: the text formats of times,
  * numbers and bytes, that tables are in `public`, and that each statement sees everything committed before it. No timeouts, because
- * those of the role may be shorter than a migration or a backup needs; not every version of Postgres has all of them. The settings are set
- * after connecting, because connection poolers refuse most of them in the startup message.
+ * those of the role may be shorter than a migration or a backup needs; Postgres has transaction_timeout since version 17. The settings
+ * are set after connecting, because connection poolers refuse most of them in the startup message.
  */
 const SESSION = `
   SET DateStyle = 'ISO, YMD';
@@ -52,8 +52,10 @@ const SESSION = `
   SET search_path = public;
   SET default_transaction_isolation = 'read committed';
   SET random_page_cost = ${RANDOM_PAGE_COST};
-  SELECT set_config(name, '0', false) FROM pg_settings
-  WHERE name IN ('statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')`
+  SET lock_timeout = 0;
+  SET idle_in_transaction_session_timeout = 0;
+  SET idle_session_timeout = 0;
+  SELECT set_config('transaction_timeout', '0', false) WHERE current_setting('transaction_timeout', true) IS NOT NULL`
 
 /** Applies the session settings to a new connection. Call it before any other query. Without `timeoutMs`, a statement may take any time. */
 export async function prepareSession (client: pg.ClientBase, timeoutMs = 0): Promise<void> {
