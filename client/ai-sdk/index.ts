@@ -40,7 +40,7 @@ export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: Parle
       const named = numberOf(messageId) ?? (isRegenerate ? numberOf(id) : undefined)
       if (named !== undefined || (isRegenerate && id === undefined)) return await change(named)
       // The reply to be regenerated may be that to a message which could not be sent. Then the message is sent now.
-      const newest = isRegenerate ? (await readFrom(conversation)).at(-1)?.id ?? 0 : 0
+      const newest = isRegenerate ? (await readFrom()).at(-1)?.id ?? 0 : 0
       const message = await conversation.send({ text, metadata: metadata as Record<string, unknown> | undefined, clientId: clientIdOf(id!) })
       sentHere.set(clientIdOf(id!), message.id)
       if (isRegenerate && message.id <= newest) return await change(message.id)
@@ -50,7 +50,7 @@ export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: Parle
 
       /** Edits or regenerates a message in its place. Deletes the messages after it, as the AI SDK has done in its own list. */
       async function change (named: number | undefined) {
-        const all = await readFrom(conversation, named)
+        const all = await readFrom(named)
         const target = named === undefined ? all.findLast(({ sender }) => sender === 'bot') : all.find(({ id }) => id === named)
         if (target === undefined) throw new Error('There is no such message')
         const at = all.indexOf(target)
@@ -67,6 +67,21 @@ export function createChatTransport<UI_MESSAGE extends UIMessage> (parley: Parle
         const { rev } = await conversation.edit(target.id, text)
         const isAskedAgain = (await changesAfter(rev)).some(({ id }) => id === reply?.id)
         return streamOf(conversation, reply && { id: reply.id, rev: isAskedAgain ? rev + 1 : 0 }, abortSignal)
+      }
+
+      /**
+       * Reads all messages from the one with this id to the newest; without an id, the newest page. What is loaded here may be old: another
+       * tab may have sent more since the last stream ended.
+       */
+      async function readFrom (first = Infinity) {
+        const read = async (before?: number) => await insist(() => parley.request('get', '/api/conversations/{id}/messages', { path: { id: conversation.id }, query: { before } }), abortSignal)
+        let page = await read()
+        let all = page
+        while (page.length > 0 && page[0]!.id > first) {
+          page = await read(page[0]!.id)
+          all = [...page, ...all]
+        }
+        return all
       }
 
       /** Reads what was stored after a rev. */
@@ -97,23 +112,6 @@ async function insist<T> (request: () => Promise<T>, signal = new AbortControlle
     await createWaker().wait(delayAfter(failures, error.retryAfter), signal)
     signal.throwIfAborted()
     return await insist(request, signal, failures + 1)
-  }
-}
-
-/** Loads all messages from the one with this id to the newest; without an id, the newest page. */
-async function readFrom (conversation: LiveConversation, id = Infinity) {
-  const unfollow = conversation.follow(() => {})
-  try {
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const stop = conversation.follow(({ isLoaded, connection, error }) => {
-      if (isLoaded) resolve()
-      if (connection === 'failed' || connection === 'signed-out') reject(error)
-    })
-    await promise.finally(() => stop())
-    while (conversation.state.hasOlder && conversation.state.messages[0]!.id > id) await conversation.older()
-    return conversation.state.messages
-  } finally {
-    unfollow()
   }
 }
 

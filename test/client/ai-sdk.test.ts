@@ -310,8 +310,13 @@ t.test('so is the first message of a chat; in a list without messages of the use
 })
 
 t.test('the reply that a tab shows is asked for again, although another tab has sent more', async t => {
-  const { chat, bots, url } = await start(t)
+  const { chat, bots, url, parley: here } = await start(t)
   await answer(bots, 1, chat.sendMessage({ text: 'One?' }), 'One')
+  const conversation = here.conversation(1)
+  const leave = conversation.follow(() => {})
+  await until(() => conversation.state.isLoaded)
+  leave()
+  await until(() => conversation.state.connection === 'closed')
   const parley = await signedIn(t, url)
   await answer(bots, 2, chatOf(parley).sendMessage({ text: 'Two?' }), 'Two')
   const again = chat.regenerate()
