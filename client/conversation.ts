@@ -169,8 +169,8 @@ export function createConversation (http: Http, id: number, keptMessages: KeptMe
 
     /** Generates a bot's reply again, in its place; by default the last one. Resolves when the new reply has begun. @throws ParleyError */
     async regenerate (message?: number): Promise<void> {
-      // Without followers, the newest messages may not be loaded.
-      message ??= lastReply(live.state.messages) ?? lastReply((await readPage({}, closing.signal)).messages)
+      // Without a connection, what is loaded may be old.
+      message ??= lastReply((live.state.connection === 'live' ? live.state : await readPage({}, closing.signal)).messages)
       if (message === undefined) throw new ParleyError({ code: 'MESSAGE_NOT_FOUND', error: 'There is no reply to be generated again' })
       await ask(`${path}/messages/${message}/regenerate`, undefined, {}, ({ id }) => id === message, closing.signal)
     },

@@ -291,7 +291,7 @@ t.test('without a follower a regenerated reply is read to its end', async t => {
   await until(() => said(chat.state).at(-1) === 'Two')
 })
 
-t.test('without a follower the last reply is regenerated, also if it is not loaded', async t => {
+t.test('without a follower the last reply is regenerated, whatever is loaded', async t => {
   const { chat, bots, ann, path } = await start(t)
   await t.rejects(chat.regenerate(), { code: 'MESSAGE_NOT_FOUND', message: 'There is no reply to be generated again' })
   const sent = ann.post(`${path}/messages`, { text: 'Hello!' })
@@ -304,6 +304,17 @@ t.test('without a follower the last reply is regenerated, also if it is not load
   second.say('Two')
   second.end()
   await until(() => said(chat.state).at(-1) === 'Two')
+
+  const more = ann.post(`${path}/messages`, { text: 'Hello again!' })
+  const third = await bots.call(3)
+  third.say('Three')
+  third.end()
+  await more
+  await chat.regenerate()
+  const fourth = await bots.call(4)
+  fourth.say('Four')
+  fourth.end()
+  await until(() => said(chat.state).at(-1) === 'Four')
 })
 
 t.test('errors have a code, a status, a sentence and, where it helps, more', async t => {
