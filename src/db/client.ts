@@ -134,23 +134,22 @@ export async function reachDatabase (config: Pick<Config, 'DATABASE_URL' | 'DATA
  */
 export async function visitDatabase<T> (config: Pick<Config, 'DATABASE_URL' | 'DATA_DIR'>, log: Log, work: (database: Database) => Promise<T>, patience?: number): Promise<T> {
   const reaching = reachDatabase(config, log, patience)
-  let isEnding = false
+  let ending: Promise<void> | undefined
+  const stop = (_signal: NodeJS.Signals, number: number) => { ending = end(number) }
 
-  async function end (_signal: NodeJS.Signals, number: number) {
-    isEnding = true
+  async function end (number: number) {
     // Another database may not answer for long, and there is nothing to leave.
     if (config.DATABASE_URL === undefined) await Promise.allSettled([reaching.then(({ leave }) => leave())])
     process.exit(128 + number)
   }
-  for (const signal of ENDING_SIGNALS) process.once(signal, end)
+  for (const signal of ENDING_SIGNALS) process.once(signal, stop)
 
   try {
     const database = await reaching
     return await work(database).finally(database.leave)
   } finally {
-    // Leaving may have cut off the work. The user has ended the command and needs no error about that.
-    if (isEnding) await new Promise(() => { /* until the process exits */ })
-    for (const signal of ENDING_SIGNALS) process.off(signal, end)
+    await ending // Leaving may have cut off the work. The user has ended the command and needs no error about that.
+    for (const signal of ENDING_SIGNALS) process.off(signal, stop)
   }
 }
 

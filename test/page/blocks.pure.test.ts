@@ -59,6 +59,7 @@ t.test('a link finds its address in another block of the text', async t => {
   t.same(linksIn('See [the docs][1], [Two\nWords], [none] and a note[^1].\n\n[1]: https://a.example "Title"\n[two words]: https://b.example\n\n[1]: https://c.example\n[^1]: https://d.example'), [
     ['the docs', 'https://a.example'], ['Two\nWords', 'https://b.example'], ['^1', 'https://d.example']
   ])
+  t.same(linksIn('No [definition] at all'), [])
   const many = Array.from({ length: 501 }, (_, at) => at)
   t.equal(linksIn(`${many.map(at => `[${at}]`).join(' ')}\n\n${many.map(at => `[${at}]: https://example.com/${at}\n`).join('')}`).length, 500)
 })
